@@ -1,0 +1,239 @@
+//! Who erred: the caller ([`Misuse`]), a peer ([`PeerFault`]), or the disk ([`RestoreError`]).
+//!
+//! Each names the values that disagree. What a peer hears of its fault is a [`Code`], and [`PeerFault::code`] is the one
+//! total table from the one to the other.
+
+use crate::id::{Domain, NodeKey};
+use crate::store::Key;
+
+pub use crate::id::NameFault;
+
+/// The caller used the API wrongly; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// A step needs a record that `wants` named and `hydrate` never brought.
+    #[error("record {0} is wanted first")]
+    NotHydrated(Key),
+    /// The handle names no connection that is up.
+    #[error("no such link: {0:?}")]
+    NoSuchLink(crate::id::LinkId),
+    /// The handle already names a connection.
+    #[error("link handle used twice: {0:?}")]
+    LinkInUse(crate::id::LinkId),
+    /// A report about a delivery that was not asked for, or was settled.
+    #[error("no such delivery")]
+    NoSuchSend,
+    /// The mail envelope has no recipient, or too many.
+    #[error("{got} recipients, 1 to {max}")]
+    Recipients {
+        /// How many it has.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The address is not on this node.
+    #[error("{0} is not served here")]
+    NotOurDomain(Domain),
+    /// An input out of its place in a machine's life.
+    #[error("{0}")]
+    OutOfPlace(&'static str),
+}
+
+/// A record can't be what we stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// A version that this code doesn't know.
+    #[error("record {key} has version {found}, newest known {known}")]
+    Version {
+        /// Which record.
+        key: Key,
+        /// The version it names.
+        found: u64,
+        /// The newest known.
+        known: u64,
+    },
+    /// Bytes that don't decode.
+    #[error("record {key} is damaged: {what}")]
+    Damaged {
+        /// Which record.
+        key: Key,
+        /// What was expected.
+        what: &'static str,
+    },
+}
+
+/// What a peer did wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerFault {
+    // Mail and trust
+    /// A field that doesn't say what it must: tags missing, malformed, or of an unknown version.
+    #[error("malformed field: {0}")]
+    Field(&'static str),
+    /// A signature that doesn't verify, or a key that is none.
+    #[error("bad signature")]
+    Signature,
+    /// A `t` further in the future than clocks differ.
+    #[error("time {got} s lies after {max} s")]
+    Future {
+        /// The field's time, in Unix seconds.
+        got: u64,
+        /// The latest that is believed.
+        max: u64,
+    },
+    /// An offer that was first seen after its end.
+    #[error("offer expired at {end} s")]
+    Expired {
+        /// Its end, in Unix seconds.
+        end: u64,
+    },
+    /// An accept for an offer that was not made to its author.
+    #[error("accept from the wrong peer, or for no offer that stands")]
+    WrongPeer,
+    /// An accept for an offer that its author already used.
+    #[error("offer already used")]
+    Replayed,
+    /// An offer or accept on automatic, bulk or list mail.
+    #[error("automatic mail is never a reply")]
+    Automatic,
+    /// The person blocked this correspondent.
+    #[error("blocked")]
+    Blocked,
+    /// Evidence that the node speaks for the address is missing or void.
+    #[error("no evidence for the node: {0}")]
+    Evidence(&'static str),
+    /// More than the correspondent may send in a time.
+    #[error("over the rate of {max} per {per_ms} ms")]
+    Rate {
+        /// The bound.
+        max: u32,
+        /// Per so many milliseconds.
+        per_ms: u64,
+    },
+    // Link
+    /// A frame that is none: type, body, or order.
+    #[error("bad frame: {0}")]
+    Frame(&'static str),
+    /// A frame, body or list over its bound.
+    #[error("{what}: {got}, at most {max}")]
+    TooBig {
+        /// Of what.
+        what: &'static str,
+        /// How much came.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The node proves another key than the one dialled or trusted.
+    #[error("node key {got}, want {want}")]
+    WrongKey {
+        /// The key it proved.
+        got: NodeKey,
+        /// The key we know.
+        want: NodeKey,
+    },
+    /// The node speaks for, or to, a domain that it doesn't.
+    #[error("wrong domain {0}")]
+    WrongDomain(Domain),
+    /// No version of the protocol in common.
+    #[error("no common version, peer offers up to {0}")]
+    Version(u64),
+    /// Silence where an answer was due.
+    #[error("no answer within {0} ms")]
+    Late(u64),
+    /// The peer's store, or ours, is an older copy of itself.
+    #[error("store generation {got}, seen {seen}")]
+    Generation {
+        /// What it says.
+        got: u64,
+        /// What we saw.
+        seen: u64,
+    },
+    /// An express mail between two who have no line.
+    #[error("no line between the two")]
+    NotTrusted,
+    /// An express mail whose header and envelope disagree, or that isn't canonical.
+    #[error("not fit for express mail: {0}")]
+    NotExpress(&'static str),
+    /// A body that doesn't hash to its name.
+    #[error("body does not match its hash")]
+    Spoiled,
+    /// No such recipient here.
+    #[error("no such mailbox")]
+    NoMailbox,
+}
+
+/// What a node says on the wire when it refuses a frame or closes a link. Numbers stand in `spec/06-codes.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Code {
+    /// Nothing is wrong; we are leaving.
+    Goodbye = 0,
+    /// Another connection between the two stays.
+    Glare = 1,
+    /// The peer broke the protocol.
+    Protocol = 2,
+    /// A bound was passed.
+    TooBig = 3,
+    /// An answer came too late.
+    Timeout = 4,
+    /// Key, signature or domain are not what they must be.
+    Denied = 5,
+    /// No version in common.
+    Version = 6,
+    /// A store generation ran back.
+    Generation = 7,
+    /// We have no room now; try later, or by mail.
+    Busy = 8,
+    /// No line between these two.
+    NotTrusted = 16,
+    /// This must go as plain mail.
+    NotExpress = 17,
+    /// The body didn't match its hash.
+    Spoiled = 18,
+}
+
+impl Code {
+    /// The code that a number on the wire names; numbers we don't know count as [`Code::Protocol`].
+    #[must_use]
+    pub const fn from_wire(number: u16) -> Self {
+        match number {
+            0 => Self::Goodbye,
+            1 => Self::Glare,
+            3 => Self::TooBig,
+            4 => Self::Timeout,
+            5 => Self::Denied,
+            6 => Self::Version,
+            7 => Self::Generation,
+            8 => Self::Busy,
+            16 => Self::NotTrusted,
+            17 => Self::NotExpress,
+            18 => Self::Spoiled,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+impl PeerFault {
+    /// What the peer hears of it. Blocked, unknown and untrusted sound alike ([C-2], attack 106).
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Field(_) | Self::Frame(_) | Self::Future { .. } | Self::Expired { .. } => Code::Protocol,
+            Self::Signature | Self::WrongKey { .. } | Self::WrongDomain(_) => Code::Denied,
+            Self::TooBig { .. } => Code::TooBig,
+            Self::Version(_) => Code::Version,
+            Self::Late(_) => Code::Timeout,
+            Self::Generation { .. } => Code::Generation,
+            Self::Rate { .. } => Code::Busy,
+            Self::WrongPeer
+            | Self::Replayed
+            | Self::Automatic
+            | Self::Blocked
+            | Self::Evidence(_)
+            | Self::NotTrusted
+            | Self::NoMailbox => Code::NotTrusted,
+            Self::NotExpress(_) => Code::NotExpress,
+            Self::Spoiled => Code::Spoiled,
+        }
+    }
+}

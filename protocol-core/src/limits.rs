@@ -1,0 +1,153 @@
+//! Every bound, in one table. The same numbers stand in `spec/05-limits.md`; each is tested at it, above it, and far above.
+//!
+//! Units are in the names. Nothing that a stranger can make grow is without a line here (P6).
+
+use crate::time::{DAY, HOUR, MINUTE, SECOND};
+
+// Names
+/// Longest domain, in bytes (RFC 1035).
+pub const DOMAIN_BYTES: usize = 253;
+/// Longest local part, in bytes (RFC 5321 §4.5.3.1.1).
+pub const LOCAL_PART_BYTES: usize = 64;
+
+// Mail as it arrives
+/// Largest mail, in bytes, dots unstuffed.
+pub const MAIL_BYTES: u64 = 25 * 1024 * 1024;
+/// Largest body that commits as a row in its step's own transaction; larger ones are files synced before it.
+pub const INLINE_BODY_BYTES: u64 = 64 * 1024;
+/// Most header fields of a canonical mail.
+pub const HEADER_FIELDS: usize = 256;
+/// Longest header field of a canonical mail, in bytes, folds included.
+pub const HEADER_FIELD_BYTES: usize = 16 * 1024;
+/// Longest header section of a canonical mail, in bytes.
+pub const HEADER_BYTES: usize = 256 * 1024;
+/// Most parts of a canonical mail.
+pub const MIME_PARTS: usize = 256;
+/// Deepest nesting of a canonical mail.
+pub const MIME_DEPTH: usize = 8;
+/// Most parameters of one structured header field.
+pub const MIME_PARAMETERS: usize = 32;
+/// Most addresses in the address fields of a canonical mail.
+pub const HEADER_ADDRESSES: usize = 1_000;
+/// Most message ids that References and In-Reply-To may hold; older ones (the front of References) are passed over.
+pub const REFERENCES: usize = 64;
+/// Most recipients of one mail envelope (RFC 5321 §4.5.3.1.8 asks for at least 100).
+pub const ENVELOPE_RECIPIENTS: usize = 100;
+/// Most `Received` fields before a mail counts as looping (RFC 5321 §6.3).
+pub const HOPS: usize = 50;
+
+// Trust
+/// Longest `Postline-*` field value after unfolding, in bytes.
+pub const FIELD_BYTES: usize = 512;
+/// Most tags in a `Postline-*` field.
+pub const FIELD_TAGS: usize = 16;
+/// Most To ∪ Cc addresses of a mail that gets offers, or that counts as a reply.
+pub const OFFER_RECIPIENTS: usize = 20;
+/// How long an offer stands, as we write it.
+pub const OFFER_TTL_DAYS: u64 = 90;
+/// The longest `x` that is believed, in days.
+pub const OFFER_TTL_DAYS_MAX: u64 = 365;
+/// How far in the future a field's `t` may lie.
+pub const CLOCK_SKEW_MS: u64 = 24 * HOUR;
+/// Most own offers that stand to one correspondent; the oldest goes first.
+pub const OFFERS_PER_PAIR: usize = 8;
+/// Most foreign offers held from one correspondent; the oldest goes first.
+pub const HELD_PER_PAIR: usize = 4;
+/// Most strangers whose offers one user holds; the oldest goes first.
+pub const STRANGERS_PER_USER: usize = 256;
+/// Most strangers of one domain whose offers one user holds; the oldest goes first.
+pub const STRANGERS_PER_DOMAIN: usize = 32;
+/// Most strangers whose offers a node holds in all; the oldest of the same user goes first, else the offer is not held.
+pub const STRANGERS_IN_ALL: u64 = 100_000;
+/// How long Accepting and Confirming last before they fall back.
+pub const CONFIRM_MS: u64 = 7 * DAY;
+/// How long the accepter leaves dialling to the offerer.
+pub const ACCEPTER_DIALS_AFTER_MS: u64 = 30 * SECOND;
+/// How long evidence is asked for again after temporary failures.
+pub const EVIDENCE_RETRY_MS: u64 = 24 * HOUR;
+/// How often an evidence look-up is tried again after a temporary failure.
+pub const EVIDENCE_EVERY_MS: u64 = 15 * MINUTE;
+
+// Link
+/// Longest frame body, in bytes.
+pub const FRAME_BYTES: usize = 64 * 1024;
+/// Longest frame body before Proof, in bytes: what a stranger can make us hold.
+pub const GREETING_BYTES: usize = 4 * 1024;
+/// Longest body that rides inside its Carry; longer ones go in chunks.
+pub const CARRY_INLINE_BYTES: u64 = 16 * 1024;
+/// Longest chunk, in bytes.
+pub const CHUNK_BYTES: usize = 16 * 1024;
+/// How long a connection may take from its first byte to Ready.
+pub const GREETING_MS: u64 = 10 * SECOND;
+/// How long a settled link may be silent before a Ping.
+pub const LINK_IDLE_MS: u64 = 60 * SECOND;
+/// How long a Ping may stay unanswered.
+pub const LINK_PONG_MS: u64 = 20 * SECOND;
+/// How long a Carry, its body complete, may stay unsettled before the link counts as stuck.
+pub const SETTLE_MS: u64 = 5 * SECOND;
+/// Most unsettled Carry frames on a link, each way.
+pub const WINDOW_ITEMS: usize = 256;
+/// Most unsettled body bytes on a link, each way (one body may exceed it alone).
+pub const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// Most bodies that are being fetched on one link at a time.
+pub const FETCHES: usize = 4;
+/// Most ids in one Mark, Ask or Answer.
+pub const MARK_IDS: usize = 64;
+/// Shortest wait before a link is dialled again.
+pub const REDIAL_MIN_MS: u64 = 250;
+/// Longest wait before a link is dialled again.
+pub const REDIAL_MAX_MS: u64 = 60 * SECOND;
+/// Shortest time between dials to a node whose NK was never proven.
+pub const UNPROVEN_DIAL_MS: u64 = MINUTE;
+/// Most connections that wait for Proof, in all; the oldest goes first.
+pub const GREETINGS: usize = 512;
+/// Most links a node keeps.
+pub const LINKS: usize = 10_000;
+/// Express mails that one trusted address may send to one of ours, per minute.
+pub const EXPRESS_PER_MINUTE: u32 = 1_200;
+/// Sequence numbers reserved ahead, so that a crash never uses one twice.
+pub const SEQ_RESERVE: u64 = 1_024;
+
+// Queue
+/// Most mails that wait on a node in all; then submission gets 452.
+pub const QUEUE_ENTRIES: usize = 50_000;
+/// Most mails that wait for one lane; then submission gets 452.
+pub const QUEUE_ENTRIES_PER_LANE: usize = 10_000;
+/// How long a link may leave an express mail unsettled before it goes by SMTP.
+pub const FALLBACK_MS: u64 = 60 * SECOND;
+/// First wait after a temporary SMTP failure.
+pub const RETRY_MIN_MS: u64 = MINUTE;
+/// Longest wait after a temporary SMTP failure.
+pub const RETRY_MAX_MS: u64 = 4 * HOUR;
+/// How long a mail is tried before its author gets a report (RFC 5321 §4.5.4.1 asks for 4 to 5 days).
+pub const QUEUE_EXPIRY_MS: u64 = 5 * DAY;
+/// How long an acked express mail waits for its `delivered`, and how long an arrival's id is remembered.
+pub const SEEN_MS: u64 = 8 * DAY;
+/// Most SMTP deliveries of one lane under way at a time.
+pub const LANE_SENDS: usize = 4;
+/// Most SMTP deliveries under way in all.
+pub const SENDS: usize = 64;
+/// Most deadlines that one Wake handles.
+pub const WAKE_BATCH: usize = 256;
+/// A wall clock that jumps further than this needs the operator's word before anything expires.
+pub const CLOCK_JUMP_MS: u64 = HOUR;
+/// Automatic answers to one peer, of one kind, per day (RFC 3834 §2).
+pub const AUTOMATIC_PER_DAY: u32 = 1;
+
+// SMTP sessions
+/// Longest command line, CRLF included (RFC 5321 §4.5.3.1.4, with room for SMTPUTF8 and SIZE parameters).
+pub const SMTP_LINE_BYTES: usize = 2_048;
+/// How long an SMTP client may take for its next command.
+pub const SMTP_COMMAND_MS: u64 = 5 * MINUTE;
+/// Least rate of a mail's data, in bytes per second, averaged over a minute.
+pub const SMTP_DATA_BYTES_PER_SECOND: u64 = 64;
+/// Most bad commands of one SMTP session.
+pub const SMTP_ERRORS: u32 = 10;
+/// Most failed logins of one SMTP session.
+pub const SMTP_LOGINS: u32 = 3;
+/// Most SMTP sessions of one remote address.
+pub const SMTP_SESSIONS_PER_IP: usize = 32;
+/// Most SMTP sessions in all.
+pub const SMTP_SESSIONS: usize = 1_024;
+/// Most mails of one SMTP session.
+pub const SMTP_MAILS_PER_SESSION: u32 = 10_000;

@@ -1,0 +1,7 @@
+//! Keys in, sealed or signed bytes out.
+
+pub mod node;
+pub mod secret;
+
+pub use node::{NodeIdentity, Signature, verify};
+pub use secret::Secret;

@@ -1,0 +1,283 @@
+//! What the front door takes and gives. The host's whole vocabulary stands on this page.
+
+use crate::content::mail::{Letter, MailIn};
+
+pub use crate::content::evidence::{Dkim, DkimPass, Evidence};
+use crate::fault::{Code, PeerFault};
+use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Lane, LinkId, MailId, Mailbox, NodeKey, Pair};
+pub use crate::machine::link::LinkOut;
+pub use crate::machine::trust::TrustState;
+use crate::time::Millis;
+use crate::wire::frame::{Carry, Frame, Reached};
+
+/// What the world tells the front door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A mail came by SMTP. Its id is 16 random bytes of the host's.
+    Mail(MailId, MailIn),
+    /// What was found out about the node that a mail's field names.
+    Evidence(MailId, Evidence),
+    /// Something happened on a link.
+    Link(LinkId, LinkIn),
+    /// How a delivery that was asked for went.
+    Report(SendId, Outcome),
+    /// A person or an operator wants something.
+    Command(Command),
+    /// The time of [`deadline`](crate::step::Machine::deadline) has come.
+    Wake,
+}
+
+/// What happens on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkIn {
+    /// A connection is up, TLS done.
+    Up {
+        /// The dial that it answers; `None` where the peer dialled.
+        dialled: Option<Dial>,
+        /// This connection's TLS exporter (RFC 8446 §7.5), label `EXPORTER-postline-1`, no context.
+        exporter: [u8; 32],
+    },
+    /// A frame came. A Carry comes as [`LinkIn::Carry`].
+    Frame(Frame),
+    /// A Carry came; `mail` where its body came with it.
+    Carry(Carry, Option<Box<MailIn>>),
+    /// A body that was to be fetched: so many bytes of it are already here.
+    Have {
+        /// Which.
+        blob: Hash,
+        /// How many.
+        bytes: u64,
+    },
+    /// A body is whole and its hash is right. The mail's mailboxes are looked up by the host.
+    Body(BlobRef, Box<MailIn>),
+    /// A body is whole and its hash is wrong; the host has dropped it.
+    Spoiled(BlobRef),
+    /// Bytes came that are no frame. The host closes the connection after our answer.
+    Garbage(PeerFault),
+    /// The connection is gone, or the dial failed.
+    Down,
+}
+
+/// What a person or an operator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Never again a line between these two, until unblocked.
+    Block(Pair),
+    /// Back to strangers.
+    Unblock(Pair),
+    /// Try everything that waits on this lane now; `None`: on all.
+    Retry(Option<Lane>),
+    /// Take no new work, say Bye on every link: the node is going down.
+    Drain,
+    /// The operator confirms that the clock is right after a jump.
+    AcceptClock,
+}
+
+/// One attempt to hand a letter over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SendId {
+    /// On which lane.
+    pub lane: Lane,
+    /// Which mail.
+    pub mail: MailId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+}
+
+/// How an attempt went, recipient by recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// One result for each recipient of the attempt, in its order.
+    pub rcpts: Vec<RcptOutcome>,
+}
+
+/// How it went for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RcptOutcome {
+    /// Handed over; for a mailbox: durable there.
+    Done,
+    /// Not now.
+    Later(String),
+    /// Never.
+    Failed(String),
+}
+
+/// What the front door wants done, once its records are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The answer to [`Input::Mail`].
+    Took(MailId, Took),
+    /// Put a letter into a mailbox. The file's name comes from the id, so that doing it twice is doing it once.
+    Deliver(SendId, Mailbox, Vec<Address>, Letter),
+    /// Hand a letter over by SMTP, recipient by recipient.
+    Smtp(SendId, Domain, Vec<Address>, Letter),
+    /// Find out what is known about the node that the mail's field names, from the bytes as they came.
+    Seek(MailId, Seek),
+    /// Open a connection to a node.
+    Dial(LinkId, Dial),
+    /// Do something on a connection.
+    Link(LinkId, LinkOut),
+    /// Something that people, logs, or metrics want to know.
+    Event(Event),
+}
+
+/// How an arriving mail was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Took {
+    /// Ours now: 250.
+    Yes,
+    /// No room now: 452.
+    Busy,
+    /// Looping: 554.
+    Loop,
+}
+
+/// What to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// Evaluate the DKIM signatures over these bytes.
+    Dkim(BlobRef),
+    /// Ask the domain which key is its node's.
+    Domain(Domain),
+}
+
+/// Whom to dial. Discovery (SRV, else the hint within the mail domain) and the address check are the host's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// The key that it must prove.
+    pub nk: NodeKey,
+    /// The domain we speak for.
+    pub ours: Domain,
+    /// The domain we call.
+    pub theirs: Domain,
+    /// The `h=` of its field, `host:port`.
+    pub hint: Option<String>,
+}
+
+/// What people, logs and metrics want to know. Never a body, never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A mail arrived and was taken.
+    Arrived {
+        /// Which.
+        mail: MailId,
+        /// Its Message-ID.
+        message_id: Option<String>,
+        /// By what.
+        carrier: Carrier,
+        /// Why it has no protocol effect, where it hasn't.
+        inert: Option<crate::content::mail::Inert>,
+    },
+    /// The same mail came again by another carrier, and was not shown again.
+    Duplicate {
+        /// Which.
+        mail: MailId,
+        /// By what it came again.
+        carrier: Carrier,
+    },
+    /// A mail reached a mark for some recipients.
+    Marked {
+        /// Which.
+        mail: MailId,
+        /// Its Message-ID.
+        message_id: Option<String>,
+        /// For whom.
+        rcpts: Vec<Address>,
+        /// How far.
+        mark: Mark,
+        /// By what.
+        carrier: Carrier,
+    },
+    /// A mail waits for its next attempt.
+    Waits {
+        /// Which.
+        mail: MailId,
+        /// Where.
+        lane: Lane,
+        /// Until when.
+        until: Millis,
+        /// What the last attempt met.
+        why: String,
+    },
+    /// What two addresses are to each other changed.
+    Trust {
+        /// Which.
+        pair: Pair,
+        /// What it was.
+        from: TrustState,
+        /// What it is.
+        to: TrustState,
+    },
+    /// A link came up.
+    LinkUp {
+        /// With which node.
+        nk: NodeKey,
+        /// On which connection.
+        link: LinkId,
+    },
+    /// A link went down.
+    LinkDown {
+        /// With which node.
+        nk: NodeKey,
+        /// Why, in the codes of the wire.
+        code: Code,
+    },
+    /// A peer erred and was refused.
+    Refused {
+        /// Who, as far as is known.
+        peer: Peer,
+        /// How it erred.
+        why: PeerFault,
+    },
+    /// An express mail's mark, of which no queue entry is left.
+    LateMark {
+        /// Which.
+        id: CarryId,
+        /// How far.
+        reached: Reached,
+    },
+    /// The clock jumped further than timers may follow: nothing expires until the operator's word.
+    ClockJumped {
+        /// From where.
+        from: Millis,
+        /// To where.
+        to: Millis,
+    },
+}
+
+/// What brings a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Carrier {
+    /// A user's submission.
+    Submission,
+    /// SMTP between servers.
+    Smtp,
+    /// A link.
+    Link,
+    /// Into a mailbox of ours.
+    Mailbox,
+}
+
+/// How far a mail got for a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Ours to bring.
+    Queued,
+    /// The recipient's server, or node, has it.
+    Sent,
+    /// Durable in the recipient's mailbox.
+    Delivered,
+    /// Given up, and why.
+    Failed(String),
+}
+
+/// Who a peer is, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address, by mail.
+    Pair(Pair),
+    /// A node that proved its key.
+    Node(NodeKey),
+    /// A connection that proved nothing yet.
+    Link(LinkId),
+}

@@ -1,0 +1,9 @@
+//! Canonical bytes of what is signed, and the plain shapes of what a link carries.
+//!
+//! One file a value. Signed values are deterministic CBOR (RFC 8949 §4.2.1), verified over the bytes that came. How a
+//! [`frame::Frame`] becomes bytes on a stream is the codec's; how tags stand in a header field is the codec's too.
+
+pub mod cbor;
+pub mod field;
+pub mod frame;
+pub mod signed;

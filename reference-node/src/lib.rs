@@ -1,0 +1,15 @@
+//! The reference node: the only crate with a clock, sockets, files and randomness.
+//!
+//! ```text
+//!   sockets ──▶ smtp, link ──▶ owner (steps the core, commits, performs) ──▶ maildir, smtp, link
+//! ```
+
+pub mod directory;
+pub mod dkim;
+pub mod dns;
+pub mod link;
+pub mod maildir;
+pub mod smtp;
+pub mod spool;
+pub mod store;
+pub mod tls;
