@@ -380,20 +380,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn t_108_a_full_disk_is_busy_and_any_other_failure_is_ours() {
+        assert_eq!(failed(&io::Error::from_raw_os_error(28)), Answer::Busy, "ENOSPC");
+        assert_eq!(failed(&io::Error::from_raw_os_error(122)), Answer::Busy, "EDQUOT");
+        assert_eq!(failed(&io::Error::from_raw_os_error(5)), Answer::Broken, "EIO");
+    }
+
+    #[test]
     fn t_091_seats_are_bounded_for_each_address_and_in_all() {
         let census = Arc::new(Census::new(3, 2));
         let seat = |ip: &str| Census::seat(&census, ip.parse().unwrap());
         let first = seat("192.0.2.1").unwrap();
-        let _second = seat("::ffff:192.0.2.1").unwrap();
+        let second = seat("::ffff:192.0.2.1").unwrap();
         assert!(seat("192.0.2.1").is_none(), "a third seat for one address");
         drop(first);
-        let _again = seat("192.0.2.1").unwrap();
-        let _other = seat("2001:db8::1").unwrap();
+        let again = seat("192.0.2.1").unwrap();
+        let other = seat("2001:db8::1").unwrap();
         assert!(seat("198.51.100.1").is_none(), "a fourth seat of three");
-        drop(_other);
-        let _neighbour = seat("2001:db8::2").unwrap();
+        drop(other);
+        let neighbour = seat("2001:db8::2").unwrap();
         assert_eq!(neighbourhood("2001:db8::1".parse().unwrap()), neighbourhood("2001:db8::2".parse().unwrap()));
-        drop((_second, _again, _neighbour));
+        drop((second, again, neighbour));
         assert!(census.seats.lock().unwrap().is_empty(), "empty seats are kept");
     }
 }
