@@ -33,6 +33,8 @@ pub const HEADER_ADDRESSES: usize = 1_000;
 pub const REFERENCES: usize = 64;
 /// Most recipients of one mail envelope (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const ENVELOPE_RECIPIENTS: usize = 100;
+/// Most fields that we put on top of a mail.
+pub const STAMP_LINES: usize = 16;
 /// Most `Received` fields before a mail counts as looping (RFC 5321 §6.3).
 pub const HOPS: usize = 50;
 
@@ -123,6 +125,12 @@ pub const RETRY_MAX_MS: u64 = 4 * HOUR;
 pub const QUEUE_EXPIRY_MS: u64 = 5 * DAY;
 /// How long an acked express mail waits for its `delivered`, and how long an arrival's id is remembered.
 pub const SEEN_MS: u64 = 8 * DAY;
+/// First wait after a mailbox could not take a mail.
+pub const MAILBOX_RETRY_MIN_MS: u64 = SECOND;
+/// Longest wait after a mailbox could not take a mail.
+pub const MAILBOX_RETRY_MAX_MS: u64 = 5 * MINUTE;
+/// Most deliveries into one mailbox under way at a time.
+pub const MAILBOX_SENDS: usize = 1_024;
 /// Most SMTP deliveries of one lane under way at a time.
 pub const LANE_SENDS: usize = 4;
 /// Most SMTP deliveries under way in all.
