@@ -70,6 +70,9 @@ pub const EVIDENCE_RETRY_MS: u64 = 24 * HOUR;
 /// How often an evidence look-up is tried again after a temporary failure.
 pub const EVIDENCE_EVERY_MS: u64 = 15 * MINUTE;
 
+/// Most arrivals that wait for evidence at a time; beyond it an offer or accept is let pass unheeded.
+pub const PENDING: usize = 10_000;
+
 // Link
 /// Longest frame body, in bytes.
 pub const FRAME_BYTES: usize = 64 * 1024;

@@ -35,12 +35,21 @@ pub(super) struct Seen {
 /// A mail that waits for evidence about its sender's node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
-    /// The mail's bytes as they came.
-    pub(super) blob: BlobRef,
-    /// The pairs that wait.
-    pub(super) pairs: BTreeSet<Pair>,
+    /// The mail's bytes as they came, while their signatures are still to be evaluated.
+    pub(super) blob: Option<BlobRef>,
+    /// Which pairs wait, and for what.
+    pub(super) asks: BTreeSet<(Pair, Asked)>,
     /// Since when.
     pub(super) since: Millis,
+}
+
+/// What kind of evidence is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asked {
+    /// The mail's own signatures.
+    Dkim,
+    /// The domain's word.
+    Domain,
 }
 
 /// One record shape: version first, then the value's own items.
@@ -111,23 +120,46 @@ impl Seen {
 }
 
 impl Pending {
+    pub(super) const fn new(blob: Option<BlobRef>, since: Millis) -> Self {
+        Self { blob, asks: BTreeSet::new(), since }
+    }
+
     pub(super) fn record(&self, mail: MailId) -> Record {
-        let value = write(4, |w| {
-            w.blob(self.blob).millis(self.since).list(self.pairs.iter(), |w, pair| {
-                w.array(2).address(&pair.ours).address(&pair.theirs);
+        let value = write(3, |w| {
+            w.maybe(self.blob, |w, blob| w.array(2).blob(blob)).millis(self.since);
+            w.list(self.asks.iter(), |w, (pair, asked)| {
+                w.array(3).address(&pair.ours).address(&pair.theirs).bool(*asked == Asked::Dkim);
             });
         });
-        Record::put(Key::Pending(mail), value).holding(self.blob)
+        let record = Record::put(Key::Pending(mail), value).until(self.since.plus(2 * limits::EVIDENCE_RETRY_MS));
+        match self.blob {
+            Some(blob) => record.holding(blob),
+            None => record,
+        }
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
         read(record, |r| {
-            let (blob, since) = (r.blob()?, r.millis()?);
-            let pairs = r.list(limits::ENVELOPE_RECIPIENTS as u64, |r| {
+            let blob = r.maybe(|r| {
                 r.array_of(2)?;
-                Ok(Pair { ours: r.address()?, theirs: r.address()? })
+                r.blob()
             })?;
-            Ok(Self { blob, pairs: pairs.into_iter().collect(), since })
+            let since = r.millis()?;
+            let asks = r.list(2 * limits::ENVELOPE_RECIPIENTS as u64, |r| {
+                r.array_of(3)?;
+                let pair = Pair { ours: r.address()?, theirs: r.address()? };
+                Ok((pair, if r.bool()? { Asked::Dkim } else { Asked::Domain }))
+            })?;
+            Ok(Self { blob, asks: asks.into_iter().collect(), since })
         })
     }
+}
+
+/// The node's own record: how many strangers' offers it holds in all.
+pub(super) fn write_node(strangers: u64) -> Record {
+    Record::put(Key::Node, write(1, |w| _ = w.u64(strangers)))
+}
+
+pub(super) fn read_node(record: &Record) -> Result<u64, RestoreError> {
+    read(record, Reader::u64)
 }
