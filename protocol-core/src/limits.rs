@@ -145,6 +145,26 @@ pub const CLOCK_JUMP_MS: u64 = HOUR;
 /// Automatic answers to one peer, of one kind, per day (RFC 3834 §2).
 pub const AUTOMATIC_PER_DAY: u32 = 1;
 
+// Store
+/// Longest name of a local mailbox, in bytes.
+pub const MAILBOX_NAME_BYTES: usize = 64;
+/// Most bytes of bodies that came in part and wait for their link to come back; the oldest goes first.
+pub const PARTIAL_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long a body that came in part is kept.
+pub const PARTIAL_MS: u64 = DAY;
+/// How long `postline trace` remembers.
+pub const TRACE_MS: u64 = 30 * DAY;
+/// Most lines that `postline trace` remembers; the oldest go first.
+pub const TRACE_LINES: u64 = 2_000_000;
+/// Longest trace line, in bytes; what is longer is cut.
+pub const TRACE_LINE_BYTES: usize = 4 * 1024;
+/// Most trace lines of one answer.
+pub const TRACE_SHOWN: usize = 1_000;
+/// How long a damaged record is kept aside for the operator.
+pub const QUARANTINE_MS: u64 = 30 * DAY;
+/// How old a file in a Maildir's `tmp` must be before it counts as debris.
+pub const MAILDIR_TMP_MS: u64 = 36 * HOUR;
+
 // SMTP sessions
 /// Longest command line, CRLF included (RFC 5321 §4.5.3.1.4, with room for SMTPUTF8 and SIZE parameters).
 pub const SMTP_LINE_BYTES: usize = 2_048;
