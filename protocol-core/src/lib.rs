@@ -4,6 +4,7 @@ pub mod fault;
 pub mod id;
 pub mod limits;
 pub mod machine;
+pub mod net;
 pub mod seal;
 pub mod server;
 pub mod step;

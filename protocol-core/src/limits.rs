@@ -113,6 +113,22 @@ pub const EXPRESS_PER_MINUTE: u32 = 1_200;
 /// Sequence numbers reserved ahead, so that a crash never uses one twice.
 pub const SEQ_RESERVE: u64 = 1_024;
 
+// DNS, DKIM, SMTP out
+/// Most records that one DNS look-up yields; the rest is passed over.
+pub const DNS_RECORDS: usize = 16;
+/// Longest TXT record that is read, in bytes.
+pub const DNS_TEXT_BYTES: usize = 4_096;
+/// How long one DNS look-up may take, all tries together.
+pub const DNS_MS: u64 = 10 * SECOND;
+/// Most DKIM signatures of one mail that are evaluated, those of the From domain first.
+pub const DKIM_SIGNATURES: usize = 5;
+/// Most field names in the `h=` of a DKIM signature that is evaluated.
+pub const DKIM_NAMES: usize = 128;
+/// Longest SMTP reply of a server that we hand a mail to, in bytes, all its lines together.
+pub const SMTP_REPLY_BYTES: usize = 4_096;
+/// Longest text of a failure that is kept and shown, in bytes.
+pub const FAILURE_TEXT_BYTES: usize = 512;
+
 // Queue
 /// Most mails that wait on a node in all; then submission gets 452.
 pub const QUEUE_ENTRIES: usize = 50_000;

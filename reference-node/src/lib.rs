@@ -7,6 +7,7 @@
 pub mod directory;
 pub mod dkim;
 pub mod dns;
+pub mod hand_over;
 pub mod link;
 pub mod maildir;
 pub mod smtp;
