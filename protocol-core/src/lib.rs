@@ -97,7 +97,7 @@
 //! # Who may know whom
 //!
 //! ```text
-//! server → machine → seal → wire → content → step → fault → store → id → limits → time
+//! server → machine → seal → wire → content → step → fault → store → net → id → limits → time
 //! ```
 //!
 //! `tests/arrows.rs` holds the modules to it.
