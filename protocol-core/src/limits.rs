@@ -76,14 +76,24 @@ pub const PENDING: usize = 10_000;
 // Link
 /// Longest frame body, in bytes.
 pub const FRAME_BYTES: usize = 64 * 1024;
-/// Longest frame body before Proof, in bytes: what a stranger can make us hold.
+/// What a stranger can make us hold on one connection before Proof, in bytes, TLS aside: two Hellos and as much unread.
 pub const GREETING_BYTES: usize = 4 * 1024;
+/// Longest frame before Proof, in bytes.
+pub const HELLO_BYTES: usize = GREETING_BYTES / 4;
 /// Longest body that rides inside its Carry; longer ones go in chunks.
 pub const CARRY_INLINE_BYTES: u64 = 16 * 1024;
 /// Longest chunk, in bytes.
 pub const CHUNK_BYTES: usize = 16 * 1024;
 /// How long a connection may take from its first byte to Ready.
 pub const GREETING_MS: u64 = 10 * SECOND;
+/// How long a dial may take, from the word to Proof.
+pub const DIAL_MS: u64 = 30 * SECOND;
+/// How long a link that somebody asked for stays wanted, if it can't be had.
+pub const WANT_MS: u64 = CONFIRM_MS;
+/// Most frames per second on a link that bring nothing forward: pings, unknown types, empty lists, stale answers.
+pub const LINK_NOISE_PER_SECOND: u32 = 64;
+/// Most frames per second on a link that are bound by no window: marks, questions, and trust steps eightfold.
+pub const LINK_TALK_PER_SECOND: u32 = 2_048;
 /// How long a settled link may be silent before a Ping.
 pub const LINK_IDLE_MS: u64 = 60 * SECOND;
 /// How long a Ping may stay unanswered.

@@ -6,4 +6,5 @@
 pub mod cbor;
 pub mod field;
 pub mod frame;
+pub mod hello;
 pub mod signed;
