@@ -43,6 +43,8 @@ pub const HOPS: usize = 50;
 pub const FIELD_BYTES: usize = 512;
 /// Most tags in a `Postline-*` field.
 pub const FIELD_TAGS: usize = 16;
+/// Longest `h=` hint, in bytes: with it, every field of ours stays within [`FIELD_BYTES`].
+pub const HINT_BYTES: usize = 200;
 /// Most To ∪ Cc addresses of a mail that gets offers, or that counts as a reply.
 pub const OFFER_RECIPIENTS: usize = 20;
 /// How long an offer stands, as we write it.

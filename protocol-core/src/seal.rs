@@ -1,5 +1,6 @@
 //! Keys in, sealed or signed bytes out.
 
+pub mod field;
 pub mod node;
 pub mod secret;
 
