@@ -31,6 +31,16 @@ pub const MIME_PARAMETERS: usize = 32;
 pub const HEADER_ADDRESSES: usize = 1_000;
 /// Most message ids that References and In-Reply-To may hold; older ones (the front of References) are passed over.
 pub const REFERENCES: usize = 64;
+/// Longest message id, in bytes, angle brackets not counted.
+pub const MESSAGE_ID_BYTES: usize = 250;
+/// Most of a failed mail's header that a report quotes, in bytes.
+pub const REPORT_HEADER_BYTES: usize = 16 * 1024;
+/// Most of a peer's last answer that a report quotes for one recipient, in bytes.
+pub const REPORT_REASON_BYTES: usize = 512;
+/// Longest name that is suggested for an attachment's file, in bytes.
+pub const FILE_NAME_BYTES: usize = 200;
+/// Longest display name that is shown, in characters.
+pub const DISPLAY_NAME_CHARS: usize = 128;
 /// Most recipients of one mail envelope (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const ENVELOPE_RECIPIENTS: usize = 100;
 /// Most fields that we put on top of a mail.
