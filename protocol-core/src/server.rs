@@ -28,12 +28,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
 
+use crate::content::mail::MailIn;
 use crate::fault::{Misuse, RestoreError};
 use crate::id::{Address, BlobRef, Domain, Lane, LinkId, MailId, NodeKey, Pair};
 use crate::machine::greeting::Greeting;
 use crate::machine::link::Link;
 use crate::machine::queue::Queue;
-use crate::machine::trust::Trust;
+use crate::machine::trust::{Trust, TrustState};
 use crate::seal::NodeIdentity;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
@@ -70,6 +71,8 @@ pub struct Server {
     strangers_in_all: u64,
     /// Pairs with something unfinished, by the node they need: said again whenever its link comes up.
     unfinished: BTreeMap<NodeKey, BTreeSet<Pair>>,
+    /// The same, by pair.
+    needs: BTreeMap<Pair, NodeKey>,
     pending: BTreeMap<MailId, Pending>,
     seen: BTreeMap<MailId, Option<Seen>>,
     lanes: BTreeMap<Lane, Queue>,
@@ -78,7 +81,10 @@ pub struct Server {
     routes: BTreeMap<NodeKey, Option<Route>>,
     greetings: BTreeMap<LinkId, Greet>,
     proven: BTreeMap<LinkId, Conn>,
+    /// Express mails whose bodies are being fetched.
     fetching: BTreeMap<(LinkId, BlobRef), Vec<Carry>>,
+    /// The mail of the Carry that is being stepped.
+    in_hand: Option<Box<MailIn>>,
     /// What was unfinished when the node stopped, and is still to be brought.
     cold: BTreeSet<Key>,
     timers: Timers,
@@ -114,6 +120,7 @@ impl Server {
             strangers: BTreeMap::new(),
             strangers_in_all: 0,
             unfinished: BTreeMap::new(),
+            needs: BTreeMap::new(),
             pending: BTreeMap::new(),
             seen: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -123,6 +130,7 @@ impl Server {
             greetings: BTreeMap::new(),
             proven: BTreeMap::new(),
             fetching: BTreeMap::new(),
+            in_hand: None,
             cold: BTreeSet::new(),
             timers: Timers::default(),
         };
@@ -143,6 +151,7 @@ impl Server {
                 self.waiting += 1;
                 if let Lane::Node(nk) = lane {
                     self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                    self.timers.set(Who::Node(*nk), Some(Millis(0)));
                 }
                 let deadline = queue.deadline();
                 self.timers.set(Who::Lane(lane.clone()), deadline);
@@ -180,9 +189,13 @@ impl Server {
                 self.strangers.insert(ours.clone(), list);
             }
             Key::Peer(nk) => {
+                let (our_nk, next_nk) = (self.ours.identity.nk(), self.ours.identity.next_nk());
+                let generation = self.ours.generation;
                 let link = match record {
-                    Some(record) => Link::restore(*nk, &self.ours.identity, self.ours.generation, record)?,
-                    None => Link::new(*nk, &self.ours.identity, self.ours.generation),
+                    Some(record) => {
+                        Link::restore(*nk, our_nk, generation, next_nk, record.value.as_deref().unwrap_or_default())?
+                    }
+                    None => Link::new(*nk, our_nk, generation, next_nk),
                 };
                 self.links.insert(*nk, link);
             }
@@ -200,12 +213,12 @@ impl Server {
         match key {
             Key::Trust(pair) => {
                 let busy = self.pairs.get(pair).is_some_and(|trust| trust.deadline().is_some())
-                    || self.unfinished.values().any(|pairs| pairs.contains(pair));
+                    || self.needs.contains_key(pair);
                 !busy && self.pairs.remove(pair).is_some()
             }
             Key::Strangers(ours) => self.strangers.remove(ours).is_some(),
             Key::Peer(nk) => {
-                let busy = self.links.get(nk).is_some_and(|link| link.is_busy())
+                let busy = self.links.get(nk).is_some_and(|link| !link.is_idle())
                     || self.lanes.contains_key(&Lane::Node(*nk))
                     || self.unfinished.contains_key(nk);
                 let gone = !busy && self.links.remove(nk).is_some();
@@ -246,27 +259,40 @@ impl Server {
     fn keep_pair(&mut self, trust: Trust) {
         let pair = trust.pair().clone();
         self.timers.set(Who::Pair(pair.clone()), trust.deadline());
+        if let Some(nk) = trust.peer_nk().filter(|_| trust.wants_link()) {
+            self.timers.set(Who::Node(nk), Some(self.now));
+        }
         self.pairs.insert(pair.clone(), trust);
         self.note_unfinished(&pair);
     }
 
     /// Keeps the index of unfinished pairs true, and sees that their nodes are brought.
     fn note_unfinished(&mut self, pair: &Pair) {
-        let needs = self.pairs.get(pair).and_then(Trust::needs_link);
-        self.unfinished.retain(|nk, pairs| {
-            if Some(*nk) != needs {
-                pairs.remove(pair);
+        let open = |trust: &&Trust| matches!(trust.state(), TrustState::Accepting | TrustState::Confirming);
+        let needs = self.pairs.get(pair).filter(open).and_then(Trust::peer_nk);
+        let needed = self.needs.get(pair).copied();
+        if needs == needed {
+            return;
+        }
+        if let Some(nk) = needed
+            && let Some(pairs) = self.unfinished.get_mut(&nk)
+        {
+            pairs.remove(pair);
+            if pairs.is_empty() {
+                self.unfinished.remove(&nk);
             }
-            !pairs.is_empty()
-        });
-        if let Some(nk) = needs {
-            self.unfinished.entry(nk).or_default().insert(pair.clone());
-            if !self.links.contains_key(&nk) {
-                self.cold.insert(Key::Peer(nk));
-            }
-            if !self.routes.contains_key(&nk) {
-                self.cold.insert(Key::Route(nk));
-            }
+        }
+        let Some(nk) = needs else {
+            self.needs.remove(pair);
+            return;
+        };
+        self.needs.insert(pair.clone(), nk);
+        self.unfinished.entry(nk).or_default().insert(pair.clone());
+        if !self.links.contains_key(&nk) {
+            self.cold.insert(Key::Peer(nk));
+        }
+        if !self.routes.contains_key(&nk) {
+            self.cold.insert(Key::Route(nk));
         }
     }
 }
@@ -307,6 +333,7 @@ impl Server {
                 Who::Pair(pair) => self.trust(tick, &pair, crate::machine::trust::Input::Wake, out),
                 Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
                 Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
+                Who::Node(nk) => self.node_due(tick, nk, out),
                 Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
             }
         }

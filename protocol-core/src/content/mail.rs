@@ -147,7 +147,8 @@ impl FieldName {
     pub fn line(self, tags: &Tags) -> String {
         let of = |wanted: &'static str| tags.iter().filter(move |(name, _)| *name == wanted);
         let others = tags.iter().filter(|(name, _)| *name != "v" && *name != "b");
-        let tags: Vec<String> = of("v").chain(others).chain(of("b")).map(|(name, text)| format!("{name}={text}")).collect();
+        let tags: Vec<String> =
+            of("v").chain(others).chain(of("b")).map(|(name, text)| format!("{name}={text}")).collect();
         format!("{}: {}", self.as_str(), tags.join("; "))
     }
 }

@@ -88,7 +88,7 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A mail is to go this way.
-    Enqueue(MailId, Entry),
+    Enqueue(MailId, Box<Entry>),
     /// An attempt ended: what each of its recipients met.
     Report {
         /// Which mail.
@@ -372,10 +372,10 @@ impl Queue {
         Ok(change)
     }
 
-    fn enqueue(&self, tick: &Tick, mail: MailId, mut entry: Entry, change: &mut Change) {
+    fn enqueue(&self, tick: &Tick, mail: MailId, mut entry: Box<Entry>, change: &mut Change) {
         let Some(slot) = self.slots.get(&mail) else {
             let due = if self.is_node() { tick.now.plus(limits::FALLBACK_MS) } else { tick.now };
-            change.store(mail, Slot { entry, ended: 0, due, phase: Phase::Waiting });
+            change.store(mail, Slot { entry: *entry, ended: 0, due, phase: Phase::Waiting });
             return;
         };
         // The same mail for more recipients: an attempt under way goes on for the old ones only.

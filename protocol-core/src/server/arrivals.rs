@@ -138,7 +138,7 @@ impl Server {
         let mut lines = Vec::new();
         let accepting = pairs.iter().find_map(|pair| {
             let held = self.pairs.get(pair)?.accepts(&canonical.answers, tick.now)?;
-            Some((pair.clone(), held))
+            Some((pair.clone(), held.t0))
         });
         let accepting = accepting.map(|(pair, re)| {
             let draft = AcceptDraft {
@@ -154,13 +154,13 @@ impl Server {
             let signature = self.ours.identity.sign(&draft);
             let (tags, accept) = draft.signed(signature);
             lines.push(FieldName::Accept.line(&tags));
-            let sent = SentAccept::from(accept);
+            let sent = SentAccept::from(&accept);
             self.trust(tick, &pair, trust::Input::Wrote { offer: None, accept: Some(sent) }, out);
             pair
         });
         let offered = pairs.iter().filter(|pair| Some(*pair) != accepting.as_ref());
         let offered: Vec<Pair> =
-            offered.filter(|pair| self.pairs.get(pair).is_some_and(|t| t.wants_offer(tick.now))).cloned().collect();
+            offered.filter(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_offer)).cloned().collect();
         if self.ours.offers && !canonical.has_group && !offered.is_empty() {
             let draft = OfferDraft {
                 from: author.clone(),
@@ -175,7 +175,7 @@ impl Server {
             let signature = self.ours.identity.sign(&draft);
             let (tags, offer) = draft.signed(signature);
             lines.push(FieldName::Offer.line(&tags));
-            let sent = SentOffer { hash: offer.hash, nonce: offer.nonce, at: offer.at, expires: offer.expires };
+            let sent = SentOffer::from(&offer);
             for pair in offered {
                 self.trust(tick, &pair, trust::Input::Wrote { offer: Some(sent.clone()), accept: None }, out);
             }
@@ -214,11 +214,11 @@ impl Server {
             strip: false,
             message_id: mail.head.message_id,
         };
-        self.into_mailboxes(tick, as_known, &letter, rcpts, Origin::Nobody, out);
+        self.deliver_to(tick, as_known, &letter, rcpts, Origin::Nobody, out);
     }
 
     /// One entry for each mailbox that the recipients resolve to.
-    pub(super) fn into_mailboxes(
+    pub(super) fn deliver_to(
         &mut self,
         tick: &Tick,
         id: MailId,
@@ -242,14 +242,7 @@ impl Server {
     }
 
     /// What a stranger's canonical mail means for trust.
-    fn heed(
-        &mut self,
-        tick: &Tick,
-        id: MailId,
-        mail: &MailIn,
-        canonical: &Canonical,
-        out: &mut Outbox<Output>,
-    ) {
+    fn heed(&mut self, tick: &Tick, id: MailId, mail: &MailIn, canonical: &Canonical, out: &mut Outbox<Output>) {
         if canonical.offer.is_none() && canonical.accept.is_none() {
             return;
         }
@@ -278,7 +271,7 @@ impl Server {
                 continue;
             }
             let came = Came { mail: id, message_id: canonical.message_id.clone(), offer, accept, automatic };
-            self.trust(tick, pair, trust::Input::Came(came), out);
+            self.trust(tick, pair, trust::Input::Came(Box::new(came)), out);
         }
         if self.pending.get(&id).is_some_and(|pending| pending.asks.is_empty()) {
             self.pending.remove(&id);
@@ -329,7 +322,14 @@ impl Server {
     }
 
     /// Counts strangers in and out as pairs become, or cease to be, strangers whose offers are held ([T-9]).
-    pub(super) fn count_strangers(&mut self, tick: &Tick, pair: &Pair, from: TrustState, to: TrustState, out: &mut Outbox<Output>) {
+    pub(super) fn count_strangers(
+        &mut self,
+        tick: &Tick,
+        pair: &Pair,
+        from: TrustState,
+        to: TrustState,
+        out: &mut Outbox<Output>,
+    ) {
         let Some(list) = self.strangers.get_mut(&pair.ours) else { return };
         let before = list.len() as u64;
         let mut gone = Vec::new();
@@ -368,7 +368,7 @@ impl Server {
     }
 
     pub(super) fn enqueue(&mut self, tick: &Tick, lane: &Lane, id: MailId, entry: Entry, out: &mut Outbox<Output>) {
-        self.lane(tick, lane, queue::Input::Enqueue(id, entry), out);
+        self.lane(tick, lane, queue::Input::Enqueue(id, Box::new(entry)), out);
         if let Lane::Node(nk) = lane {
             self.pump(tick, *nk, out);
         }

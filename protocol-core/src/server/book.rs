@@ -161,5 +161,5 @@ pub(super) fn write_node(strangers: u64) -> Record {
 }
 
 pub(super) fn read_node(record: &Record) -> Result<u64, RestoreError> {
-    read(record, Reader::u64)
+    read(record, |r| r.u64())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::book::{Asked, Pending, Route, Seen};
 use super::io::{Carrier, Dial, Event, Evidence, LinkIn, LinkOut, Output, Peer, Seek};
 use super::timers::Who;
-use super::{Conn, Server};
+use super::{Conn, Greet, Server};
 use crate::content::mail::{Letter, MailIn, Rcpt, Text};
 use crate::fault::{Code, Misuse, PeerFault};
 use crate::id::{Lane, LinkId, MailId, NodeKey, Pair};
@@ -22,34 +22,65 @@ use crate::wire::signed::OnConnection;
 // Pairs
 impl Server {
     /// Tells a pair something.
-    pub(super) fn trust(&mut self, tick: &Tick, pair: &Pair, input: trust::Input, out: &mut Outbox<Output>) -> Vec<trust::Output> {
-        let Some(machine) = self.pairs.get_mut(pair) else { return Vec::new() };
+    pub(super) fn trust(&mut self, tick: &Tick, pair: &Pair, input: trust::Input, out: &mut Outbox<Output>) {
+        let Some(machine) = self.pairs.get_mut(pair) else { return };
         let mut child = Outbox::new();
         let stepped = machine.step(tick, input, &mut child);
         debug_assert!(stepped.is_ok(), "a pair's inputs can't be misused");
         self.timers.set(Who::Pair(pair.clone()), machine.deadline());
         self.note_unfinished(pair);
-        let mut left = Vec::new();
         for output in out.adopt(child) {
             match output {
                 trust::Output::SeekDkim(mail) => self.seek(tick, mail, pair, Asked::Dkim, out),
                 trust::Output::SeekDomain(mail) => self.seek(tick, mail, pair, Asked::Domain, out),
                 trust::Output::WantLink { nk } => {
                     self.learn_route(nk, pair, out);
-                    self.run_link(tick, nk, link::Input::Want, out);
+                    self.want_link(tick, nk, out);
                 }
                 trust::Output::Say { nk, step, bytes } => self.say(tick, nk, pair, step, bytes, out),
                 trust::Output::Changed { from, to } => {
                     out.emit(Output::Event(Event::Trust { pair: pair.clone(), from, to }));
                     self.count_strangers(tick, pair, from, to, out);
+                    if to == trust::TrustState::Trusted {
+                        self.lined(tick, pair, out);
+                    }
                 }
                 trust::Output::Refused(why) => {
                     out.emit(Output::Event(Event::Refused { peer: Peer::Pair(pair.clone()), why }));
                 }
-                other => left.push(other),
+                // Asked for by `admitted` only.
+                trust::Output::Admitted => {}
             }
         }
-        left
+    }
+
+    /// Two have a line: the way to their node is remembered, and which key will follow its own.
+    fn lined(&mut self, tick: &Tick, pair: &Pair, out: &mut Outbox<Output>) {
+        let Some(nk) = self.pairs.get(pair).and_then(trust::Trust::line) else { return };
+        self.learn_route(nk, pair, out);
+        if let Some(next) = self.links.get(&nk).and_then(link::Link::next_nk) {
+            self.trust(tick, pair, trust::Input::Announced { nk, next }, out);
+        }
+    }
+
+    /// Has a node dialled: at once, or as soon as its records are here.
+    pub(super) fn want_link(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
+        if self.links.contains_key(&nk) {
+            self.run_link(tick, nk, link::Input::Want, out);
+        } else {
+            self.cold.extend([Key::Peer(nk), Key::Route(nk)]);
+            self.timers.set(Who::Node(nk), Some(tick.now));
+        }
+    }
+
+    /// The records of a node that something waited for are here.
+    pub(super) fn node_due(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
+        self.timers.set(Who::Node(nk), None);
+        self.pump(tick, nk, out);
+        let unfinished = self.unfinished.get(&nk).into_iter().flatten();
+        if unfinished.clone().any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link)) {
+            self.run_link(tick, nk, link::Input::Want, out);
+        }
     }
 }
 
@@ -66,7 +97,7 @@ impl Server {
     ) {
         let connection = self.links.get(&nk).filter(|link| link.is_up()).and_then(link::Link::connection);
         let Some(conn) = connection.and_then(|connection| self.proven.get(&connection)) else {
-            self.run_link(tick, nk, link::Input::Want, out);
+            self.want_link(tick, nk, out);
             return;
         };
         let signature = self.ours.identity.sign(&OnConnection::new(step, &bytes, &conn.exporter)).to_vec();
@@ -127,10 +158,7 @@ impl Server {
     pub(super) fn drop_pair(&mut self, pair: &Pair, out: &mut Outbox<Output>) {
         self.pairs.remove(pair);
         self.timers.set(Who::Pair(pair.clone()), None);
-        self.unfinished.retain(|_, pairs| {
-            pairs.remove(pair);
-            !pairs.is_empty()
-        });
+        self.note_unfinished(pair);
         out.save(Record::remove(Key::Trust(pair.clone())));
         out.save(Record::remove(Key::Due(pair.clone())));
     }
@@ -139,7 +167,13 @@ impl Server {
 // Connections
 impl Server {
     /// Something happened on a connection.
-    pub(super) fn link(&mut self, tick: &Tick, link: LinkId, input: LinkIn, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+    pub(super) fn link(
+        &mut self,
+        tick: &Tick,
+        link: LinkId,
+        input: LinkIn,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), Misuse> {
         if let LinkIn::Up { dialled, exporter } = input {
             if self.greetings.contains_key(&link) || self.proven.contains_key(&link) {
                 return Err(Misuse::LinkInUse(link));
@@ -159,27 +193,24 @@ impl Server {
             LinkIn::Up { .. } => {}
             LinkIn::Frame(frame) => self.run_link(tick, conn.nk, link::Input::Frame(link, frame), out),
             LinkIn::Carry(carry, mail) => {
-                self.fetching.entry((link, carry.body)).or_default().push(carry.clone());
-                let body = carry.body;
+                self.in_hand = mail;
                 self.run_link(tick, conn.nk, link::Input::Frame(link, Frame::Carry(carry)), out);
-                if let Some(mail) = mail {
-                    self.fetched(tick, link, conn, body, *mail, out);
-                }
+                self.in_hand = None;
             }
             LinkIn::Have { blob, bytes } => {
                 self.run_link(tick, conn.nk, link::Input::Have(link, blob, bytes), out);
             }
-            LinkIn::Body(blob, mail) => self.fetched(tick, link, conn, blob, *mail, out),
+            LinkIn::Body(blob, mail) => {
+                self.in_hand = Some(mail);
+                self.run_link(tick, conn.nk, link::Input::Fetched(link, blob), out);
+                self.in_hand = None;
+                self.fetching.remove(&(link, blob));
+            }
             LinkIn::Spoiled(blob) => {
                 self.fetching.remove(&(link, blob));
                 self.run_link(tick, conn.nk, link::Input::Spoiled(link, blob), out);
             }
-            LinkIn::Garbage(why) => {
-                out.emit(Output::Event(Event::Refused { peer: Peer::Node(conn.nk), why: why.clone() }));
-                out.emit(Output::Link(link, LinkOut::Send(Frame::Bye { code: why.code() })));
-                out.emit(Output::Link(link, LinkOut::Close));
-                self.gone(tick, link, conn, out);
-            }
+            LinkIn::Garbage(why) => self.run_link(tick, conn.nk, link::Input::Garbage(link, why), out),
             LinkIn::Down => self.gone(tick, link, conn, out),
         }
         Ok(())
@@ -191,7 +222,14 @@ impl Server {
         self.run_link(tick, conn.nk, link::Input::Down(link), out);
     }
 
-    fn connected(&mut self, tick: &Tick, link: LinkId, dialled: Option<Dial>, exporter: [u8; 32], out: &mut Outbox<Output>) {
+    fn connected(
+        &mut self,
+        tick: &Tick,
+        link: LinkId,
+        dialled: Option<Dial>,
+        exporter: [u8; 32],
+        out: &mut Outbox<Output>,
+    ) {
         if self.draining {
             out.emit(Output::Link(link, LinkOut::Close));
             return;
@@ -278,13 +316,13 @@ impl Server {
     fn end_greeting(&mut self, tick: &Tick, link: LinkId, out: &mut Outbox<Output>) {
         self.timers.set(Who::Greeting(link), None);
         if let Some(nk) = self.greetings.remove(&link).and_then(|greet| greet.dialled) {
-            self.run_link(tick, nk, link::Input::Unreached, out);
+            self.run_link(tick, nk, link::Input::Unreachable, out);
         }
     }
 
     /// A dial failed: the link tries again in its own time.
     pub(super) fn unreached(&mut self, tick: &Tick, dial: &Dial, out: &mut Outbox<Output>) {
-        self.run_link(tick, dial.nk, link::Input::Unreached, out);
+        self.run_link(tick, dial.nk, link::Input::Unreachable, out);
     }
 }
 
@@ -318,8 +356,20 @@ impl Server {
             }
             link::Output::Up(link) => self.up(tick, nk, link, out),
             link::Output::Down(code) => out.emit(Output::Event(Event::LinkDown { nk, code })),
-            // Judged once its body is here: the front door keeps the Carry until then.
-            link::Output::Came(_) => {}
+            link::Output::Came(carry) => match self.in_hand.take() {
+                Some(mail) => self.settle(tick, nk, carry, &mail, out),
+                // Kept until its body is here, so that its pairs are known to be wanted then.
+                None => {
+                    if let Some(link) = self.links.get(&nk).and_then(link::Link::connection) {
+                        self.fetching.entry((link, carry.body)).or_default().push(carry);
+                    }
+                }
+            },
+            link::Output::Whole(carry) => {
+                if let Some(mail) = self.in_hand.clone() {
+                    self.settle(tick, nk, carry, &mail, out);
+                }
+            }
             link::Output::Acked(mail) => {
                 self.lane(tick, &Lane::Node(nk), queue::Input::Acked(mail), out);
                 self.pump(tick, nk, out);
@@ -349,12 +399,21 @@ impl Server {
 
     /// The other node did not take a mail: those in the way go by SMTP; where it is for want of a line, their pairs
     /// learn it.
-    fn refused(&mut self, tick: &Tick, nk: NodeKey, mail: MailId, code: Code, rcpts: BTreeSet<u8>, out: &mut Outbox<Output>) {
+    fn refused(
+        &mut self,
+        tick: &Tick,
+        nk: NodeKey,
+        mail: MailId,
+        code: Code,
+        rcpts: BTreeSet<u8>,
+        out: &mut Outbox<Output>,
+    ) {
         let lane = Lane::Node(nk);
         if code == Code::NotTrusted {
             let entry = self.lanes.get(&lane).and_then(|queue| queue.entry(mail));
             let pairs = entry.map(super::queues::pairs_of).unwrap_or_default();
-            let named = |index: usize| rcpts.is_empty() || u8::try_from(index).is_ok_and(|index| rcpts.contains(&index));
+            let named =
+                |index: usize| rcpts.is_empty() || u8::try_from(index).is_ok_and(|index| rcpts.contains(&index));
             for (_, pair) in pairs.into_iter().enumerate().filter(|(index, _)| named(*index)) {
                 self.trust(tick, &pair, trust::Input::Denied, out);
             }
@@ -369,7 +428,7 @@ impl Server {
         let Some(conn) = connection.and_then(|connection| self.proven.get(&connection)) else { return };
         let pair = Pair { ours: frame.pair.theirs, theirs: frame.pair.ours };
         let signed = OnConnection::new(frame.step, &frame.bytes, &conn.exporter);
-        if let Err(why) = seal::verify_signable(nk, &signed, &frame.signature) {
+        if let Err(why) = seal::verify_value(nk, &signed, &frame.signature) {
             out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
             return;
         }
@@ -378,17 +437,14 @@ impl Server {
         self.pump(tick, nk, out);
     }
 
-    /// A carried mail's body is here: every Carry that waits for it is judged.
-    fn fetched(&mut self, tick: &Tick, link: LinkId, conn: Conn, body: crate::id::BlobRef, mail: MailIn, out: &mut Outbox<Output>) {
-        self.run_link(tick, conn.nk, link::Input::Fetched(link, body), out);
-        for carry in self.fetching.remove(&(link, body)).unwrap_or_default() {
-            let seq = carry.seq;
-            let result = self.judge(tick, conn.nk, carry, &mail, out);
-            if let Err((why, _)) = &result {
-                out.emit(Output::Event(Event::Refused { peer: Peer::Node(conn.nk), why: why.clone() }));
-            }
-            self.run_link(tick, conn.nk, link::Input::Settled { seq, result }, out);
+    /// Judges an express mail whose body is here, and settles it.
+    fn settle(&mut self, tick: &Tick, nk: NodeKey, carry: Carry, mail: &MailIn, out: &mut Outbox<Output>) {
+        let seq = carry.seq;
+        let result = self.judge(tick, nk, carry, mail, out);
+        if let Err((why, _)) = &result {
+            out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why: why.clone() }));
         }
+        self.run_link(tick, nk, link::Input::Settled { seq, result }, out);
     }
 
     /// Takes an express mail whole, or says what is in the way ([E-3]).
@@ -409,10 +465,16 @@ impl Server {
             return Err(whole(PeerFault::NotExpress("looping")));
         }
         let known = Seen::id_of(nk, carry.id);
-        let rcpts: Vec<Rcpt> = carry.envelope.to.iter().map(|address| {
-            let mailbox = mail.envelope.to.iter().find(|rcpt| rcpt.address == *address).and_then(|rcpt| rcpt.mailbox.clone());
-            Rcpt { address: address.clone(), mailbox }
-        }).collect();
+        let rcpts: Vec<Rcpt> = carry
+            .envelope
+            .to
+            .iter()
+            .map(|address| {
+                let mailbox =
+                    mail.envelope.to.iter().find(|rcpt| rcpt.address == *address).and_then(|rcpt| rcpt.mailbox.clone());
+                Rcpt { address: address.clone(), mailbox }
+            })
+            .collect();
         let mut in_the_way = BTreeSet::new();
         let mut first = None;
         for (index, rcpt) in rcpts.iter().enumerate() {
@@ -431,7 +493,11 @@ impl Server {
             return Err((why, in_the_way));
         }
         if self.waiting + rcpts.len() > limits::QUEUE_ENTRIES || self.draining {
-            return Err(whole(PeerFault::TooBig { what: "mails that wait here", got: self.waiting as u64, max: limits::QUEUE_ENTRIES as u64 }));
+            return Err(whole(PeerFault::TooBig {
+                what: "mails that wait here",
+                got: self.waiting as u64,
+                max: limits::QUEUE_ENTRIES as u64,
+            }));
         }
         let fresh = self.not_seen(known, rcpts);
         if fresh.is_empty() {
@@ -454,7 +520,7 @@ impl Server {
             strip: true,
             message_id: mail.head.message_id.clone(),
         };
-        self.into_mailboxes(tick, known, &letter, fresh, origin, out);
+        self.deliver_to(tick, known, &letter, fresh, origin, out);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Lanes: what the queues want done, and what becomes of it.
 
+use super::Server;
 use super::book::Seen;
 use super::io::{Carrier, Event, Mark, Outcome, Output, RcptOutcome, SendId};
 use super::timers::Who;
-use super::Server;
 use crate::content::mail::{Letter, Text};
 use crate::fault::Misuse;
 use crate::id::{CarryId, Lane, MailId, NodeKey, Pair};
@@ -118,7 +118,15 @@ impl Server {
     }
 
     /// Some recipients will never have it: whoever sent it is told, if they are ours or a node's.
-    fn failed(&mut self, tick: &Tick, lane: &Lane, mail: MailId, entry: Entry, why: Vec<String>, out: &mut Outbox<Output>) {
+    fn failed(
+        &mut self,
+        tick: &Tick,
+        lane: &Lane,
+        mail: MailId,
+        entry: Entry,
+        why: Vec<String>,
+        out: &mut Outbox<Output>,
+    ) {
         let carrier = match lane {
             Lane::Mailbox(_) => Carrier::Mailbox,
             Lane::Domain(_) => Carrier::Smtp,
@@ -130,7 +138,8 @@ impl Server {
         }
         self.landed(tick, mail, &entry.origin, Reached::Failed, out);
         // A report goes to a user of ours only, into their own mailbox, and never about a report (attack 102).
-        let (Origin::User(name), Some(author), Text::Came(about)) = (&entry.origin, &entry.letter.from, &entry.letter.text)
+        let (Origin::User(name), Some(author), Text::Came(about)) =
+            (&entry.origin, &entry.letter.from, &entry.letter.text)
         else {
             return;
         };
@@ -146,13 +155,8 @@ impl Server {
         let hash = sha256(&[b"postline/1 report", &mail.0, lane_text.as_bytes(), &tick.now.0.to_be_bytes()]).0;
         let mut id = [0; MailId::LEN];
         id.copy_from_slice(hash.split_at(MailId::LEN).0);
-        let report = Entry {
-            letter,
-            rcpts: vec![author.clone()],
-            arrived: tick.now,
-            origin: Origin::Nobody,
-            express: None,
-        };
+        let report =
+            Entry { letter, rcpts: vec![author.clone()], arrived: tick.now, origin: Origin::Nobody, express: None };
         self.enqueue(tick, &Lane::Mailbox(name.clone()), MailId(id), report, out);
     }
 
@@ -181,12 +185,11 @@ impl Server {
             let Some((mail, entry)) = self.lanes.get(&lane).and_then(Queue::next_to_carry) else { return };
             let Some(from) = entry.letter.from.clone() else { return };
             let body = entry.letter.text.blob();
-            let Some(link) = self.links.get(&nk) else { return };
-            if !link.is_up() {
-                self.run_link(tick, nk, link::Input::Want, out);
+            let Some(link) = self.links.get(&nk).filter(|link| link.is_up()) else {
+                self.want_link(tick, nk, out);
                 return;
-            }
-            if !link.has_room(body.len) {
+            };
+            if link.room() == 0 {
                 return;
             }
             let envelope = frame::ExpressEnvelope { from, to: entry.rcpts.clone(), submitted: entry.arrived };
@@ -217,7 +220,7 @@ impl Server {
         });
         let marks: Vec<_> = known.collect();
         if !marks.is_empty() {
-            self.run_link(tick, nk, link::Input::Marks(marks), out);
+            self.run_link(tick, nk, link::Input::Answer(marks), out);
         }
     }
 }

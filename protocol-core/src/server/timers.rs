@@ -13,6 +13,8 @@ pub(super) enum Who {
     Lane(Lane),
     Link(NodeKey),
     Greeting(LinkId),
+    /// A node that is to be dialled, or has mails waiting, once its records are here.
+    Node(NodeKey),
 }
 
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use super::{Command, Input, LinkIn, Server};
 use crate::content::mail::{Canonical, MailIn, Source};
 use crate::id::{Address, Lane, LinkId, NodeKey, Pair};
 use crate::machine::queue::Origin;
+use crate::machine::trust::Trust;
 use crate::store::Key;
 use crate::wire::frame::{Ask, Carry, Frame};
 
@@ -18,7 +19,10 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
         Input::Mail(_, mail) => wants.mail(mail),
         Input::Evidence(mail, _) => {
             let pending = server.pending.get(mail);
-            pending.into_iter().flat_map(|pending| &pending.asks).for_each(|(pair, _)| wants.pair_and_node(pair.clone()));
+            pending
+                .into_iter()
+                .flat_map(|pending| &pending.asks)
+                .for_each(|(pair, _)| wants.pair_and_node(pair.clone()));
         }
         Input::Link(link, input) => wants.link(*link, input),
         Input::Unreached(dial) => wants.node(dial.nk),
@@ -52,7 +56,7 @@ impl Wants<'_> {
         if !self.server.strangers.contains_key(&pair.ours) {
             self.keys.insert(Key::Strangers(pair.ours.clone()));
         }
-        for nk in self.server.pairs.get(&pair).into_iter().flat_map(|trust| trust.nodes()) {
+        if let Some(nk) = self.server.pairs.get(&pair).and_then(Trust::peer_nk) {
             self.node(nk);
         }
         self.pair(pair);
@@ -82,11 +86,11 @@ impl Wants<'_> {
                 }
             }
             Source::User { author: None, .. } => {}
-            Source::Stranger | Source::Node => self.from_outside(canonical, mail.envelope.to.iter().map(|r| &r.address)),
+            Source::Stranger | Source::Node => self.outside(canonical, mail.envelope.to.iter().map(|r| &r.address)),
         }
     }
 
-    fn from_outside<'a>(&mut self, canonical: &Canonical, rcpts: impl Iterator<Item = &'a Address>) {
+    fn outside<'a>(&mut self, canonical: &Canonical, rcpts: impl Iterator<Item = &'a Address>) {
         if canonical.offer.is_none() && canonical.accept.is_none() && canonical.carried.is_none() {
             return;
         }
@@ -125,10 +129,9 @@ impl Wants<'_> {
             LinkIn::Frame(Frame::Refuse { seq, .. }) => {
                 // A refusal for want of a line is news for the pairs of that mail.
                 let mail = self.server.links.get(&nk).and_then(|link| link.mail_of(*seq));
-                let entry = mail.and_then(|mail| self.server.lanes.get(&Lane::Node(nk)).and_then(|q| q.entry(mail)));
-                for pair in entry.into_iter().flat_map(super::queues::pairs_of) {
-                    self.pair_and_node(pair);
-                }
+                let queue = self.server.lanes.get(&Lane::Node(nk));
+                let entry = mail.and_then(|mail| queue.and_then(|queue| queue.entry(mail)));
+                entry.into_iter().flat_map(super::queues::pairs_of).for_each(|pair| self.pair_and_node(pair));
             }
             LinkIn::Up { .. }
             | LinkIn::Frame(_)
