@@ -18,13 +18,14 @@ use postline_core::id::MailId;
 use postline_core::server::{Command, Input, Output, Server, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
+use postline_core::time::{Millis, SECOND};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::hands::Hands;
 use crate::spool::Staged;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TraceLine};
 
 /// Most inputs that share one commit.
 const BATCH: usize = 256;
@@ -36,6 +37,10 @@ const WARM: usize = 20_000;
 const LOOKUPS: usize = 8;
 /// The owner wakes at least this often, to see the clock and to tidy up.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How often expired records are dropped, and at most how many at a time.
+const PURGE_EVERY_MS: u64 = 60 * SECOND;
+const PURGE: usize = 1_000;
 
 /// What the owner is told.
 pub enum Message {
@@ -82,7 +87,7 @@ pub struct Owner {
     server: Option<Server>,
     store: Option<Store>,
     dir: PathBuf,
-    remake: Box<dyn Fn(u64, Vec<Record>) -> Result<Server, postline_core::fault::RestoreError> + Send>,
+    remake: Remake,
     clock: Clock,
     random: SystemRandom,
     inbox: mpsc::Receiver<Message>,
@@ -91,6 +96,7 @@ pub struct Owner {
     done: Vec<oneshot::Sender<()>>,
     warm: VecDeque<Key>,
     commits: u64,
+    purged: Millis,
 }
 
 /// How the owner can fail to start.
@@ -117,12 +123,12 @@ impl Owner {
     /// [`StartError`].
     pub fn start(
         dir: PathBuf,
-        remake: Box<dyn Fn(u64, Vec<Record>) -> Result<Server, postline_core::fault::RestoreError> + Send>,
+        remake: Remake,
         inbox: mpsc::Receiver<Message>,
-        hands: Hands,
+        mut hands: Hands,
     ) -> Result<Self, StartError> {
-        let store = Store::open(&dir)?;
-        let server = remake(store.generation(), store.restored_at_start()?)?;
+        let mut store = Store::open(&dir)?;
+        let server = restore(&mut store, &remake, &mut hands)?;
         Ok(Self {
             server: Some(server),
             store: Some(store),
@@ -136,6 +142,7 @@ impl Owner {
             done: Vec::new(),
             warm: VecDeque::new(),
             commits: 0,
+            purged: Millis(0),
         })
     }
 
@@ -186,7 +193,7 @@ impl Owner {
     fn turn(&mut self, batch: Vec<Message>) -> Result<Turn, StoreError> {
         let mut out = Outbox::new();
         let mut ends = Turn::Goes;
-        let wake = |at: Option<postline_core::time::Millis>, now| at.is_some_and(|at| at <= now);
+        let wake = |at: Option<Millis>, now| at.is_some_and(|at| at <= now);
         for message in batch {
             match message {
                 Message::Mail(id, mail, staged, answer) => {
@@ -228,14 +235,12 @@ impl Owner {
 
     fn stage(&mut self, staged: Staged) -> Result<(), StoreError> {
         self.hands.remember(&staged);
-        match &mut self.store {
-            Some(store) => store.stage(staged),
-            None => Err(StoreError::Closed),
-        }
+        self.store.as_mut().ok_or_else(closed)?.stage(staged);
+        Ok(())
     }
 
     fn step(&mut self, input: Input, out: &mut Outbox<Output>) -> Result<(), StoreError> {
-        let (Some(server), Some(store)) = (&mut self.server, &self.store) else { return Err(StoreError::Closed) };
+        let (Some(server), Some(store)) = (&mut self.server, &mut self.store) else { return Err(closed()) };
         for _ in 0..LOOKUPS {
             let keys = server.wants(&input);
             if keys.is_empty() {
@@ -260,7 +265,7 @@ impl Owner {
         }
         let mut entropy = [0; 32];
         // Without randomness nothing may be signed or sent: as bad as a disk that fails.
-        self.random.fill(&mut entropy).map_err(|_| StoreError::Closed)?;
+        self.random.fill(&mut entropy).map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
         let tick = Tick { now: self.clock.now().0, entropy };
         if let Err(misuse) = server.step(&tick, input, out) {
             // Late reports about attempts of before a restore are the one thing that may come out of place.
@@ -270,7 +275,7 @@ impl Owner {
     }
 
     fn commit(&mut self, out: Outbox<Output>) -> Result<(), StoreError> {
-        let Some(store) = &mut self.store else { return Err(StoreError::Closed) };
+        let store = self.store.as_mut().ok_or_else(closed)?;
         let (records, held) = out.split();
         let durable = store.commit(&records)?;
         self.commits += u64::from(!records.is_empty());
@@ -283,8 +288,9 @@ impl Owner {
                     }
                 }
                 Output::Event(event) => {
-                    if let Some((keys, line)) = crate::log::trace_line(&event) {
-                        store.append_trace(self.clock.now().0, &keys, line);
+                    if let Some(line) = crate::log::trace_line(&event) {
+                        let (message_id, mail) = (line.message_id, Some(line.mail));
+                        store.append_trace(TraceLine { at: self.clock.now().0, message_id, mail, line: line.json });
                     }
                     crate::log::mail_line(&event);
                 }
@@ -309,15 +315,19 @@ impl Owner {
                 self.warm.push_back(key);
             }
         }
-        if self.clock.jump().is_none() {
-            store.tidy(self.clock.now().0);
+        let now = self.clock.now().0;
+        if self.clock.jump().is_none() && now.since(self.purged) >= PURGE_EVERY_MS {
+            self.purged = now;
+            if let Err(fault) = store.purge_expired(now, PURGE) {
+                tracing::error!(%fault, "expired records stay for now");
+            }
         }
     }
 
     /// A commit failed: none of the batch's effects has left. The machine is dropped and restored from what is durable.
     fn start_over(&mut self, fault: &StoreError) {
         tracing::error!(%fault, "commit failed; nothing of the batch was acknowledged; restoring");
-        let answer = if fault.is_full() { Answer::Full } else { Answer::Broken };
+        let answer = if matches!(fault, StoreError::Full(_)) { Answer::Full } else { Answer::Broken };
         for (_, waiting) in std::mem::take(&mut self.answers) {
             let _gone = waiting.send(answer);
         }
@@ -334,9 +344,29 @@ impl Owner {
         }
     }
 
-    fn reopen(&self) -> Result<(Server, Store), StartError> {
-        let store = Store::open(&self.dir)?;
-        let server = (self.remake)(store.generation(), store.restored_at_start()?)?;
+    fn reopen(&mut self) -> Result<(Server, Store), StartError> {
+        let mut store = Store::open(&self.dir)?;
+        let server = restore(&mut store, &self.remake, &mut self.hands)?;
         Ok((server, store))
     }
+}
+
+/// Makes the machine from generation and records.
+pub type Remake = Box<dyn Fn(u64, Vec<Record>) -> Result<Server, postline_core::fault::RestoreError> + Send>;
+
+fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Server, StartError> {
+    let restored = store.restored_at_start()?;
+    for key in &restored.damaged {
+        tracing::error!(key, "record damaged, set aside");
+    }
+    let waiting = restored.records.iter().filter_map(|record| match record.key {
+        Key::Queue(_, mail) => Some(mail),
+        _ => None,
+    });
+    hands.restored(waiting.collect());
+    Ok(remake(store.generation(), restored.records)?)
+}
+
+fn closed() -> StoreError {
+    StoreError::Broken("it could not be reopened yet".to_owned())
 }
