@@ -30,7 +30,7 @@ use postline_core::store::sha256;
 
 use address::AddressList;
 use field::FieldName;
-use header::{Header, Lines};
+use header::{Header, Lines, first_word};
 
 /// Reads what a mail's header says, and whether that has one reading only.
 ///
@@ -180,11 +180,6 @@ fn automatic(header: &Header<'_>, has_report: bool, recipients: usize) -> Option
         return Some(Automatic::Resent);
     }
     (recipients > limits::OFFER_RECIPIENTS).then_some(Automatic::ManyRecipients)
-}
-
-/// What stands before a parameter, a comment or a space (RFC 3834 §5).
-fn first_word(text: &str) -> &str {
-    text.split([';', '(', ' ', '\t']).next().unwrap_or_default()
 }
 
 /// What a `Postline-Id` vouches for ([F-4]): a relay adds fields on top and empty lines below, and this stays.

@@ -4,7 +4,7 @@
 use postline_core::content::mail::Inert;
 use postline_core::limits;
 
-use super::header::{Header, is_wsp};
+use super::header::{Header, first_word, is_wsp};
 
 /// Longest boundary, in bytes (RFC 2046 §5.1.1).
 const BOUNDARY_BYTES: usize = 70;
@@ -17,8 +17,11 @@ pub(crate) struct MediaType {
 }
 
 impl MediaType {
-    /// Reads both fields of a part's header.
+    /// Reads what a part's header says of it.
     pub(crate) fn of(header: &Header<'_>) -> Result<Self, Inert> {
+        if header.at_most_one("MIME-Version")?.is_some_and(|field| first_word(&field.text()) != "1.0") {
+            return Err(Inert::ContentType);
+        }
         let media = match header.at_most_one("Content-Type")? {
             Some(field) => Self::parse(&field.text())?,
             None => Self { name: "text/plain".to_owned(), boundary: None },

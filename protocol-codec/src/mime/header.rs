@@ -131,6 +131,11 @@ impl<'m> Field<'m> {
     }
 }
 
+/// What stands before a parameter, a comment or a space (RFC 2045 §4, RFC 3834 §5).
+pub(crate) fn first_word(text: &str) -> &str {
+    text.split([';', '(', ' ', '\t']).next().unwrap_or_default()
+}
+
 /// Controls, and the two separators that some readers take for line ends (attack 22).
 pub(crate) fn is_unclean(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')

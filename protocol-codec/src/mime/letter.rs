@@ -37,10 +37,17 @@ pub fn compose_head(letter: &Letter, original: &[u8]) -> Vec<u8> {
         // A header that begins with white space would continue our own field. It is none: what follows is a body.
         head.extend_from_slice(b"\r\n");
     }
-    if letter.strip {
-        loose_fields(original).filter(|field| !is_ours(field)).for_each(|field| head.extend_from_slice(field));
-    } else {
+    if !letter.strip {
         head.extend_from_slice(original);
+        return head;
+    }
+    for field in loose_fields(original) {
+        if !is_ours(field) {
+            head.extend_from_slice(field);
+        } else if !head.is_empty() && !head.ends_with(b"\r\n") {
+            // A bare CR or LF must not pair with what comes after the gap: the header would end elsewhere.
+            head.extend_from_slice(b"\r\n");
+        }
     }
     head
 }
@@ -84,7 +91,7 @@ mod tests {
     fn t_023_fields_of_ours_that_a_user_brought_are_left_out_in_every_disguise() {
         let original = b"A: 1\r\nPOSTLINE-offer: v=1;\r\n b=2\r\nPostline-Accept : v=1\r\nB: 2\nPostline-Id: v=1\n\tx\rPostline-X:\r\nPostlined: 3\r\n\r\n";
         let head = compose_head(&letter(&[], true), original);
-        assert_eq!(String::from_utf8(head).unwrap(), "A: 1\r\nB: 2\nPostlined: 3\r\n\r\n");
+        assert_eq!(String::from_utf8(head).unwrap(), "A: 1\r\nB: 2\n\r\nPostlined: 3\r\n\r\n");
     }
 
     #[test]
