@@ -310,4 +310,3 @@ impl Data {
 fn host(name: &Name) -> Option<Domain> {
     Domain::parse(name.to_ascii().trim_end_matches('.')).ok()
 }
-

@@ -54,7 +54,9 @@ async fn a_failing_name_fails_for_now_and_a_missing_one_for_good() {
 #[tokio::test]
 async fn texts_come_joined_whole_and_bounded() {
     let long = "x".repeat(4096);
-    let zone = format!("a.example TXT \"v=1; \" \"p=#1\" # key\nb.example TXT v=1; p=2 # key\nc.example TXT {long}y\nd.example TXT {long}");
+    let zone = format!(
+        "a.example TXT \"v=1; \" \"p=#1\" # key\nb.example TXT v=1; p=2 # key\nc.example TXT {long}y\nd.example TXT {long}"
+    );
     let dns = resolver(&zone);
     assert_eq!(dns.txt("a.example").await, Ok(vec![b"v=1; p=#1".to_vec()]));
     assert_eq!(dns.txt("b.example").await, Ok(vec![b"v=1; p=2".to_vec()]));
