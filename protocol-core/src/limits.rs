@@ -104,8 +104,8 @@ pub const DIAL_MS: u64 = 30 * SECOND;
 pub const WANT_MS: u64 = CONFIRM_MS;
 /// Most frames per second on a link that bring nothing forward: pings, unknown types, empty lists, stale answers.
 pub const LINK_NOISE_PER_SECOND: u32 = 64;
-/// Most frames per second on a link that are bound by no window: marks, questions, and trust steps eightfold.
-pub const LINK_TALK_PER_SECOND: u32 = 2_048;
+/// Most frames per second on a link that are bound by no window: marks, questions, and trust steps sixteenfold.
+pub const LINK_TALK_PER_SECOND: u32 = 65_536;
 /// How long a settled link may be silent before a Ping.
 pub const LINK_IDLE_MS: u64 = 60 * SECOND;
 /// How long a Ping may stay unanswered.

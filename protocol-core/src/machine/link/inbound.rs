@@ -239,7 +239,9 @@ impl Inbound {
             self.answers.pop_front();
         }
         let unwanted = !whole && self.waiting_for(carry.body).is_empty();
-        (Some(answer.frame(seq)), (unwanted && self.unfetch(carry.body)).then_some(carry.body))
+        // What this connection didn't bring, it will; and then it is answered.
+        let frame = (seq <= self.high).then(|| answer.frame(seq));
+        (frame, (unwanted && self.unfetch(carry.body)).then_some(carry.body))
     }
 
     /// Gives a body up. What was asked for comes in any case, and is passed over.

@@ -44,6 +44,18 @@ impl Redial {
         (self.failures, self.next) = (0, now);
     }
 
+    /// The key is proven for the first time: the minute between dials is over.
+    pub(super) const fn proven(&mut self, now: Millis) {
+        self.next = now;
+    }
+
+    /// Nobody wants it for ever.
+    pub(super) fn expire(&mut self, now: Millis) {
+        if !self.is_wanted(now) {
+            self.satisfied();
+        }
+    }
+
     /// A link is up: nobody needs another.
     pub(super) const fn satisfied(&mut self) {
         self.wanted_until = Millis(0);
