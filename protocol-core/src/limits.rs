@@ -220,3 +220,17 @@ pub const SMTP_SESSIONS_PER_IP: usize = 32;
 pub const SMTP_SESSIONS: usize = 1_024;
 /// Most mails of one SMTP session.
 pub const SMTP_MAILS_PER_SESSION: u32 = 10_000;
+/// Most bytes taken from an SMTP client at once while a mail's data comes.
+pub const SMTP_READ_BYTES: usize = 16 * 1024;
+/// Most bytes that an SMTP session keeps of what a client sent ahead of an answer.
+pub const SMTP_BACKLOG_BYTES: usize = 64 * 1024;
+/// Most commands of one SMTP session between one mail taken and the next (a full mail envelope needs some hundred).
+pub const SMTP_COMMANDS: u32 = 1_000;
+/// How long an SMTP session may last without bringing a mail.
+pub const SMTP_FRUITLESS_MS: u64 = 30 * MINUTE;
+/// How long a TLS handshake of an SMTP client may take.
+pub const SMTP_TLS_MS: u64 = 30 * SECOND;
+/// How long an SMTP client may leave our replies unread.
+pub const SMTP_WRITE_MS: u64 = MINUTE;
+/// How long a node that goes down waits for mails whose data is under way.
+pub const SMTP_DRAIN_MS: u64 = 30 * SECOND;
