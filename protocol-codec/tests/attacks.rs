@@ -1,5 +1,7 @@
 //! The attacks on the mail reader and writer that carry a number, and are no single golden mail.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+
 use std::time::{Duration, Instant};
 
 use postline_codec::mime::field::{self, FieldName};
@@ -211,7 +213,8 @@ fn t_027_floods_cost_no_more_than_their_length() {
         .map(|i| format!("--{}{boundary}\r\nContent-Type: multipart/mixed; boundary={i}{boundary}\r\n\r\n", i - 1))
         .collect();
     let almost = format!("--7{}\r\n", "b".repeat(68));
-    let floods: [(&str, &dyn Fn(usize) -> Vec<u8>); 6] = [
+    type Flood<'f> = &'f dyn Fn(usize) -> Vec<u8>;
+    let floods: [(&str, Flood<'_>); 6] = [
         ("empty lines", &|n| mail("", &"\r\n".repeat(n / 2))),
         ("lines that are almost boundaries", &|n| {
             let fields = format!("Content-Type: multipart/mixed; boundary=0{boundary}\r\n");

@@ -2,12 +2,14 @@
 //!
 //! Those that begin with `hostile-` have one property each that makes two readers differ; the others are ordinary.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use postline_codec::mime::{field, letter, scan};
-use postline_core::content::mail::{Head, Tags, Verdict};
+use postline_core::content::mail::{Head, Inert, Tags, Verdict};
 
 fn golden() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -74,6 +76,60 @@ fn the_set_is_as_large_as_it_claims() {
     for path in hostile {
         assert!(scan(&fs::read(&path).unwrap()).canonical().is_none(), "{}", name(&path));
     }
+}
+
+fn read(name: &str) -> Head {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.eml"));
+    scan(&fs::read(path).unwrap())
+}
+
+fn assert_inert(why: Inert, names: &[&str]) {
+    for name in names {
+        assert_eq!(read(&format!("hostile-{name}")).verdict, Verdict::Inert(why), "{name}");
+    }
+}
+
+#[test]
+fn t_017_a_name_that_looks_like_an_address_is_no_address() {
+    assert_inert(Inert::Address, &["address-as-name", "encoded-word-address", "encoded-word-across-addresses"]);
+    let honest = read("person-utf7-claims");
+    assert_eq!(honest.canonical().unwrap().from.to_string(), "bob@b.example");
+}
+
+#[test]
+fn t_018_address_tricks_make_a_mail_inert() {
+    assert_inert(
+        Inert::Address,
+        &["double-angle", "route-address", "comment-address", "comment-before-address", "empty-local-part"],
+    );
+    assert_inert(Inert::Address, &["group-in-from", "two-addresses-in-from", "semicolon-list"]);
+}
+
+#[test]
+fn t_019_no_line_end_but_crlf() {
+    assert_inert(Inert::LineEnds, &["bare-lf", "bare-cr", "bare-cr-in-header", "smuggled-end-of-data", "nul"]);
+}
+
+#[test]
+fn t_024_a_header_line_that_readers_end_or_name_differently_makes_a_mail_inert() {
+    assert_inert(Inert::HeaderLine, &["space-before-colon", "no-colon", "blank-fold", "fold-at-the-top"]);
+    assert_inert(Inert::HeaderLine, &["mbox-from-line"]);
+    assert_inert(Inert::HeaderText, &["control-in-subject", "line-separator-in-subject", "latin1-header"]);
+}
+
+#[test]
+fn t_025_a_boundary_that_readers_find_in_different_places_makes_a_mail_inert() {
+    let declared = ["no-boundary", "empty-boundary", "duplicate-boundary", "split-boundary", "encoded-boundary"];
+    assert_inert(Inert::Boundary, &declared);
+    assert_inert(Inert::Boundary, &["escaped-boundary", "boundary-prefix", "boundary-with-padding"]);
+    assert_inert(Inert::Boundary, &["same-boundary-nested", "prefix-boundary-nested", "boundary-in-part-header"]);
+    assert_inert(Inert::Boundary, &["missing-end", "inner-never-ends", "part-after-the-end", "no-parts"]);
+}
+
+#[test]
+fn t_028_a_charset_changes_nothing_that_counts() {
+    assert!(read("person-utf7-claims").canonical().is_some());
+    assert_inert(Inert::ContentType, &["duplicate-charset", "split-charset"]);
 }
 
 #[test]

@@ -119,12 +119,14 @@ fn for_programs(reporting_mta: &Domain, failed: &[Failed]) -> String {
     let mut text = HeaderText::cleaned(&format!("Reporting-MTA: dns; {reporting_mta}")).folded();
     for one in failed {
         text.push_str("\r\n");
-        let fields = [
+        let mut fields = vec![
             format!("Final-Recipient: {}", one.final_recipient()),
             "Action: failed".to_owned(),
             format!("Status: {}", one.status()),
-            format!("Diagnostic-Code: smtp; {}", one.why),
         ];
+        if !one.why.is_empty() {
+            fields.push(format!("Diagnostic-Code: smtp; {}", one.why));
+        }
         fields.iter().for_each(|field| text.push_str(&HeaderText::cleaned(field).folded()));
     }
     text
