@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
@@ -61,7 +61,8 @@ pub struct Delivered {
 pub enum Attempt {
     /// Certainly not: it came to this node after the machine was last restored, and this is the first attempt.
     First,
-    /// Perhaps. The mailbox is searched for it.
+    /// Perhaps. The mailbox is searched for it, and what is found is written again under the name that it has now. A mail
+    /// that its reader has deleted since comes back.
     Again,
 }
 
@@ -75,10 +76,10 @@ impl Maildirs {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Puts a mail into a mailbox. `write` gives its bytes.
+    /// Puts a mail into a mailbox. `write` gives its bytes: the same at each attempt.
     ///
     /// # Errors
-    /// [`MaildirError`]. Then nothing of it is visible.
+    /// [`MaildirError`]. Then nothing of it is visible that was not before.
     pub fn deliver(
         &self,
         mailbox: &Mailbox,
@@ -135,14 +136,10 @@ impl Maildirs {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Delivered> {
         let base = format!("{id}.postline");
-        let earlier = match attempt {
-            Attempt::First => None,
-            Attempt::Again => find(dir, &base)?,
-        };
-        if let Some(earlier) = &earlier
-            && earlier.is_whole()?
+        if attempt == Attempt::Again
+            && let Some(earlier) = find(dir, &base)?
         {
-            return Ok(Delivered { file: File::open(earlier.path())?, dir: earlier.dir.clone() });
+            return renew(earlier, write);
         }
         let tmp = dir.join("tmp").join(&base);
         let file = match create(&tmp) {
@@ -152,30 +149,16 @@ impl Maildirs {
             }
             created => created?,
         };
-        self.fill(&tmp, file, write, |size| match earlier {
-            // A power cut left only its name: its bytes come under the same one.
-            Some(earlier) => (earlier.dir, earlier.name),
-            None => (dir.join("new"), format!("{base},S={size}").into()),
-        })
-        .inspect_err(|_| {
-            // What stays is overwritten by the next attempt, or swept.
-            let _ = fs::remove_file(&tmp);
-        })
-    }
-
-    fn fill(
-        &self,
-        tmp: &Path,
-        file: File,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-        place: impl FnOnce(u64) -> (PathBuf, OsString),
-    ) -> io::Result<Delivered> {
-        let mut out = BufWriter::with_capacity(64 * 1024, file);
-        write(&mut out)?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let (dir, name) = place(file.metadata()?.len());
-        fs::rename(tmp, dir.join(name))?;
-        Ok(Delivered { file, dir })
+        let new = dir.join("new");
+        fill(file, write)
+            .and_then(|(file, size)| {
+                fs::rename(&tmp, new.join(format!("{base},S={size}")))?;
+                Ok(Delivered { file, dir: new })
+            })
+            .inspect_err(|_| {
+                // What stays is overwritten by the next attempt, or swept.
+                let _ = fs::remove_file(&tmp);
+            })
     }
 
     /// Makes a Maildir. Its own directories are durable from the start.
@@ -201,23 +184,27 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
+/// Writes all of a mail. Gives its size, in bytes.
+fn fill(file: File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<(File, u64)> {
+    let mut out = BufWriter::with_capacity(64 * 1024, file);
+    write(&mut out)?;
+    let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let size = file.stream_position()?;
+    Ok((file, size))
+}
+
 /// A file that an earlier attempt delivered.
 struct Earlier {
     dir: PathBuf,
     name: OsString,
 }
 
-impl Earlier {
-    fn path(&self) -> PathBuf {
-        self.dir.join(&self.name)
-    }
-
-    /// Whether it has the length that its name says.
-    fn is_whole(&self) -> io::Result<bool> {
-        let name = self.name.to_string_lossy();
-        let size = name.split_once(",S=").map(|(_, rest)| rest.split([',', ':']).next().unwrap_or_default());
-        Ok(size.and_then(|size| size.parse().ok()) == Some(fs::metadata(self.path())?.len()))
-    }
+/// Writes a mail over its own bytes, which a power cut may have left out, and which a failed sync leaves in doubt: only
+/// what is written again is synced again.
+fn renew(earlier: Earlier, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Delivered> {
+    let (file, size) = fill(OpenOptions::new().write(true).open(earlier.dir.join(earlier.name))?, write)?;
+    file.set_len(size)?;
+    Ok(Delivered { file, dir: earlier.dir })
 }
 
 /// Looks for a delivered mail under any flags. In `cur` and then in `new` once more, since a reader may move it between.

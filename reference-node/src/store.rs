@@ -86,8 +86,8 @@ pub enum StoreError {
     /// A record is to hold a body that is neither staged nor stored. The caller erred; nothing changed.
     #[error("record {key} holds body {}, which is not here", .blob.sha256)]
     NoBody {
-        /// Which record.
-        key: Key,
+        /// The record's key.
+        key: String,
         /// Which body.
         blob: BlobRef,
     },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::id::{BlobRef, Hash};
 use postline_core::limits;
-use postline_core::store::{Key, Record};
+use postline_core::store::Record;
 use postline_core::time::Millis;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -38,7 +38,7 @@ impl<'a> Change<'a> {
         let held = self.held(&key)?;
         let Some(value) = &record.value else { return self.remove(&key, held) };
         if let Some(blob) = record.blob {
-            self.bring(&record.key, blob, held, staged)?;
+            self.bring(&key, blob, held, staged)?;
         }
         if let Some(held) = held
             && record.blob.is_none_or(|blob| blob.sha256 != held)
@@ -75,7 +75,7 @@ impl<'a> Change<'a> {
     /// Sees to it that the body which a record newly holds is here.
     fn bring(
         &mut self,
-        key: &Key,
+        key: &str,
         blob: BlobRef,
         held: Option<Hash>,
         staged: &BTreeMap<Hash, Staged>,
@@ -92,7 +92,7 @@ impl<'a> Change<'a> {
             let mut find = self.conn.prepare_cached("SELECT 1 FROM body WHERE sha256 = ?1 AND len = ?2")?;
             find.exists(params![blob.sha256.0, len])?
         };
-        if here { Ok(()) } else { Err(StoreError::NoBody { key: key.clone(), blob }) }
+        if here { Ok(()) } else { Err(StoreError::NoBody { key: key.to_owned(), blob }) }
     }
 
     /// Stores a body. An older copy of it is replaced, since that one may be damaged.
