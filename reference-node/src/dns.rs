@@ -84,12 +84,17 @@ impl Resolver {
         Self::build(config.name_servers().to_vec())
     }
 
-    /// Asks these name servers, on port 53.
+    /// Asks these name servers.
     ///
     /// # Errors
     /// [`DnsFault::Temporary`] where no resolver can be built.
-    pub fn at(servers: &[IpAddr]) -> Result<Self, DnsFault> {
-        Self::build(servers.iter().map(|ip| NameServerConfig::udp_and_tcp(*ip)).collect())
+    pub fn at(servers: &[SocketAddr]) -> Result<Self, DnsFault> {
+        let server = |addr: &SocketAddr| {
+            let mut server = NameServerConfig::udp_and_tcp(addr.ip());
+            server.connections.iter_mut().for_each(|connection| connection.port = addr.port());
+            server
+        };
+        Self::build(servers.iter().map(server).collect())
     }
 
     fn build(servers: Vec<NameServerConfig>) -> Result<Self, DnsFault> {
@@ -117,10 +122,9 @@ impl Resolver {
         if records.iter().all(|data| matches!(data, Data::NullMx)) {
             return Ok(Vec::new());
         }
-        let mut exchanges = some(records.into_iter().filter_map(|data| match data {
-            Data::Mx(exchange) => Some(exchange),
-            _ => None,
-        }))?;
+        let mut exchanges = some(
+            records.into_iter().filter_map(|data| if let Data::Mx(exchange) = data { Some(exchange) } else { None }),
+        )?;
         exchanges.sort_by_key(|exchange| exchange.preference);
         Ok(exchanges)
     }
@@ -131,11 +135,7 @@ impl Resolver {
     /// [`DnsFault`]; a temporary failure of one kind of address counts only where the other kind yields nothing.
     pub async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsFault> {
         let (v6, v4) = tokio::join!(self.records(host.as_str(), Kind::Aaaa), self.records(host.as_str(), Kind::A));
-        let found = [&v6, &v4].into_iter().flatten().flatten().filter_map(|data| match data {
-            Data::Aaaa(ip) => Some(IpAddr::V6(*ip)),
-            Data::A(ip) => Some(IpAddr::V4(*ip)),
-            _ => None,
-        });
+        let found = [&v6, &v4].into_iter().flatten().flatten().filter_map(Data::address);
         match some(found) {
             Ok(found) => Ok(found),
             Err(none) => match (v6, v4) {
@@ -152,10 +152,9 @@ impl Resolver {
     /// # Errors
     /// [`DnsFault`].
     pub async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsFault> {
-        some(self.records(name, Kind::Txt).await?.into_iter().filter_map(|data| match data {
-            Data::Txt(text) => (text.len() <= limits::DNS_TEXT_BYTES).then_some(text),
-            _ => None,
-        }))
+        let texts = self.records(name, Kind::Txt).await?;
+        let texts = texts.into_iter().filter_map(|data| if let Data::Txt(text) = data { Some(text) } else { None });
+        some(texts.filter(|text| text.len() <= limits::DNS_TEXT_BYTES))
     }
 
     /// The name's SRV records, first choice first. The order among equals is fixed, not drawn by weight: a domain has
@@ -164,10 +163,12 @@ impl Resolver {
     /// # Errors
     /// [`DnsFault`].
     pub async fn srv(&self, name: &str) -> Result<Vec<Service>, DnsFault> {
-        let mut services = some(self.records(name, Kind::Srv).await?.into_iter().filter_map(|data| match data {
-            Data::Srv(service) => Some(service),
-            _ => None,
-        }))?;
+        let mut services = some(
+            self.records(name, Kind::Srv)
+                .await?
+                .into_iter()
+                .filter_map(|data| if let Data::Srv(service) = data { Some(service) } else { None }),
+        )?;
         services.sort_by_key(|service| (service.priority, u16::MAX - service.weight));
         Ok(services)
     }
@@ -238,9 +239,10 @@ fn within(domain: &Domain, hint: Option<&str>) -> Vec<(Domain, u16)> {
 }
 
 fn fault(error: NetError) -> DnsFault {
-    match error {
-        NetError::Dns(DnsError::NoRecordsFound(_)) => DnsFault::None,
-        other => DnsFault::Temporary(other.to_string()),
+    if let NetError::Dns(DnsError::NoRecordsFound(_)) = error {
+        DnsFault::None
+    } else {
+        DnsFault::Temporary(error.to_string())
     }
 }
 
@@ -293,6 +295,14 @@ impl Data {
             }
             RData::TXT(txt) => Some(Self::Txt(txt.txt_data.concat())),
             _ => None,
+        }
+    }
+
+    const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::A(ip) => Some(IpAddr::V4(*ip)),
+            Self::Aaaa(ip) => Some(IpAddr::V6(*ip)),
+            Self::Mx(_) | Self::NullMx | Self::Srv(_) | Self::Txt(_) => None,
         }
     }
 

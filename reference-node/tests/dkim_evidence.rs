@@ -1,4 +1,5 @@
 //! What DKIM proves of a mail, and what it doesn't.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by them
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,7 +68,7 @@ fn published() -> Resolver {
 async fn passes(mail: &str, resolver: &Resolver) -> Vec<DkimPass> {
     match evaluate(mail.as_bytes(), resolver).await {
         Evidence::Dkim(Dkim { passed }) => passed,
-        other => panic!("want passes, got {other:?}"),
+        other @ (Evidence::Domain { .. } | Evidence::Temporary) => panic!("want passes, got {other:?}"),
     }
 }
 

@@ -1,10 +1,15 @@
 //! What the node's look-ups yield, from a fixed zone, and where it dials.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by them
 
 use std::net::SocketAddr;
 
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, TXT};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use postline_core::id::Domain;
 use postline_core::net::Allowed;
 use postline_node::dns::{DnsFault, NoTarget, Resolver, Zone};
+use tokio::net::UdpSocket;
 
 fn resolver(zone: &str) -> Resolver {
     Resolver::Zone(Zone::parse(zone).unwrap())
@@ -157,4 +162,59 @@ async fn t_098_only_the_checked_addresses_of_a_mixed_answer_are_dialled() {
     let lab = Allowed::parse(["127.0.0.0/8"]).unwrap();
     let targets = dns.dial_targets(&domain("b.example"), Some("n.b.example:7678"), &lab).await;
     assert_eq!(targets, Ok(vec![at("127.0.0.1:7678"), at("1.1.1.1:7678")]));
+}
+
+/// A name server on loopback that knows b.example, fails for broken.example, and denies the rest.
+async fn name_server() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let addr = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut bytes = [0; 4096];
+        while let Ok((len, from)) = socket.recv_from(&mut bytes).await {
+            let query = Message::from_vec(&bytes[..len]).unwrap();
+            let asked = query.queries[0].clone();
+            let name = |text: &str| Name::from_ascii(text).unwrap();
+            let (code, data) = match (asked.name().to_ascii().as_str(), asked.query_type()) {
+                ("b.example.", RecordType::MX) => (
+                    ResponseCode::NoError,
+                    vec![
+                        RData::MX(MX::new(20, name("MX2.b.example."))),
+                        RData::MX(MX::new(10, name("mx1.b.example."))),
+                        RData::MX(MX::new(5, name("192.0.2.1."))),
+                    ],
+                ),
+                ("null.example.", RecordType::MX) => (ResponseCode::NoError, vec![RData::MX(MX::new(0, Name::root()))]),
+                ("mx1.b.example.", RecordType::A) => (
+                    ResponseCode::NoError,
+                    vec![RData::CNAME(CNAME(name("host.b.example."))), RData::A(A::new(192, 0, 2, 1))],
+                ),
+                ("k.b.example.", RecordType::TXT) => {
+                    (ResponseCode::NoError, vec![RData::TXT(TXT::new(vec!["v=1; ".to_owned(), "p=2".to_owned()]))])
+                }
+                ("broken.example.", _) => (ResponseCode::ServFail, vec![]),
+                ("mx1.b.example.", _) => (ResponseCode::NoError, vec![]),
+                _ => (ResponseCode::NXDomain, vec![]),
+            };
+            let mut answer = Message::response(query.id, query.op_code);
+            answer.metadata.response_code = code;
+            answer.add_query(asked.clone());
+            answer.add_answers(data.into_iter().map(|data| Record::from_rdata(asked.name().clone(), 60, data)));
+            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn dns_is_read_as_the_zone_is() {
+    let dns = Resolver::at(&[name_server().await]).unwrap();
+    let exchanges = dns.mx(&domain("b.example")).await.unwrap();
+    let named: Vec<_> = exchanges.iter().map(|e| (e.preference, e.host.as_str(), e.port)).collect();
+    assert_eq!(named, [(10, "mx1.b.example", None), (20, "mx2.b.example", None)], "an address is no host");
+    assert_eq!(dns.mx(&domain("null.example")).await, Ok(vec![]));
+    assert_eq!(dns.txt("k.b.example").await, Ok(vec![b"v=1; p=2".to_vec()]));
+    assert_eq!(dns.txt("none.example").await, Err(DnsFault::None));
+    assert_eq!(dns.mx(&domain("none.example")).await, Err(DnsFault::None));
+    assert!(matches!(dns.txt("broken.example").await, Err(DnsFault::Temporary(_))));
+    assert!(matches!(dns.mx(&domain("broken.example")).await, Err(DnsFault::Temporary(_))));
 }

@@ -1,11 +1,13 @@
 //! What TLS a link speaks, and what it refuses.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by them
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use postline_node::tls::{self, CertificateFiles, Reloadable, TlsFault};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 use tempfile::TempDir;
 
@@ -92,6 +94,28 @@ fn t_101_a_verifying_client_wants_the_right_name() {
     };
     assert!(shake(client(), server(&made)).is_ok());
     assert!(shake(client(), server(&other)).is_err());
+}
+
+#[test]
+fn t_101_any_certificate_is_not_any_key() {
+    let [shown, held] = [(); 2].map(|()| rcgen::generate_simple_self_signed(["b.example".to_owned()]).unwrap());
+    let server = |made: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::Pkcs8(held.signing_key.serialize_der().into());
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let certified = Arc::new(CertifiedKey::new(vec![made.cert.der().clone()], key));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![tls::LINK_ALPN.to_vec()];
+        config
+    };
+    for client in [tls::link_client, tls::smtp_client_of_any] {
+        assert!(shake(client().unwrap(), server(&held)).is_ok());
+        assert!(shake(client().unwrap(), server(&shown)).is_err(), "a copied certificate without its key");
+    }
 }
 
 #[test]

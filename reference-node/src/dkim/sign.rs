@@ -1,6 +1,7 @@
 //! Our DKIM signatures: one by Ed25519, and one by RSA for those who can't verify the first.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256, SigningKey};
 use mail_auth::dkim::{DkimSigner, Done};
 use postline_core::id::Domain;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 
 use super::keygen::spki;
 
@@ -159,8 +160,6 @@ fn record(template: &mail_auth::dkim::Signature, text: &str) -> Published {
 }
 
 fn read(path: &Path) -> Result<PrivateKeyDer<'static>, DkimFault> {
-    PrivateKeyDer::from_pem_file(path).map_err(|fault| match fault {
-        pem::Error::Io(why) => DkimFault::File { path: path.to_owned(), why },
-        other => DkimFault::Key { path: path.to_owned(), why: other.to_string() },
-    })
+    let pem = fs::read(path).map_err(|why| DkimFault::File { path: path.to_owned(), why })?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|why| DkimFault::Key { path: path.to_owned(), why: why.to_string() })
 }
