@@ -238,7 +238,10 @@ impl<'a> Turn<'a> {
     fn judge_accepting(&mut self) {
         let Phase::Accepting(accepting) = &self.book.phase else { return };
         self.judge_claims(Some(accepting.held.t0));
-        let Phase::Accepting(mut accepting) = core::mem::take(&mut self.book.phase) else { return };
+        // A crossed offer may just have won.
+        let Phase::Accepting(accepting) = &self.book.phase else { return };
+        let mut accepting = accepting.clone();
+        self.book.phase = Phase::Open;
         let nk = accepting.held.nk;
         match (accepting.held.inquiry.verdict(nk), accepting.m2.take()) {
             (Some(Err(why)), _) => return self.refuse(PeerFault::Evidence(why)),
