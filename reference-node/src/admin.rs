@@ -16,7 +16,7 @@ use postline_core::id::{Address, Lane};
 use serde::{Deserialize, Serialize};
 
 pub use client::{AskFault, ask};
-pub use server::{AdminHost, Listener, ListenFault};
+pub use server::{AdminHost, ListenFault, Listener};
 
 /// The longest request, in bytes.
 pub const REQUEST_BYTES: usize = 16 * 1024;

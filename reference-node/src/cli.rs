@@ -236,14 +236,19 @@ fn trust(command: TrustCommand) -> Request {
 }
 
 fn ask(config: &Config, request: &Request, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    match admin::ask(&config.admin_socket, request)? {
-        Answer::Refused(refusal) => Err(refusal.into()),
-        answer => say(&answer, json, out),
-    }
+    say(&admin::ask(&config.admin_socket, request)?, json, out)
 }
 
 fn say(answer: &Answer, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    Ok(if json { show::json(out, answer)? } else { show::answer(out, answer)? })
+    if let Answer::Refused(refusal) = answer {
+        return Err(refusal.clone().into());
+    }
+    if json {
+        show::json(out, answer)?
+    } else {
+        show::answer(out, answer)?
+    }
+    Ok(())
 }
 
 /// A password, from the terminal twice and unseen, else from the first line of standard input. Never from the command

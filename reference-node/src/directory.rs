@@ -408,7 +408,8 @@ impl Live {
     /// [`DirectoryFault`]: then the old directory stays in force.
     pub fn refresh(&self, config: &Config) -> Result<bool, DirectoryFault> {
         let old = self.current();
-        let same = old.read == stamp(&old.file) && old.cost == config.passwords && old.postmaster.0 == config.postmaster;
+        let same =
+            old.read == stamp(&old.file) && old.cost == config.passwords && old.postmaster.0 == config.postmaster;
         if same {
             return Ok(false);
         }

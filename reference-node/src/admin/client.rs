@@ -29,9 +29,9 @@ pub enum AskFault {
 /// # Errors
 /// [`AskFault`]. A refusal is an answer.
 pub fn ask(socket: &Path, request: &Request) -> Result<Answer, AskFault> {
-    let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskFault::NotRunning(socket.to_owned()),
-        _ => AskFault::Io(error),
+    let mut stream = UnixStream::connect(socket).map_err(|error| {
+        let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind());
+        if nobody { AskFault::NotRunning(socket.to_owned()) } else { AskFault::Io(error) }
     })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

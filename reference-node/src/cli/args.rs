@@ -7,7 +7,11 @@ use postline_core::id::{Address, Domain, Lane};
 
 /// Postline turns an email reply into a direct line: the node of one or more mail domains.
 #[derive(Debug, Parser)]
-#[command(name = "postline", version, about, after_help = "Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running.")]
+#[command(
+    name = "postline",
+    version,
+    after_help = "Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running."
+)]
 pub(super) struct Cli {
     /// The configuration [default: ./postline.toml, else /etc/postline/postline.toml]
     #[arg(long, global = true, value_name = "FILE")]

@@ -67,7 +67,10 @@ pub(super) fn made(to: &mut dyn Write, made: &Made) -> io::Result<()> {
     writeln!(to, "!! When the node's key is lost or leaks, only that file lets correspondents believe the next one;")?;
     writeln!(to, "!! without it every line has to be opened anew.")?;
     writeln!(to)?;
-    writeln!(to, "The certificate is self-signed: mail programs will warn until tls.cert and tls.key name a real one.")?;
+    writeln!(
+        to,
+        "The certificate is self-signed: mail programs will warn until tls.cert and tls.key name a real one."
+    )?;
     writeln!(to)?;
     writeln!(to, "Publish these records:")?;
     for record in &made.dns {
@@ -169,9 +172,11 @@ fn trace(to: &mut dyn Write, events: &[TraceRow]) -> io::Result<()> {
     for event in events {
         let value = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Array(all) => {
-                all.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect::<Vec<_>>().join(" ")
-            }
+            serde_json::Value::Array(all) => all
+                .iter()
+                .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(" "),
             other @ (serde_json::Value::Null
             | serde_json::Value::Bool(_)
             | serde_json::Value::Number(_)
@@ -204,8 +209,9 @@ fn table<const N: usize>(
     head: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> io::Result<()> {
-    let rows: Vec<[String; N]> =
-        std::iter::once(head.map(str::to_owned)).chain(rows.map(|row| row.map(|cell| shown(&cell, CELL_BYTES)))).collect();
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned))
+        .chain(rows.map(|row| row.map(|cell| shown(&cell, CELL_BYTES))))
+        .collect();
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -1,12 +1,16 @@
 //! From the text of a file to a [`Config`]: known keys only, then values, then values that fit each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use postline_core::id::Domain;
 use postline_core::limits;
 use serde::Deserialize;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{is_key, is_section, nearest};
@@ -44,20 +48,27 @@ impl<'a> Source<'a> {
         let mut found = Vec::new();
         for (key, value) in table.get_ref() {
             let name = key.get_ref().to_string();
-            match value.get_ref() {
-                DeValue::Table(inner) if is_section(&name) => {
-                    for (key, value) in inner {
-                        found.push((format!("{name}.{}", key.get_ref()), key.span().start..value.span().end));
-                    }
-                }
-                // A section that is no table is left to be refused as a value.
-                _ => found.push((name, key.span().start..value.span().end)),
+            if !is_section(&name) {
+                found.push((name, key.span().start..value.span().end));
+                continue;
+            }
+            let DeValue::Table(inner) = value.get_ref() else {
+                let why = format!("want a section, [{name}]");
+                return Err(ConfigFault::Value { at: source.at(key.span().start), key: name, why });
+            };
+            for (key, value) in inner {
+                found.push((format!("{name}.{}", key.get_ref()), key.span().start..value.span().end));
             }
         }
         found.sort_by_key(|(_, span)| span.start);
         for (key, span) in found {
-            if !is_key(&key) && !is_section(&key) {
-                return Err(ConfigFault::UnknownKey { at: source.at(span.start), hint: nearest(&key), key });
+            if !is_key(&key) {
+                let hint = nearest(&key);
+                return Err(ConfigFault::UnknownKey {
+                    at: source.at(span.start),
+                    hint,
+                    key: crate::shown::shown(&key, 100),
+                });
             }
             source.keys.insert(key, span);
         }
@@ -89,17 +100,32 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The values of a list.
+    fn list<T: FromStr<Err: Display>>(&self, key: &str, list: List) -> Result<Vec<T>, ConfigFault> {
+        let value = |item: Spanned<String>| {
+            let text = item.get_ref();
+            text.parse().map_err(|why| {
+                let why = format!("\"{}\": {why}", crate::shown::shown(text, 200));
+                ConfigFault::Value { at: self.at(item.span().start), key: key.to_owned(), why }
+            })
+        };
+        list.into_iter().map(value).collect()
+    }
+
     fn missing(&self, key: &'static str) -> ConfigFault {
         ConfigFault::Missing { file: self.file.to_owned(), key }
     }
 }
+
+/// A list of texts, each with its place.
+type List = Vec<Spanned<String>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     data_dir: Option<PathBuf>,
     hostname: Option<Text<Domain>>,
-    domains: Option<Vec<Text<Domain>>>,
+    domains: Option<List>,
     postmaster: Option<String>,
     offers: Option<bool>,
     #[serde(default)]
@@ -131,10 +157,10 @@ struct Raw {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawListen {
-    smtp: Option<Vec<Text<ListenAt>>>,
-    submission: Option<Vec<Text<ListenAt>>>,
-    submissions: Option<Vec<Text<ListenAt>>>,
-    link: Option<Vec<Text<ListenAt>>>,
+    smtp: Option<List>,
+    submission: Option<List>,
+    submissions: Option<List>,
+    link: Option<List>,
 }
 
 #[derive(Default, Deserialize)]
@@ -169,7 +195,7 @@ struct RawDns {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDial {
-    allow_private: Option<Vec<Text<Allowed>>>,
+    allow_private: Option<List>,
 }
 
 #[derive(Default, Deserialize)]
@@ -215,6 +241,8 @@ impl Raw {
     fn check(self, source: &Source<'_>) -> Result<Config, ConfigFault> {
         let beside = source.file.parent().unwrap_or(Path::new(""));
         let data_dir = beside.join(self.data_dir.ok_or_else(|| source.missing("data_dir"))?);
+        // Without the `.` in `dir/.`, which can't be made.
+        let data_dir: PathBuf = data_dir.components().collect();
         let inside = |path: Option<PathBuf>, default: &str| data_dir.join(path.unwrap_or_else(|| default.into()));
         let hostname = self.hostname.ok_or_else(|| source.missing("hostname"))?.0;
         let domains = check_domains(source, self.domains)?;
@@ -232,6 +260,7 @@ impl Raw {
             let why = format!("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES}");
             return Err(source.fault("admin.socket", why));
         }
+        let allowed = source.list("dial.allow_private", self.dial.allow_private.unwrap_or_default())?;
         let mail_bytes = self.limits.mail_bytes.unwrap_or(limits::MAIL_BYTES);
         within(source, "limits.mail_bytes", mail_bytes, MAIL_BYTES_MIN, limits::MAIL_BYTES)?;
         let passwords = PasswordCost {
@@ -247,16 +276,16 @@ impl Raw {
             postmaster,
             offers: self.offers.unwrap_or(true),
             listen: Listen {
-                smtp: listen(self.listen.smtp, 25),
-                submission: listen(self.listen.submission, 587),
-                submissions: listen(self.listen.submissions, 465),
-                link: listen(self.listen.link, 7678),
+                smtp: listen(source, "listen.smtp", self.listen.smtp, 25)?,
+                submission: listen(source, "listen.submission", self.listen.submission, 587)?,
+                submissions: listen(source, "listen.submissions", self.listen.submissions, 465)?,
+                link: listen(source, "listen.link", self.listen.link, 7678)?,
             },
             tls: Tls { cert: inside(self.tls.cert, "tls/cert.pem"), key: inside(self.tls.key, "tls/key.pem") },
             advertise,
             smarthost: self.smarthost.check(source, &data_dir)?,
             zone_file: self.dns.zone_file.map(|path| data_dir.join(path)),
-            allow_private: self.dial.allow_private.into_iter().flatten().flat_map(|allowed| allowed.0.0).collect(),
+            allow_private: allowed.into_iter().flat_map(|Allowed(networks)| networks).collect(),
             dkim: Dkim {
                 selector: self.dkim.selector.map_or_else(|| "postline".into(), |selector| selector.0.0),
                 dir: inside(self.dkim.dir, "dkim"),
@@ -300,9 +329,8 @@ impl RawSmarthost {
     }
 }
 
-fn check_domains(source: &Source<'_>, domains: Option<Vec<Text<Domain>>>) -> Result<Vec<Domain>, ConfigFault> {
-    let domains: Vec<Domain> =
-        domains.ok_or_else(|| source.missing("domains"))?.into_iter().map(|domain| domain.0).collect();
+fn check_domains(source: &Source<'_>, domains: Option<List>) -> Result<Vec<Domain>, ConfigFault> {
+    let domains: Vec<Domain> = source.list("domains", domains.ok_or_else(|| source.missing("domains"))?)?;
     let mut seen = BTreeSet::new();
     match domains.iter().find(|domain| !seen.insert(*domain)) {
         Some(twice) => Err(source.fault("domains", format!("{twice} stands twice"))),
@@ -315,9 +343,7 @@ fn within(source: &Source<'_>, key: &str, got: u64, min: u64, max: u64) -> Resul
     if (min..=max).contains(&got) { Ok(()) } else { Err(source.fault(key, format!("{got}, want {min} to {max}"))) }
 }
 
-fn listen(at: Option<Vec<Text<ListenAt>>>, default_port: u16) -> Vec<std::net::SocketAddr> {
-    match at {
-        Some(at) => at.into_iter().map(|at| at.0.0).collect(),
-        None => vec![(std::net::Ipv4Addr::UNSPECIFIED, default_port).into()],
-    }
+fn listen(source: &Source<'_>, key: &str, at: Option<List>, port: u16) -> Result<Vec<SocketAddr>, ConfigFault> {
+    let Some(at) = at else { return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into()]) };
+    Ok(source.list(key, at)?.into_iter().map(|ListenAt(at)| at).collect())
 }

@@ -121,12 +121,7 @@ pub const KEYS: &[Key] = &[
         change: Change::Reload,
         doc: "A server that takes all outgoing mail; without it mail goes to each domain's MX.",
     },
-    Key {
-        path: "smarthost.port",
-        default: Default::Is("587"),
-        change: Change::Reload,
-        doc: "Its port.",
-    },
+    Key { path: "smarthost.port", default: Default::Is("587"), change: Change::Reload, doc: "Its port." },
     Key {
         path: "smarthost.tls",
         default: Default::Is("\"starttls\""),

@@ -91,7 +91,8 @@ impl OnDisk {
             book.users.insert(mailbox, hash.ok_or_else(|| format!("the password of {name} is no argon2id hash"))?);
         }
         for (alias, user) in self.aliases {
-            let address = Address::parse(&alias.to_ascii_lowercase()).map_err(|why| format!("alias {alias:?}: {why}"))?;
+            let address =
+                Address::parse(&alias.to_ascii_lowercase()).map_err(|why| format!("alias {alias:?}: {why}"))?;
             let user = mailbox_name(&user).map_err(|why| why.to_string())?;
             if !book.users.contains_key(&user) {
                 return Err(format!("alias {alias} leads to {user}, who is no user"));
