@@ -120,6 +120,8 @@ pub const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 pub const FETCHES: usize = 4;
 /// Most ids in one Mark, Ask or Answer.
 pub const MARK_IDS: usize = 64;
+/// How long a link may take to show that it lives, once its other end has dialled again.
+pub const LINK_PROBE_MS: u64 = 2 * SECOND;
 /// Shortest wait before a link is dialled again.
 pub const REDIAL_MIN_MS: u64 = 250;
 /// Longest wait before a link is dialled again.

@@ -7,14 +7,19 @@
 //!      └──────────────────┴────────────────────────┘                           │ │     Bye, Down, a fault
 //!                          Proven              their Ready: ours is the answer │ ▼
 //!   they dial ───────────────────▶ heard nothing ──────────────────────────────┘ (dialled again while there is work,
-//!                                        └─ we dialled too and our key is smaller: held   after a jittered wait)
+//!                                      └─ held: we dialled too, or the link is up ─┘   after a jittered wait)
 //! ```
 //!
 //! **One connection.** Who dials has none: so it says Ready first, and means it. Who was dialled answers with its own
-//! Ready, and then the link is up for both. A Ready on a new connection thus says that the old one is dead, and replaces
-//! it. Where both dial at once ([L-6]), the node with the smaller key holds the other's Ready unanswered until its own
-//! dial came up (then the other connection gets `Bye{Glare}`) or failed, or half of GREETING_MS is over; the node with
-//! the greater key answers, and gives its own dial up. No Carry goes before a link is up, so none is lost by this.
+//! Ready, and then the link is up for both. No Carry goes before that, so what is decided here loses none.
+//! * Both dial at once ([L-6]): the node with the smaller key holds the other's Ready unanswered until its own dial came
+//!   up (then the other connection gets `Bye{Glare}`) or failed, or half of GREETING_MS is over. The node with the greater
+//!   key answers, and gives its own dial up.
+//! * They dial while a link is up: either it is dead for them, or their Ready is late and was overtaken by that link. We
+//!   hold it, and send a Ping over the link: its Pong keeps the link; silence for LINK_PROBE_MS, or its end, replaces it.
+//! * A Ready that was overtaken may also claim less than we know. So on a connection that they dialled, a generation or
+//!   last seq that ran back is only a suspicion: we close, and dial. What they answer to our Ready can't be late: if it
+//!   runs back too, or they come with the same again, that is [`PeerFault::Generation`] (attack 111).
 //!
 //! **Exactly once.** A Carry keeps its seq and id until it is settled, and goes again, the same, on each connection
 //! ([L-7]). The receiver remembers its last answers and repeats them. Seqs are reserved ahead in [`Key::Peer`], so that a
@@ -34,6 +39,7 @@ use crate::fault::{Code, Misuse, PeerFault, RestoreError};
 use crate::id::{BlobRef, Hash, LinkId, MailId, NodeKey};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
+use crate::store::sha256;
 use crate::time::Millis;
 use crate::wire::frame::{Ask, Carry, Frame, Ready};
 
@@ -68,6 +74,8 @@ pub struct Link {
     mine: Mine,
     theirs: Option<Theirs>,
     up: Option<Up>,
+    /// Whether their store looked like an older copy of itself, by a Ready that may have been late.
+    suspected: bool,
     leaving: bool,
 }
 
@@ -88,15 +96,8 @@ struct Theirs {
     link: LinkId,
     /// When it is late; where it is held, when it is held no longer.
     late: Millis,
-    /// Held: their Ready, not answered, and what it leaves to remember.
-    held: Option<Agreed>,
-}
-
-/// Their Ready, judged good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Agreed {
-    ready: Ready,
-    memory: Memory,
+    /// Held: their Ready, not answered.
+    held: Option<Ready>,
 }
 
 /// The link.
@@ -107,6 +108,8 @@ struct Up {
     heard: Millis,
     /// A Ping that is unanswered: when it went.
     pinged: Option<Millis>,
+    /// The number of a Ping whose Pong decides between this connection and one that they dialled since.
+    probe: Option<u64>,
     rates: Rates,
 }
 
@@ -123,8 +126,9 @@ enum Change {
     Fault(LinkId, PeerFault),
     SayReady(LinkId),
     Listen(LinkId),
-    Hold(Agreed),
-    Agree(LinkId, Agreed),
+    Hold(Ready),
+    Agree(LinkId, Ready, Memory),
+    Suspect(LinkId),
     Heard(Rates, Heard),
     Left(LinkId, Option<Code>),
     Unreachable,
@@ -149,6 +153,7 @@ enum Heard {
     Chunk(Hash, u32),
     AskedBody { seq: u64, blob: BlobRef, offset: u64 },
     Ping(u64),
+    Alive,
     Told(Output),
 }
 
@@ -179,6 +184,7 @@ impl Link {
             mine: Mine::None,
             theirs: None,
             up: None,
+            suspected: false,
             leaving: false,
         }
     }
@@ -308,20 +314,28 @@ impl Link {
         judged.unwrap_or_else(|fault| Change::Fault(link, fault))
     }
 
-    /// Judges their Ready: taken, answered, or held.
+    /// Judges the first frame on a connection that isn't the link: their Ready, taken, or held.
     fn agreed(&self, link: LinkId, frame: Frame) -> Result<Change, PeerFault> {
         let Frame::Ready(ready) = frame else { return Err(PeerFault::Frame("ready, and nothing else")) };
-        let memory = self.memory.agree(&ready, self.our_generation)?;
-        let agreed = Agreed { ready, memory };
-        match &self.theirs {
-            Some(theirs) if theirs.link == link => {
-                if theirs.held.is_some() {
-                    return Err(PeerFault::Frame("one ready"));
-                }
-                let holds = self.mine != Mine::None && self.our_nk < self.nk;
-                Ok(if holds { Change::Hold(agreed) } else { Change::Agree(link, agreed) })
+        if let Some(theirs) = self.theirs.as_ref().filter(|theirs| theirs.link == link) {
+            if theirs.held.is_some() {
+                return Err(PeerFault::Frame("one ready"));
             }
-            _ => Ok(Change::Agree(link, agreed)),
+            if self.is_up() || (self.mine != Mine::None && self.our_nk < self.nk) {
+                return Ok(Change::Hold(ready));
+            }
+            return self.answered(link, ready);
+        }
+        let memory = self.memory.agree(&ready, self.our_generation)?;
+        Ok(Change::Agree(link, ready, memory))
+    }
+
+    /// Judges a Ready of a connection that they dialled, now that it may be answered.
+    fn answered(&self, link: LinkId, ready: Ready) -> Result<Change, PeerFault> {
+        match self.memory.agree(&ready, self.our_generation) {
+            Ok(memory) => Ok(Change::Agree(link, ready, memory)),
+            Err(PeerFault::Generation { .. }) if !self.suspected => Ok(Change::Suspect(link)),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -374,6 +388,7 @@ impl Link {
                 noise(&mut rates)?;
                 Heard::Ping(number)
             }
+            Frame::Pong(number) if up.probe == Some(number) => Heard::Alive,
             // Answers to what we took back, pongs, and what a later version may say.
             Frame::Ack { .. } | Frame::Refuse { .. } | Frame::Pong(_) | Frame::Unknown { .. } => {
                 noise(&mut rates)?;
@@ -420,6 +435,11 @@ impl Link {
     }
 
     fn apply(&mut self, tick: &Tick, change: Change, out: &mut Outbox<Output>) {
+        self.effect(tick, change, out);
+        self.go_on(tick, out);
+    }
+
+    fn effect(&mut self, tick: &Tick, change: Change, out: &mut Outbox<Output>) {
         match change {
             Change::Nothing => {}
             Change::Close(link, code) => close(link, code, out),
@@ -436,16 +456,21 @@ impl Link {
             }
             Change::Listen(link) => {
                 self.close_theirs(out);
+                if let Some(up) = &mut self.up {
+                    up.probe = None;
+                }
                 self.theirs = Some(Theirs { link, late: tick.now.plus(limits::GREETING_MS), held: None });
                 self.memory.proven = true;
                 self.redial.met(tick.now);
             }
-            Change::Hold(agreed) => {
-                if let Some(theirs) = &mut self.theirs {
-                    (theirs.held, theirs.late) = (Some(agreed), tick.now.plus(limits::GREETING_MS / 2));
-                }
+            Change::Hold(ready) => self.hold(tick, ready, out),
+            Change::Agree(link, ready, memory) => self.agree(tick, link, &ready, memory, out),
+            Change::Suspect(link) => {
+                close(link, Code::Glare, out);
+                self.theirs = None;
+                self.suspected = true;
+                self.redial.want(tick.now);
             }
-            Change::Agree(link, agreed) => self.agree(tick, link, agreed, out),
             Change::Heard(rates, heard) => self.take(tick, rates, heard, out),
             Change::Left(link, code) => {
                 if code.is_some() {
@@ -489,7 +514,6 @@ impl Link {
                 }
             }
         }
-        self.go_on(tick, out);
     }
 
     /// A frame on the link has its effect.
@@ -524,6 +548,10 @@ impl Link {
                 out.emit(Output::Out(link, LinkOut::Chunks { blob, offset }));
             }
             Heard::Ping(number) => out.emit(Output::Out(link, LinkOut::Send(Frame::Pong(number)))),
+            Heard::Alive => {
+                up.probe = None;
+                self.close_theirs(out);
+            }
             Heard::Told(output) => out.emit(output),
         }
     }
@@ -542,12 +570,23 @@ impl Link {
         }
     }
 
-    /// The link comes up on this connection; all others go.
-    fn agree(&mut self, tick: &Tick, link: LinkId, agreed: Agreed, out: &mut Outbox<Output>) {
-        if let Some(old) = self.connection() {
-            close(old, Code::Glare, out);
-            self.lose(tick, old, Code::Glare, out);
+    /// Leaves their Ready unanswered until our own dial, or the link that is up, has shown what it is worth.
+    fn hold(&mut self, tick: &Tick, ready: Ready, out: &mut Outbox<Output>) {
+        let patience = if let Some(up) = &mut self.up {
+            let number = random(tick, b"postline probe", self.nk);
+            up.probe = Some(number);
+            out.emit(Output::Out(up.link, LinkOut::Send(Frame::Ping(number))));
+            limits::LINK_PROBE_MS
+        } else {
+            limits::GREETING_MS / 2
+        };
+        if let Some(theirs) = &mut self.theirs {
+            (theirs.held, theirs.late) = (Some(ready), tick.now.plus(patience));
         }
+    }
+
+    /// The link comes up on this connection; all others go.
+    fn agree(&mut self, tick: &Tick, link: LinkId, ready: &Ready, memory: Memory, out: &mut Outbox<Output>) {
         match std::mem::replace(&mut self.mine, Mine::None) {
             Mine::SaidReady { link: mine, .. } if mine != link => close(mine, Code::Glare, out),
             Mine::None | Mine::Dialling { .. } | Mine::SaidReady { .. } => {}
@@ -557,15 +596,15 @@ impl Link {
             Some(theirs) => close(theirs.link, Code::Glare, out),
             None => {}
         }
-        if agreed.memory.generation > self.memory.generation {
+        if memory.generation > self.memory.generation {
             self.inbound.forget();
         }
-        // What was held may have been judged before the last Ack.
-        self.memory = Memory { last_seen: self.memory.last_seen, ..agreed.memory };
-        self.outbound.up(&agreed.ready);
+        self.memory = memory;
+        self.outbound.up(ready);
         self.redial.satisfied();
+        self.suspected = false;
         let rates = Rates { noise: Rate::new(tick.now), talk: Rate::new(tick.now) };
-        self.up = Some(Up { link, since: tick.now, heard: tick.now, pinged: None, rates });
+        self.up = Some(Up { link, since: tick.now, heard: tick.now, pinged: None, probe: None, rates });
         out.emit(Output::Up(link));
     }
 
@@ -591,6 +630,7 @@ impl Link {
                 self.inbound.down();
                 out.emit(Output::Down(code));
                 self.redial.failed(tick, self.nk);
+                self.unhold(tick, out);
                 return;
             }
             Some(_) | None => {}
@@ -614,9 +654,15 @@ impl Link {
         self.unhold(tick, out);
     }
 
+    /// Answers what was held. A link that is up until now gave no sign of life.
     fn unhold(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        if let Some(Theirs { link, held: Some(agreed), .. }) = self.theirs.clone() {
-            self.agree(tick, link, agreed, out);
+        if let Some(up) = self.connection() {
+            close(up, Code::Timeout, out);
+            return self.lose(tick, up, Code::Timeout, out);
+        }
+        if let Some(Theirs { link, held: Some(ready), .. }) = self.theirs.clone() {
+            let change = self.answered(link, ready).unwrap_or_else(|fault| Change::Fault(link, fault));
+            self.effect(tick, change, out);
         }
     }
 
@@ -703,6 +749,12 @@ impl Link {
             max_body: limits::MAIL_BYTES,
         })
     }
+}
+
+/// A number that this step's entropy makes, for one purpose.
+fn random(tick: &Tick, purpose: &[u8], nk: NodeKey) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[purpose, &tick.entropy, &nk.0]).0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 fn close(link: LinkId, code: Code, out: &mut Outbox<Output>) {

@@ -4,7 +4,6 @@ use crate::fault::PeerFault;
 use crate::id::NodeKey;
 use crate::limits;
 use crate::step::Tick;
-use crate::store::sha256;
 use crate::time::{Millis, SECOND};
 
 /// When the node may be dialled next, and whether anybody wants it.
@@ -65,8 +64,7 @@ impl Redial {
     pub(super) fn failed(&mut self, tick: &Tick, nk: NodeKey) {
         let longest = limits::REDIAL_MIN_MS.saturating_mul(2 << self.failures.min(16)).min(limits::REDIAL_MAX_MS);
         self.failures = self.failures.saturating_add(1);
-        let [a, b, c, d, ..] = sha256(&[b"postline redial", &tick.entropy, &nk.0]).0;
-        let spread = u64::from(u32::from_be_bytes([a, b, c, d])) * (longest / 2) / u64::from(u32::MAX);
+        let spread = super::random(tick, b"postline redial", nk) % (longest / 2 + 1);
         self.next = self.next.max(tick.now.plus(longest / 2 + spread));
     }
 

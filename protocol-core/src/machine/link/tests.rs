@@ -153,16 +153,42 @@ fn a_held_connection_is_taken_when_our_own_dial_fails_or_takes_too_long() {
     }
 }
 
+/// They dial again, on connection 2: what we ask on the one that is up.
+fn dialled_again(ours: &mut Link, now: u64) -> u64 {
+    step(ours, now, Input::Proven { link: LinkId(2), dialled: false });
+    let outputs = step(ours, now, Input::Frame(LinkId(2), Frame::Ready(ready())));
+    let [Output::Out(LinkId(1), LinkOut::Send(Frame::Ping(number)))] = outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(ours.connection(), Some(LinkId(1)), "until it shows no life, it stays");
+    number
+}
+
 #[test]
 fn a_peer_that_dials_again_replaces_the_connection_that_is_dead_for_it() {
+    for gone in [true, false] {
+        let mut ours = up();
+        let sent = carries(&step(&mut ours, 1, Input::Send(outgoing(1, 10))));
+        dialled_again(&mut ours, 2);
+        let outputs = if gone {
+            step(&mut ours, 3, Input::Down(LinkId(1)))
+        } else {
+            let at = ours.deadline().unwrap();
+            assert_eq!(at, Millis(2 + limits::LINK_PROBE_MS));
+            step(&mut ours, at.0, Input::Wake)
+        };
+        assert_eq!(ours.connection(), Some(LinkId(2)));
+        assert_eq!(carries(&outputs), sent, "the same seq, id and envelope");
+    }
+}
+
+#[test]
+fn a_ready_that_was_overtaken_by_the_link_replaces_nothing() {
     let mut ours = up();
-    let sent = carries(&step(&mut ours, 1, Input::Send(outgoing(1, 10))));
-    step(&mut ours, 2, Input::Proven { link: LinkId(2), dialled: false });
-    assert_eq!(ours.connection(), Some(LinkId(1)), "until it says Ready, the old one stays");
-    let outputs = step(&mut ours, 3, Input::Frame(LinkId(2), Frame::Ready(ready())));
-    assert!(outputs.contains(&Output::Out(LinkId(1), LinkOut::Close)));
-    assert_eq!(ours.connection(), Some(LinkId(2)));
-    assert_eq!(carries(&outputs), sent, "the same seq, id and envelope");
+    step(&mut ours, 1, Input::Send(outgoing(1, 10)));
+    frame(&mut ours, 2, Frame::Ack { seq: 1 });
+    let number = dialled_again(&mut ours, 3);
+    let outputs = frame(&mut ours, 4, Frame::Pong(number));
+    assert_eq!(frames(&outputs), [&Frame::Bye { code: Code::Glare }]);
+    assert_eq!((ours.connection(), fault(&outputs)), (Some(LinkId(1)), None));
 }
 
 #[test]
@@ -325,6 +351,7 @@ fn seqs_rise_and_an_answer_is_given_again() {
     assert_eq!(frames(&step(&mut ours, 1, settled(7, no.clone()))), [&refusal]);
     assert!(step(&mut ours, 1, settled(7, no)).is_empty(), "settled once");
 
+    step(&mut ours, 2, Input::Down(LinkId(1)));
     step(&mut ours, 2, Input::Proven { link: LinkId(2), dialled: false });
     step(&mut ours, 2, Input::Frame(LinkId(2), Frame::Ready(ready())));
     for (seq, answer) in [(5, Frame::Ack { seq: 5 }), (7, refusal)] {
@@ -508,20 +535,35 @@ fn a_dial_without_an_end_ends_and_a_want_does_not_last_for_ever() {
 
 #[test]
 fn t_111_a_store_that_is_an_older_copy_of_itself_is_found_out() {
-    // Theirs: what they acked, they no longer know.
-    let mut ours = up();
-    step(&mut ours, 1, Input::Send(outgoing(1, 10)));
-    frame(&mut ours, 2, Frame::Ack { seq: 1 });
-    step(&mut ours, 3, Input::Proven { link: LinkId(2), dialled: false });
-    let outputs = step(&mut ours, 3, Input::Frame(LinkId(2), Frame::Ready(ready())));
-    assert_eq!(fault(&outputs), Some(&PeerFault::Generation { got: 0, seen: 1 }));
-    assert_eq!(frames(&outputs), [&Frame::Bye { code: Code::Generation }]);
-    // A risen generation says that they know.
-    step(&mut ours, 4, Input::Proven { link: LinkId(3), dialled: false });
+    // Theirs: what they acked, they no longer know. Where they dialled, that may be a Ready that was overtaken: we dial.
+    let acked = || {
+        let mut ours = up();
+        step(&mut ours, 1, Input::Send(outgoing(1, 10)));
+        frame(&mut ours, 2, Frame::Ack { seq: 1 });
+        step(&mut ours, 3, Input::Down(LinkId(1)));
+        step(&mut ours, 3, Input::Proven { link: LinkId(2), dialled: false });
+        ours
+    };
+    for dialled in [true, false] {
+        let mut ours = acked();
+        let outputs = step(&mut ours, 3, Input::Frame(LinkId(2), Frame::Ready(ready())));
+        assert_eq!((frames(&outputs), fault(&outputs)), (vec![&Frame::Bye { code: Code::Glare }], None));
+        assert_eq!(outputs.last(), Some(&Output::Dial));
+        if !dialled {
+            step(&mut ours, 4, Input::Unreachable);
+        }
+        step(&mut ours, 4, Input::Proven { link: LinkId(3), dialled });
+        let outputs = step(&mut ours, 4, Input::Frame(LinkId(3), Frame::Ready(ready())));
+        assert_eq!(fault(&outputs), Some(&PeerFault::Generation { got: 0, seen: 1 }));
+        assert_eq!(frames(&outputs), [&Frame::Bye { code: Code::Generation }]);
+    }
+    // A risen generation says that they know; it doesn't fall again.
+    let mut ours = acked();
     let restarted = Ready { generation: 1, ..ready() };
-    let outputs = step(&mut ours, 4, Input::Frame(LinkId(3), Frame::Ready(restarted)));
-    assert_eq!(outputs.last(), Some(&Output::Up(LinkId(3))));
-    step(&mut ours, 5, Input::Proven { link: LinkId(4), dialled: false });
+    let outputs = step(&mut ours, 4, Input::Frame(LinkId(2), Frame::Ready(restarted)));
+    assert_eq!(outputs.last(), Some(&Output::Up(LinkId(2))));
+    step(&mut ours, 5, Input::Down(LinkId(2)));
+    step(&mut ours, 5, Input::Proven { link: LinkId(4), dialled: true });
     let outputs = step(&mut ours, 5, Input::Frame(LinkId(4), Frame::Ready(ready())));
     assert_eq!(fault(&outputs), Some(&PeerFault::Generation { got: 0, seen: 1 }));
 
