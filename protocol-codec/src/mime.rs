@@ -28,6 +28,8 @@ use postline_core::id::Hash;
 use postline_core::limits;
 use postline_core::store::sha256;
 
+pub use letter::authors;
+
 use address::AddressList;
 use field::FieldName;
 use header::{Header, Lines, first_word};

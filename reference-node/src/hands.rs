@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::report;
 use postline_core::content::mail::{Letter, Text};
-use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox};
+use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox, NodeKey};
 use postline_core::limits;
 use postline_core::net::Allowed;
 use postline_core::server::io::{Outcome, RcptOutcome, Seek};
@@ -429,7 +429,7 @@ async fn domain_word(resolver: &Resolver, domain: &Domain) -> Evidence {
     let Resolver::Zone(_) = resolver else { return Evidence::Domain { names: None } };
     match resolver.txt(&format!("_postline.{domain}")).await {
         Ok(texts) => {
-            let key = texts.iter().find_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=")?.parse().ok());
+            let key = texts.iter().find_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=").and_then(|key| NodeKey::parse(key).ok()));
             Evidence::Domain { names: key }
         }
         Err(DnsFault::None) => Evidence::Domain { names: None },

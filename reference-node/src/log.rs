@@ -108,8 +108,7 @@ pub fn trace_line(event: &Event) -> Option<TraceLine> {
         | Event::LinkUp { .. }
         | Event::LinkDown { .. }
         | Event::Refused { .. }
-        | Event::LateMark { .. }
-        | Event::ClockJumped { .. } => return None,
+        | Event::LateMark { .. } => return None,
     };
     let json = serde_json::to_string(&Line::of(event)).ok()?;
     Some(TraceLine { mail, message_id: message_id.filter(|id| id.len() <= 998), json })

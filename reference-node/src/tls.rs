@@ -27,9 +27,9 @@ use rustls::{
     SignatureScheme, SupportedProtocolVersion,
 };
 
-/// The ALPN name of a link (RFC 7301, [L-2]).
+/// The ALPN name of a link (RFC 7301, [L-5]).
 pub const LINK_ALPN: &[u8] = b"postline/1";
-/// The label under which a link's exporter is taken (RFC 8446 §7.5, [L-2]).
+/// The label under which a link's exporter is taken (RFC 8446 §7.5, [L-5]).
 pub const LINK_EXPORTER: &[u8] = b"EXPORTER-postline-1";
 
 const MAIL_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
@@ -225,7 +225,7 @@ pub fn smtp_client_trusting(roots: RootCertStore) -> Result<ClientConfig, TlsFau
 }
 
 /// What both ends of a link sign to prove their NKs on this very connection. Refuses connections that aren't a link's:
-/// a peer that names no ALPN at all gets through the handshake, but not through here ([L-2]).
+/// a peer that names no ALPN at all gets through the handshake, but not through here ([L-5]).
 ///
 /// # Errors
 /// [`TlsFault::NotALink`] for another version or ALPN, [`TlsFault::Tls`] before the handshake's end.

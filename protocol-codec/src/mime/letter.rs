@@ -1,6 +1,7 @@
 //! A letter's bytes: fields of ours on top, the header as it came, the body untouched.
 
 use postline_core::content::mail::Letter;
+use postline_core::id::Address;
 
 use super::header::{is_wsp, loose_fields, loose_name};
 use super::text::HeaderText;
@@ -52,6 +53,27 @@ pub fn compose_head(letter: &Letter, original: &[u8]) -> Vec<u8> {
     head
 }
 
+/// Whom each From field names, in whatever disguise the field stands; `None` for one that names no one person.
+///
+/// Looser than [`scan`](super::scan), for submission: a mail may be inert and still must not speak for somebody else.
+#[must_use]
+pub fn authors(bytes: &[u8]) -> Vec<Option<Address>> {
+    let head = bytes.get(..head_len(bytes)).unwrap_or_default();
+    let from = loose_fields(head).filter(|field| loose_name(field).eq_ignore_ascii_case(b"from"));
+    from.map(|field| {
+        let text = core::str::from_utf8(field).ok()?;
+        let (_, body) = text.split_once(':')?;
+        let body = body.trim();
+        let address = match body.rsplit_once('<') {
+            Some((name, rest)) if !name.contains('<') || name.trim_end().ends_with('"') => rest.strip_suffix('>')?,
+            Some(_) => return None,
+            None => body,
+        };
+        Address::parse(address.trim()).ok()
+    })
+    .collect()
+}
+
 fn is_ours(field: &[u8]) -> bool {
     loose_name(field).get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }
@@ -62,6 +84,20 @@ mod tests {
     use postline_core::id::{BlobRef, Hash};
 
     use super::*;
+
+    #[test]
+    fn every_from_field_counts_however_it_is_written() {
+        let who = |head: &str| -> Vec<Option<String>> {
+            authors(head.as_bytes()).into_iter().map(|author| author.map(|a| a.to_string())).collect()
+        };
+        let one = Some("one@a.example".to_owned());
+        assert_eq!(who("From: one@a.example\r\n\r\n"), [one.clone()]);
+        assert_eq!(who("FROM : \"One, a\" <one@a.example>\r\nX: y\r\n\r\nFrom: eve@x.example"), [one.clone()]);
+        assert_eq!(who("From: one@a.example\r\nfrom: eve@x.example\r\n\r\n"), [one, Some("eve@x.example".to_owned())]);
+        assert_eq!(who("From: one@a.example, eve@x.example\r\n\r\n"), [None]);
+        assert_eq!(who("From: <eve@x.example> <one@a.example>\r\n\r\n"), [None]);
+        assert_eq!(who("Subject: none\r\n\r\n"), Vec::<Option<String>>::new());
+    }
 
     fn letter(stamp: &[&str], strip: bool) -> Letter {
         let blob = BlobRef { sha256: Hash([0; 32]), len: 0 };

@@ -257,9 +257,9 @@ impl Queue {
         self.slots.get(&mail).map(|slot| &slot.entry)
     }
 
-    /// The mails on this lane, how far they are, and how many attempts have ended.
-    pub fn entries(&self) -> impl Iterator<Item = (MailId, &Entry, Phase, u32)> {
-        self.slots.iter().map(|(mail, slot)| (*mail, &slot.entry, slot.phase, slot.ended))
+    /// The mails on this lane, how far they are, when something is due, and how many attempts have ended.
+    pub fn entries(&self) -> impl Iterator<Item = (MailId, &Entry, Phase, Millis, u32)> {
+        self.slots.iter().map(|(mail, slot)| (*mail, &slot.entry, slot.phase, slot.due, slot.ended))
     }
 
     /// The oldest mail that waits for the link.

@@ -120,7 +120,7 @@ impl Server {
         }
     }
 
-    /// The accept and the offer that a person's own mail takes along, and what its pairs remember of them ([T-2]).
+    /// The accept and the offer that a person's own mail takes along, and what its pairs remember of them ([T-12]).
     fn fields_for(
         &mut self,
         tick: &Tick,
@@ -321,7 +321,7 @@ impl Server {
         FieldName::Id.line(&draft.signed(signature))
     }
 
-    /// Counts strangers in and out as pairs become, or cease to be, strangers whose offers are held ([T-9]).
+    /// Counts strangers in and out as pairs become, or cease to be, strangers whose offers are held ([T-17]).
     pub(super) fn count_strangers(
         &mut self,
         tick: &Tick,

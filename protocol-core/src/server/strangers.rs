@@ -1,4 +1,4 @@
-//! Whose offers one of our addresses holds, oldest first: so that strangers can't fill the store ([T-9]).
+//! Whose offers one of our addresses holds, oldest first: so that strangers can't fill the store ([T-17]).
 
 use crate::fault::RestoreError;
 use crate::id::{Address, Pair};

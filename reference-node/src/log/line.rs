@@ -139,13 +139,6 @@ impl Line {
                 }),
                 ..Self::default()
             },
-            Event::ClockJumped { from, to } => Self {
-                event: "clock_jumped",
-                from: Some(from.to_string()),
-                to: Some(to.to_string()),
-                why: Some("nothing expires until `postline clock accept`".into()),
-                ..Self::default()
-            },
         }
     }
 
