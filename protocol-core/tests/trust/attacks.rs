@@ -374,7 +374,7 @@ fn t_014_a_key_without_continuity_suspends_the_line() {
     alice.crash();
 
     // Nothing comes back by itself. The person decides, and then a new round trip is needed.
-    assert!(alice.trust.accepts(&[offer.message_id.clone()], alice.now).is_none());
+    assert!(alice.trust.accepts(core::slice::from_ref(&offer.message_id), alice.now).is_none());
     alice.tell(Input::Unblock);
     assert_eq!(alice.state(), TrustState::Held);
     let accept = alice.write(Some(&offer));

@@ -119,7 +119,7 @@ fn only_the_mail_that_is_answered_counts() {
     bob.read_vouched(&second);
     let held = bob.trust.accepts(&[second.message_id.clone(), first.message_id.clone()], bob.now).unwrap();
     let t0 = held.t0;
-    assert_ne!(Some(t0), bob.trust.accepts(&[first.message_id.clone()], bob.now).map(|held| held.t0));
+    assert_ne!(Some(t0), bob.trust.accepts(core::slice::from_ref(&first.message_id), bob.now).map(|held| held.t0));
     assert!(bob.trust.accepts(&["other@b.example".to_owned(), first.message_id], bob.now).is_none());
     assert!(bob.trust.accepts(&[], bob.now).is_none());
 }
@@ -288,7 +288,8 @@ fn held_and_own_offers_are_bounded() {
     for letter in &letters {
         bob.read_vouched(letter);
     }
-    let held = |letter: &crate::kit::Letter| bob.trust.accepts(&[letter.message_id.clone()], bob.now).is_some();
+    let held =
+        |letter: &crate::kit::Letter| bob.trust.accepts(core::slice::from_ref(&letter.message_id), bob.now).is_some();
     assert_eq!(letters.iter().filter(|letter| held(letter)).count(), limits::HELD_PER_PAIR);
     assert!(held(letters.last().unwrap()), "the newest is kept");
 
