@@ -7,6 +7,7 @@ use postline_core::limits;
 use postline_core::machine::trust::{Input, Output, SentAccept, TrustState};
 use postline_core::store::sha256;
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
+use postline_core::wire::confirm::{Confirm, Word};
 
 use crate::kit::{LONG, a_line, alice_and_bob, finish, good_dkim, node, refusals, said};
 
@@ -198,6 +199,8 @@ fn m2_may_come_before_the_evidence() {
     let accept = bob.write(Some(&offer));
     let m2 = said(&alice.read_vouched(&accept)).remove(0);
     assert_eq!(bob.hear(alice.nk(), m2.0, &m2.1), [], "M3 waits");
+    let other = Confirm(Word { fresh: [9; 32], ..Confirm::parse(&m2.1).unwrap().0 }).to_bytes();
+    assert_eq!(refusals(&bob.hear(alice.nk(), m2.0, &other)), [PeerFault::Replayed], "the first M2 counts");
     bob.crash();
     let out = bob.tell(Input::Evidence(bob.mail_of(&offer), Evidence::Domain { names: None }));
     let m3 = said(&out).remove(0);
@@ -253,6 +256,28 @@ fn a_node_without_our_line_gets_a_new_offer_and_may_not_slip_in_another_key() {
     let accept = mallory.write(Some(&offer));
     alice.read_vouched(&accept);
     assert_eq!(alice.state(), TrustState::Suspended);
+
+    // And the other way: such a node offers, and Bob's user answers in good faith.
+    let (_, mut bob) = a_line();
+    bob.tell(Input::Denied);
+    let (mut mallory, _) = alice_and_bob();
+    mallory.node = node(66);
+    let offer = mallory.write(None);
+    bob.read_vouched(&offer);
+    bob.write(Some(&offer));
+    let out = bob.tell(Input::Evidence(bob.mail_of(&offer), Evidence::Domain { names: None }));
+    assert_eq!(out, [Output::Changed { from: TrustState::Accepting, to: TrustState::Suspended }]);
+}
+
+#[test]
+fn an_accept_that_outlasts_its_offer_falls_back_to_nothing() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let offer = alice.write(None);
+    bob.read_vouched(&offer);
+    bob.now = bob.now.plus(limits::OFFER_TTL_DAYS * DAY - HOUR);
+    bob.write(Some(&offer));
+    bob.pass(LONG);
+    assert_eq!(bob.state(), TrustState::Stranger);
 }
 
 #[test]
