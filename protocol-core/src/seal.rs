@@ -4,5 +4,5 @@ pub mod field;
 pub mod node;
 pub mod secret;
 
-pub use node::{NodeIdentity, Signature, verify};
+pub use node::{NodeIdentity, Signature, verify, verify_value};
 pub use secret::Secret;

@@ -7,4 +7,5 @@ pub mod cbor;
 pub mod confirm;
 pub mod field;
 pub mod frame;
+pub mod hello;
 pub mod signed;

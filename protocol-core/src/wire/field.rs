@@ -197,6 +197,11 @@ impl<F> Claimed<F> {
         self.nk
     }
 
+    /// What the field claims, before anybody verified it: good for looking things up, for nothing else.
+    pub(crate) const fn claimed(&self) -> &F {
+        &self.value
+    }
+
     pub(crate) fn signed(&self) -> &[u8] {
         &self.signed
     }
