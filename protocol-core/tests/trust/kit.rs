@@ -152,6 +152,11 @@ impl Side {
         }
     }
 
+    /// The pair's record, as it is stored.
+    pub(crate) fn record(&self) -> Record {
+        self.shelf.0[&Key::Trust(self.trust.pair().clone())].clone()
+    }
+
     fn restored(&self) -> Trust {
         let pair = self.trust.pair().clone();
         match self.shelf.0.get(&Key::Trust(pair.clone())) {

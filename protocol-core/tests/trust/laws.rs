@@ -6,13 +6,16 @@
 use std::collections::BTreeSet;
 
 use postline_core::content::evidence::Evidence;
-use postline_core::id::{MailId, NodeKey};
-use postline_core::machine::trust::{Input, Output, TrustState};
+use postline_core::fault::RestoreError;
+use postline_core::id::{Hash, MailId, NodeKey};
+use postline_core::machine::trust::{Input, Output, Trust, TrustState};
+use postline_core::step::{Machine as _, Outbox, Tick};
+use postline_core::store::Record;
 use postline_core::time::{HOUR, MINUTE};
 use postline_core::wire::frame::TrustStep;
 use proptest::prelude::*;
 
-use crate::kit::{LONG, Letter, Side, alice_and_bob, finish, good_dkim, no_dkim, node, said};
+use crate::kit::{LONG, Letter, Side, a_line, alice_and_bob, finish, good_dkim, no_dkim, node, said};
 
 /// Something on its way to Alice (0) or Bob (1).
 #[derive(Clone, Debug)]
@@ -219,6 +222,54 @@ impl World {
         bob.read_vouched(&offer);
         let accept = bob.write(Some(&offer));
         finish(&mut alice, &mut bob, &offer, &accept);
+    }
+}
+
+/// Pairs in every phase, with all that a record can hold.
+fn every_phase() -> Vec<Side> {
+    let (mut crossed, mut accepting) = alice_and_bob();
+    let offer = crossed.write(None);
+    accepting.read(&offer);
+    crossed.read(&accepting.write(None));
+    let accept = accepting.write(Some(&offer));
+    crossed.read(&accept);
+
+    let (mut confirming, mut accepter) = alice_and_bob();
+    let offer = confirming.write(None);
+    accepter.read_vouched(&offer);
+    confirming.read_vouched(&accepter.write(Some(&offer)));
+
+    let (mut offerer, last_word) = a_line();
+    offerer.tell(Input::Announced { nk: last_word.nk(), next: Hash([5; 32]) });
+    let (mut revoked, _) = a_line();
+    revoked.tell(Input::Block);
+    vec![crossed, accepting, confirming, offerer, last_word, revoked]
+}
+
+#[test]
+fn a_damaged_record_is_refused_and_never_guessed() {
+    for side in every_phase() {
+        let (pair, record) = (side.trust.pair().clone(), side.record());
+        assert_eq!(Trust::restore(pair.clone(), &record).as_ref(), Ok(&side.trust.after_crash()));
+        let bytes = record.value.clone().unwrap();
+        let with = |bytes: &[u8]| Record { value: Some(bytes.to_vec()), ..record.clone() };
+        for cut in 0..bytes.len() {
+            assert!(Trust::restore(pair.clone(), &with(&bytes[..cut])).is_err(), "{:?} cut at {cut}", side.state());
+        }
+        assert!(Trust::restore(pair.clone(), &with(&[bytes.as_slice(), &[0]].concat())).is_err());
+        for at in 0..bytes.len() {
+            // What restores in spite of a flipped bit is still a machine that keeps the laws.
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            if let Ok(mut trust) = Trust::restore(pair.clone(), &with(&flipped)) {
+                let tick = Tick { now: side.now, entropy: [0; 32] };
+                trust.step(&tick, Input::Wake, &mut Outbox::new()).unwrap();
+                assert!(trust.deadline().is_none_or(|due| due > side.now));
+            }
+        }
+        let newer = [&bytes[..1], &[2], &bytes[2..]].concat();
+        let version = RestoreError::Version { key: record.key.clone(), found: 2, known: 1 };
+        assert_eq!(Trust::restore(pair, &with(&newer)), Err(version));
     }
 }
 

@@ -7,6 +7,7 @@ use postline_core::limits;
 use postline_core::machine::trust::{Input, Output, SentAccept, TrustState};
 use postline_core::store::sha256;
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
+use postline_core::wire::confirm::{Confirm, Word};
 
 use crate::kit::{LONG, a_line, alice_and_bob, finish, good_dkim, node, refusals, said};
 
@@ -119,7 +120,7 @@ fn only_the_mail_that_is_answered_counts() {
     bob.read_vouched(&second);
     let held = bob.trust.accepts(&[second.message_id.clone(), first.message_id.clone()], bob.now).unwrap();
     let t0 = held.t0;
-    assert_ne!(Some(t0), bob.trust.accepts(&[first.message_id.clone()], bob.now).map(|held| held.t0));
+    assert_ne!(Some(t0), bob.trust.accepts(core::slice::from_ref(&first.message_id), bob.now).map(|held| held.t0));
     assert!(bob.trust.accepts(&["other@b.example".to_owned(), first.message_id], bob.now).is_none());
     assert!(bob.trust.accepts(&[], bob.now).is_none());
 }
@@ -198,6 +199,8 @@ fn m2_may_come_before_the_evidence() {
     let accept = bob.write(Some(&offer));
     let m2 = said(&alice.read_vouched(&accept)).remove(0);
     assert_eq!(bob.hear(alice.nk(), m2.0, &m2.1), [], "M3 waits");
+    let other = Confirm(Word { fresh: [9; 32], ..Confirm::parse(&m2.1).unwrap().0 }).to_bytes();
+    assert_eq!(refusals(&bob.hear(alice.nk(), m2.0, &other)), [PeerFault::Replayed], "the first M2 counts");
     bob.crash();
     let out = bob.tell(Input::Evidence(bob.mail_of(&offer), Evidence::Domain { names: None }));
     let m3 = said(&out).remove(0);
@@ -253,6 +256,28 @@ fn a_node_without_our_line_gets_a_new_offer_and_may_not_slip_in_another_key() {
     let accept = mallory.write(Some(&offer));
     alice.read_vouched(&accept);
     assert_eq!(alice.state(), TrustState::Suspended);
+
+    // And the other way: such a node offers, and Bob's user answers in good faith.
+    let (_, mut bob) = a_line();
+    bob.tell(Input::Denied);
+    let (mut mallory, _) = alice_and_bob();
+    mallory.node = node(66);
+    let offer = mallory.write(None);
+    bob.read_vouched(&offer);
+    bob.write(Some(&offer));
+    let out = bob.tell(Input::Evidence(bob.mail_of(&offer), Evidence::Domain { names: None }));
+    assert_eq!(out, [Output::Changed { from: TrustState::Accepting, to: TrustState::Suspended }]);
+}
+
+#[test]
+fn an_accept_that_outlasts_its_offer_falls_back_to_nothing() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let offer = alice.write(None);
+    bob.read_vouched(&offer);
+    bob.now = bob.now.plus(limits::OFFER_TTL_DAYS * DAY - HOUR);
+    bob.write(Some(&offer));
+    bob.pass(LONG);
+    assert_eq!(bob.state(), TrustState::Stranger);
 }
 
 #[test]
@@ -288,7 +313,8 @@ fn held_and_own_offers_are_bounded() {
     for letter in &letters {
         bob.read_vouched(letter);
     }
-    let held = |letter: &crate::kit::Letter| bob.trust.accepts(&[letter.message_id.clone()], bob.now).is_some();
+    let held =
+        |letter: &crate::kit::Letter| bob.trust.accepts(core::slice::from_ref(&letter.message_id), bob.now).is_some();
     assert_eq!(letters.iter().filter(|letter| held(letter)).count(), limits::HELD_PER_PAIR);
     assert!(held(letters.last().unwrap()), "the newest is kept");
 

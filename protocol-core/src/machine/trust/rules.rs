@@ -90,7 +90,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// True where the accept is one of an offer of ours.
+    /// True where the accept leaves nothing to say about an offer in the same mail.
     fn accept_came(&mut self, mail: MailId, accept: Accept) -> bool {
         if let Err(why) = self.is_between_us(&accept.from, accept.to_cc.contains(&self.pair.ours)) {
             self.refuse(why);
@@ -100,25 +100,25 @@ impl<'a> Turn<'a> {
             self.refuse(why);
             return false;
         }
-        let rival = match &self.book.phase {
-            Phase::Open => None,
-            Phase::Accepting(accepting) => Some(accepting.held.t0),
-            Phase::Confirming(_) | Phase::Trusted(_) | Phase::Suspended => {
+        match self.book.phase {
+            Phase::Open | Phase::Accepting(_) => {}
+            Phase::Confirming(_) => {
                 self.refuse(PeerFault::Replayed);
                 return true;
+            }
+            Phase::Trusted(_) | Phase::Suspended => {
+                self.refuse(PeerFault::Replayed);
+                return false;
             }
             Phase::Revoked => {
                 self.refuse(PeerFault::Blocked);
                 return false;
             }
-        };
+        }
         let Some(offer) = self.book.sent.iter().find(|offer| offer.hash == accept.re).cloned() else {
             self.refuse(PeerFault::WrongPeer);
             return false;
         };
-        if rival.is_some_and(|t0| t0 < offer.hash) {
-            return true;
-        }
         let inquiry = Inquiry { domain: Finding::asked(self.now), ..Inquiry::begun(mail, self.now) };
         self.book.claim(Claim {
             t0: offer.hash,
@@ -436,10 +436,8 @@ impl<'a> Turn<'a> {
 
     /// The accept came to nothing: the offer is held as before, and our user's next reply may accept it anew.
     fn hold_again(&mut self, accepting: Accepting) {
-        let mut held = accepting.held;
-        if self.now <= held.expires {
-            held.inquiry.domain = Finding::Unasked;
-            self.book.hold(held);
+        if self.now <= accepting.held.expires {
+            self.book.hold(accepting.held);
         }
     }
 
