@@ -1,7 +1,7 @@
 //! The command line: what is typed, done, and said.
 //!
 //! ```text
-//!   init, demo, serve ────────────▶ Parts (this crate's other halves)
+//!   init ──▶ a new directory          serve, demo ──▶ Parts (what others build)
 //!   user, alias ──▶ users.json ──▶ the running node follows
 //!   the rest ──▶ admin socket ──▶ the running node
 //! ```
@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use crate::admin::{self, Answer, AskFault, AskPair, RefusalCode, Request};
 use crate::config::{Config, ConfigFault};
 use crate::directory::Directory;
-use crate::init::{DnsRecord, Init, InitFault};
+use crate::init::{Init, InitFault};
 use crate::shown::shown;
 pub use args::Demo;
 use args::{AliasCommand, Cli, ClockCommand, Command, InitArgs, PairArgs, QueueCommand, TrustCommand, UserCommand};
@@ -45,12 +45,6 @@ pub trait Parts {
     /// # Errors
     /// Why it could not run.
     fn demo(&self, demo: &Demo, json: bool) -> Result<bool, PartFault>;
-
-    /// Makes the DKIM keys of every domain where they aren't there, and says what to publish.
-    ///
-    /// # Errors
-    /// Why not.
-    fn dkim_keygen(&self, config: &Config) -> Result<Vec<DnsRecord>, PartFault>;
 }
 
 /// Does what the process was called for.
@@ -129,7 +123,7 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
     let config = || Config::load(&config_file(cli.config.clone()));
     match cli.command {
         Command::Init(args) => {
-            let made = crate::init::init(&wish(args)?, &|config| parts.dkim_keygen(config)).map_err(Failure::Init)?;
+            let made = crate::init::init(&wish(args)?).map_err(Failure::Init)?;
             if cli.json { show::json(out, &json!({ "init": made }))? } else { show::made(out, &made)? }
         }
         Command::Serve => {

@@ -18,10 +18,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use postline_core::id::Domain;
+use postline_core::net::{Allowed, Hint};
 use serde::Deserialize;
 
 pub use keys::{Change, Default, KEYS, Key, file_text};
-pub use value::{Cidr, LinkHint};
 
 /// The largest configuration file, in bytes.
 const FILE_BYTES: u64 = 256 * 1024;
@@ -46,13 +46,13 @@ pub struct Config {
     /// `[tls]`: the certificate that it shows in SMTP.
     pub tls: Tls,
     /// `link.advertise`: what offers name in `h=`.
-    pub advertise: Option<LinkHint>,
+    pub advertise: Option<Hint>,
     /// `[smarthost]`: who takes all outgoing mail; `None`: each domain's MX.
     pub smarthost: Option<Smarthost>,
     /// `dns.zone_file`: answers DNS questions instead of the system's resolvers.
     pub zone_file: Option<PathBuf>,
     /// `dial.allow_private`: networks that may be dialled although they are private.
-    pub allow_private: Vec<Cidr>,
+    pub allow_private: Allowed,
     /// `[dkim]`: the keys that sign outgoing mail.
     pub dkim: Dkim,
     /// `maildir.root`: the directory of the mailboxes.

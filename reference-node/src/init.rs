@@ -8,7 +8,6 @@
 
 mod keys;
 
-use std::error::Error;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use postline_core::id::{Domain, NodeKey};
 use serde::Serialize;
 
 use crate::config::{Config, ConfigFault, file_text};
+use crate::dkim::{DkimFault, Signer, keygen};
 use crate::private_file;
 pub use keys::{KeyFault, KeyFiles};
 
@@ -78,8 +78,8 @@ pub enum InitFault {
     #[error("no certificate could be made: {0}")]
     Certificate(#[from] rcgen::Error),
     /// The DKIM keys.
-    #[error("no DKIM keys could be made: {0}")]
-    Dkim(Box<dyn Error + Send + Sync>),
+    #[error(transparent)]
+    Dkim(#[from] DkimFault),
     /// The disk.
     #[error("{}: {why}", path.display())]
     Io {
@@ -90,14 +90,11 @@ pub enum InitFault {
     },
 }
 
-/// Makes the DKIM keys of every domain of a configuration where they aren't there, and says what to publish.
-pub type DkimKeygen<'a> = &'a dyn Fn(&Config) -> Result<Vec<DnsRecord>, Box<dyn Error + Send + Sync>>;
-
 /// Makes a node's directory.
 ///
 /// # Errors
 /// [`InitFault`]. What was made until then stays, and is taken up when it is run again.
-pub fn init(wish: &Init, dkim_keygen: DkimKeygen<'_>) -> Result<Made, InitFault> {
+pub fn init(wish: &Init) -> Result<Made, InitFault> {
     let file = wish.dir.join("postline.toml");
     if file.exists() {
         return Err(InitFault::Exists(file));
@@ -111,7 +108,9 @@ pub fn init(wish: &Init, dkim_keygen: DkimKeygen<'_>) -> Result<Made, InitFault>
     let node_key: NodeKey = keys.make()?;
     make_certificate(&config)?;
     let mut dns = records(&config);
-    dns.extend(dkim_keygen(&config).map_err(InitFault::Dkim)?);
+    for domain in &config.domains {
+        dns.extend(dkim_records(&config, domain)?);
+    }
     if !private_file::create(&file, text.as_bytes()).map_err(|why| InitFault::Io { path: file.clone(), why })? {
         return Err(InitFault::Exists(file));
     }
@@ -163,6 +162,19 @@ fn make_certificate(config: &Config) -> Result<(), InitFault> {
         private_file::replace(path, text).map_err(|why| InitFault::Io { path: path.clone(), why })?;
     }
     Ok(())
+}
+
+/// The records of a domain's DKIM keys, which are made where they aren't there.
+fn dkim_records(config: &Config, domain: &Domain) -> Result<Vec<DnsRecord>, DkimFault> {
+    let (dir, selector) = (&config.dkim.dir, &config.dkim.selector);
+    let published = match Signer::load(dir, domain, selector) {
+        Ok(signer) => signer.records(),
+        // What is there and can't be read is not overwritten: this says so then.
+        Err(_) => keygen(dir, domain, selector)?,
+    };
+    let record =
+        |key: crate::dkim::Published| DnsRecord { name: format!("{}.", key.name), kind: "TXT".into(), data: key.text };
+    Ok(published.into_iter().map(record).collect())
 }
 
 /// The records that every domain of a node needs, DKIM's apart.

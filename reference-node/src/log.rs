@@ -59,7 +59,7 @@ where
 /// Logs an event, in one line.
 pub fn mail_line(event: &Event) {
     let line = Line::of(event);
-    let rcpts = line.rcpts_shown();
+    let rcpts = (!line.rcpts.is_empty()).then(|| line.rcpts.join(" "));
     macro_rules! say {
         ($level:ident) => {
             tracing::$level!(
@@ -71,6 +71,7 @@ pub fn mail_line(event: &Event) {
                 carrier = line.carrier,
                 inert = line.inert,
                 rcpts,
+                more_rcpts = line.more_rcpts,
                 mark = line.mark,
                 lane = line.lane,
                 until_ms = line.until_ms,
@@ -94,7 +95,7 @@ pub struct TraceLine {
     pub mail: MailId,
     /// Its Message-ID as it stands in the mail, at most 998 bytes, under which it is found too.
     pub message_id: Option<String>,
-    /// The [`Line`], as JSON.
+    /// The [`Line`], as JSON of at most [`TRACE_LINE_BYTES`](postline_core::limits::TRACE_LINE_BYTES).
     pub json: String,
 }
 

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use postline_node::cli::{self, Demo, PartFault};
 use postline_node::config::Config;
-use postline_node::init::DnsRecord;
 
 fn main() -> ExitCode {
     cli::main(&Parts)
@@ -20,9 +19,5 @@ impl cli::Parts for Parts {
 
     fn demo(&self, _demo: &Demo, _json: bool) -> Result<bool, PartFault> {
         Err("demo is not part of this build".into())
-    }
-
-    fn dkim_keygen(&self, _config: &Config) -> Result<Vec<DnsRecord>, PartFault> {
-        Ok(Vec::new())
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use postline_core::seal::node::NodeIdentity;
-use postline_node::config::Config;
+use postline_node::config::{Config, file_text};
+use postline_node::dkim::Signer;
 use postline_node::init::{Init, InitFault, KeyFault, KeyFiles, init, is_self_signed};
-
-const LIGHT: [&str; 4] = ["--set", "passwords.memory_kib=64", "--set", "passwords.passes=1"];
+use postline_node::tls::{CertificateFiles, smtp_server};
 
 /// Runs `postline` in a directory, with `input` on standard input.
 fn postline(dir: &Path, args: &[&str], input: &str) -> Output {
@@ -39,9 +39,20 @@ fn bad(dir: &Path, args: &[&str], input: &str) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// A node's directory as `init` makes it, less the keys that take time.
 fn made(dir: &Path) -> Config {
-    good(dir, &[&["init", "--domain", "a.example"][..], &LIGHT].concat(), "");
-    Config::load(&dir.join("postline.toml")).unwrap()
+    let set = [
+        ("data_dir", "\".\""),
+        ("hostname", "\"mail.a.example\""),
+        ("domains", "[\"a.example\"]"),
+        ("passwords.memory_kib", "64"),
+        ("passwords.passes", "1"),
+    ];
+    let file = dir.join("postline.toml");
+    std::fs::write(&file, file_text(&set.map(|(key, value)| (key.to_owned(), value.to_owned())))).unwrap();
+    std::fs::create_dir(dir.join("keys")).unwrap();
+    KeyFiles::of(dir).make().unwrap();
+    Config::load(&file).unwrap()
 }
 
 fn wish(dir: &Path) -> Init {
@@ -82,35 +93,38 @@ fn init_makes_a_node_that_loads() {
     }
     assert_eq!(mode(&node), 0o700);
     assert!(is_self_signed(&config.tls.cert) && !is_self_signed(&config.tls.key));
-}
-
-#[test]
-fn the_certificate_is_one_that_tls_takes() {
-    use rustls::pki_types::pem::PemObject as _;
-    let dir = tempfile::tempdir().unwrap();
-    let config = made(dir.path());
-    let chain = rustls::pki_types::CertificateDer::pem_file_iter(&config.tls.cert).unwrap();
-    let chain: Vec<_> = chain.map(Result::unwrap).collect();
-    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(&config.tls.key).unwrap();
-    let provider = rustls::crypto::ring::default_provider().into();
-    let server = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    server.with_no_client_auth().with_single_cert(chain, key).unwrap();
+    // What it made is what the other parts take.
+    let files = CertificateFiles { chain: config.tls.cert.clone(), key: config.tls.key.clone() };
+    smtp_server(files.load().unwrap()).unwrap();
+    for domain in &config.domains {
+        for record in Signer::load(&config.dkim.dir, domain, &config.dkim.selector).unwrap().records() {
+            assert!(says.contains(&record.to_string()), "{record} missing: {says}");
+        }
+    }
 }
 
 #[test]
 fn init_overwrites_nothing_and_takes_up_what_a_crash_left() {
     let dir = tempfile::tempdir().unwrap();
-    let broken = init(&wish(dir.path()), &|_| Err("no keys today".into()));
-    assert!(matches!(broken, Err(InitFault::Dkim(_))));
+    std::fs::create_dir(dir.path().join("dkim")).unwrap();
+    let damaged = dir.path().join("dkim/a.example.postline-rsa.pem");
+    std::fs::write(&damaged, "half a k").unwrap();
+    let broken = init(&wish(dir.path())).unwrap_err();
+    assert!(matches!(broken, InitFault::Dkim(_)) && broken.to_string().contains("postline-rsa.pem"), "{broken}");
+    assert_eq!(std::fs::read_to_string(&damaged).unwrap(), "half a k");
     assert!(!dir.path().join("postline.toml").exists(), "no configuration, so no node");
     let keys = KeyFiles::of(dir.path());
     let first = std::fs::read(&keys.node_seed).unwrap();
 
-    init(&wish(dir.path()), &|_| Ok(vec![])).unwrap();
+    std::fs::remove_file(&damaged).unwrap();
+    let made = init(&wish(dir.path())).unwrap();
     assert_eq!(std::fs::read(&keys.node_seed).unwrap(), first, "the keys are the ones from before");
-    assert!(matches!(init(&wish(dir.path()), &|_| Ok(vec![])), Err(InitFault::Exists(_))));
+    assert!(matches!(init(&wish(dir.path())), Err(InitFault::Exists(_))));
     let (status, says) = bad(dir.path(), &["init", "--domain", "a.example"], "");
     assert_eq!((status, says.as_str()), (1, "postline: ./postline.toml: there is a node already\n"));
+
+    std::fs::remove_file(&made.config).unwrap();
+    assert_eq!(init(&wish(dir.path())).unwrap().dns, made.dns, "DKIM keys that are there are kept too");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use postline_node::config::{Cidr, Config, ConfigFault, Default, KEYS, PasswordCost, file_text};
+use postline_core::net::may_reach;
+use postline_node::config::{Config, ConfigFault, Default, KEYS, PasswordCost, file_text};
 use proptest::prelude::*;
 
 const GOOD: &str = "data_dir = \"/srv/p\"\nhostname = \"mail.a.example\"\ndomains = [\"a.example\", \"B.example\"]\n";
@@ -57,8 +58,8 @@ fn a_bad_value_is_refused_with_its_line_and_why() {
             "/etc/p.toml:7: `listen.smtp`: \"nowhere\": want an address with a port, such as 127.0.0.1:2525 or [::]:25",
         ),
         (
-            "[dial]\nallow_private = [\"loopback\", \"10.0.0.1/8\"]",
-            "/etc/p.toml:5: `dial.allow_private`: \"10.0.0.1/8\": the address has bits outside of the network",
+            "[dial]\nallow_private = [\"loopback\",\n\"10.0.0.1/33\"]",
+            "/etc/p.toml:6: `dial.allow_private`: \"10.0.0.1/33\": want a net, such as 10.1.0.0/16, or \"loopback\"",
         ),
         (
             "[log]\nlevel = \"loud\"",
@@ -208,10 +209,11 @@ fn t_089_a_configuration_prints_no_password() {
 #[test]
 fn loopback_names_both_families() {
     let config = parse(&format!("{GOOD}[dial]\nallow_private = [\"loopback\", \"fd00::/8\"]\n")).unwrap();
-    assert_eq!(
-        config.allow_private.iter().map(Cidr::to_string).collect::<Vec<_>>(),
-        ["127.0.0.0/8", "::1/128", "fd00::/8"]
-    );
+    for (ip, allowed) in
+        [("127.9.9.9", true), ("::1", true), ("fd12::1", true), ("10.0.0.1", false), ("fe80::1", false)]
+    {
+        assert_eq!(may_reach(ip.parse().unwrap(), &config.allow_private).is_ok(), allowed, "{ip}");
+    }
 }
 
 proptest! {

@@ -9,12 +9,13 @@ use std::str::FromStr;
 
 use postline_core::id::Domain;
 use postline_core::limits;
+use postline_core::net::Allowed;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{is_key, is_section, nearest};
-use super::value::{Allowed, Host, LinkHint, ListenAt, Selector, Text};
+use super::value::{Host, LinkHint, ListenAt, Nets, Selector, Text};
 use super::{
     At, Config, ConfigFault, Dkim, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost, SmarthostLogin,
     SmarthostTls, Tls,
@@ -250,8 +251,8 @@ impl Raw {
         if let Err(why) = crate::directory::mailbox_name(&postmaster) {
             return Err(source.fault("postmaster", why.to_string()));
         }
-        let advertise = self.link.advertise.map(|hint| hint.0);
-        if let Some(hint) = advertise.as_ref().filter(|hint| !domains.iter().any(|domain| hint.lies_in(domain))) {
+        let advertise = self.link.advertise.map(|hint| hint.0.0);
+        if let Some(hint) = advertise.as_ref().filter(|hint| !domains.iter().any(|domain| hint.within(domain))) {
             return Err(source.fault("link.advertise", format!("{} lies in none of `domains`", hint.host)));
         }
         let admin_socket = inside(self.admin.socket, "admin.sock");
@@ -260,7 +261,9 @@ impl Raw {
             let why = format!("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES}");
             return Err(source.fault("admin.socket", why));
         }
-        let allowed = source.list("dial.allow_private", self.dial.allow_private.unwrap_or_default())?;
+        let nets: Vec<Nets> = source.list("dial.allow_private", self.dial.allow_private.unwrap_or_default())?;
+        let nets = nets.iter().flat_map(|Nets(nets)| nets).map(String::as_str);
+        let allow_private = Allowed::parse(nets).map_err(|bad| source.fault("dial.allow_private", bad.to_string()))?;
         let mail_bytes = self.limits.mail_bytes.unwrap_or(limits::MAIL_BYTES);
         within(source, "limits.mail_bytes", mail_bytes, MAIL_BYTES_MIN, limits::MAIL_BYTES)?;
         let passwords = PasswordCost {
@@ -285,7 +288,7 @@ impl Raw {
             advertise,
             smarthost: self.smarthost.check(source, &data_dir)?,
             zone_file: self.dns.zone_file.map(|path| data_dir.join(path)),
-            allow_private: allowed.into_iter().flat_map(|Allowed(networks)| networks).collect(),
+            allow_private,
             dkim: Dkim {
                 selector: self.dkim.selector.map_or_else(|| "postline".into(), |selector| selector.0.0),
                 dir: inside(self.dkim.dir, "dkim"),

@@ -156,7 +156,7 @@ pub const KEYS: &[Key] = &[
         path: "dkim.selector",
         default: Default::Is("\"postline\""),
         change: Change::Restart(|old, new| old.dkim.selector == new.dkim.selector),
-        doc: "The name under which the domains publish the keys that sign our mail (RFC 6376 3.1).",
+        doc: "Where the domains publish the keys that sign our mail (RFC 6376 3.1): <selector>-rsa and <selector>-ed25519.",
     },
     Key {
         path: "dkim.dir",

@@ -1,5 +1,6 @@
 //! One event as a line: the same fields for logs and traces, every string fit to be shown.
 
+use postline_core::id::Address;
 use postline_core::server::Event;
 use postline_core::server::io::{Mark, Peer};
 use postline_core::wire::frame::Reached;
@@ -10,8 +11,8 @@ use crate::words;
 
 /// The longest string of a peer's in a line, in bytes.
 const TEXT_BYTES: usize = 256;
-/// The most recipients in a line of the log; a trace has them all.
-const RCPTS: usize = 8;
+/// The most bytes of recipients in a line, so that it fits a trace's [`TRACE_LINE_BYTES`](postline_core::limits::TRACE_LINE_BYTES).
+const RCPTS_BYTES: usize = 2 * 1024;
 
 /// An event, as it is logged and traced. Keys are stable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,9 +34,12 @@ pub struct Line {
     /// Why it has no protocol effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inert: Option<String>,
-    /// For whom.
+    /// For whom: the first of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rcpts: Vec<String>,
+    /// For how many more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_rcpts: Option<usize>,
     /// How far it got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<&'static str>,
@@ -90,12 +94,14 @@ impl Line {
             },
             Event::Marked { mail, message_id, rcpts, mark, carrier } => {
                 let (mark, why) = mark_words(mark);
+                let (rcpts, more_rcpts) = first_rcpts(rcpts);
                 Self {
                     event: "marked",
                     mail: Some(mail.to_string()),
                     message_id: message_id.as_ref().map(text),
                     carrier: Some(words::carrier(*carrier)),
-                    rcpts: rcpts.iter().map(|rcpt| shown(&rcpt.to_string(), TEXT_BYTES)).collect(),
+                    rcpts,
+                    more_rcpts,
                     mark: Some(mark),
                     why: why.map(text),
                     ..Self::default()
@@ -154,19 +160,23 @@ impl Line {
         }
     }
 
-    /// The recipients as the log shows them: the first few, and how many more.
-    pub(super) fn rcpts_shown(&self) -> Option<String> {
-        let mut some: Vec<&str> = self.rcpts.iter().take(RCPTS).map(String::as_str).collect();
-        let more = self.rcpts.len().saturating_sub(RCPTS);
-        let more = (more > 0).then(|| format!("{more} more"));
-        some.extend(more.as_deref());
-        (!some.is_empty()).then(|| some.join(", "))
-    }
-
     /// Whether the operator should look at it.
     pub(super) fn is_loud(&self) -> bool {
-        self.event == "clock_jumped" || self.mark == Some("failed") || self.to.as_deref() == Some("suspended")
+        self.mark == Some("failed") || self.to.as_deref() == Some("suspended")
     }
+}
+
+/// As many recipients as fit, and how many don't.
+fn first_rcpts(rcpts: &[Address]) -> (Vec<String>, Option<usize>) {
+    let mut room = RCPTS_BYTES;
+    let fits = |text: &String| {
+        let left = room.checked_sub(text.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let first: Vec<String> = rcpts.iter().map(|rcpt| shown(&rcpt.to_string(), 320)).take_while(fits).collect();
+    let more = rcpts.len().saturating_sub(first.len());
+    (first, (more > 0).then_some(more))
 }
 
 const fn mark_words(mark: &Mark) -> (&'static str, Option<&String>) {
