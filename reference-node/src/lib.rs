@@ -21,6 +21,7 @@ pub mod maildir;
 pub mod operator;
 pub mod owner;
 pub mod private_file;
+pub mod serve;
 pub mod shown;
 pub mod smtp;
 pub mod spool;

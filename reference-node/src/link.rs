@@ -1,5 +1,6 @@
 //! To come: the sockets between nodes.
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use postline_core::id::LinkId;
 use postline_core::server::{Dial, LinkOut};

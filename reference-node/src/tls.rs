@@ -9,9 +9,8 @@
 //! The cryptography is ring's, passed explicitly: no process-wide default can change it. Who a node is, and what follows
 //! from that, is the link machine's to say.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -26,6 +25,8 @@ use rustls::{
     ClientConfig, ConnectionCommon, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig,
     SignatureScheme, SupportedProtocolVersion,
 };
+
+use crate::private_file;
 
 /// The ALPN name of a link (RFC 7301, [L-5]).
 pub const LINK_ALPN: &[u8] = b"postline/1";
@@ -108,7 +109,7 @@ impl CertificateFiles {
         Ok(Certificate { chain, key })
     }
 
-    /// Makes a certificate that nobody vouches for, as `cert.pem` and `key.pem` (mode 0600) in `dir`. Links need no
+    /// Makes a certificate that nobody vouches for, as `cert.pem` and `key.pem`, both mode 0600, in `dir`. Links need no
     /// better one. Existing files are never overwritten.
     ///
     /// # Errors
@@ -116,8 +117,8 @@ impl CertificateFiles {
     pub fn self_signed(names: &[String], dir: &Path) -> Result<Self, TlsFault> {
         let made = rcgen::generate_simple_self_signed(names)?;
         let files = Self { chain: dir.join("cert.pem"), key: dir.join("key.pem") };
-        write_new(&files.key, 0o600, made.signing_key.serialize_pem().as_bytes())?;
-        write_new(&files.chain, 0o644, made.cert.pem().as_bytes())?;
+        write_new(&files.key, made.signing_key.serialize_pem().as_bytes())?;
+        write_new(&files.chain, made.cert.pem().as_bytes())?;
         Ok(files)
     }
 }
@@ -301,13 +302,9 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsFault> {
     fs::read(path).map_err(|why| TlsFault::File { path: path.to_owned(), why })
 }
 
-fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), TlsFault> {
-    create_new(path, mode, bytes).map_err(|why| TlsFault::File { path: path.to_owned(), why })
-}
-
-/// Writes a file that must not exist yet, durably, and never readable to more than `mode` says.
-pub(crate) fn create_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Both files are their owner's alone; none is ever overwritten.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TlsFault> {
+    let made =
+        private_file::create(path, bytes).and_then(|made| made.then_some(()).ok_or(ErrorKind::AlreadyExists.into()));
+    made.map_err(|why| TlsFault::File { path: path.to_owned(), why })
 }

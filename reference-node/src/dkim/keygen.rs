@@ -1,6 +1,7 @@
 //! New DKIM keys. ring makes Ed25519 keys but no RSA ones, so the two primes come from crypto-primes; the rest of an RSA
 //! key is arithmetic, and ring checks all of it when the key is loaded.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::Engine;
@@ -14,7 +15,7 @@ use rand::rngs::StdRng;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::sign::{DkimFault, KeyFiles, Published, Signer};
-use crate::tls::create_new;
+use crate::private_file;
 
 const EXPONENT: u32 = 65_537;
 
@@ -127,5 +128,7 @@ fn write(path: &Path, label: &str, der: &[u8]) -> Result<(), DkimFault> {
     let lines: Vec<&str> =
         (0..base64.len()).step_by(64).filter_map(|at| base64.get(at..base64.len().min(at + 64))).collect();
     let pem = format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"));
-    create_new(path, 0o600, pem.as_bytes()).map_err(|why| DkimFault::File { path: path.to_owned(), why })
+    let made = private_file::create(path, pem.as_bytes());
+    made.and_then(|made| made.then_some(()).ok_or(ErrorKind::AlreadyExists.into()))
+        .map_err(|why| DkimFault::File { path: path.to_owned(), why })
 }
