@@ -31,8 +31,20 @@ pub const MIME_PARAMETERS: usize = 32;
 pub const HEADER_ADDRESSES: usize = 1_000;
 /// Most message ids that References and In-Reply-To may hold; older ones (the front of References) are passed over.
 pub const REFERENCES: usize = 64;
+/// Longest message id, in bytes, angle brackets not counted.
+pub const MESSAGE_ID_BYTES: usize = 250;
+/// Most of a failed mail's header that a report quotes, in bytes.
+pub const REPORT_HEADER_BYTES: usize = 16 * 1024;
+/// Most of a peer's last answer that a report quotes for one recipient, in bytes.
+pub const REPORT_REASON_BYTES: usize = 512;
+/// Longest name that is suggested for an attachment's file, in bytes.
+pub const FILE_NAME_BYTES: usize = 200;
+/// Longest display name that is shown, in characters.
+pub const DISPLAY_NAME_CHARS: usize = 128;
 /// Most recipients of one mail envelope (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const ENVELOPE_RECIPIENTS: usize = 100;
+/// Most fields that we put on top of a mail.
+pub const STAMP_LINES: usize = 16;
 /// Most `Received` fields before a mail counts as looping (RFC 5321 §6.3).
 pub const HOPS: usize = 50;
 
@@ -41,6 +53,8 @@ pub const HOPS: usize = 50;
 pub const FIELD_BYTES: usize = 512;
 /// Most tags in a `Postline-*` field.
 pub const FIELD_TAGS: usize = 16;
+/// Longest `h=` hint, in bytes: with it, every field of ours stays within [`FIELD_BYTES`].
+pub const HINT_BYTES: usize = 200;
 /// Most To ∪ Cc addresses of a mail that gets offers, or that counts as a reply.
 pub const OFFER_RECIPIENTS: usize = 20;
 /// How long an offer stands, as we write it.
@@ -68,17 +82,30 @@ pub const EVIDENCE_RETRY_MS: u64 = 24 * HOUR;
 /// How often an evidence look-up is tried again after a temporary failure.
 pub const EVIDENCE_EVERY_MS: u64 = 15 * MINUTE;
 
+/// Most arrivals that wait for evidence at a time; beyond it an offer or accept is let pass unheeded.
+pub const PENDING: usize = 10_000;
+
 // Link
 /// Longest frame body, in bytes.
 pub const FRAME_BYTES: usize = 64 * 1024;
-/// Longest frame body before Proof, in bytes: what a stranger can make us hold.
+/// What a stranger can make us hold on one connection before Proof, in bytes, TLS aside: two Hellos and as much unread.
 pub const GREETING_BYTES: usize = 4 * 1024;
+/// Longest frame before Proof, in bytes.
+pub const HELLO_BYTES: usize = GREETING_BYTES / 4;
 /// Longest body that rides inside its Carry; longer ones go in chunks.
 pub const CARRY_INLINE_BYTES: u64 = 16 * 1024;
 /// Longest chunk, in bytes.
 pub const CHUNK_BYTES: usize = 16 * 1024;
 /// How long a connection may take from its first byte to Ready.
 pub const GREETING_MS: u64 = 10 * SECOND;
+/// How long a dial may take, from the word to Proof.
+pub const DIAL_MS: u64 = 30 * SECOND;
+/// How long a link that somebody asked for stays wanted, if it can't be had.
+pub const WANT_MS: u64 = CONFIRM_MS;
+/// Most frames per second on a link that bring nothing forward: pings, unknown types, empty lists, stale answers.
+pub const LINK_NOISE_PER_SECOND: u32 = 64;
+/// Most frames per second on a link that are bound by no window: marks, questions, and trust steps sixteenfold.
+pub const LINK_TALK_PER_SECOND: u32 = 65_536;
 /// How long a settled link may be silent before a Ping.
 pub const LINK_IDLE_MS: u64 = 60 * SECOND;
 /// How long a Ping may stay unanswered.
@@ -93,6 +120,8 @@ pub const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 pub const FETCHES: usize = 4;
 /// Most ids in one Mark, Ask or Answer.
 pub const MARK_IDS: usize = 64;
+/// How long a link may take to show that it lives, once its other end has dialled again.
+pub const LINK_PROBE_MS: u64 = 2 * SECOND;
 /// Shortest wait before a link is dialled again.
 pub const REDIAL_MIN_MS: u64 = 250;
 /// Longest wait before a link is dialled again.
@@ -107,6 +136,22 @@ pub const LINKS: usize = 10_000;
 pub const EXPRESS_PER_MINUTE: u32 = 1_200;
 /// Sequence numbers reserved ahead, so that a crash never uses one twice.
 pub const SEQ_RESERVE: u64 = 1_024;
+
+// DNS, DKIM, SMTP out
+/// Most records that one DNS look-up yields; the rest is passed over.
+pub const DNS_RECORDS: usize = 16;
+/// Longest TXT record that is read, in bytes.
+pub const DNS_TEXT_BYTES: usize = 4_096;
+/// How long one DNS look-up may take, all tries together.
+pub const DNS_MS: u64 = 10 * SECOND;
+/// Most DKIM signatures of one mail that are evaluated, those of the From domain first.
+pub const DKIM_SIGNATURES: usize = 5;
+/// Most field names in the `h=` of a DKIM signature that is evaluated.
+pub const DKIM_NAMES: usize = 128;
+/// Longest SMTP reply of a server that we hand a mail to, in bytes, all its lines together.
+pub const SMTP_REPLY_BYTES: usize = 4_096;
+/// Longest text of a failure that is kept and shown, in bytes.
+pub const FAILURE_TEXT_BYTES: usize = 512;
 
 // Queue
 /// Most mails that wait on a node in all; then submission gets 452.
@@ -123,6 +168,12 @@ pub const RETRY_MAX_MS: u64 = 4 * HOUR;
 pub const QUEUE_EXPIRY_MS: u64 = 5 * DAY;
 /// How long an acked express mail waits for its `delivered`, and how long an arrival's id is remembered.
 pub const SEEN_MS: u64 = 8 * DAY;
+/// First wait after a mailbox could not take a mail.
+pub const MAILBOX_RETRY_MIN_MS: u64 = SECOND;
+/// Longest wait after a mailbox could not take a mail.
+pub const MAILBOX_RETRY_MAX_MS: u64 = 5 * MINUTE;
+/// Most deliveries into one mailbox under way at a time.
+pub const MAILBOX_SENDS: usize = 1_024;
 /// Most SMTP deliveries of one lane under way at a time.
 pub const LANE_SENDS: usize = 4;
 /// Most SMTP deliveries under way in all.
@@ -133,6 +184,26 @@ pub const WAKE_BATCH: usize = 256;
 pub const CLOCK_JUMP_MS: u64 = HOUR;
 /// Automatic answers to one peer, of one kind, per day (RFC 3834 §2).
 pub const AUTOMATIC_PER_DAY: u32 = 1;
+
+// Store
+/// Longest name of a local mailbox, in bytes.
+pub const MAILBOX_NAME_BYTES: usize = 64;
+/// Most bytes of bodies that came in part and wait for their link to come back; the oldest goes first.
+pub const PARTIAL_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long a body that came in part is kept.
+pub const PARTIAL_MS: u64 = DAY;
+/// How long `postline trace` remembers.
+pub const TRACE_MS: u64 = 30 * DAY;
+/// Most lines that `postline trace` remembers; the oldest go first.
+pub const TRACE_LINES: u64 = 2_000_000;
+/// Longest trace line, in bytes; what is longer is cut.
+pub const TRACE_LINE_BYTES: usize = 4 * 1024;
+/// Most trace lines of one answer.
+pub const TRACE_SHOWN: usize = 1_000;
+/// How long a damaged record is kept aside for the operator.
+pub const QUARANTINE_MS: u64 = 30 * DAY;
+/// How old a file in a Maildir's `tmp` must be before it counts as debris.
+pub const MAILDIR_TMP_MS: u64 = 36 * HOUR;
 
 // SMTP sessions
 /// Longest command line, CRLF included (RFC 5321 §4.5.3.1.4, with room for SMTPUTF8 and SIZE parameters).
