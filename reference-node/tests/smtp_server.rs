@@ -1,8 +1,10 @@
 //! The SMTP sockets, on loopback, with a small raw client.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test fails by them
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,13 +34,18 @@ struct House {
 impl House {
     fn new() -> Arc<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().join("spool")).unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
         let host = Domain::parse("mx.a.example").unwrap();
         Arc::new(Self { host, spool, dir, full: Mutex::new(false), mails: Mutex::default() })
     }
 
+    /// Where the spool keeps what is too large for memory.
+    fn blobs(&self) -> PathBuf {
+        self.dir.path().join("blobs")
+    }
+
     fn spooled(&self) -> usize {
-        std::fs::read_dir(self.dir.path().join("spool")).unwrap().count()
+        std::fs::read_dir(self.blobs()).unwrap().count()
     }
 }
 
@@ -303,7 +310,7 @@ async fn t_108_a_spool_that_fails_costs_a_mail_and_not_the_session() {
     assert_eq!(client.says("DATA").await, "452 4.3.1 No room now\r\n");
     *running.house.full.lock().unwrap() = false;
 
-    let spool = running.house.dir.path().join("spool");
+    let spool = running.house.blobs();
     std::fs::remove_dir(&spool).unwrap();
     client.says("MAIL FROM:<>").await;
     client.says("RCPT TO:<alice@a.example>").await;
