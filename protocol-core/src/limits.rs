@@ -31,8 +31,20 @@ pub const MIME_PARAMETERS: usize = 32;
 pub const HEADER_ADDRESSES: usize = 1_000;
 /// Most message ids that References and In-Reply-To may hold; older ones (the front of References) are passed over.
 pub const REFERENCES: usize = 64;
+/// Longest message id, in bytes, angle brackets not counted.
+pub const MESSAGE_ID_BYTES: usize = 250;
+/// Most of a failed mail's header that a report quotes, in bytes.
+pub const REPORT_HEADER_BYTES: usize = 16 * 1024;
+/// Most of a peer's last answer that a report quotes for one recipient, in bytes.
+pub const REPORT_REASON_BYTES: usize = 512;
+/// Longest name that is suggested for an attachment's file, in bytes.
+pub const FILE_NAME_BYTES: usize = 200;
+/// Longest display name that is shown, in characters.
+pub const DISPLAY_NAME_CHARS: usize = 128;
 /// Most recipients of one mail envelope (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const ENVELOPE_RECIPIENTS: usize = 100;
+/// Most fields that we put on top of a mail.
+pub const STAMP_LINES: usize = 16;
 /// Most `Received` fields before a mail counts as looping (RFC 5321 §6.3).
 pub const HOPS: usize = 50;
 
@@ -41,6 +53,8 @@ pub const HOPS: usize = 50;
 pub const FIELD_BYTES: usize = 512;
 /// Most tags in a `Postline-*` field.
 pub const FIELD_TAGS: usize = 16;
+/// Longest `h=` hint, in bytes: with it, every field of ours stays within [`FIELD_BYTES`].
+pub const HINT_BYTES: usize = 200;
 /// Most To ∪ Cc addresses of a mail that gets offers, or that counts as a reply.
 pub const OFFER_RECIPIENTS: usize = 20;
 /// How long an offer stands, as we write it.
@@ -67,6 +81,9 @@ pub const ACCEPTER_DIALS_AFTER_MS: u64 = 30 * SECOND;
 pub const EVIDENCE_RETRY_MS: u64 = 24 * HOUR;
 /// How often an evidence look-up is tried again after a temporary failure.
 pub const EVIDENCE_EVERY_MS: u64 = 15 * MINUTE;
+
+/// Most arrivals that wait for evidence at a time; beyond it an offer or accept is let pass unheeded.
+pub const PENDING: usize = 10_000;
 
 // Link
 /// Longest frame body, in bytes.
@@ -120,6 +137,22 @@ pub const EXPRESS_PER_MINUTE: u32 = 1_200;
 /// Sequence numbers reserved ahead, so that a crash never uses one twice.
 pub const SEQ_RESERVE: u64 = 1_024;
 
+// DNS, DKIM, SMTP out
+/// Most records that one DNS look-up yields; the rest is passed over.
+pub const DNS_RECORDS: usize = 16;
+/// Longest TXT record that is read, in bytes.
+pub const DNS_TEXT_BYTES: usize = 4_096;
+/// How long one DNS look-up may take, all tries together.
+pub const DNS_MS: u64 = 10 * SECOND;
+/// Most DKIM signatures of one mail that are evaluated, those of the From domain first.
+pub const DKIM_SIGNATURES: usize = 5;
+/// Most field names in the `h=` of a DKIM signature that is evaluated.
+pub const DKIM_NAMES: usize = 128;
+/// Longest SMTP reply of a server that we hand a mail to, in bytes, all its lines together.
+pub const SMTP_REPLY_BYTES: usize = 4_096;
+/// Longest text of a failure that is kept and shown, in bytes.
+pub const FAILURE_TEXT_BYTES: usize = 512;
+
 // Queue
 /// Most mails that wait on a node in all; then submission gets 452.
 pub const QUEUE_ENTRIES: usize = 50_000;
@@ -135,6 +168,12 @@ pub const RETRY_MAX_MS: u64 = 4 * HOUR;
 pub const QUEUE_EXPIRY_MS: u64 = 5 * DAY;
 /// How long an acked express mail waits for its `delivered`, and how long an arrival's id is remembered.
 pub const SEEN_MS: u64 = 8 * DAY;
+/// First wait after a mailbox could not take a mail.
+pub const MAILBOX_RETRY_MIN_MS: u64 = SECOND;
+/// Longest wait after a mailbox could not take a mail.
+pub const MAILBOX_RETRY_MAX_MS: u64 = 5 * MINUTE;
+/// Most deliveries into one mailbox under way at a time.
+pub const MAILBOX_SENDS: usize = 1_024;
 /// Most SMTP deliveries of one lane under way at a time.
 pub const LANE_SENDS: usize = 4;
 /// Most SMTP deliveries under way in all.
@@ -145,6 +184,26 @@ pub const WAKE_BATCH: usize = 256;
 pub const CLOCK_JUMP_MS: u64 = HOUR;
 /// Automatic answers to one peer, of one kind, per day (RFC 3834 §2).
 pub const AUTOMATIC_PER_DAY: u32 = 1;
+
+// Store
+/// Longest name of a local mailbox, in bytes.
+pub const MAILBOX_NAME_BYTES: usize = 64;
+/// Most bytes of bodies that came in part and wait for their link to come back; the oldest goes first.
+pub const PARTIAL_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long a body that came in part is kept.
+pub const PARTIAL_MS: u64 = DAY;
+/// How long `postline trace` remembers.
+pub const TRACE_MS: u64 = 30 * DAY;
+/// Most lines that `postline trace` remembers; the oldest go first.
+pub const TRACE_LINES: u64 = 2_000_000;
+/// Longest trace line, in bytes; what is longer is cut.
+pub const TRACE_LINE_BYTES: usize = 4 * 1024;
+/// Most trace lines of one answer.
+pub const TRACE_SHOWN: usize = 1_000;
+/// How long a damaged record is kept aside for the operator.
+pub const QUARANTINE_MS: u64 = 30 * DAY;
+/// How old a file in a Maildir's `tmp` must be before it counts as debris.
+pub const MAILDIR_TMP_MS: u64 = 36 * HOUR;
 
 // SMTP sessions
 /// Longest command line, CRLF included (RFC 5321 §4.5.3.1.4, with room for SMTPUTF8 and SIZE parameters).
@@ -163,3 +222,17 @@ pub const SMTP_SESSIONS_PER_IP: usize = 32;
 pub const SMTP_SESSIONS: usize = 1_024;
 /// Most mails of one SMTP session.
 pub const SMTP_MAILS_PER_SESSION: u32 = 10_000;
+/// Most bytes taken from an SMTP client at once while a mail's data comes.
+pub const SMTP_READ_BYTES: usize = 16 * 1024;
+/// Most bytes that an SMTP session keeps of what a client sent ahead of an answer.
+pub const SMTP_BACKLOG_BYTES: usize = 64 * 1024;
+/// Most commands of one SMTP session between one mail taken and the next (a full mail envelope needs some hundred).
+pub const SMTP_COMMANDS: u32 = 1_000;
+/// How long an SMTP session may last without bringing a mail.
+pub const SMTP_FRUITLESS_MS: u64 = 30 * MINUTE;
+/// How long a TLS handshake of an SMTP client may take.
+pub const SMTP_TLS_MS: u64 = 30 * SECOND;
+/// How long an SMTP client may leave our replies unread.
+pub const SMTP_WRITE_MS: u64 = MINUTE;
+/// How long a node that goes down waits for mails whose data is under way.
+pub const SMTP_DRAIN_MS: u64 = 30 * SECOND;

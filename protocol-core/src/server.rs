@@ -2,13 +2,360 @@
 //!
 //! ```text
 //!                 ┌──────────────────────── Server ───────────────────────┐
-//!  Mail ─────────▶│ trust (per pair) ─▶ routing ─▶ queue (per lane)       │──▶ Took, Deliver, Smtp
-//!  Evidence ─────▶│   │        ▲                       │  ▲               │──▶ Seek
+//!  Mail ─────────▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Deliver, Smtp
+//!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
-//!  Report, Wake ─▶│             └────── settled, marks ───┘               │──▶ Event
+//!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
 //!                 └───────────────────────────────────────────────────────┘
 //! ```
+//!
+//! The front door joins the small machines, and translates a child's outputs at once; it keeps what no single machine
+//! can know: who is on which connection, which arrival was seen, who is a stranger. Before each step the host asks
+//! [`Server::wants`] until nothing more is wanted, and brings each record, or its absence, by [`Server::hydrate`].
+//!
+//! A crash forgets connections, what was under way on them, and attempts under way. Spec: `spec/00-overview.md`.
 
+mod arrivals;
+mod book;
 pub mod io;
+mod lines;
+mod queues;
+mod strangers;
+mod timers;
+mod wants;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
+
+use crate::content::mail::MailIn;
+use crate::fault::{Misuse, RestoreError};
+use crate::id::{Address, BlobRef, Domain, Lane, LinkId, MailId, NodeKey, Pair};
+use crate::machine::greeting::Greeting;
+use crate::machine::link::Link;
+use crate::machine::queue::Queue;
+use crate::machine::trust::{Trust, TrustState};
+use crate::seal::NodeIdentity;
+use crate::step::{Machine, Outbox, Tick};
+use crate::store::{Key, Record};
+use crate::time::Millis;
+use crate::wire::field::Hint;
+use crate::wire::frame::Carry;
+use book::{Pending, Route, Seen};
+use strangers::Strangers;
+use timers::{Timers, Who};
+
+/// What the node is, as its operator set it up.
+#[derive(Debug)]
+pub struct Ours {
+    /// The node's key.
+    pub identity: NodeIdentity,
+    /// The domains it serves.
+    pub domains: BTreeSet<Domain>,
+    /// Where it can be dialled, `host:port`, as its fields say in `h=`.
+    pub hint: Option<Hint>,
+    /// Whether mails of its users carry offers.
+    pub offers: bool,
+    /// How often its store was started from a backup; never runs back.
+    pub generation: u64,
+}
+
+/// The front door. See the module's picture.
+#[derive(Debug)]
+pub struct Server {
+    ours: Ours,
+    now: Millis,
+    draining: bool,
+    pairs: BTreeMap<Pair, Trust>,
+    strangers: BTreeMap<Address, Strangers>,
+    strangers_in_all: u64,
+    /// Pairs with something unfinished, by the node they need: said again whenever its link comes up.
+    unfinished: BTreeMap<NodeKey, BTreeSet<Pair>>,
+    /// The same, by pair.
+    needs: BTreeMap<Pair, NodeKey>,
+    pending: BTreeMap<MailId, Pending>,
+    seen: BTreeMap<MailId, Option<Seen>>,
+    lanes: BTreeMap<Lane, Queue>,
+    waiting: usize,
+    links: BTreeMap<NodeKey, Link>,
+    routes: BTreeMap<NodeKey, Option<Route>>,
+    greetings: BTreeMap<LinkId, Greet>,
+    proven: BTreeMap<LinkId, Conn>,
+    /// Express mails whose bodies are being fetched.
+    fetching: BTreeMap<(LinkId, BlobRef), Vec<Carry>>,
+    /// The mail of the Carry that is being stepped.
+    in_hand: Option<Box<MailIn>>,
+    /// What was unfinished when the node stopped, and is still to be brought.
+    cold: BTreeSet<Key>,
+    timers: Timers,
+}
+
+/// A connection before its other end has proven a key.
+#[derive(Debug)]
+struct Greet {
+    machine: Greeting,
+    exporter: [u8; 32],
+    /// The node that we dialled, where we did.
+    dialled: Option<NodeKey>,
+}
+
+/// A connection whose other end has proven its key.
+#[derive(Clone, Copy, Debug)]
+struct Conn {
+    nk: NodeKey,
+    exporter: [u8; 32],
+}
+
+impl Server {
+    /// Starts from the records whose keys say [`Key::restored_at_start`], in any order.
+    ///
+    /// # Errors
+    /// [`RestoreError`] for a record that is damaged, or written by a newer version.
+    pub fn restore(ours: Ours, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
+        let mut server = Self {
+            ours,
+            now: Millis(0),
+            draining: false,
+            pairs: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            strangers_in_all: 0,
+            unfinished: BTreeMap::new(),
+            needs: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            waiting: 0,
+            links: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            greetings: BTreeMap::new(),
+            proven: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            in_hand: None,
+            cold: BTreeSet::new(),
+            timers: Timers::default(),
+        };
+        for record in records {
+            server.take_back(&record)?;
+        }
+        Ok(server)
+    }
+
+    fn take_back(&mut self, record: &Record) -> Result<(), RestoreError> {
+        match &record.key {
+            Key::Node => self.strangers_in_all = book::read_node(record)?,
+            Key::Due(pair) => _ = self.cold.insert(Key::Trust(pair.clone())),
+            Key::Pending(mail) => _ = self.pending.insert(*mail, Pending::restore(record)?),
+            Key::Queue(lane, mail) => {
+                let queue = self.lanes.entry(lane.clone()).or_insert_with(|| Queue::new(lane.clone()));
+                queue.restore(*mail, record)?;
+                self.waiting += 1;
+                if let Lane::Node(nk) = lane {
+                    self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                    self.timers.set(Who::Node(*nk), Some(Millis(0)));
+                }
+                let deadline = queue.deadline();
+                self.timers.set(Who::Lane(lane.clone()), deadline);
+            }
+            Key::Trust(_) | Key::Strangers(_) | Key::Peer(_) | Key::Route(_) | Key::Seen(_) => {
+                self.hydrate(&record.key, Some(record))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that a step on `input` needs and that are not here. Asked again until empty: look-ups chain.
+    #[must_use]
+    pub fn wants(&self, input: &Input) -> Vec<Key> {
+        wants::wants(self, input)
+    }
+
+    /// Brings a record, or its absence.
+    ///
+    /// # Errors
+    /// [`RestoreError`] where the record is damaged, or written by a newer version; the caller may bring its absence
+    /// instead, and say so to the operator.
+    pub fn hydrate(&mut self, key: &Key, record: Option<&Record>) -> Result<(), RestoreError> {
+        self.cold.remove(key);
+        match key {
+            Key::Trust(pair) => {
+                let trust = match record {
+                    Some(record) => Trust::restore(pair.clone(), record)?,
+                    None => Trust::stranger(pair.clone()),
+                };
+                self.keep_pair(trust);
+            }
+            Key::Strangers(ours) => {
+                let list = record.map(|record| Strangers::restore(key, record)).transpose()?.unwrap_or_default();
+                self.strangers.insert(ours.clone(), list);
+            }
+            Key::Peer(nk) => {
+                let (our_nk, next_nk) = (self.ours.identity.nk(), self.ours.identity.next_nk());
+                let generation = self.ours.generation;
+                let link = match record {
+                    Some(record) => {
+                        Link::restore(*nk, our_nk, generation, next_nk, record.value.as_deref().unwrap_or_default())?
+                    }
+                    None => Link::new(*nk, our_nk, generation, next_nk),
+                };
+                self.links.insert(*nk, link);
+            }
+            Key::Route(nk) => _ = self.routes.insert(*nk, record.map(Route::restore).transpose()?),
+            Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
+            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) => {}
+        }
+        Ok(())
+    }
+
+    /// Forgets a record that was hydrated, to bound memory. Only between batches: what a batch changed must be stored.
+    ///
+    /// Returns whether it was forgotten; what is in use stays.
+    pub fn forget(&mut self, key: &Key) -> bool {
+        match key {
+            Key::Trust(pair) => {
+                let busy = self.pairs.get(pair).is_some_and(|trust| trust.deadline().is_some())
+                    || self.needs.contains_key(pair);
+                !busy && self.pairs.remove(pair).is_some()
+            }
+            Key::Strangers(ours) => self.strangers.remove(ours).is_some(),
+            Key::Peer(nk) => {
+                let busy = self.links.get(nk).is_some_and(|link| !link.is_idle())
+                    || self.lanes.contains_key(&Lane::Node(*nk))
+                    || self.unfinished.contains_key(nk);
+                let gone = !busy && self.links.remove(nk).is_some();
+                if gone {
+                    self.timers.set(Who::Link(*nk), None);
+                }
+                gone
+            }
+            Key::Route(nk) => !self.links.contains_key(nk) && self.routes.remove(nk).is_some(),
+            Key::Seen(mail) => self.seen.remove(mail).is_some(),
+            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) => false,
+        }
+    }
+
+    /// How many records are in memory, by whatever name: what `limits` and the simulator watch.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.pairs.len()
+            + self.strangers.len()
+            + self.pending.len()
+            + self.seen.len()
+            + self.waiting
+            + self.links.len()
+            + self.greetings.len()
+            + self.fetching.len()
+    }
+
+    /// The lanes, for operators.
+    pub fn lanes(&self) -> impl Iterator<Item = (&Lane, &Queue)> {
+        self.lanes.iter()
+    }
+
+    /// The nodes whose link is up, for operators.
+    pub fn links_up(&self) -> impl Iterator<Item = NodeKey> {
+        self.links.iter().filter(|(_, link)| link.is_up()).map(|(nk, _)| *nk)
+    }
+
+    fn keep_pair(&mut self, trust: Trust) {
+        let pair = trust.pair().clone();
+        self.timers.set(Who::Pair(pair.clone()), trust.deadline());
+        if let Some(nk) = trust.peer_nk().filter(|_| trust.wants_link()) {
+            self.timers.set(Who::Node(nk), Some(self.now));
+        }
+        self.pairs.insert(pair.clone(), trust);
+        self.note_unfinished(&pair);
+    }
+
+    /// Keeps the index of unfinished pairs true, and sees that their nodes are brought.
+    fn note_unfinished(&mut self, pair: &Pair) {
+        let open = |trust: &&Trust| matches!(trust.state(), TrustState::Accepting | TrustState::Confirming);
+        let needs = self.pairs.get(pair).filter(open).and_then(Trust::peer_nk);
+        let needed = self.needs.get(pair).copied();
+        if needs == needed {
+            return;
+        }
+        if let Some(nk) = needed
+            && let Some(pairs) = self.unfinished.get_mut(&nk)
+        {
+            pairs.remove(pair);
+            if pairs.is_empty() {
+                self.unfinished.remove(&nk);
+            }
+        }
+        let Some(nk) = needs else {
+            self.needs.remove(pair);
+            return;
+        };
+        self.needs.insert(pair.clone(), nk);
+        self.unfinished.entry(nk).or_default().insert(pair.clone());
+        if !self.links.contains_key(&nk) {
+            self.cold.insert(Key::Peer(nk));
+        }
+        if !self.routes.contains_key(&nk) {
+            self.cold.insert(Key::Route(nk));
+        }
+    }
+}
+
+impl Machine for Server {
+    type Input = Input;
+    type Output = Output;
+    type Fault = Misuse;
+
+    fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+        if let Some(key) = self.wants(&input).into_iter().next() {
+            return Err(Misuse::NotHydrated(key));
+        }
+        // The clock of a front door never runs back, whatever the host's does.
+        let tick = Tick { now: tick.now.max(self.now), entropy: tick.entropy };
+        match input {
+            Input::Mail(id, mail) => self.mail(&tick, id, mail, out)?,
+            Input::Evidence(id, evidence) => self.evidence(&tick, id, &evidence, out),
+            Input::Link(link, input) => self.link(&tick, link, input, out)?,
+            Input::Unreached(dial) => self.unreached(&tick, &dial, out),
+            Input::Report(send, outcome) => self.report(&tick, send, outcome, out)?,
+            Input::Command(command) => self.command(&tick, command, out),
+            Input::Wake => self.wake(&tick, out),
+        }
+        self.now = tick.now;
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.timers.first()
+    }
+}
+
+impl Server {
+    fn wake(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        for who in self.timers.due(tick.now) {
+            match who {
+                Who::Pair(pair) => self.trust(tick, &pair, crate::machine::trust::Input::Wake, out),
+                Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
+                Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
+                Who::Node(nk) => self.node_due(tick, nk, out),
+                Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+            }
+        }
+    }
+
+    fn command(&mut self, tick: &Tick, command: Command, out: &mut Outbox<Output>) {
+        use crate::machine::{link, queue, trust};
+        match command {
+            Command::Block(pair) => self.trust(tick, &pair, trust::Input::Block, out),
+            Command::Unblock(pair) => self.trust(tick, &pair, trust::Input::Unblock, out),
+            Command::Retry(lane) => {
+                let all = || self.lanes.keys().cloned().collect();
+                for lane in lane.map_or_else(all, |lane| vec![lane]) {
+                    self.lane(tick, &lane, queue::Input::Retry, out);
+                }
+            }
+            Command::Drain => {
+                self.draining = true;
+                for nk in self.links.keys().copied().collect::<Vec<_>>() {
+                    self.run_link(tick, nk, link::Input::Leave, out);
+                }
+            }
+        }
+    }
+}

@@ -105,7 +105,6 @@ impl<O> Outbox<O> {
     }
 
     /// Parts the records to commit from the effects to hold.
-    #[must_use]
     pub fn split(self) -> (Vec<Record>, Held<O>) {
         (self.records.into_values().collect(), Held { effects: self.effects })
     }

@@ -23,6 +23,8 @@ pub enum Key {
     Pending(MailId),
     /// What outlives a connection with another node.
     Peer(NodeKey),
+    /// How another node is found, once a pair has something to say to it.
+    Route(NodeKey),
     /// A mail that waits on one lane.
     Queue(Lane, MailId),
     /// An arrival's id, remembered so that no other carrier shows it again.
@@ -39,6 +41,7 @@ impl fmt::Display for Key {
             Self::Strangers(ours) => write!(f, "strangers/{}", escape(ours)),
             Self::Pending(mail) => write!(f, "pending/{mail}"),
             Self::Peer(nk) => write!(f, "peer/{nk}"),
+            Self::Route(nk) => write!(f, "route/{nk}"),
             Self::Queue(Lane::Mailbox(name), mail) => write!(f, "queue/mailbox/{}/{mail}", escape(name)),
             Self::Queue(Lane::Domain(domain), mail) => write!(f, "queue/domain/{domain}/{mail}"),
             Self::Queue(Lane::Node(nk), mail) => write!(f, "queue/node/{nk}/{mail}"),
@@ -64,6 +67,7 @@ impl Key {
             ["due", ours, theirs] => Self::Due(Pair { ours: address(ours)?, theirs: address(theirs)? }),
             ["strangers", ours] => Self::Strangers(address(ours)?),
             ["pending", mail] => Self::Pending(MailId::parse(mail).ok()?),
+            ["route", nk] => Self::Route(NodeKey::parse(nk).ok()?),
             ["peer", nk] => Self::Peer(NodeKey::parse(nk).ok()?),
             ["queue", "mailbox", name, mail] => {
                 Self::Queue(Lane::Mailbox(Mailbox(un(name))), MailId::parse(mail).ok()?)

@@ -4,12 +4,27 @@
 //!   sockets ──▶ smtp, link ──▶ owner (steps the core, commits, performs) ──▶ maildir, smtp, link
 //! ```
 
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod directory;
 pub mod dkim;
 pub mod dns;
+pub mod doors;
+pub mod hand_over;
+pub mod hands;
+pub mod init;
 pub mod link;
+pub mod log;
 pub mod maildir;
+pub mod operator;
+pub mod owner;
+pub mod private_file;
+pub mod serve;
+pub mod shown;
 pub mod smtp;
 pub mod spool;
 pub mod store;
 pub mod tls;
+pub mod words;

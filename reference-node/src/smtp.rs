@@ -1,1 +1,20 @@
-//! To come.
+//! Mail in, by SMTP: submission (587, 465) from our users, port 25 from everyone.
+//!
+//! ```text
+//!   socket ──server──▶ session (sans-IO: lines, replies, rules) ──questions──▶ door (the node)
+//!                         │ command, login, data: strict readers
+//!                         └ bytes of the mail ──▶ spool
+//! ```
+//!
+//! Mail out, queues, DKIM and mailboxes are others' work.
+
+mod backlog;
+pub mod command;
+pub mod data;
+pub mod door;
+pub mod login;
+pub mod server;
+pub mod session;
+mod survives;
+
+pub use survives::session_survives;

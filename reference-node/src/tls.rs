@@ -1,1 +1,310 @@
-//! To come.
+//! TLS: certificates and their renewal, and one configuration for each way the node speaks it.
+//!
+//! | who | versions | the peer's certificate | |
+//! |---|---|---|---|
+//! | SMTP server | 1.2, 1.3 | not asked for | |
+//! | SMTP client | 1.2, 1.3 | verified, or any where policy is opportunistic | |
+//! | link, both ends | 1.3 | any: identity is the NK, proven over the exporter | ALPN `postline/1`, no resumption, no 0-RTT |
+//!
+//! The cryptography is ring's, passed explicitly: no process-wide default can change it. Who a node is, and what follows
+//! from that, is the link machine's to say.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ConnectionCommon, DigitallySignedStruct, ProtocolVersion, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
+};
+
+use crate::private_file;
+
+/// The ALPN name of a link (RFC 7301, [L-5]).
+pub const LINK_ALPN: &[u8] = b"postline/1";
+/// The label under which a link's exporter is taken (RFC 8446 §7.5, [L-5]).
+pub const LINK_EXPORTER: &[u8] = b"EXPORTER-postline-1";
+
+const MAIL_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+const LINK_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// Why TLS can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// A file can't be read or written.
+    #[error("{path}: {why}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// A file holds no PEM of the kind that is wanted.
+    #[error("{path}: no {want} in PEM")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// Certificate or private key.
+        want: &'static str,
+    },
+    /// Certificate and key don't fit, or the handshake broke a rule.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// No certificate could be made.
+    #[error("no certificate made: {0}")]
+    Make(#[from] rcgen::Error),
+    /// The system trusts no certificate authority.
+    #[error("no trusted certificate authorities on this system: {0}")]
+    NoRoots(String),
+    /// A connection that isn't a link's.
+    #[error("{what} {got}, want {want}")]
+    NotALink {
+        /// Version or ALPN.
+        what: &'static str,
+        /// What was agreed.
+        got: String,
+        /// What a link needs.
+        want: &'static str,
+    },
+}
+
+/// Where a certificate chain and its key lie, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, own certificate first.
+    pub chain: PathBuf,
+    /// The private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// A certificate chain and its key.
+pub struct Certificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl CertificateFiles {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// [`TlsFault::File`] and [`TlsFault::Pem`], each with the path.
+    pub fn load(&self) -> Result<Certificate, TlsFault> {
+        let no_chain = || TlsFault::Pem { path: self.chain.clone(), want: "certificate" };
+        let no_key = || TlsFault::Pem { path: self.key.clone(), want: "private key" };
+        let chain = CertificateDer::pem_slice_iter(&read(&self.chain)?)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| no_chain())?;
+        if chain.is_empty() {
+            return Err(no_chain());
+        }
+        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|_| no_key())?;
+        Ok(Certificate { chain, key })
+    }
+
+    /// Makes a certificate that nobody vouches for, as `cert.pem` and `key.pem`, both mode 0600, in `dir`. Links need no
+    /// better one. Existing files are never overwritten.
+    ///
+    /// # Errors
+    /// [`TlsFault::Make`] for impossible names, [`TlsFault::File`] where a file exists or can't be written.
+    pub fn self_signed(names: &[String], dir: &Path) -> Result<Self, TlsFault> {
+        let made = rcgen::generate_simple_self_signed(names)?;
+        let files = Self { chain: dir.join("cert.pem"), key: dir.join("key.pem") };
+        write_new(&files.key, made.signing_key.serialize_pem().as_bytes())?;
+        write_new(&files.chain, made.cert.pem().as_bytes())?;
+        Ok(files)
+    }
+}
+
+/// How a server configuration is made of a certificate: [`smtp_server`] or [`link_server`].
+pub type MakeServer = fn(Certificate) -> Result<ServerConfig, TlsFault>;
+
+/// A server configuration whose certificate can be renewed while connections come in.
+pub struct Reloadable {
+    files: CertificateFiles,
+    make: MakeServer,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+impl Reloadable {
+    /// Loads the certificate for the first time.
+    ///
+    /// # Errors
+    /// [`TlsFault`] where it can't be used.
+    pub fn load(files: CertificateFiles, make: MakeServer) -> Result<Self, TlsFault> {
+        let current = RwLock::new(Arc::new(make(files.load()?)?));
+        Ok(Self { files, make, current })
+    }
+
+    /// The configuration for the next connection.
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Loads the certificate again.
+    ///
+    /// # Errors
+    /// [`TlsFault`] where the new one can't be used; the old one stays.
+    pub fn reload(&self) -> Result<(), TlsFault> {
+        let renewed = Arc::new((self.make)(self.files.load()?)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
+    }
+}
+
+/// The SMTP server's configuration: TLS 1.2 and 1.3, no client certificate.
+///
+/// # Errors
+/// [`TlsFault::Tls`] where certificate and key don't fit.
+pub fn smtp_server(certificate: Certificate) -> Result<ServerConfig, TlsFault> {
+    server(certificate, MAIL_VERSIONS)
+}
+
+/// A link's configuration on the end that is dialled.
+///
+/// # Errors
+/// [`TlsFault::Tls`] where certificate and key don't fit.
+pub fn link_server(certificate: Certificate) -> Result<ServerConfig, TlsFault> {
+    let mut config = server(certificate, LINK_VERSIONS)?;
+    config.alpn_protocols = vec![LINK_ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+/// A link's configuration on the end that dials.
+///
+/// # Errors
+/// [`TlsFault::Tls`] where ring lacks what TLS 1.3 needs.
+pub fn link_client() -> Result<ClientConfig, TlsFault> {
+    let mut config = client_of_any(LINK_VERSIONS)?;
+    config.alpn_protocols = vec![LINK_ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    Ok(config)
+}
+
+/// The SMTP client's configuration for hosts that anyone may stand for: against listeners only, not against meddlers.
+///
+/// # Errors
+/// [`TlsFault::Tls`] where ring lacks what TLS needs.
+pub fn smtp_client_of_any() -> Result<ClientConfig, TlsFault> {
+    client_of_any(MAIL_VERSIONS)
+}
+
+/// The SMTP client's configuration for hosts that must prove their name, by the system's certificate authorities.
+///
+/// # Errors
+/// [`TlsFault::NoRoots`] where the system has none.
+pub fn smtp_client_verifying() -> Result<ClientConfig, TlsFault> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(TlsFault::NoRoots(why.join("; ")));
+    }
+    smtp_client_trusting(roots)
+}
+
+/// The SMTP client's configuration for hosts that must prove their name, by these certificate authorities.
+///
+/// # Errors
+/// [`TlsFault::Tls`] where ring lacks what TLS needs.
+pub fn smtp_client_trusting(roots: RootCertStore) -> Result<ClientConfig, TlsFault> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(MAIL_VERSIONS)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What both ends of a link sign to prove their NKs on this very connection. Refuses connections that aren't a link's:
+/// a peer that names no ALPN at all gets through the handshake, but not through here ([L-5]).
+///
+/// # Errors
+/// [`TlsFault::NotALink`] for another version or ALPN, [`TlsFault::Tls`] before the handshake's end.
+pub fn link_exporter<Side>(connection: &ConnectionCommon<Side>) -> Result<[u8; 32], TlsFault> {
+    let version = connection.protocol_version();
+    if version != Some(ProtocolVersion::TLSv1_3) {
+        return Err(TlsFault::NotALink { what: "TLS version", got: format!("{version:?}"), want: "TLSv1_3" });
+    }
+    let alpn = connection.alpn_protocol();
+    if alpn != Some(LINK_ALPN) {
+        let got = alpn.map_or_else(|| "none".to_owned(), |name| name.escape_ascii().to_string());
+        return Err(TlsFault::NotALink { what: "ALPN", got, want: "postline/1" });
+    }
+    Ok(connection.export_keying_material([0; 32], LINK_EXPORTER, None)?)
+}
+
+fn server(certificate: Certificate, versions: &[&'static SupportedProtocolVersion]) -> Result<ServerConfig, TlsFault> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+    Ok(builder.with_no_client_auth().with_single_cert(certificate.chain, certificate.key)?)
+}
+
+fn client_of_any(versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig, TlsFault> {
+    let provider = provider();
+    let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Takes any certificate, but only from a peer that holds its key: the handshake's signature is still verified.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsFault> {
+    fs::read(path).map_err(|why| TlsFault::File { path: path.to_owned(), why })
+}
+
+/// Both files are their owner's alone; none is ever overwritten.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TlsFault> {
+    let made =
+        private_file::create(path, bytes).and_then(|made| made.then_some(()).ok_or(ErrorKind::AlreadyExists.into()));
+    made.map_err(|why| TlsFault::File { path: path.to_owned(), why })
+}

@@ -120,6 +120,39 @@ pub struct Canonical {
 /// The tags of a `Postline-*` field: name to text, after unfolding and removing white space.
 pub type Tags = BTreeMap<String, String>;
 
+/// The header fields of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FieldName {
+    /// `Postline-Offer`.
+    Offer,
+    /// `Postline-Accept`.
+    Accept,
+    /// `Postline-Id`.
+    Id,
+}
+
+impl FieldName {
+    /// The field's name, as written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Offer => "Postline-Offer",
+            Self::Accept => "Postline-Accept",
+            Self::Id => "Postline-Id",
+        }
+    }
+
+    /// The field with these tags, unfolded, without CRLF: `v` first, `b` last.
+    #[must_use]
+    pub fn line(self, tags: &Tags) -> String {
+        let of = |wanted: &'static str| tags.iter().filter(move |(name, _)| *name == wanted);
+        let others = tags.iter().filter(|(name, _)| *name != "v" && *name != "b");
+        let tags: Vec<String> =
+            of("v").chain(others).chain(of("b")).map(|(name, text)| format!("{name}={text}")).collect();
+        format!("{}: {}", self.as_str(), tags.join("; "))
+    }
+}
+
 /// Signs that a mail was not written by a person to a person (RFC 3834 §2, RFC 2919, RFC 5322 §3.6.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Automatic {

@@ -124,6 +124,15 @@ impl Greeting {
         (self.awaits != Awaits::Over).then_some(self.late)
     }
 
+    /// The key that the other end claims, or that we dialled, while it is still to be proven.
+    #[must_use]
+    pub const fn claims(&self) -> Option<NodeKey> {
+        match &self.awaits {
+            Awaits::Answer { nk, .. } | Awaits::Proof { nk, .. } => Some(*nk),
+            Awaits::Hello | Awaits::Over => None,
+        }
+    }
+
     fn decide(&self, tick: &Tick, ours: Ours<'_>, input: Input) -> Option<Change> {
         let over = |output| Some(Change { next: Awaits::Over, say: Vec::new(), end: Some(output) });
         let judged = match (&self.awaits, input) {

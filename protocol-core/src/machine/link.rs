@@ -49,6 +49,7 @@ mod io;
 mod memory;
 mod outbound;
 mod pace;
+mod reads;
 
 use flight::Window;
 pub use io::{Input, LinkOut, Outgoing, Output};

@@ -1,28 +1,76 @@
-//! What two addresses are to each other. One machine per pair of addresses.
+//! What two addresses are to each other: how a mail and its reply become a line. One machine per pair of addresses.
 //!
-//! (The diagram stands here once the machine does.)
+//! ```text
+//!              we write               they accept, evidence good        M3 came
+//!  Stranger ───────────▶ Offered ────────────────────────▶ Confirming ──────────┐
+//!     │  ▲                  │ they write    ◀── 7 days ──     says M2           ▼
+//!     │  └─ all expired     ▼                                              ┌─ Trusted ─┐
+//!     │                  Crossed                                           │  (L2)     │
+//!     │                     ▲ we write        M2 came, evidence good: says M3    another key,
+//!     │ they write          │                                              ▲     good evidence
+//!     └──────────────▶    Held ───────────────────────────▶ Accepting ─────┘           ▼
+//!                                we reply   ◀── 7 days, or evidence bad ──         Suspended
+//!
+//!  any ── Block ──▶ Revoked        Revoked, Suspended ── Unblock ──▶ Stranger (Suspended keeps what it holds: Held)
+//!  Trusted ── Denied ──▶ Stranger, their key remembered
+//! ```
+//!
+//! * **L1** (both wrote) is Crossed and what follows; it is shown and gives no right. **L2** is Trusted. L3 and L4 are
+//!   the devices'. Only what is Trusted has a line.
+//! * **Crossed offers.** Accepts go by mail only, so crossed offers wait until one of the two replies. Where both reply,
+//!   each accepting the other's offer, the offer with the smaller T0 wins on both sides and the other accept is dropped;
+//!   each side knows both T0s, so no message is needed, and any order of arrival gives the same handshake ([T-8]).
+//! * **Confirming uses its offer up.** A T1 so has one M2 and one M3, and both sides the same T2, whatever is lost or
+//!   comes twice. Where no M3 comes, what is left is Offered only if other offers stand ([T-4]).
+//! * **Evidence** is sought for the node of a held offer by DKIM when it arrives, and by the domain's own word only
+//!   after our user has replied. What is not answered, or only for now, is asked again until 24 h have passed; then that
+//!   source counts as silent. The rule itself is in `inquiry`.
+//! * **A fall is loud.** *Denied* (their node has no line with us) falls to Stranger: the next mail carries an offer
+//!   again. Their key stays remembered, so that the new round trip can't bring another one in silently. *Suspended*: a
+//!   key with good evidence that is neither the line's nor the announced next. An address key in a field is claimed, not
+//!   proven, so the person always decides: Unblock, then a new round trip ([T-9]).
+//! * **Blocked, unknown and never installed act alike** towards the outside, DKIM look-ups included ([T-7]).
+//!
+//! Left to others: parsing and verifying the fields and the steps' signatures (the front door, with `seal`), the bounds
+//! on strangers per user and domain (the front door), dialling again (the link). Spec: `spec/02-trust.md`.
+
+mod book;
+mod inquiry;
+mod record;
+mod rules;
 
 use crate::content::evidence::Evidence;
-use crate::fault::PeerFault;
-use crate::id::{Hash, NodeKey, Nonce};
-use crate::time::Millis;
+use crate::fault::{Misuse, PeerFault, RestoreError};
+use crate::id::{Hash, MailId, NodeKey, Nonce, Pair};
+use crate::limits;
+use crate::step::{Machine, Outbox, Tick};
+use crate::store::{Key, Record, sha256};
+use crate::time::{MINUTE, Millis};
+use crate::wire::field::{Accept, Offer};
 use crate::wire::frame::TrustStep;
+
+use book::{Book, Phase};
+use rules::Turn;
+
+pub use book::HeldOffer;
 
 /// What a pair is told. Values that came from outside are already parsed and their NK signatures verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Our user wrote to them, by hand, and the mail carries this offer and/or this accept of ours.
+    /// Our user wrote to them, by hand, and the mail carries this offer and/or this accept of ours. Of the two the
+    /// accept counts; an offer counts only where [`Trust::wants_offer`].
     Wrote {
         /// The offer that goes along, where one does.
         offer: Option<SentOffer>,
-        /// The accept that goes along, where their offer of the answered mail is held.
+        /// The accept that goes along, of the offer that [`Trust::accepts`] named.
         accept: Option<SentAccept>,
     },
     /// They wrote to us; `mail` names the arrival, so that evidence can follow.
-    Came(Came),
+    Came(Box<Came>),
     /// What was found out about the node that their mail's field names.
-    Evidence(crate::id::MailId, Evidence),
-    /// A handshake step came on a link whose other end proved `nk`; its signature is verified.
+    Evidence(MailId, Evidence),
+    /// A handshake step came on a link whose other end proved `nk`; its signature is verified. A refused step is never
+    /// answered.
     Step {
         /// The proven key of the node that sent it.
         nk: NodeKey,
@@ -31,13 +79,25 @@ pub enum Input {
         /// Its canonical bytes.
         bytes: Vec<u8>,
     },
-    /// The link with `nk` is up: whatever is unfinished is said again, verbatim.
+    /// The link with `nk` is up: whatever is unfinished is said again, verbatim. Before any Carry of the pair.
     LinkUp(NodeKey),
-    /// The peer's node refused us for having no line, though we hold one.
+    /// The node `nk` says which key will follow its own (Ready). Only the pair's own node is believed.
+    Announced {
+        /// The node.
+        nk: NodeKey,
+        /// Hash of its next key.
+        next: Hash,
+    },
+    /// An express mail of theirs came on a link whose other end proved `nk`: is it admitted?
+    Express {
+        /// The proven key.
+        nk: NodeKey,
+    },
+    /// The peer's node refused us for having no line (`not_trusted`), though we hold one.
     Denied,
     /// The person blocks them.
     Block,
-    /// The person unblocks them.
+    /// The person unblocks them, or, where their node's key changed, lets a new round trip begin.
     Unblock,
     /// The deadline has come.
     Wake,
@@ -52,31 +112,44 @@ pub struct SentOffer {
     pub nonce: Nonce,
     /// When it was made.
     pub at: Millis,
-    /// When it ends.
+    /// The last moment at which an accept of it counts.
     pub expires: Millis,
+}
+
+impl From<&Offer> for SentOffer {
+    fn from(offer: &Offer) -> Self {
+        Self { hash: offer.hash, nonce: offer.nonce, at: offer.at, expires: offer.expires }
+    }
 }
 
 /// An accept of ours, as the pair remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentAccept {
-    /// The offer that it accepts.
+    /// T0 of the offer that it accepts.
     pub re: Hash,
     /// Its nonce.
     pub nonce: Nonce,
-    /// Its signed bytes followed by its signature, for T1 and for a crossed accept on the link.
-    pub bytes: Vec<u8>,
+    /// T1: hash of T0 and its signed bytes and signature.
+    pub t1: Hash,
 }
+
+impl From<&Accept> for SentAccept {
+    fn from(accept: &Accept) -> Self {
+        Self { re: accept.re, nonce: accept.nonce, t1: accept.t1 }
+    }
+}
+
 /// Their mail, as the pair sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Came {
     /// The arrival.
-    pub mail: crate::id::MailId,
+    pub mail: MailId,
     /// Its Message-ID.
     pub message_id: String,
     /// The offer that it carries, signature verified.
-    pub offer: Option<crate::wire::field::Offer>,
+    pub offer: Option<Offer>,
     /// The accept that it carries, signature verified.
-    pub accept: Option<crate::wire::field::Accept>,
+    pub accept: Option<Accept>,
     /// Whether it bears a sign of automatic or bulk mail, or a null return path.
     pub automatic: bool,
 }
@@ -85,10 +158,11 @@ pub struct Came {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Find out whether the node that the mail's field names speaks for their address: DKIM over the bytes as they came.
-    SeekDkim(crate::id::MailId),
+    /// While [`Trust::awaits`] the mail, its header must be kept.
+    SeekDkim(MailId),
     /// Ask their domain which key is its node's.
-    SeekDomain(crate::id::MailId),
-    /// Say a handshake step to the node, on its link; asked again whenever the link comes up.
+    SeekDomain(MailId),
+    /// Say a handshake step to the node, on its link; said again whenever the link comes up.
     Say {
         /// To which node.
         nk: NodeKey,
@@ -102,6 +176,8 @@ pub enum Output {
         /// To which node.
         nk: NodeKey,
     },
+    /// The express mail is admitted.
+    Admitted,
     /// The pair changed.
     Changed {
         /// What it was.
@@ -109,7 +185,7 @@ pub enum Output {
         /// What it is.
         to: TrustState,
     },
-    /// The peer erred; nothing changed by it.
+    /// The peer erred; it gained nothing by it.
     Refused(PeerFault),
 }
 
@@ -134,4 +210,214 @@ pub enum TrustState {
     Suspended,
     /// The person blocked them.
     Revoked,
+}
+
+/// What two addresses are to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    pair: Pair,
+    book: Book,
+    /// When the express bucket is full again. In memory only.
+    express_full: Millis,
+}
+
+impl Trust {
+    /// Two addresses that are nothing to each other.
+    #[must_use]
+    pub fn stranger(pair: Pair) -> Self {
+        Self { pair, book: Book::default(), express_full: Millis::default() }
+    }
+
+    /// The pair as its record has it.
+    ///
+    /// # Errors
+    /// [`RestoreError`] for a record that can't be ours.
+    pub fn restore(pair: Pair, record: &Record) -> Result<Self, RestoreError> {
+        let book = match &record.value {
+            Some(bytes) => record::decode(&Key::Trust(pair.clone()), bytes)?,
+            None => Book::default(),
+        };
+        Ok(Self { book, ..Self::stranger(pair) })
+    }
+
+    /// What is left after a crash: everything but how full the express bucket is.
+    #[must_use]
+    pub fn after_crash(&self) -> Self {
+        Self { express_full: Millis::default(), ..self.clone() }
+    }
+
+    /// The two addresses.
+    #[must_use]
+    pub const fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
+    /// What they are to each other.
+    #[must_use]
+    pub fn state(&self) -> TrustState {
+        self.book.state()
+    }
+
+    /// The node that express mail to them goes to, where there is a line.
+    #[must_use]
+    pub fn line(&self) -> Option<NodeKey> {
+        match self.book.phase {
+            Phase::Trusted(_) => self.book.known.as_ref().map(|known| known.nk),
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Suspended | Phase::Revoked => None,
+        }
+    }
+
+    /// The node that a handshake is under way with, or that there is a line to: whose `LinkUp` concerns the pair.
+    #[must_use]
+    pub fn peer_nk(&self) -> Option<NodeKey> {
+        match &self.book.phase {
+            Phase::Accepting(accepting) => Some(accepting.held.nk),
+            Phase::Confirming(confirming) => Some(confirming.nk),
+            Phase::Trusted(_) => self.line(),
+            Phase::Open | Phase::Suspended | Phase::Revoked => None,
+        }
+    }
+
+    /// Where that node may be found, `host:port` within their mail domain, as their field said.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match &self.book.phase {
+            Phase::Accepting(accepting) => accepting.held.hint.as_deref(),
+            Phase::Confirming(confirming) => confirming.hint.as_deref(),
+            Phase::Trusted(line) => line.hint.as_deref(),
+            Phase::Open | Phase::Suspended | Phase::Revoked => None,
+        }
+    }
+
+    /// Whether a handshake waits for a link to [`Trust::peer_nk`]: as a level, for a front door that has just restored.
+    #[must_use]
+    pub fn wants_link(&self) -> bool {
+        match &self.book.phase {
+            Phase::Confirming(_) => true,
+            Phase::Accepting(accepting) => accepting.dials_at.is_none(),
+            Phase::Open | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => false,
+        }
+    }
+
+    /// Whether the next mail that our user writes to them should carry an offer.
+    #[must_use]
+    pub const fn wants_offer(&self) -> bool {
+        matches!(self.book.phase, Phase::Open)
+    }
+
+    /// The held offer that a reply accepts, where it answers exactly the offer's mail.
+    ///
+    /// `answers` are the reply's message ids, In-Reply-To first; only the first counts, since a mail further up the
+    /// thread is not what the person answers.
+    #[must_use]
+    pub fn accepts(&self, answers: &[String], now: Millis) -> Option<&HeldOffer> {
+        let message = sha256(&[answers.first()?.as_bytes()]);
+        match self.book.phase {
+            Phase::Open => self.book.best_held(now, |held| held.message == message),
+            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => None,
+        }
+    }
+
+    /// Whether evidence about this mail is still awaited: as long as it is, its header must be kept.
+    #[must_use]
+    pub fn awaits(&self, mail: MailId) -> bool {
+        self.book.inquiries().any(|inquiry| inquiry.mail == mail && inquiry.deadline().is_some())
+    }
+
+    /// T2 of the handshake that made the line.
+    #[must_use]
+    pub const fn t2(&self) -> Option<Hash> {
+        match &self.book.phase {
+            Phase::Trusted(line) => Some(line.t2),
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Suspended | Phase::Revoked => None,
+        }
+    }
+
+    fn decide(&self, tick: &Tick, input: Input) -> Result<Change, Misuse> {
+        if let Input::Express { nk } = input {
+            return Ok(self.admit(tick.now, nk));
+        }
+        let mut turn = Turn::new(&self.pair, tick, self.book.clone());
+        match input {
+            Input::Wrote { offer, accept } => turn.wrote(offer, accept)?,
+            Input::Came(came) => turn.came(*came),
+            Input::Evidence(mail, evidence) => turn.evidence(mail, &evidence),
+            Input::Step { nk, step, bytes } => turn.step(nk, step, &bytes),
+            Input::LinkUp(nk) => turn.link_up(nk),
+            Input::Announced { nk, next } => turn.announced(nk, next),
+            Input::Denied => turn.denied(),
+            Input::Block => turn.block(),
+            Input::Unblock => turn.unblock(),
+            Input::Wake => turn.wake(),
+            Input::Express { .. } => {}
+        }
+        let (book, effects) = turn.end();
+        Ok(Change { book: Some(book), express_full: self.express_full, effects })
+    }
+
+    /// A token bucket of [`EXPRESS_PER_MINUTE`](limits::EXPRESS_PER_MINUTE), kept as the one time when it is full again.
+    ///
+    /// Another key than the line's hears `not_trusted`, like a stranger: an answer of its own would tell anyone who asks
+    /// which two addresses have a line.
+    fn admit(&self, now: Millis, nk: NodeKey) -> Change {
+        let refused = |why| Change { book: None, express_full: self.express_full, effects: vec![Output::Refused(why)] };
+        let rotated = match (&self.book.phase, &self.book.known) {
+            (Phase::Trusted(_), Some(known)) if known.nk == nk => None,
+            (Phase::Trusted(_), Some(known)) if known.is_next(nk) => Some(self.book.rotated(nk)),
+            (Phase::Revoked, _) => return refused(PeerFault::Blocked),
+            _ => return refused(PeerFault::NotTrusted),
+        };
+        let express_full = self.express_full.max(now).plus(MINUTE / u64::from(limits::EXPRESS_PER_MINUTE));
+        if express_full.since(now) > MINUTE {
+            return refused(PeerFault::Rate { max: limits::EXPRESS_PER_MINUTE, per_ms: MINUTE });
+        }
+        Change { book: rotated, express_full, effects: vec![Output::Admitted] }
+    }
+
+    fn apply(&mut self, change: Change, out: &mut Outbox<Output>) {
+        let (was, was_due) = (self.state(), self.deadline());
+        self.express_full = change.express_full;
+        if let Some(book) = change.book.filter(|book| *book != self.book) {
+            self.book = book;
+            out.save(record::encode(&self.pair, &self.book));
+        }
+        if self.deadline() != was_due {
+            let key = Key::Due(self.pair.clone());
+            out.save(match self.deadline() {
+                Some(due) => Record::put(key, due.0.to_be_bytes().to_vec()),
+                None => Record::remove(key),
+            });
+        }
+        for effect in change.effects {
+            out.emit(effect);
+        }
+        if self.state() != was {
+            out.emit(Output::Changed { from: was, to: self.state() });
+        }
+    }
+}
+
+/// What a step changes: the book where it may have, the bucket, and what to do.
+struct Change {
+    book: Option<Book>,
+    express_full: Millis,
+    effects: Vec<Output>,
+}
+
+impl Machine for Trust {
+    type Input = Input;
+    type Output = Output;
+    type Fault = Misuse;
+
+    /// # Errors
+    /// [`Misuse::OutOfPlace`] for an accept of an offer that is not held.
+    fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+        let change = self.decide(tick, input)?;
+        self.apply(change, out);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.book.deadline()
+    }
 }

@@ -72,6 +72,14 @@ pub fn verify(nk: NodeKey, role: Role, canonical: &[u8], signature: &[u8]) -> Re
     key.verify_strict(&role.input(canonical), &signature).map_err(|_| PeerFault::Signature)
 }
 
+/// Verifies a signature over a value that we can build ourselves, as [`verify`] does.
+///
+/// # Errors
+/// [`PeerFault::Signature`], whatever is wrong.
+pub fn verify_value(nk: NodeKey, value: &impl Signable, signature: &[u8]) -> Result<(), PeerFault> {
+    verify(nk, value.role(), &value.canonical(), signature)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

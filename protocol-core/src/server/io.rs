@@ -19,6 +19,8 @@ pub enum Input {
     Evidence(MailId, Evidence),
     /// Something happened on a link.
     Link(LinkId, LinkIn),
+    /// A dial failed: nobody answered, or there is nowhere to dial.
+    Unreached(Dial),
     /// How a delivery that was asked for went.
     Report(SendId, Outcome),
     /// A person or an operator wants something.
@@ -54,7 +56,7 @@ pub enum LinkIn {
     Spoiled(BlobRef),
     /// Bytes came that are no frame. The host closes the connection after our answer.
     Garbage(PeerFault),
-    /// The connection is gone, or the dial failed.
+    /// The connection is gone.
     Down,
 }
 
@@ -69,8 +71,6 @@ pub enum Command {
     Retry(Option<Lane>),
     /// Take no new work, say Bye on every link: the node is going down.
     Drain,
-    /// The operator confirms that the clock is right after a jump.
-    AcceptClock,
 }
 
 /// One attempt to hand a letter over.
@@ -113,8 +113,8 @@ pub enum Output {
     Smtp(SendId, Domain, Vec<Address>, Letter),
     /// Find out what is known about the node that the mail's field names, from the bytes as they came.
     Seek(MailId, Seek),
-    /// Open a connection to a node.
-    Dial(LinkId, Dial),
+    /// Open a connection to a node: [`LinkIn::Up`] or [`Input::Unreached`] says how it went.
+    Dial(Dial),
     /// Do something on a connection.
     Link(LinkId, LinkOut),
     /// Something that people, logs, or metrics want to know.
@@ -235,13 +235,6 @@ pub enum Event {
         id: CarryId,
         /// How far.
         reached: Reached,
-    },
-    /// The clock jumped further than timers may follow: nothing expires until the operator's word.
-    ClockJumped {
-        /// From where.
-        from: Millis,
-        /// To where.
-        to: Millis,
     },
 }
 

@@ -76,6 +76,10 @@ impl Outbound {
         self.window.items.saturating_sub(self.open.len() + self.waiting.len())
     }
 
+    pub(super) fn mail_of(&self, seq: u64) -> Option<MailId> {
+        self.open.get(&seq).map(|open| open.outgoing.mail)
+    }
+
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         self.waiting.push_back(outgoing);
     }

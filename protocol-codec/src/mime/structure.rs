@@ -1,0 +1,100 @@
+//! The parts of a mail: a walk over its lines with a stack of open multiparts, no deeper than `limits::MIME_DEPTH`.
+//!
+//! ```text
+//!   header ─▶ part ─▶ a line: text ──────────────────────────▶ (next line)
+//!              ▲        │ --boundary of the innermost ─▶ header of the next part
+//!              └────────┤ --boundary-- of the innermost ─▶ closed: only the one around it may speak now
+//!                       │ anything else that starts like a boundary in use ─▶ inert
+//!                       └ the end: inert where a multipart is still open
+//! ```
+//!
+//! A `message/rfc822` part is one leaf, whatever stands in it (attacks 26, 30).
+
+use postline_core::content::mail::Inert;
+use postline_core::limits;
+
+use super::content_type::MediaType;
+use super::header::{Header, Lines};
+
+/// What the walk found.
+pub(crate) struct Shape {
+    /// Whether any part is a report, or a part of one.
+    pub(crate) has_report: bool,
+}
+
+/// Walks the parts that follow `header`.
+pub(crate) fn walk<'m>(header: &Header<'m>, lines: &mut Lines<'m>) -> Result<Shape, Inert> {
+    let mut walk = Walk { open: Vec::new(), parts: 0, shape: Shape { has_report: false } };
+    walk.enter(header)?;
+    while !walk.open.is_empty() {
+        let Some(line) = lines.next() else { break };
+        if walk.take(line)? {
+            let header = Header::read(lines, |line| walk.is_boundary(line))?;
+            walk.enter(&header)?;
+        }
+    }
+    if walk.open.iter().all(|level| level.is_closed) { Ok(walk.shape) } else { Err(Inert::Boundary) }
+}
+
+struct Walk {
+    /// The multiparts around the current line, outermost first. Only the last may be closed.
+    open: Vec<Level>,
+    parts: usize,
+    shape: Shape,
+}
+
+struct Level {
+    boundary: String,
+    has_parts: bool,
+    is_closed: bool,
+}
+
+impl Walk {
+    /// A part begins.
+    fn enter(&mut self, header: &Header<'_>) -> Result<(), Inert> {
+        self.parts += 1;
+        if self.parts > limits::MIME_PARTS {
+            return Err(Inert::Bound);
+        }
+        let media = MediaType::of(header)?;
+        self.shape.has_report |= media.is_report();
+        let Some(boundary) = media.boundary()? else { return Ok(()) };
+        if self.open.len() == limits::MIME_DEPTH {
+            return Err(Inert::Bound);
+        }
+        // Where one boundary begins another, readers that compare prefixes find other parts (attack 25).
+        let alike = |level: &Level| level.boundary.starts_with(&boundary) || boundary.starts_with(&level.boundary);
+        if self.open.iter().any(alike) {
+            return Err(Inert::Boundary);
+        }
+        self.open.push(Level { boundary, has_parts: false, is_closed: false });
+        Ok(())
+    }
+
+    /// A line of a body: whether a part begins below it.
+    fn take(&mut self, line: &[u8]) -> Result<bool, Inert> {
+        let Some((index, tail)) = self.boundary_in(line) else { return Ok(false) };
+        if self.open.iter().skip(index + 1).any(|level| !level.is_closed) {
+            return Err(Inert::Boundary);
+        }
+        self.open.truncate(index + 1);
+        let level = self.open.last_mut().filter(|level| !level.is_closed).ok_or(Inert::Boundary)?;
+        match tail {
+            b"" => level.has_parts = true,
+            b"--" if level.has_parts => level.is_closed = true,
+            _ => return Err(Inert::Boundary),
+        }
+        Ok(!level.is_closed)
+    }
+
+    fn is_boundary(&self, line: &[u8]) -> bool {
+        self.boundary_in(line).is_some()
+    }
+
+    /// Which boundary in use the line starts with, and what follows it.
+    fn boundary_in<'l>(&self, line: &'l [u8]) -> Option<(usize, &'l [u8])> {
+        let rest = line.strip_prefix(b"--")?;
+        let tails = self.open.iter().map(|level| rest.strip_prefix(level.boundary.as_bytes()));
+        tails.enumerate().find_map(|(index, tail)| Some((index, tail?)))
+    }
+}

@@ -1,0 +1,394 @@
+//! Mails as they come, by SMTP or by link: what trust makes of them, and which lanes they take.
+
+use std::collections::BTreeSet;
+
+use super::book::{Pending, Seen};
+use super::io::{Carrier, Event, Mark, Output, Peer, Took};
+use super::{Server, strangers};
+use crate::content::mail::{Canonical, FieldName, Letter, MailIn, Rcpt, Source, Text, Verdict};
+use crate::fault::{Misuse, PeerFault};
+use crate::id::{Address, CarryId, Lane, MailId, Mailbox, NodeKey, Nonce, Pair};
+use crate::limits;
+use crate::machine::queue::{self, Entry, Express, Origin};
+use crate::machine::trust::{self, Came, SentAccept, SentOffer, TrustState};
+use crate::seal;
+use crate::step::{Outbox, Tick};
+use crate::store::sha256;
+use crate::wire::field::{Accept, AcceptDraft, Carried, CarriedDraft, Field, Offer, OfferDraft};
+
+impl Server {
+    /// A mail came by SMTP.
+    pub(super) fn mail(
+        &mut self,
+        tick: &Tick,
+        id: MailId,
+        mail: MailIn,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), Misuse> {
+        let got = mail.envelope.to.len();
+        if got == 0 || got > limits::ENVELOPE_RECIPIENTS {
+            return Err(Misuse::Recipients { got, max: limits::ENVELOPE_RECIPIENTS });
+        }
+        let took = self.room_for(&mail);
+        if took == Took::Yes {
+            let carrier = if mail.source == Source::Stranger { Carrier::Smtp } else { Carrier::Submission };
+            out.emit(Output::Event(Event::Arrived {
+                mail: id,
+                message_id: mail.head.message_id.clone(),
+                carrier,
+                inert: match &mail.head.verdict {
+                    Verdict::Canonical(_) => None,
+                    Verdict::Inert(why) => Some(*why),
+                },
+            }));
+            match mail.source.clone() {
+                Source::User { login, author } => self.submitted(tick, id, &mail, login, author, out),
+                Source::Stranger | Source::Node => self.came(tick, id, mail, out),
+            }
+        }
+        out.emit(Output::Took(id, took));
+        Ok(())
+    }
+
+    fn room_for(&self, mail: &MailIn) -> Took {
+        if mail.head.hops > limits::HOPS {
+            return Took::Loop;
+        }
+        let crowded = |rcpt: &Rcpt| {
+            let lane = match &rcpt.mailbox {
+                Some(name) => Lane::Mailbox(name.clone()),
+                None => Lane::Domain(rcpt.address.domain().clone()),
+            };
+            self.lanes.get(&lane).is_some_and(|queue| queue.len() >= limits::QUEUE_ENTRIES_PER_LANE)
+        };
+        let full = self.waiting + mail.envelope.to.len() > limits::QUEUE_ENTRIES || self.draining;
+        if full || mail.envelope.to.iter().any(crowded) { Took::Busy } else { Took::Yes }
+    }
+
+    /// One of our users wrote.
+    fn submitted(
+        &mut self,
+        tick: &Tick,
+        id: MailId,
+        mail: &MailIn,
+        login: Mailbox,
+        author: Option<Address>,
+        out: &mut Outbox<Output>,
+    ) {
+        let canonical = mail.head.canonical();
+        let fields = match (&author, canonical) {
+            (Some(author), Some(canonical)) => self.fields_for(tick, author, canonical, &mail.envelope.to, out),
+            _ => Vec::new(),
+        };
+        let origin = Origin::User(login);
+        let stamp: Vec<String> = Some(mail.received.clone()).filter(|line| !line.is_empty()).into_iter().collect();
+        let letter = |more: &[String]| Letter {
+            from: mail.envelope.from.clone(),
+            text: Text::Came(mail.blob),
+            stamp: stamp.iter().chain(more).cloned().collect(),
+            strip: true,
+            message_id: mail.head.message_id.clone(),
+        };
+        let express = canonical.map(|c| Express { to_cc: c.to_cc.clone(), content: c.content });
+        let mut lanes: Vec<(Lane, Vec<Address>)> = Vec::new();
+        for rcpt in unique(&mail.envelope.to) {
+            let lane = match (&rcpt.mailbox, &author, canonical) {
+                (Some(name), ..) => Lane::Mailbox(name.clone()),
+                (None, Some(author), Some(_)) => self.lane_to(author, &rcpt.address),
+                (None, ..) => Lane::Domain(rcpt.address.domain().clone()),
+            };
+            match lanes.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, rcpts)) => rcpts.push(rcpt.address),
+                None => lanes.push((lane, vec![rcpt.address])),
+            }
+        }
+        for (lane, rcpts) in lanes {
+            let by_link = matches!(lane, Lane::Node(_));
+            let letter = letter(if matches!(lane, Lane::Domain(_)) { &fields } else { &[] });
+            let express = express.clone().filter(|_| by_link);
+            let entry = Entry { letter, rcpts, arrived: tick.now, origin: origin.clone(), express };
+            self.enqueue(tick, &lane, id, entry, out);
+        }
+    }
+
+    /// The line between two, or else the domain.
+    fn lane_to(&self, author: &Address, rcpt: &Address) -> Lane {
+        let pair = Pair { ours: author.clone(), theirs: rcpt.clone() };
+        match self.pairs.get(&pair).and_then(trust::Trust::line) {
+            Some(nk) => Lane::Node(nk),
+            None => Lane::Domain(rcpt.domain().clone()),
+        }
+    }
+
+    /// The accept and the offer that a person's own mail takes along, and what its pairs remember of them ([T-12]).
+    fn fields_for(
+        &mut self,
+        tick: &Tick,
+        author: &Address,
+        canonical: &Canonical,
+        rcpts: &[Rcpt],
+        out: &mut Outbox<Output>,
+    ) -> Vec<String> {
+        if canonical.automatic.is_some() || canonical.to_cc.len() > limits::OFFER_RECIPIENTS {
+            return Vec::new();
+        }
+        let named = rcpts.iter().filter(|rcpt| rcpt.mailbox.is_none() && canonical.to_cc.contains(&rcpt.address));
+        let pairs = named.map(|rcpt| Pair { ours: author.clone(), theirs: rcpt.address.clone() });
+        let pairs: BTreeSet<Pair> = pairs.filter(|pair| self.pairs.contains_key(pair)).collect();
+        let mut lines = Vec::new();
+        let accepting = pairs.iter().find_map(|pair| {
+            let held = self.pairs.get(pair)?.accepts(&canonical.answers, tick.now)?;
+            Some((pair.clone(), held.t0))
+        });
+        let accepting = accepting.map(|(pair, re)| {
+            let draft = AcceptDraft {
+                from: author.clone(),
+                to_cc: canonical.to_cc.clone(),
+                re,
+                at: tick.now,
+                nonce: self.nonce(tick, b"accept"),
+                nk: self.ours.identity.nk(),
+                hint: self.ours.hint.clone(),
+                ak: None,
+            };
+            let signature = self.ours.identity.sign(&draft);
+            let (tags, accept) = draft.signed(signature);
+            lines.push(FieldName::Accept.line(&tags));
+            let sent = SentAccept::from(&accept);
+            self.trust(tick, &pair, trust::Input::Wrote { offer: None, accept: Some(sent) }, out);
+            pair
+        });
+        let offered = pairs.iter().filter(|pair| Some(*pair) != accepting.as_ref());
+        let offered: Vec<Pair> =
+            offered.filter(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_offer)).cloned().collect();
+        if self.ours.offers && !canonical.has_group && !offered.is_empty() {
+            let draft = OfferDraft {
+                from: author.clone(),
+                to_cc: canonical.to_cc.clone(),
+                at: tick.now,
+                days: limits::OFFER_TTL_DAYS,
+                nonce: self.nonce(tick, b"offer"),
+                nk: self.ours.identity.nk(),
+                hint: self.ours.hint.clone(),
+                ak: None,
+            };
+            let signature = self.ours.identity.sign(&draft);
+            let (tags, offer) = draft.signed(signature);
+            lines.push(FieldName::Offer.line(&tags));
+            let sent = SentOffer::from(&offer);
+            for pair in offered {
+                self.trust(tick, &pair, trust::Input::Wrote { offer: Some(sent.clone()), accept: None }, out);
+            }
+        }
+        lines
+    }
+
+    fn nonce(&self, tick: &Tick, label: &[u8]) -> Nonce {
+        let hash = sha256(&[b"postline/1 nonce ", label, &tick.entropy]).0;
+        let mut nonce = [0; Nonce::LEN];
+        nonce.copy_from_slice(hash.split_at(Nonce::LEN).0);
+        Nonce(nonce)
+    }
+
+    /// Somebody wrote to our users: shown in any case; heeded where it is canonical.
+    fn came(&mut self, tick: &Tick, id: MailId, mail: MailIn, out: &mut Outbox<Output>) {
+        let mut rcpts = unique(&mail.envelope.to);
+        let mut as_known = id;
+        if let Some(known) = mail.head.canonical().and_then(|canonical| self.copy_of(canonical, &rcpts)) {
+            rcpts = self.not_seen(known, rcpts);
+            if rcpts.is_empty() {
+                out.emit(Output::Event(Event::Duplicate { mail: known, carrier: Carrier::Smtp }));
+                return;
+            }
+            self.remember(tick, known, &rcpts, out);
+            as_known = known;
+        }
+        if let Some(canonical) = mail.head.canonical() {
+            self.heed(tick, id, &mail, canonical, out);
+        }
+        let stamp = Some(mail.received).filter(|line| !line.is_empty()).into_iter().collect();
+        let letter = Letter {
+            from: mail.envelope.from,
+            text: Text::Came(mail.blob),
+            stamp,
+            strip: false,
+            message_id: mail.head.message_id,
+        };
+        self.deliver_to(tick, as_known, &letter, rcpts, Origin::Nobody, out);
+    }
+
+    /// One entry for each mailbox that the recipients resolve to.
+    pub(super) fn deliver_to(
+        &mut self,
+        tick: &Tick,
+        id: MailId,
+        letter: &Letter,
+        rcpts: Vec<Rcpt>,
+        origin: Origin,
+        out: &mut Outbox<Output>,
+    ) {
+        let mailboxes: BTreeSet<Mailbox> = rcpts.iter().filter_map(|rcpt| rcpt.mailbox.clone()).collect();
+        for name in mailboxes {
+            let here = rcpts.iter().filter(|rcpt| rcpt.mailbox.as_ref() == Some(&name));
+            let entry = Entry {
+                letter: letter.clone(),
+                rcpts: here.map(|rcpt| rcpt.address.clone()).collect(),
+                arrived: tick.now,
+                origin: origin.clone(),
+                express: None,
+            };
+            self.enqueue(tick, &Lane::Mailbox(name), id, entry, out);
+        }
+    }
+
+    /// What a stranger's canonical mail means for trust.
+    fn heed(&mut self, tick: &Tick, id: MailId, mail: &MailIn, canonical: &Canonical, out: &mut Outbox<Output>) {
+        if canonical.offer.is_none() && canonical.accept.is_none() {
+            return;
+        }
+        let automatic = canonical.automatic.is_some() || mail.envelope.from.is_none();
+        let named = mail.envelope.to.iter().filter(|rcpt| canonical.to_cc.contains(&rcpt.address));
+        let pairs = named.map(|rcpt| Pair { ours: rcpt.address.clone(), theirs: canonical.from.clone() });
+        let pairs: BTreeSet<Pair> = pairs.collect();
+        let refuse = |pair: &Pair, why: PeerFault, out: &mut Outbox<Output>| {
+            out.emit(Output::Event(Event::Refused { peer: Peer::Pair(pair.clone()), why }));
+        };
+        let (from, to_cc) = (&canonical.from, &canonical.to_cc);
+        let offer = canonical.offer.as_ref().map(|tags| seal::field::read::<Offer>(from, to_cc, tags));
+        let accept = canonical.accept.as_ref().map(|tags| seal::field::read::<Accept>(from, to_cc, tags));
+        if self.pending.len() >= limits::PENDING {
+            pairs.iter().for_each(|pair| refuse(pair, PeerFault::Evidence("too many mails wait for evidence"), out));
+            return;
+        }
+        self.pending.insert(id, Pending::new(Some(mail.blob), tick.now));
+        for pair in &pairs {
+            for why in [offer.as_ref().and_then(|o| o.as_ref().err()), accept.as_ref().and_then(|a| a.as_ref().err())] {
+                why.into_iter().for_each(|why| refuse(pair, why.clone(), out));
+            }
+            let (offer, accept) =
+                (offer.as_ref().and_then(|o| o.clone().ok()), accept.as_ref().and_then(|a| a.clone().ok()));
+            if offer.is_none() && accept.is_none() {
+                continue;
+            }
+            let came = Came { mail: id, message_id: canonical.message_id.clone(), offer, accept, automatic };
+            self.trust(tick, pair, trust::Input::Came(Box::new(came)), out);
+        }
+        if self.pending.get(&id).is_some_and(|pending| pending.asks.is_empty()) {
+            self.pending.remove(&id);
+        }
+    }
+
+    /// Which express mail this is a copy of, where its `Postline-Id` is signed by the node that has a line to each of
+    /// these recipients, and vouches for these very bytes. An unauthenticated copy never suppresses.
+    fn copy_of(&self, canonical: &Canonical, rcpts: &[Rcpt]) -> Option<MailId> {
+        let tags = canonical.carried.as_ref()?;
+        let carried: Carried = seal::field::read(&canonical.from, &canonical.to_cc, tags).ok()?;
+        let lined = |rcpt: &Rcpt| {
+            let pair = Pair { ours: rcpt.address.clone(), theirs: canonical.from.clone() };
+            self.pairs.get(&pair).and_then(trust::Trust::line) == Some(carried.nk)
+        };
+        let genuine = carried.content == canonical.content && rcpts.iter().all(lined);
+        genuine.then(|| Seen::id_of(carried.nk, carried.id))
+    }
+
+    /// The recipients for whom this arrival was not seen yet.
+    pub(super) fn not_seen(&self, known: MailId, mut rcpts: Vec<Rcpt>) -> Vec<Rcpt> {
+        if let Some(Some(seen)) = self.seen.get(&known) {
+            rcpts.retain(|rcpt| !seen.rcpts.contains(&rcpt.address));
+        }
+        rcpts
+    }
+
+    /// Remembers an arrival, so that no other carrier shows it again.
+    pub(super) fn remember(&mut self, tick: &Tick, known: MailId, rcpts: &[Rcpt], out: &mut Outbox<Output>) {
+        let seen = self.seen.entry(known).or_default();
+        let seen = seen.get_or_insert_with(|| Seen { rcpts: BTreeSet::new(), reached: None });
+        seen.rcpts.extend(rcpts.iter().map(|rcpt| rcpt.address.clone()));
+        out.save(seen.record(known, tick.now));
+    }
+
+    /// The field by which a copy on another carrier is recognised.
+    pub(super) fn carried_line(&self, tick: &Tick, mail: MailId, from: &Address, express: &Express) -> String {
+        let draft = CarriedDraft {
+            from: from.clone(),
+            to_cc: express.to_cc.clone(),
+            at: tick.now,
+            id: CarryId(mail.0),
+            content: express.content,
+            nk: self.ours.identity.nk(),
+        };
+        let signature = self.ours.identity.sign(&draft);
+        FieldName::Id.line(&draft.signed(signature))
+    }
+
+    /// Counts strangers in and out as pairs become, or cease to be, strangers whose offers are held ([T-17]).
+    pub(super) fn count_strangers(
+        &mut self,
+        tick: &Tick,
+        pair: &Pair,
+        from: TrustState,
+        to: TrustState,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(list) = self.strangers.get_mut(&pair.ours) else { return };
+        let before = list.len() as u64;
+        let mut gone = Vec::new();
+        if to == TrustState::Held {
+            gone = list.admit(tick.now, &pair.theirs);
+            if self.strangers_in_all >= limits::STRANGERS_IN_ALL
+                && gone.is_empty()
+                && let Some(oldest) = list.evict_oldest()
+            {
+                gone.push(oldest);
+            }
+        } else if from == TrustState::Held {
+            list.dismiss(&pair.theirs);
+        }
+        let after = list.len() as u64;
+        out.save(list.record(&pair.ours));
+        if before != after {
+            self.strangers_in_all = (self.strangers_in_all + after).saturating_sub(before);
+            out.save(super::book::write_node(self.strangers_in_all));
+        }
+        for gone in strangers::pairs(&pair.ours, gone) {
+            self.drop_pair(&gone, out);
+        }
+    }
+
+    pub(super) fn mark(
+        &self,
+        mail: MailId,
+        message_id: Option<String>,
+        rcpts: Vec<Address>,
+        mark: Mark,
+        carrier: Carrier,
+        out: &mut Outbox<Output>,
+    ) {
+        out.emit(Output::Event(Event::Marked { mail, message_id, rcpts, mark, carrier }));
+    }
+
+    pub(super) fn enqueue(&mut self, tick: &Tick, lane: &Lane, id: MailId, entry: Entry, out: &mut Outbox<Output>) {
+        self.lane(tick, lane, queue::Input::Enqueue(id, Box::new(entry)), out);
+        if let Lane::Node(nk) = lane {
+            self.pump(tick, *nk, out);
+        }
+    }
+}
+
+/// The recipients, none twice, in order.
+fn unique(rcpts: &[Rcpt]) -> Vec<Rcpt> {
+    let mut seen = BTreeSet::new();
+    rcpts.iter().filter(|rcpt| seen.insert(rcpt.address.clone())).cloned().collect()
+}
+
+/// What a mail's `Postline-Id` claims this arrival is known as, unverified.
+pub(super) fn claimed_copy(canonical: &Canonical) -> Option<MailId> {
+    let claim = Carried::parse(&canonical.from, &canonical.to_cc, canonical.carried.as_ref()?).ok()?;
+    Some(Seen::id_of(claim.nk(), claim.claimed().id))
+}
+
+/// The node that a mail's accept names, unverified: once the pair follows it, it is dialled.
+pub(super) fn claimed_node(canonical: &Canonical) -> Option<NodeKey> {
+    let claim = Accept::parse(&canonical.from, &canonical.to_cc, canonical.accept.as_ref()?).ok()?;
+    Some(claim.nk())
+}

@@ -1,0 +1,151 @@
+//! Which records a step needs: asked again until empty, since what one says names the next.
+
+use std::collections::BTreeSet;
+
+use super::{Command, Input, LinkIn, Server};
+use crate::content::mail::{Canonical, MailIn, Source};
+use crate::id::{Address, Lane, LinkId, NodeKey, Pair};
+use crate::machine::queue::Origin;
+use crate::machine::trust::Trust;
+use crate::store::Key;
+use crate::wire::frame::{Ask, Carry, Frame};
+
+use super::book::Seen;
+
+pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
+    // What was unfinished when the node stopped is brought before the first step.
+    let mut wants = Wants { server, keys: server.cold.clone() };
+    match input {
+        Input::Mail(_, mail) => wants.mail(mail),
+        Input::Evidence(mail, _) => {
+            let pending = server.pending.get(mail);
+            pending
+                .into_iter()
+                .flat_map(|pending| &pending.asks)
+                .for_each(|(pair, _)| wants.pair_and_node(pair.clone()));
+        }
+        Input::Link(link, input) => wants.link(*link, input),
+        Input::Unreached(dial) => wants.node(dial.nk),
+        Input::Report(send, _) => {
+            let entry = server.lanes.get(&send.lane).and_then(|queue| queue.entry(send.mail));
+            if let Some(Origin::Node { nk, .. }) = entry.map(|entry| &entry.origin) {
+                wants.seen(send.mail);
+                wants.node(*nk);
+            }
+        }
+        Input::Command(Command::Block(pair) | Command::Unblock(pair)) => wants.pair_and_node(pair.clone()),
+        Input::Command(Command::Retry(_) | Command::Drain) | Input::Wake => {}
+    }
+    wants.keys.into_iter().collect()
+}
+
+struct Wants<'s> {
+    server: &'s Server,
+    keys: BTreeSet<Key>,
+}
+
+impl Wants<'_> {
+    fn pair(&mut self, pair: Pair) {
+        if !self.server.pairs.contains_key(&pair) {
+            self.keys.insert(Key::Trust(pair));
+        }
+    }
+
+    /// The pair, the list it may be on as a stranger, and whatever node it names.
+    fn pair_and_node(&mut self, pair: Pair) {
+        if !self.server.strangers.contains_key(&pair.ours) {
+            self.keys.insert(Key::Strangers(pair.ours.clone()));
+        }
+        if let Some(nk) = self.server.pairs.get(&pair).and_then(Trust::peer_nk) {
+            self.node(nk);
+        }
+        self.pair(pair);
+    }
+
+    fn node(&mut self, nk: NodeKey) {
+        if !self.server.links.contains_key(&nk) {
+            self.keys.insert(Key::Peer(nk));
+        }
+        if !self.server.routes.contains_key(&nk) {
+            self.keys.insert(Key::Route(nk));
+        }
+    }
+
+    fn seen(&mut self, mail: crate::id::MailId) {
+        if !self.server.seen.contains_key(&mail) {
+            self.keys.insert(Key::Seen(mail));
+        }
+    }
+
+    fn mail(&mut self, mail: &MailIn) {
+        let Some(canonical) = mail.head.canonical() else { return };
+        match &mail.source {
+            Source::User { author: Some(author), .. } => {
+                for rcpt in mail.envelope.to.iter().filter(|rcpt| rcpt.mailbox.is_none()) {
+                    self.pair_and_node(Pair { ours: author.clone(), theirs: rcpt.address.clone() });
+                }
+            }
+            Source::User { author: None, .. } => {}
+            Source::Stranger | Source::Node => self.outside(canonical, mail.envelope.to.iter().map(|r| &r.address)),
+        }
+    }
+
+    fn outside<'a>(&mut self, canonical: &Canonical, rcpts: impl Iterator<Item = &'a Address>) {
+        if canonical.offer.is_none() && canonical.accept.is_none() && canonical.carried.is_none() {
+            return;
+        }
+        for ours in rcpts.filter(|rcpt| canonical.to_cc.contains(*rcpt)) {
+            let pair = Pair { ours: ours.clone(), theirs: canonical.from.clone() };
+            self.pair_and_node(pair);
+        }
+        if let Some(known) = super::arrivals::claimed_copy(canonical) {
+            self.seen(known);
+        }
+        if let Some(nk) = super::arrivals::claimed_node(canonical) {
+            self.node(nk);
+        }
+    }
+
+    fn link(&mut self, link: LinkId, input: &LinkIn) {
+        if let Some(nk) = self.server.greetings.get(&link).and_then(|greet| greet.machine.claims()) {
+            self.node(nk);
+            let unfinished = self.server.unfinished.get(&nk);
+            unfinished.into_iter().flatten().for_each(|pair| self.pair_and_node(pair.clone()));
+        }
+        let Some(nk) = self.server.proven.get(&link).map(|conn| conn.nk) else { return };
+        self.node(nk);
+        match input {
+            LinkIn::Carry(carry, _) => self.carry(nk, carry),
+            LinkIn::Body(blob, _) => {
+                let waiting = self.server.fetching.get(&(link, *blob));
+                waiting.into_iter().flatten().for_each(|carry| self.carry(nk, carry));
+            }
+            LinkIn::Frame(Frame::Trust(trust)) => {
+                self.pair_and_node(Pair { ours: trust.pair.theirs.clone(), theirs: trust.pair.ours.clone() });
+            }
+            LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {
+                ids.iter().for_each(|id| self.seen(Seen::id_of(nk, *id)));
+            }
+            LinkIn::Frame(Frame::Refuse { seq, .. }) => {
+                // A refusal for want of a line is news for the pairs of that mail.
+                let mail = self.server.links.get(&nk).and_then(|link| link.mail_of(*seq));
+                let queue = self.server.lanes.get(&Lane::Node(nk));
+                let entry = mail.and_then(|mail| queue.and_then(|queue| queue.entry(mail)));
+                entry.into_iter().flat_map(super::queues::pairs_of).for_each(|pair| self.pair_and_node(pair));
+            }
+            LinkIn::Up { .. }
+            | LinkIn::Frame(_)
+            | LinkIn::Have { .. }
+            | LinkIn::Spoiled(_)
+            | LinkIn::Garbage(_)
+            | LinkIn::Down => {}
+        }
+    }
+
+    fn carry(&mut self, nk: NodeKey, carry: &Carry) {
+        self.seen(Seen::id_of(nk, carry.id));
+        for ours in &carry.envelope.to {
+            self.pair(Pair { ours: ours.clone(), theirs: carry.envelope.from.clone() });
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The command line, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use postline_core::id::{Address, Domain, Lane};
+
+/// Postline turns an email reply into a direct line: the node of one or more mail domains.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postline",
+    version,
+    after_help = "Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running."
+)]
+pub(super) struct Cli {
+    /// The configuration [default: ./postline.toml, else /etc/postline/postline.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON, one object, with stable keys
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a node: configuration, keys, a certificate to start with, and the DNS records to publish
+    Init(InitArgs),
+    /// Run the node
+    Serve,
+    /// How the running node is
+    Status,
+    /// Users and their passwords
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Further addresses of users
+    #[command(subcommand)]
+    Alias(AliasCommand),
+    /// What pairs of addresses are to each other
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Mails that wait
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// What happened to a mail
+    Trace {
+        /// Its Message-ID, or its id on this node
+        message_id: String,
+    },
+    /// The node's clock
+    #[command(subcommand)]
+    Clock(ClockCommand),
+    /// Let the running node read users, certificates and the configuration again
+    Reload,
+    /// Let the running node finish what is under way, and stop
+    Drain,
+    /// Show on this machine how a reply opens a line: two nodes, real mails, one killed in the middle
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The node's directory
+    #[arg(long, default_value = ".")]
+    pub(super) dir: PathBuf,
+    /// A mail domain to serve; may be given several times
+    #[arg(long = "domain", required = true, value_name = "DOMAIN", value_parser = Domain::parse)]
+    pub(super) domains: Vec<Domain>,
+    /// The node's name in SMTP [default: mail.<first domain>]
+    #[arg(long, value_parser = Domain::parse)]
+    pub(super) hostname: Option<Domain>,
+    /// The user who gets mail for postmaster@ and abuse@ [default: postmaster]
+    #[arg(long, value_name = "USER")]
+    pub(super) postmaster: Option<String>,
+    /// Another key of the configuration, such as 'listen.smtp=["127.0.0.1:2525"]'; may be given several times
+    #[arg(long = "set", value_name = "KEY=TOML")]
+    pub(super) settings: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; the password is asked for, or read from the first line of standard input
+    Add {
+        /// 1 to 64 of a-z 0-9 . _ + -
+        name: String,
+    },
+    /// Give a user a new password, asked for or read from the first line of standard input
+    Passwd {
+        /// Who
+        name: String,
+    },
+    /// List the users
+    List,
+    /// Remove a user; their mail stays
+    Remove {
+        /// Who
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AliasCommand {
+    /// Let an address lead to a user
+    Add {
+        /// The address, in a domain of this node
+        alias: String,
+        /// To whom it leads
+        user: String,
+    },
+    /// List the aliases
+    List,
+    /// Remove an alias
+    Remove {
+        /// Which
+        alias: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TrustCommand {
+    /// List pairs
+    List {
+        /// Only pairs of which one address starts so
+        #[arg(default_value = "")]
+        prefix: String,
+        /// At most so many
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+    },
+    /// Show a pair in full
+    Show(PairArgs),
+    /// Never again a line between the two, until unblocked
+    Block(PairArgs),
+    /// Back to strangers
+    Unblock(PairArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PairArgs {
+    /// The address on this node
+    #[arg(value_parser = Address::parse)]
+    pub(super) ours: Address,
+    /// The correspondent's address
+    #[arg(value_parser = Address::parse)]
+    pub(super) theirs: Address,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueCommand {
+    /// List the mails that wait
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+    },
+    /// Try what waits now
+    Retry {
+        /// Only mailbox/<user>, domain/<domain>, or node/<key>
+        #[arg(value_parser = crate::words::parse_lane)]
+        lane: Option<Lane>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClockCommand {
+    /// Confirm that the clock is right after a jump
+    Accept,
+}
+
+/// How the demo runs.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Demo {
+    /// Leave both nodes up, and say how to reach them with a mail program
+    #[arg(long)]
+    pub keep: bool,
+    /// Send these mails along, each as an attached message
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub eml: Vec<PathBuf>,
+}

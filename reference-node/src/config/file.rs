@@ -1,0 +1,352 @@
+//! From the text of a file to a [`Config`]: known keys only, then values, then values that fit each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use postline_core::id::Domain;
+use postline_core::limits;
+use postline_core::net::Allowed;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{is_key, is_section, nearest};
+use super::value::{Host, LinkHint, ListenAt, Nets, Selector, Text};
+use super::{
+    At, Config, ConfigFault, Dkim, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost, SmarthostLogin,
+    SmarthostTls, Tls,
+};
+
+/// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
+const SOCKET_PATH_BYTES: usize = 107;
+/// The least that `limits.mail_bytes` may be (RFC 5321 §4.5.3.1.7).
+const MAIL_BYTES_MIN: u64 = 64 * 1024;
+
+/// Reads the text of `file`.
+pub(super) fn read(file: &Path, text: &str) -> Result<Config, ConfigFault> {
+    let source = Source::scan(file, text)?;
+    let raw: Raw = toml::from_str(text).map_err(|error| source.refused(&error))?;
+    raw.check(&source)
+}
+
+/// The file as written: which keys stand where.
+struct Source<'a> {
+    file: &'a Path,
+    text: &'a str,
+    /// Each key with the bytes from its name to the end of its value.
+    keys: BTreeMap<String, Range<usize>>,
+}
+
+impl<'a> Source<'a> {
+    /// Finds every key, and refuses the first that is unknown.
+    fn scan(file: &'a Path, text: &'a str) -> Result<Self, ConfigFault> {
+        let mut source = Self { file, text, keys: BTreeMap::new() };
+        let table = DeTable::parse(text).map_err(|error| source.refused(&error))?;
+        let mut found = Vec::new();
+        for (key, value) in table.get_ref() {
+            let name = key.get_ref().to_string();
+            if !is_section(&name) {
+                found.push((name, key.span().start..value.span().end));
+                continue;
+            }
+            let DeValue::Table(inner) = value.get_ref() else {
+                let why = format!("want a section, [{name}]");
+                return Err(ConfigFault::Value { at: source.at(key.span().start), key: name, why });
+            };
+            for (key, value) in inner {
+                found.push((format!("{name}.{}", key.get_ref()), key.span().start..value.span().end));
+            }
+        }
+        found.sort_by_key(|(_, span)| span.start);
+        for (key, span) in found {
+            if !is_key(&key) {
+                let hint = nearest(&key);
+                return Err(ConfigFault::UnknownKey {
+                    at: source.at(span.start),
+                    hint,
+                    key: crate::shown::shown(&key, 100),
+                });
+            }
+            source.keys.insert(key, span);
+        }
+        Ok(source)
+    }
+
+    fn at(&self, byte: usize) -> At {
+        let before = self.text.as_bytes().iter().take(byte);
+        At { file: self.file.to_owned(), line: 1 + before.filter(|byte| **byte == b'\n').count() }
+    }
+
+    /// What the TOML library refused, with the key in which it did.
+    fn refused(&self, error: &toml::de::Error) -> ConfigFault {
+        let byte = error.span().map_or(0, |span| span.start);
+        let at = self.at(byte);
+        // The library quotes the text that it met; a file that isn't ours may be anything.
+        let why = crate::shown::shown(error.message(), 200);
+        match self.keys.iter().find(|(_, span)| span.contains(&byte)) {
+            Some((key, _)) => ConfigFault::Value { at, key: key.clone(), why },
+            None => ConfigFault::Syntax { at, why },
+        }
+    }
+
+    /// A value that doesn't fit.
+    fn fault(&self, key: &str, why: impl Into<String>) -> ConfigFault {
+        match self.keys.get(key) {
+            Some(span) => ConfigFault::Value { at: self.at(span.start), key: key.to_owned(), why: why.into() },
+            None => ConfigFault::NoFit { file: self.file.to_owned(), key: key.to_owned(), why: why.into() },
+        }
+    }
+
+    /// The values of a list.
+    fn list<T: FromStr<Err: Display>>(&self, key: &str, list: List) -> Result<Vec<T>, ConfigFault> {
+        let value = |item: Spanned<String>| {
+            let text = item.get_ref();
+            text.parse().map_err(|why| {
+                let why = format!("\"{}\": {why}", crate::shown::shown(text, 200));
+                ConfigFault::Value { at: self.at(item.span().start), key: key.to_owned(), why }
+            })
+        };
+        list.into_iter().map(value).collect()
+    }
+
+    fn missing(&self, key: &'static str) -> ConfigFault {
+        ConfigFault::Missing { file: self.file.to_owned(), key }
+    }
+}
+
+/// A list of texts, each with its place.
+type List = Vec<Spanned<String>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    data_dir: Option<PathBuf>,
+    hostname: Option<Text<Domain>>,
+    domains: Option<List>,
+    postmaster: Option<String>,
+    offers: Option<bool>,
+    #[serde(default)]
+    listen: RawListen,
+    #[serde(default)]
+    tls: RawTls,
+    #[serde(default)]
+    link: RawLink,
+    #[serde(default)]
+    smarthost: RawSmarthost,
+    #[serde(default)]
+    dns: RawDns,
+    #[serde(default)]
+    dial: RawDial,
+    #[serde(default)]
+    dkim: RawDkim,
+    #[serde(default)]
+    maildir: RawMaildir,
+    #[serde(default)]
+    admin: RawAdmin,
+    #[serde(default)]
+    log: RawLog,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    passwords: RawPasswords,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawListen {
+    smtp: Option<List>,
+    submission: Option<List>,
+    submissions: Option<List>,
+    link: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLink {
+    advertise: Option<Text<LinkHint>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSmarthost {
+    host: Option<Text<Host>>,
+    port: Option<u16>,
+    tls: Option<SmarthostTls>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDns {
+    zone_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDial {
+    allow_private: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDkim {
+    selector: Option<Text<Selector>>,
+    dir: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMaildir {
+    root: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    socket: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    format: Option<LogFormat>,
+    level: Option<LogLevel>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    mail_bytes: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPasswords {
+    memory_kib: Option<u32>,
+    passes: Option<u32>,
+}
+
+impl Raw {
+    fn check(self, source: &Source<'_>) -> Result<Config, ConfigFault> {
+        let beside = source.file.parent().unwrap_or(Path::new(""));
+        let data_dir = beside.join(self.data_dir.ok_or_else(|| source.missing("data_dir"))?);
+        // Without the `.` in `dir/.`, which can't be made.
+        let data_dir: PathBuf = data_dir.components().collect();
+        let inside = |path: Option<PathBuf>, default: &str| data_dir.join(path.unwrap_or_else(|| default.into()));
+        let hostname = self.hostname.ok_or_else(|| source.missing("hostname"))?.0;
+        let domains = check_domains(source, self.domains)?;
+        let postmaster = self.postmaster.unwrap_or_else(|| "postmaster".into());
+        if let Err(why) = crate::directory::mailbox_name(&postmaster) {
+            return Err(source.fault("postmaster", why.to_string()));
+        }
+        let advertise = self.link.advertise.map(|hint| hint.0.0);
+        if let Some(hint) = advertise.as_ref().filter(|hint| !domains.iter().any(|domain| hint.within(domain))) {
+            return Err(source.fault("link.advertise", format!("{} lies in none of `domains`", hint.host)));
+        }
+        let admin_socket = inside(self.admin.socket, "admin.sock");
+        let bytes = admin_socket.as_os_str().len();
+        if bytes > SOCKET_PATH_BYTES {
+            let why = format!("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES}");
+            return Err(source.fault("admin.socket", why));
+        }
+        let nets: Vec<Nets> = source.list("dial.allow_private", self.dial.allow_private.unwrap_or_default())?;
+        let nets = nets.iter().flat_map(|Nets(nets)| nets).map(String::as_str);
+        let allow_private = Allowed::parse(nets).map_err(|bad| source.fault("dial.allow_private", bad.to_string()))?;
+        let mail_bytes = self.limits.mail_bytes.unwrap_or(limits::MAIL_BYTES);
+        within(source, "limits.mail_bytes", mail_bytes, MAIL_BYTES_MIN, limits::MAIL_BYTES)?;
+        let passwords = PasswordCost {
+            memory_kib: self.passwords.memory_kib.unwrap_or(PasswordCost::DEFAULT.memory_kib),
+            passes: self.passwords.passes.unwrap_or(PasswordCost::DEFAULT.passes),
+        };
+        within(source, "passwords.memory_kib", passwords.memory_kib.into(), 64, 1024 * 1024)?;
+        within(source, "passwords.passes", passwords.passes.into(), 1, 16)?;
+        Ok(Config {
+            file: source.file.to_owned(),
+            hostname,
+            domains,
+            postmaster,
+            offers: self.offers.unwrap_or(true),
+            listen: Listen {
+                smtp: listen(source, "listen.smtp", self.listen.smtp, 25)?,
+                submission: listen(source, "listen.submission", self.listen.submission, 587)?,
+                submissions: listen(source, "listen.submissions", self.listen.submissions, 465)?,
+                link: listen(source, "listen.link", self.listen.link, 7678)?,
+            },
+            tls: Tls { cert: inside(self.tls.cert, "tls/cert.pem"), key: inside(self.tls.key, "tls/key.pem") },
+            advertise,
+            smarthost: self.smarthost.check(source, &data_dir)?,
+            zone_file: self.dns.zone_file.map(|path| data_dir.join(path)),
+            allow_private,
+            dkim: Dkim {
+                selector: self.dkim.selector.map_or_else(|| "postline".into(), |selector| selector.0.0),
+                dir: inside(self.dkim.dir, "dkim"),
+            },
+            maildir_root: inside(self.maildir.root, "mail"),
+            admin_socket,
+            log: Log {
+                format: self.log.format.unwrap_or(LogFormat::Text),
+                level: self.log.level.unwrap_or(LogLevel::Info),
+            },
+            mail_bytes,
+            passwords,
+            data_dir,
+        })
+    }
+}
+
+impl RawSmarthost {
+    fn check(self, source: &Source<'_>, data_dir: &Path) -> Result<Option<Smarthost>, ConfigFault> {
+        let Some(Text(Host(host))) = self.host else {
+            return match source.keys.keys().find(|key| key.starts_with("smarthost.")) {
+                Some(key) => Err(source.fault(key, "says nothing without `smarthost.host`")),
+                None => Ok(None),
+            };
+        };
+        let tls = self.tls.unwrap_or(SmarthostTls::Starttls);
+        let login = match (self.user, self.password_file) {
+            (None, None) => None,
+            (Some(user), Some(file)) => Some(SmarthostLogin { user, password_file: data_dir.join(file) }),
+            (Some(_), None) => return Err(source.fault("smarthost.user", "wants `smarthost.password_file` too")),
+            (None, Some(_)) => return Err(source.fault("smarthost.password_file", "wants `smarthost.user` too")),
+        };
+        if tls == SmarthostTls::None && login.is_some() {
+            return Err(source.fault("smarthost.tls", "a password never goes without TLS"));
+        }
+        let port = self.port.unwrap_or(587);
+        if port == 0 {
+            return Err(source.fault("smarthost.port", "want a port from 1 to 65535"));
+        }
+        Ok(Some(Smarthost { host, port, tls, login }))
+    }
+}
+
+fn check_domains(source: &Source<'_>, domains: Option<List>) -> Result<Vec<Domain>, ConfigFault> {
+    let domains: Vec<Domain> = source.list("domains", domains.ok_or_else(|| source.missing("domains"))?)?;
+    let mut seen = BTreeSet::new();
+    match domains.iter().find(|domain| !seen.insert(*domain)) {
+        Some(twice) => Err(source.fault("domains", format!("{twice} stands twice"))),
+        None if domains.is_empty() => Err(source.fault("domains", "want one domain at least")),
+        None => Ok(domains),
+    }
+}
+
+fn within(source: &Source<'_>, key: &str, got: u64, min: u64, max: u64) -> Result<(), ConfigFault> {
+    if (min..=max).contains(&got) { Ok(()) } else { Err(source.fault(key, format!("{got}, want {min} to {max}"))) }
+}
+
+fn listen(source: &Source<'_>, key: &str, at: Option<List>, port: u16) -> Result<Vec<SocketAddr>, ConfigFault> {
+    let Some(at) = at else { return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into()]) };
+    Ok(source.list(key, at)?.into_iter().map(|ListenAt(at)| at).collect())
+}

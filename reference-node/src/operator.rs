@@ -1,0 +1,215 @@
+//! What the operator may see and do: the admin socket's requests, answered from the owner and the store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use postline_core::id::{Lane, MailId, Pair};
+use postline_core::machine::queue::Phase;
+use postline_core::machine::trust::{Trust, TrustState};
+use postline_core::server::Command;
+use postline_core::store::{Key, Record};
+use tokio::sync::Notify;
+
+use crate::admin::{AdminHost, Answer, QueueRow, Refusal, RefusalCode, Request, ROWS, Status, TraceRow, TrustRow};
+use crate::doors::{self, Gone};
+use crate::owner::{Inbox, Message};
+use crate::store::{About, Reader, StoreError};
+use crate::words;
+
+/// How many records are read at a time.
+const PAGE: usize = 1_000;
+
+/// The operator's view of the node.
+pub struct Operator {
+    /// The owner's inbox.
+    pub inbox: Inbox,
+    /// The store's directory.
+    pub dir: PathBuf,
+    /// What never changes while the node runs: version, key, domains, listeners.
+    pub fixed: Status,
+    /// When it started.
+    pub started: tokio::time::Instant,
+    /// How many users there are, now.
+    pub users: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Reads users, certificates and configuration again: names what waits for a restart.
+    pub reload: Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>,
+    /// Told when the node is to go down.
+    pub going: Arc<Notify>,
+    /// Whether it is.
+    pub draining: AtomicBool,
+}
+
+impl AdminHost for Operator {
+    async fn answer(&self, request: Request) -> Answer {
+        let answered = match request {
+            Request::Status {} => self.status().await,
+            Request::TrustList { prefix, limit } => self.trust_list(prefix, limit).await,
+            Request::TrustShow(pair) => self.trust_show(pair.into()).await,
+            Request::TrustBlock(pair) => self.command(Command::Block(pair.into())).await,
+            Request::TrustUnblock(pair) => self.command(Command::Unblock(pair.into())).await,
+            Request::QueueList { limit } => self.queue_list(limit).await,
+            Request::QueueRetry { lane } => self.command(Command::Retry(lane)).await,
+            Request::Trace { message_id } => self.trace(message_id).await,
+            Request::ClockAccept {} => match self.inbox.send(Message::AcceptClock).await {
+                Ok(()) => Ok(Answer::Done {}),
+                Err(_) => Err(Gone.into()),
+            },
+            Request::Reload {} => (self.reload)()
+                .map(|waits_for_restart| Answer::Reloaded { waits_for_restart })
+                .map_err(|why| Refusal::new(RefusalCode::Failed, why)),
+            Request::Drain {} => {
+                self.draining.store(true, Ordering::Relaxed);
+                self.going.notify_one();
+                Ok(Answer::Done {})
+            }
+        };
+        answered.unwrap_or_else(Answer::Refused)
+    }
+}
+
+impl From<Gone> for Refusal {
+    fn from(gone: Gone) -> Self {
+        Self::new(RefusalCode::Busy, gone.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::new(RefusalCode::Failed, error.to_string())
+    }
+}
+
+impl Operator {
+    async fn command(&self, command: Command) -> Result<Answer, Refusal> {
+        doors::command(&self.inbox, command).await?;
+        Ok(Answer::Done {})
+    }
+
+    async fn status(&self) -> Result<Answer, Refusal> {
+        let seen = doors::look(&self.inbox, |look| {
+            let mut queued: BTreeMap<String, u64> = BTreeMap::new();
+            for (lane, queue) in look.server.lanes() {
+                let kind = match lane {
+                    Lane::Mailbox(_) => "mailbox",
+                    Lane::Domain(_) => "domain",
+                    Lane::Node(_) => "node",
+                };
+                *queued.entry(kind.to_owned()).or_default() += queue.len() as u64;
+            }
+            let links: Vec<String> = look.server.links_up().map(|nk| nk.to_string()).collect();
+            (queued, links, look.clock.jump().is_some())
+        });
+        let (queued, links, clock_held) = seen.await?;
+        let mut status = self.fixed.clone();
+        status.uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        status.draining = self.draining.load(Ordering::Relaxed);
+        status.users = (self.users)();
+        (status.queued, status.links, status.clock_held) = (queued, links, clock_held);
+        if clock_held {
+            status.warnings.push("the clock jumped; `postline clock accept` if it is right".to_owned());
+        }
+        Ok(Answer::Status(Box::new(status)))
+    }
+
+    /// Reads the store on a thread where waiting for the disk holds up nobody.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let dir = self.dir.clone();
+        let done = tokio::task::spawn_blocking(move || read(&Reader::open(&dir)?)).await;
+        done.map_err(|_| Refusal::new(RefusalCode::Failed, "reading the store failed"))?.map_err(Refusal::from)
+    }
+
+    async fn trust_list(&self, prefix: String, limit: u32) -> Result<Answer, Refusal> {
+        let limit = limit.min(ROWS) as usize;
+        let (pairs, more) = self
+            .read(move |reader| {
+                let (mut rows, mut after) = (Vec::new(), String::new());
+                loop {
+                    let page = reader.scan("trust/", &after, PAGE)?.records;
+                    let Some(last) = page.last() else { return Ok((rows, false)) };
+                    after = last.key.to_string();
+                    for row in page.iter().filter_map(trust_row) {
+                        if !row.ours.starts_with(&prefix) && !row.theirs.starts_with(&prefix) {
+                            continue;
+                        }
+                        if rows.len() == limit {
+                            return Ok((rows, true));
+                        }
+                        rows.push(row);
+                    }
+                }
+            })
+            .await?;
+        Ok(Answer::TrustList { pairs, more })
+    }
+
+    async fn trust_show(&self, pair: Pair) -> Result<Answer, Refusal> {
+        let key = Key::Trust(pair.clone());
+        let record = self.read(move |reader| reader.get(&key)).await?;
+        let stranger = TrustRow {
+            ours: pair.ours.to_string(),
+            theirs: pair.theirs.to_string(),
+            state: words::trust(TrustState::Stranger).to_owned(),
+            ..TrustRow::default()
+        };
+        Ok(Answer::TrustShow(record.as_ref().and_then(trust_row).unwrap_or(stranger)))
+    }
+
+    async fn queue_list(&self, limit: u32) -> Result<Answer, Refusal> {
+        let limit = limit.min(ROWS) as usize;
+        let rows = doors::look(&self.inbox, move |look| {
+            let waiting = look.server.lanes().flat_map(|(lane, queue)| queue.entries().map(move |entry| (lane, entry)));
+            let row = |(lane, (mail, entry, phase, due, attempts)): (&Lane, _)| {
+                let entry: &postline_core::machine::queue::Entry = entry;
+                let mail: MailId = mail;
+                let due: postline_core::time::Millis = due;
+                QueueRow {
+                    mail: mail.to_string(),
+                    lane: words::lane(lane),
+                    message_id: entry.letter.message_id.clone(),
+                    rcpts: entry.rcpts.iter().map(ToString::to_string).collect(),
+                    attempts,
+                    next_ms: (phase == Phase::Waiting).then_some(due.0),
+                    why: None,
+                }
+            };
+            waiting.map(row).take(limit + 1).collect::<Vec<_>>()
+        });
+        let mut entries = rows.await?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        Ok(Answer::QueueList { entries, more })
+    }
+
+    async fn trace(&self, message_id: String) -> Result<Answer, Refusal> {
+        let about = match MailId::parse(&message_id) {
+            Ok(mail) => About::Mail(mail),
+            Err(_) => About::MessageId(message_id),
+        };
+        let lines = self.read(move |reader| reader.trace(&about)).await?;
+        let row = |line: crate::store::TraceLine| {
+            let line_json = serde_json::from_str(&line.line).ok()?;
+            Some(TraceRow { at_ms: line.at.0, line: line_json })
+        };
+        Ok(Answer::Trace { events: lines.into_iter().filter_map(row).collect() })
+    }
+}
+
+fn trust_row(record: &Record) -> Option<TrustRow> {
+    let Key::Trust(pair) = &record.key else { return None };
+    // A record that can't be read is the owner's to report; here it is no row.
+    let trust = Trust::restore(pair.clone(), record).ok()?;
+    Some(TrustRow {
+        ours: pair.ours.to_string(),
+        theirs: pair.theirs.to_string(),
+        state: words::trust(trust.state()).to_owned(),
+        node_key: trust.peer_nk().map(|nk| nk.to_string()),
+        until_ms: record.expires.map(|at| at.0),
+        offers: None,
+        held: None,
+    })
+}

@@ -1,0 +1,372 @@
+//! The one task that owns the machine. Everything that happens comes to it; everything it wants leaves through `hands`.
+//!
+//! ```text
+//!   sockets, timers ──Message──▶ gather ──▶ step, step, step ──▶ commit ──▶ open ──▶ hands
+//!                                  ▲                               │
+//!                                  └── as many as wait             └─ failed: drop the machine, restore, no effect left
+//! ```
+//!
+//! It runs on a thread of its own, since a commit blocks until the disk has it; whatever comes in meanwhile shares the
+//! next commit. A batch's effects leave only after its records are durable: [`Held::open`](postline_core::step::Held).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use postline_core::content::mail::MailIn;
+use postline_core::id::MailId;
+use postline_core::server::{Command, Input, Output, Server, Took};
+use postline_core::step::{Machine, Outbox, Store as _, Tick};
+use postline_core::store::{Key, Record};
+use postline_core::time::{Millis, SECOND};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::hands::Hands;
+use crate::spool::Staged;
+use crate::store::{Store, StoreError, TraceLine};
+
+/// Most inputs that share one commit.
+const BATCH: usize = 256;
+/// Most messages that wait for the owner; then whoever sends waits.
+pub const INBOX: usize = 4_096;
+/// Most records kept in memory because they were wanted once.
+const WARM: usize = 20_000;
+/// Look-ups chain (Message-ID, trust, node): never longer than this.
+const LOOKUPS: usize = 8;
+/// The owner wakes at least this often, to see the clock and to tidy up.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How often expired records are dropped, and at most how many at a time.
+const PURGE_EVERY_MS: u64 = 60 * SECOND;
+const PURGE: usize = 1_000;
+
+/// What the owner is told.
+pub enum Message {
+    /// A mail came by SMTP; the answer is due once it is durable, or is not ours.
+    Mail(MailId, Box<MailIn>, Staged, oneshot::Sender<Answer>),
+    /// Something else happened; the bodies that it brings along are held by no record yet.
+    Input(Box<Input>, Option<Staged>),
+    /// A person wants something; answered once it is durable.
+    Command(Command, oneshot::Sender<()>),
+    /// Somebody wants to know something.
+    Look(Box<dyn FnOnce(&Look<'_>) + Send>),
+    /// The operator says that the clock is right.
+    AcceptClock,
+    /// The end: say Bye on every link, then stop.
+    Stop(oneshot::Sender<()>),
+}
+
+/// What can be looked at.
+pub struct Look<'a> {
+    /// The machine.
+    pub server: &'a Server,
+    /// The clock.
+    pub clock: &'a Clock,
+    /// How many commits there were.
+    pub commits: u64,
+}
+
+/// How a mail was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// As the machine says.
+    Took(Took),
+    /// The disk has no room.
+    Full,
+    /// The disk failed; nothing was taken.
+    Broken,
+}
+
+/// Where messages for the owner go.
+pub type Inbox = mpsc::Sender<Message>;
+
+/// The owner.
+pub struct Owner {
+    server: Option<Server>,
+    store: Option<Store>,
+    dir: PathBuf,
+    remake: Remake,
+    clock: Clock,
+    random: SystemRandom,
+    inbox: mpsc::Receiver<Message>,
+    hands: Hands,
+    answers: BTreeMap<MailId, oneshot::Sender<Answer>>,
+    done: Vec<oneshot::Sender<()>>,
+    warm: VecDeque<Key>,
+    commits: u64,
+    purged: Millis,
+}
+
+/// How the owner can fail to start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record in it.
+    #[error(transparent)]
+    Restore(#[from] postline_core::fault::RestoreError),
+}
+
+enum Turn {
+    Goes,
+    Ends,
+}
+
+impl Owner {
+    /// Opens the store in `dir` and restores the machine; `remake` makes it from generation and records, now and
+    /// whenever a commit fails.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(
+        dir: PathBuf,
+        remake: Remake,
+        inbox: mpsc::Receiver<Message>,
+        mut hands: Hands,
+    ) -> Result<Self, StartError> {
+        let mut store = Store::open(&dir)?;
+        let server = restore(&mut store, &remake, &mut hands)?;
+        Ok(Self {
+            server: Some(server),
+            store: Some(store),
+            dir,
+            remake,
+            clock: Clock::start(),
+            random: SystemRandom::new(),
+            inbox,
+            hands,
+            answers: BTreeMap::new(),
+            done: Vec::new(),
+            warm: VecDeque::new(),
+            commits: 0,
+            purged: Millis(0),
+        })
+    }
+
+    /// Runs until told to stop. Blocks: give it a thread.
+    pub fn run(mut self, runtime: &tokio::runtime::Handle) {
+        // What was unfinished when the node stopped begins before anything new comes.
+        let mut first = vec![Message::Input(Box::new(Input::Wake), None)];
+        loop {
+            let batch = if first.is_empty() { self.gather(runtime) } else { std::mem::take(&mut first) };
+            let Some(batch) = (!batch.is_empty()).then_some(batch) else { return };
+            match self.turn(batch) {
+                Ok(Turn::Goes) => {}
+                Ok(Turn::Ends) => return,
+                Err(fault) => self.start_over(&fault),
+            }
+        }
+    }
+
+    /// Waits for a message or a deadline, and takes whatever else is there. Empty only where every sender is gone.
+    fn gather(&mut self, runtime: &tokio::runtime::Handle) -> Vec<Message> {
+        let wait = self.wait();
+        let inbox = &mut self.inbox;
+        let first = runtime.block_on(async { tokio::time::timeout(wait, inbox.recv()).await });
+        let mut batch = match first {
+            Err(_elapsed) => vec![Message::Input(Box::new(Input::Wake), None)],
+            Ok(None) => return Vec::new(),
+            Ok(Some(message)) => vec![message],
+        };
+        while batch.len() < BATCH
+            && let Ok(message) = self.inbox.try_recv()
+        {
+            batch.push(message);
+        }
+        batch
+    }
+
+    fn wait(&mut self) -> Duration {
+        let (now, jump) = self.clock.now();
+        if let Some(jump) = jump {
+            tracing::error!(steady = jump.steady.0, wall = jump.wall.0, "clock jumped; run `postline clock accept` if it is right now");
+        }
+        let deadline = self.server.as_ref().and_then(Machine::deadline);
+        let until = deadline.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)));
+        until.min(HEARTBEAT)
+    }
+
+    /// Steps a batch, commits it, and lets its effects go.
+    fn turn(&mut self, batch: Vec<Message>) -> Result<Turn, StoreError> {
+        let mut out = Outbox::new();
+        let mut ends = Turn::Goes;
+        let wake = |at: Option<Millis>, now| at.is_some_and(|at| at <= now);
+        for message in batch {
+            match message {
+                Message::Mail(id, mail, staged, answer) => {
+                    self.answers.insert(id, answer);
+                    self.stage(staged)?;
+                    self.step(Input::Mail(id, *mail), &mut out)?;
+                }
+                Message::Input(input, staged) => {
+                    if let Some(staged) = staged {
+                        self.stage(staged)?;
+                    }
+                    self.step(*input, &mut out)?;
+                }
+                Message::Command(command, done) => {
+                    self.done.push(done);
+                    self.step(Input::Command(command), &mut out)?;
+                }
+                Message::Look(look) => {
+                    if let Some(server) = &self.server {
+                        look(&Look { server, clock: &self.clock, commits: self.commits });
+                    }
+                }
+                Message::AcceptClock => self.clock.accept(),
+                Message::Stop(done) => {
+                    self.done.push(done);
+                    self.step(Input::Command(Command::Drain), &mut out)?;
+                    ends = Turn::Ends;
+                }
+            }
+        }
+        let (now, _) = self.clock.now();
+        if wake(self.server.as_ref().and_then(Machine::deadline), now) {
+            self.step(Input::Wake, &mut out)?;
+        }
+        self.commit(out)?;
+        self.tidy();
+        Ok(ends)
+    }
+
+    fn stage(&mut self, staged: Staged) -> Result<(), StoreError> {
+        self.hands.remember(&staged);
+        self.store.as_mut().ok_or_else(closed)?.stage(staged);
+        Ok(())
+    }
+
+    fn step(&mut self, input: Input, out: &mut Outbox<Output>) -> Result<(), StoreError> {
+        let (Some(server), Some(store)) = (&mut self.server, &mut self.store) else { return Err(closed()) };
+        for _ in 0..LOOKUPS {
+            let keys = server.wants(&input);
+            if keys.is_empty() {
+                break;
+            }
+            for key in keys {
+                let record = match store.get(&key) {
+                    Err(StoreError::Damaged { key }) => {
+                        tracing::error!(%key, "record damaged, set aside, taken as absent");
+                        None
+                    }
+                    found => found?,
+                };
+                if let Err(fault) = server.hydrate(&key, record.as_ref()) {
+                    tracing::error!(%key, %fault, "record unreadable, taken as absent");
+                    if let Err(fault) = server.hydrate(&key, None) {
+                        tracing::error!(%key, %fault, "even its absence was refused");
+                    }
+                }
+                self.warm.push_back(key);
+            }
+        }
+        let mut entropy = [0; 32];
+        // Without randomness nothing may be signed or sent: as bad as a disk that fails.
+        self.random.fill(&mut entropy).map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
+        let tick = Tick { now: self.clock.now().0, entropy };
+        if let Err(misuse) = server.step(&tick, input, out) {
+            // Late reports about attempts of before a restore are the one thing that may come out of place.
+            tracing::warn!(%misuse, "input out of place, nothing changed");
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, out: Outbox<Output>) -> Result<(), StoreError> {
+        let store = self.store.as_mut().ok_or_else(closed)?;
+        let (records, held) = out.split();
+        let durable = store.commit(&records)?;
+        self.commits += u64::from(!records.is_empty());
+        for effect in held.open(durable) {
+            match effect {
+                Output::Took(id, took) => {
+                    if let Some(answer) = self.answers.remove(&id) {
+                        // A client that left meanwhile has its mail all the same.
+                        let _gone = answer.send(Answer::Took(took));
+                    }
+                }
+                Output::Event(event) => {
+                    if let Some(line) = crate::log::trace_line(&event) {
+                        let (message_id, mail) = (line.message_id, Some(line.mail));
+                        store.append_trace(TraceLine { at: self.clock.now().0, message_id, mail, line: line.json });
+                    }
+                    crate::log::mail_line(&event);
+                }
+                effect => self.hands.perform(effect),
+            }
+        }
+        for done in self.done.drain(..) {
+            let _gone = done.send(());
+        }
+        Ok(())
+    }
+
+    /// Bounds what is kept in memory; drops what has expired.
+    fn tidy(&mut self) {
+        let (Some(server), Some(store)) = (&mut self.server, &mut self.store) else { return };
+        let mut tries = 2 * BATCH;
+        while self.warm.len() > WARM && tries > 0 {
+            tries -= 1;
+            if let Some(key) = self.warm.pop_front()
+                && !server.forget(&key)
+            {
+                self.warm.push_back(key);
+            }
+        }
+        let now = self.clock.now().0;
+        if self.clock.jump().is_none() && now.since(self.purged) >= PURGE_EVERY_MS {
+            self.purged = now;
+            if let Err(fault) = store.purge_expired(now, PURGE) {
+                tracing::error!(%fault, "expired records stay for now");
+            }
+        }
+    }
+
+    /// A commit failed: none of the batch's effects has left. The machine is dropped and restored from what is durable.
+    fn start_over(&mut self, fault: &StoreError) {
+        tracing::error!(%fault, "commit failed; nothing of the batch was acknowledged; restoring");
+        let answer = if matches!(fault, StoreError::Full(_)) { Answer::Full } else { Answer::Broken };
+        for (_, waiting) in std::mem::take(&mut self.answers) {
+            let _gone = waiting.send(answer);
+        }
+        self.done.clear();
+        self.hands.drop_links();
+        self.warm.clear();
+        (self.server, self.store) = (None, None);
+        match self.reopen() {
+            Ok((server, store)) => (self.server, self.store) = (Some(server), Some(store)),
+            Err(fault) => {
+                tracing::error!(%fault, "store can't be reopened; trying again in a second");
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(Server, Store), StartError> {
+        let mut store = Store::open(&self.dir)?;
+        let server = restore(&mut store, &self.remake, &mut self.hands)?;
+        Ok((server, store))
+    }
+}
+
+/// Makes the machine from generation and records.
+pub type Remake = Box<dyn Fn(u64, Vec<Record>) -> Result<Server, postline_core::fault::RestoreError> + Send>;
+
+fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Server, StartError> {
+    let restored = store.restored_at_start()?;
+    for key in &restored.damaged {
+        tracing::error!(key, "record damaged, set aside");
+    }
+    let waiting = restored.records.iter().filter_map(|record| match record.key {
+        Key::Queue(_, mail) => Some(mail),
+        _ => None,
+    });
+    hands.restored(waiting.collect());
+    Ok(remake(store.generation(), restored.records)?)
+}
+
+fn closed() -> StoreError {
+    StoreError::Broken("it could not be reopened yet".to_owned())
+}

@@ -1,0 +1,285 @@
+//! A node, put together: listeners, the owner on its thread, doors between them, signals, and a graceful end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use postline_core::net::Allowed;
+use postline_core::server::{Ours, Server};
+use postline_core::store::Record;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::admin;
+use crate::cli::PartFault;
+use crate::config::{Config, SmarthostTls};
+use crate::directory::{Directory, Live};
+use crate::dkim::Signer;
+use crate::dns::{Resolver, Zone};
+use crate::doors::{self, MailDoor};
+use crate::hand_over::{Login, Security};
+use crate::hands::{Bodies, Hands, Outward, World};
+use crate::init::{KeyFiles, is_self_signed};
+use crate::link::Links;
+use crate::maildir::Maildirs;
+use crate::operator::Operator;
+use crate::owner::{INBOX, Message, Owner};
+use crate::private_file;
+use crate::smtp::server::{Port, Server as SmtpServer};
+use crate::store::Store;
+use crate::tls::{self, CertificateFiles, Reloadable};
+
+/// How long the end of a node may take, sessions and links included.
+const END: Duration = Duration::from_secs(30);
+/// How often the directory is looked at for changes.
+const DIRECTORY: Duration = Duration::from_secs(2);
+
+/// Runs a node until SIGTERM, SIGINT, or the operator's `drain`.
+///
+/// # Errors
+/// Why it could not start.
+pub fn serve(config: Config) -> Result<(), PartFault> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let served = runtime.block_on(run(config, handle));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    served
+}
+
+async fn run(config: Config, runtime: Handle) -> Result<(), PartFault> {
+    let store_dir = config.data_dir.join("store");
+    private_file::create_dir(&store_dir)?;
+    // Opened once before anything listens: a second node on this store is refused here (attack 111).
+    let spool = Store::open(&store_dir)?.spool();
+    let people = Arc::new(Live::new(checked(Directory::load(&config)?)?));
+    let certificate = CertificateFiles { chain: config.tls.cert.clone(), key: config.tls.key.clone() };
+    let mail_tls = Arc::new(Reloadable::load(certificate.clone(), tls::smtp_server)?);
+    let link_tls = Arc::new(Reloadable::load(certificate, tls::link_server)?);
+
+    let (inbox, messages) = mpsc::channel(INBOX);
+    let links = Links;
+    let bodies = Bodies::open(&store_dir)?;
+    let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), bodies)?;
+    let owner = Owner::start(store_dir.clone(), remake(&config)?, messages, hands)?;
+    let owner_runtime = runtime.clone();
+    let owner = std::thread::Builder::new().name("owner".to_owned()).spawn(move || owner.run(&owner_runtime))?;
+
+    let (drain, draining) = watch::channel(false);
+    let door = Arc::new(MailDoor {
+        hostname: config.hostname.clone(),
+        domains: config.domains.clone(),
+        people: Arc::clone(&people),
+        spool,
+        inbox: inbox.clone(),
+    });
+    let mail_source = Arc::clone(&mail_tls);
+    let smtp = SmtpServer::new(door, Arc::new(move || mail_source.current()), draining.clone());
+    let mut sockets = tokio::task::JoinSet::new();
+    let mut listening: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let ports = [
+        ("smtp", Port::Mx, &config.listen.smtp),
+        ("submission", Port::Submission, &config.listen.submission),
+        ("submissions", Port::Submissions, &config.listen.submissions),
+    ];
+    for (name, port, addresses) in ports {
+        for listener in bind(addresses).await? {
+            listening.entry(name.to_owned()).or_default().push(listener.local_addr()?.to_string());
+            sockets.spawn(Arc::clone(&smtp).serve(listener, port));
+        }
+    }
+    for listener in bind(&config.listen.link).await? {
+        listening.entry("link".to_owned()).or_default().push(listener.local_addr()?.to_string());
+    }
+
+    let going = Arc::new(Notify::new());
+    let reload = reloader(&config, &people, [mail_tls, link_tls]);
+    let admin_socket = admin::Listener::bind(&config.admin_socket)?;
+    let operator = Arc::new(Operator {
+        inbox: inbox.clone(),
+        dir: store_dir,
+        fixed: fixed_status(&config, listening.clone())?,
+        started: tokio::time::Instant::now(),
+        users: Box::new({
+            let people = Arc::clone(&people);
+            move || people.current().users().count() as u64
+        }),
+        reload: Box::new({
+            let reload = Arc::clone(&reload);
+            move || reload()
+        }),
+        going: Arc::clone(&going),
+        draining: AtomicBool::new(false),
+    });
+    let admin_task = tokio::spawn(admin_socket.serve(operator));
+    tracing::info!(?listening, "node is up");
+
+    wait_for_the_end(&config, &people, &reload, &going).await?;
+    tracing::info!("node is going down");
+    // Sessions first: what they took must reach the owner before it stops.
+    let _no_session_left = drain.send(true);
+    let ended = tokio::time::timeout(END, async { while sockets.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!("sessions were cut off");
+    }
+    admin_task.abort();
+    let (done, stopped) = oneshot::channel();
+    if inbox.send(Message::Stop(done)).await.is_ok() {
+        let _gone_already = tokio::time::timeout(END, stopped).await;
+    }
+    tokio::task::spawn_blocking(move || owner.join()).await?.map_err(|_| "the owner died")?;
+    Ok(())
+}
+
+/// Reloads on SIGHUP and follows the directory, until SIGTERM, SIGINT or the operator ends it.
+async fn wait_for_the_end(
+    config: &Config,
+    people: &Live,
+    reload: &Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>,
+    going: &Notify,
+) -> Result<(), PartFault> {
+    let mut hup = signal(SignalKind::hangup())?;
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut directory = tokio::time::interval(DIRECTORY);
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            () = going.notified() => return Ok(()),
+            _ = hup.recv() => match reload() {
+                Ok(waits) => tracing::info!(?waits, "reloaded; these keys wait for a restart"),
+                Err(why) => tracing::error!(why, "not reloaded; the old state stays in force"),
+            },
+            _ = directory.tick() => match people.refresh(config) {
+                Ok(true) => tracing::info!("users changed"),
+                Ok(false) => {}
+                Err(why) => tracing::error!(%why, "users not reloaded; the old ones stay in force"),
+            },
+        }
+    }
+}
+
+type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
+
+fn reloader(config: &Config, people: &Arc<Live>, certificates: [Arc<Reloadable>; 2]) -> Reload {
+    let (config, people) = (Mutex::new(config.clone()), Arc::clone(people));
+    Arc::new(move || {
+        let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
+        let reloaded = config.reload().map_err(|why| why.to_string())?;
+        for certificate in &certificates {
+            certificate.reload().map_err(|why| why.to_string())?;
+        }
+        people.refresh(&reloaded.config).map_err(|why| why.to_string())?;
+        *config = reloaded.config;
+        Ok(reloaded.waits_for_restart.into_iter().map(str::to_owned).collect())
+    })
+}
+
+fn checked(directory: Directory) -> Result<Directory, PartFault> {
+    directory.check()?;
+    Ok(directory)
+}
+
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, PartFault> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.map_err(|why| format!("{address}: {why}"))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// How the machine is made from what the disk has, now and after a failed commit.
+fn remake(config: &Config) -> Result<crate::owner::Remake, PartFault> {
+    let keys = KeyFiles::of(&config.data_dir);
+    // Read once here, so that a bad key is a refusal to start; and again at each restore, so that no copy lies about.
+    keys.identity()?;
+    let (domains, offers) = (config.domains.iter().cloned().collect(), config.offers);
+    let hint = config.advertise.as_ref().map(|hint| format!("{}:{}", hint.host, hint.port));
+    let hint = hint.map(|text| postline_core::wire::field::Hint::parse(&text)).transpose()?;
+    let domains: std::collections::BTreeSet<_> = domains;
+    Ok(Box::new(move |generation, records: Vec<Record>| {
+        let identity = keys.identity().map_err(|_| unreadable_key())?;
+        let ours = Ours { identity, domains: domains.clone(), hint: hint.clone(), offers, generation };
+        Server::restore(ours, records)
+    }))
+}
+
+fn unreadable_key() -> postline_core::fault::RestoreError {
+    postline_core::fault::RestoreError::Damaged { key: postline_core::store::Key::Node, what: "a readable node key" }
+}
+
+fn world(config: &Config) -> Result<World, PartFault> {
+    let resolver = match &config.zone_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
+            Resolver::Zone(Zone::parse(&text).map_err(|why| format!("{}: {why}", file.display()))?)
+        }
+        None => Resolver::system()?,
+    };
+    let nets: Vec<String> = config.allow_private.iter().map(|net| format!("{}/{}", net.parts().0, net.parts().1)).collect();
+    let mut signers = BTreeMap::new();
+    for domain in &config.domains {
+        signers.insert(domain.clone(), Signer::load(&config.dkim.dir, domain, &config.dkim.selector)?);
+    }
+    let first = config.domains.first().ok_or("no domain")?;
+    let maildirs = Maildirs::open(&config.maildir_root)?;
+    if let Err(why) = maildirs.sweep() {
+        tracing::warn!(%why, "debris in maildirs stays for now");
+    }
+    Ok(World {
+        dir: config.data_dir.clone(),
+        hostname: config.hostname.clone(),
+        postmaster: doors::postmaster(first),
+        maildirs,
+        resolver,
+        allow: Allowed::parse(nets.iter().map(String::as_str))?,
+        signers,
+        outward: outward(config)?,
+    })
+}
+
+fn outward(config: &Config) -> Result<Outward, PartFault> {
+    let Some(smarthost) = &config.smarthost else {
+        return Ok(Outward::Mx(Security::Opportunistic(Arc::new(tls::smtp_client_of_any()?))));
+    };
+    let login = match &smarthost.login {
+        Some(login) => {
+            let password = private_file::first_line(&login.password_file)?;
+            Some(Login { user: login.user.clone(), password: password.to_string() })
+        }
+        None => None,
+    };
+    let security = match smarthost.tls {
+        SmarthostTls::Starttls => Security::Verified(Arc::new(tls::smtp_client_verifying()?)),
+        SmarthostTls::Implicit => Security::Implicit(Arc::new(tls::smtp_client_verifying()?)),
+        SmarthostTls::None => Security::Opportunistic(Arc::new(tls::smtp_client_of_any()?)),
+    };
+    Ok(Outward::Smarthost { host: smarthost.host.clone(), port: smarthost.port, login, security })
+}
+
+fn fixed_status(config: &Config, listen: BTreeMap<String, Vec<String>>) -> Result<admin::Status, PartFault> {
+    let keys = KeyFiles::of(&config.data_dir);
+    let mut warnings = Vec::new();
+    if is_self_signed(Path::new(&config.tls.cert)) {
+        warnings.push("the certificate is self-signed: mail programs will warn".to_owned());
+    }
+    if keys.next_seed.exists() {
+        warnings.push(format!("move {} to a safe place: it is the node's next key", keys.next_seed.display()));
+    }
+    for warning in &warnings {
+        tracing::warn!(warning, "look at this");
+    }
+    Ok(admin::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node_key: keys.identity()?.nk().to_string(),
+        domains: config.domains.iter().map(ToString::to_string).collect(),
+        listen,
+        warnings,
+        ..admin::Status::default()
+    })
+}

@@ -1,0 +1,399 @@
+//! The SMTP sockets: listens, speaks TLS, spools, and drives one [session](super::session) a connection.
+//!
+//! ```text
+//!   accept ──▶ seat (caps) ──▶ [TLS] ──▶ read ──▶ session ──▶ say / spool / ask the door ──▶ one write ──▶ read …
+//!   drain ──▶ no more accepts; idle sessions get 421, mails under way may end
+//! ```
+//!
+//! Protocol rules are the session's; what becomes of a mail is the [door](super::door)'s.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use postline_core::id::MailId;
+use postline_core::limits;
+use postline_core::time::Millis;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::door::{Answer, Arriving, Door};
+use super::session::{Input, Output, Question, Role, Session, Setup, Whole};
+use crate::spool::Incoming;
+
+/// Where the TLS configuration of the next handshake comes from, so that a reload needs no restart.
+pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
+/// Which of the three ports a listener is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Port 25: every server, STARTTLS.
+    Mx,
+    /// Port 587: our users, STARTTLS.
+    Submission,
+    /// Port 465: our users, TLS from the first byte (RFC 8314 §3.3).
+    Submissions,
+}
+
+/// What all listeners share: the door, TLS, the word to go down, and the count of sessions.
+pub struct Server<D> {
+    door: Arc<D>,
+    tls: TlsSource,
+    drain: watch::Receiver<bool>,
+    census: Arc<Census>,
+    random: SystemRandom,
+}
+
+impl<D: Door> Server<D> {
+    /// A server that goes down when `drain` becomes true, or its sender is gone.
+    #[must_use]
+    pub fn new(door: Arc<D>, tls: TlsSource, drain: watch::Receiver<bool>) -> Arc<Self> {
+        let census = Arc::new(Census::new(limits::SMTP_SESSIONS, limits::SMTP_SESSIONS_PER_IP));
+        Arc::new(Self { door, tls, drain, census, random: SystemRandom::new() })
+    }
+
+    /// Serves a listener until the node goes down; returns when its last session has ended, or was cut off after
+    /// [`SMTP_DRAIN_MS`](limits::SMTP_DRAIN_MS).
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, port: Port) {
+        let mut sessions = JoinSet::new();
+        let mut drain = self.drain.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = drained(&mut drain) => break,
+                Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "an SMTP session died");
+                    }
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((tcp, peer)) => match Census::seat(&self.census, peer.ip()) {
+                        Some(seat) => {
+                            sessions.spawn(Arc::clone(&self).converse(tcp, peer, port, seat));
+                        }
+                        None => turn_away(tcp, peer, port),
+                    },
+                    Err(error) => {
+                        // Most likely no file handles are left: others must end before this can go on.
+                        tracing::warn!(%error, "accept failed");
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let bound = Duration::from_millis(limits::SMTP_DRAIN_MS);
+        if timeout(bound, async { while sessions.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!(left = sessions.len(), "SMTP sessions cut off");
+            sessions.shutdown().await;
+        }
+    }
+
+    async fn converse(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, port: Port, _seat: Seat) {
+        match self.talk(tcp, peer, port).await {
+            Ok(()) => tracing::debug!(%peer, ?port, "SMTP session ended"),
+            Err(error) => tracing::debug!(%peer, ?port, %error, "SMTP session broken off"),
+        }
+    }
+
+    /// One conversation, from the greeting to the end.
+    async fn talk(&self, tcp: TcpStream, peer: SocketAddr, port: Port) -> io::Result<()> {
+        tcp.set_nodelay(true)?;
+        let mut wire = Wire::Plain(tcp);
+        if port == Port::Submissions {
+            wire = wire.secure((self.tls)()).await?;
+        }
+        let role = if port == Port::Mx { Role::Mx } else { Role::Submission };
+        let (host, postmaster) = (self.door.hostname().clone(), self.door.postmaster());
+        let setup = Setup { role, host, postmaster, peer: peer.ip(), secured: port == Port::Submissions };
+        let clock = Clock::start();
+        let mut out = Vec::new();
+        let mut session = Session::new(clock.now(), setup, &mut out);
+        let (mut unsaid, mut spool, mut room) = (Vec::new(), Spooling::Idle, Vec::new());
+        let (mut drain, mut draining) = (self.drain.clone(), false);
+        loop {
+            let mut next = None;
+            for output in out.drain(..) {
+                match output {
+                    Output::Say(lines) => unsaid.extend_from_slice(&lines),
+                    Output::Data(bytes) => spool = spool.write(bytes).await,
+                    Output::Drop => spool = Spooling::Idle,
+                    Output::Ask(question) => next = Some(self.ask(question, peer, &mut spool).await),
+                    Output::StartTls => {
+                        wire.say(&mut unsaid).await?;
+                        wire = wire.secure((self.tls)()).await?;
+                        next = Some(Input::Secured);
+                    }
+                    Output::Close => {
+                        wire.say(&mut unsaid).await?;
+                        return wire.close().await;
+                    }
+                }
+            }
+            let input = match next {
+                Some(answer) => answer,
+                None => {
+                    wire.say(&mut unsaid).await?;
+                    room.resize(session.appetite(), 0);
+                    let due = session.deadline().map_or(Duration::MAX, |due| clock.until(due));
+                    tokio::select! {
+                        biased;
+                        () = drained(&mut drain), if !draining => {
+                            draining = true;
+                            Input::Drain
+                        }
+                        () = sleep(due) => Input::Wake,
+                        read = wire.read(&mut room) => match read? {
+                            0 => return Ok(()),
+                            got => Input::Bytes(room.get(..got).unwrap_or_default()),
+                        },
+                    }
+                }
+            };
+            session.step(clock.now(), input, &mut out).map_err(io::Error::other)?;
+        }
+    }
+
+    async fn ask(&self, question: Question, peer: SocketAddr, spool: &mut Spooling) -> Input<'static> {
+        match question {
+            Question::Login(said) => Input::Login(self.door.login(&said.user, &said.password).await),
+            Question::Sender(login, address) => Input::Owned(self.door.owns(&login, &address)),
+            Question::Rcpt(address) => Input::Resolved(self.door.resolve(&address)),
+            Question::Begin => Input::Begun(self.begin(spool)),
+            Question::Take(whole) => Input::Taken(self.take(*whole, peer, std::mem::take(spool)).await),
+        }
+    }
+
+    fn begin(&self, spool: &mut Spooling) -> Result<MailId, Answer> {
+        let mut id = [0; 16];
+        self.random.fill(&mut id).map_err(|_| Answer::Broken)?;
+        *spool = Spooling::Open { incoming: self.door.begin().map_err(|error| failed(&error))?, bytes: 0 };
+        Ok(MailId(id))
+    }
+
+    async fn take(&self, whole: Whole, peer: SocketAddr, spool: Spooling) -> Answer {
+        let staged = match spool {
+            Spooling::Open { incoming, bytes } if bytes <= limits::INLINE_BODY_BYTES => incoming.finish(),
+            Spooling::Open { incoming, .. } => in_background(move || incoming.finish()).await,
+            Spooling::Failed(answer) => return answer,
+            Spooling::Idle => return Answer::Broken,
+        };
+        match staged {
+            Ok(staged) => {
+                let Whole { id, login, envelope, received } = whole;
+                self.door.take(Arriving { id, login, peer, envelope, received, staged }).await
+            }
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+/// The mail of a session, on its way to the disk.
+#[derive(Default)]
+enum Spooling {
+    /// None is under way.
+    #[default]
+    Idle,
+    /// One is, with so many bytes.
+    Open { incoming: Incoming, bytes: u64 },
+    /// One is, but it could not be written. The client is told at its end.
+    Failed(Answer),
+}
+
+impl Spooling {
+    async fn write(self, more: Vec<u8>) -> Self {
+        let Self::Open { mut incoming, mut bytes } = self else { return self };
+        bytes += more.len() as u64;
+        let written = if bytes <= limits::INLINE_BODY_BYTES {
+            incoming.write(&more).map(|()| incoming)
+        } else {
+            in_background(move || incoming.write(&more).map(|()| incoming)).await
+        };
+        match written {
+            Ok(incoming) => Self::Open { incoming, bytes },
+            Err(error) => Self::Failed(failed(&error)),
+        }
+    }
+}
+
+/// Runs what may wait for the disk where it holds up no other session.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other).flatten()
+}
+
+/// No space is for the client to wait for; anything else is ours to mend (attack 108).
+fn failed(error: &io::Error) -> Answer {
+    tracing::error!(%error, "the spool failed");
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
+    if full.contains(&error.kind()) { Answer::Busy } else { Answer::Broken }
+}
+
+/// A connection, before or under TLS.
+enum Wire {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    async fn secure(self, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let Self::Plain(tcp) = self else { return Err(io::Error::other("TLS inside TLS")) };
+        let handshake = TlsAcceptor::from(config).accept(tcp);
+        Ok(Self::Secure(Box::new(timeout(Duration::from_millis(limits::SMTP_TLS_MS), handshake).await??)))
+    }
+
+    async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(room).await,
+            Self::Secure(tls) => tls.read(room).await,
+        }
+    }
+
+    /// Writes what is unsaid, within [`SMTP_WRITE_MS`](limits::SMTP_WRITE_MS).
+    async fn say(&mut self, unsaid: &mut Vec<u8>) -> io::Result<()> {
+        if unsaid.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            match self {
+                Self::Plain(tcp) => tcp.write_all(unsaid).await,
+                Self::Secure(tls) => {
+                    tls.write_all(unsaid).await?;
+                    tls.flush().await
+                }
+            }
+        };
+        timeout(Duration::from_millis(limits::SMTP_WRITE_MS), write).await??;
+        unsaid.clear();
+        Ok(())
+    }
+
+    async fn close(mut self) -> io::Result<()> {
+        let shutdown = async {
+            match &mut self {
+                Self::Plain(tcp) => tcp.shutdown().await,
+                Self::Secure(tls) => tls.shutdown().await,
+            }
+        };
+        timeout(Duration::from_millis(limits::SMTP_WRITE_MS), shutdown).await?
+    }
+}
+
+/// The wall's time at a connection's start, and steady time from there: a wall clock that jumps ends no session.
+struct Clock {
+    wall: Millis,
+    start: Instant,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the node is where the clock is read")]
+    fn start() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self { wall: Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)), start: Instant::now() }
+    }
+
+    fn now(&self) -> Millis {
+        self.wall.plus(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn until(&self, due: Millis) -> Duration {
+        Duration::from_millis(due.since(self.now()))
+    }
+}
+
+async fn drained(drain: &mut watch::Receiver<bool>) {
+    // A sender that is gone can't call it off: the node is going down all the same.
+    let _gone = drain.wait_for(|down| *down).await.is_err();
+}
+
+/// Tells a client that there is no seat, where that costs nothing.
+fn turn_away(tcp: TcpStream, peer: SocketAddr, port: Port) {
+    tracing::info!(%peer, ?port, "too many SMTP sessions");
+    if port != Port::Submissions
+        && let Ok(tcp) = tcp.into_std()
+        && let Err(error) = io::Write::write(&mut &tcp, b"421 4.7.0 Too many sessions\r\n")
+    {
+        tracing::debug!(%peer, %error, "a client that was turned away left first");
+    }
+}
+
+/// Who sits where: bounds sessions in all, and for each remote address.
+struct Census {
+    in_all: usize,
+    per_ip: usize,
+    seats: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+impl Census {
+    fn new(in_all: usize, per_ip: usize) -> Self {
+        Self { in_all, per_ip, seats: Mutex::default() }
+    }
+
+    fn seat(census: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+        let ip = neighbourhood(ip);
+        let mut seats = census.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = seats.get(&ip).copied().unwrap_or_default();
+        if here >= census.per_ip || seats.values().sum::<usize>() >= census.in_all {
+            return None;
+        }
+        seats.insert(ip, here + 1);
+        Some(Seat { census: Arc::clone(census), ip })
+    }
+}
+
+/// One session's place; dropped, it is free again.
+struct Seat {
+    census: Arc<Census>,
+    ip: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut seats = self.census.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        match seats.get_mut(&self.ip) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => {
+                seats.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// One customer's addresses count as one: an IPv4 address, or an IPv6 /64.
+fn neighbourhood(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t_091_seats_are_bounded_for_each_address_and_in_all() {
+        let census = Arc::new(Census::new(3, 2));
+        let seat = |ip: &str| Census::seat(&census, ip.parse().unwrap());
+        let first = seat("192.0.2.1").unwrap();
+        let _second = seat("::ffff:192.0.2.1").unwrap();
+        assert!(seat("192.0.2.1").is_none(), "a third seat for one address");
+        drop(first);
+        let _again = seat("192.0.2.1").unwrap();
+        let _other = seat("2001:db8::1").unwrap();
+        assert!(seat("198.51.100.1").is_none(), "a fourth seat of three");
+        drop(_other);
+        let _neighbour = seat("2001:db8::2").unwrap();
+        assert_eq!(neighbourhood("2001:db8::1".parse().unwrap()), neighbourhood("2001:db8::2".parse().unwrap()));
+        drop((_second, _again, _neighbour));
+        assert!(census.seats.lock().unwrap().is_empty(), "empty seats are kept");
+    }
+}

@@ -1,0 +1,180 @@
+//! One transaction: records put and removed, the bodies they bring, and the bodies that nobody holds any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postline_core::id::{BlobRef, Hash};
+use postline_core::limits;
+use postline_core::store::Record;
+use postline_core::time::Millis;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{StoreError, count_to_sql, millis_to_sql, rows};
+use crate::spool::{Spool, Staged, StagedBytes};
+
+/// What happens within one transaction.
+pub(super) struct Change<'a> {
+    pub(super) conn: &'a Connection,
+    /// Bodies of this transaction that stay.
+    pub(super) kept: BTreeSet<Hash>,
+    /// Bodies that lost a holder.
+    loose: BTreeSet<Hash>,
+    /// Files to remove once it is committed.
+    unlink: Vec<u64>,
+    /// About how many bytes it adds to the write-ahead log.
+    bytes: u64,
+}
+
+/// What a change of one row costs in the write-ahead log: about a page each in the table and in an index.
+const ROW_COST: u64 = 2 * 4096;
+
+impl<'a> Change<'a> {
+    pub(super) fn new(conn: &'a Connection) -> Self {
+        Self { conn, kept: BTreeSet::new(), loose: BTreeSet::new(), unlink: Vec::new(), bytes: ROW_COST }
+    }
+
+    /// Puts or removes a record.
+    pub(super) fn apply(&mut self, record: &Record, staged: &BTreeMap<Hash, Staged>) -> Result<(), StoreError> {
+        let key = record.key.to_string();
+        let held = self.held(&key)?;
+        let Some(value) = &record.value else { return self.remove(&key, held) };
+        if let Some(blob) = record.blob {
+            self.bring(&key, blob, held, staged)?;
+        }
+        if let Some(held) = held
+            && record.blob.is_none_or(|blob| blob.sha256 != held)
+        {
+            self.loose.insert(held);
+        }
+        let expires = record.expires.map(millis_to_sql);
+        let sum = rows::sum(&key, value, record.blob, expires);
+        let len = record.blob.map(|blob| i64::try_from(blob.len).unwrap_or(i64::MAX));
+        self.conn
+            .prepare_cached(
+                "INSERT INTO record (key, value, blob, blob_len, expires, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (key) DO UPDATE SET value = ?2, blob = ?3, blob_len = ?4, expires = ?5, sum = ?6",
+            )?
+            .execute(params![key, value, record.blob.map(|blob| blob.sha256.0), len, expires, sum])?;
+        self.bytes += ROW_COST + value.len() as u64;
+        Ok(())
+    }
+
+    /// The body that the record under `key` holds.
+    fn held(&self, key: &str) -> Result<Option<Hash>, StoreError> {
+        let mut find = self.conn.prepare_cached("SELECT blob FROM record WHERE key = ?1")?;
+        let held = find.query_row([key], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()?;
+        Ok(held.flatten().map(Hash))
+    }
+
+    fn remove(&mut self, key: &str, held: Option<Hash>) -> Result<(), StoreError> {
+        self.conn.prepare_cached("DELETE FROM record WHERE key = ?1")?.execute([key])?;
+        self.loose.extend(held);
+        self.bytes += ROW_COST;
+        Ok(())
+    }
+
+    /// Sees to it that the body which a record newly holds is here.
+    fn bring(
+        &mut self,
+        key: &str,
+        blob: BlobRef,
+        held: Option<Hash>,
+        staged: &BTreeMap<Hash, Staged>,
+    ) -> Result<(), StoreError> {
+        if self.kept.contains(&blob.sha256) {
+            return Ok(());
+        }
+        if let Some(staged) = staged.get(&blob.sha256).filter(|staged| staged.blob == blob) {
+            return self.insert_body(staged);
+        }
+        // A record that held it before may go on holding it, even where the body was lost to a bad disk.
+        let here = held == Some(blob.sha256) || {
+            let len = i64::try_from(blob.len).unwrap_or(i64::MAX);
+            let mut find = self.conn.prepare_cached("SELECT 1 FROM body WHERE sha256 = ?1 AND len = ?2")?;
+            find.exists(params![blob.sha256.0, len])?
+        };
+        if here { Ok(()) } else { Err(StoreError::NoBody { key: key.to_owned(), blob }) }
+    }
+
+    /// Stores a body. An older copy of it is replaced, since that one may be damaged.
+    fn insert_body(&mut self, staged: &Staged) -> Result<(), StoreError> {
+        let hash = staged.blob.sha256;
+        let mut find = self.conn.prepare_cached("SELECT file FROM body WHERE sha256 = ?1")?;
+        let older: Option<Option<i64>> = find.query_row([hash.0], |row| row.get(0)).optional()?;
+        self.unlink.extend(older.flatten().map(i64::cast_unsigned));
+        let (bytes, file) = match &staged.bytes {
+            StagedBytes::Row(bytes) => (Some(&**bytes), None),
+            StagedBytes::File(path) => {
+                let number = staged.number();
+                (None, Some(number.ok_or_else(|| StoreError::Io(format!("{} is not of the spool", path.display())))?))
+            }
+        };
+        let len = i64::try_from(staged.blob.len).unwrap_or(i64::MAX);
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO body (sha256, len, bytes, file) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![hash.0, len, bytes, file.map(u64::cast_signed)])?;
+        self.kept.insert(hash);
+        self.bytes += ROW_COST + bytes.map_or(0, |bytes| bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Drops up to `max` records whose end has come, and what was put aside long ago.
+    pub(super) fn purge(&mut self, now: Millis, max: usize) -> Result<usize, StoreError> {
+        let now_sql = millis_to_sql(now);
+        let mut find = self.conn.prepare_cached(
+            "SELECT key, blob FROM record WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2",
+        )?;
+        let expired: Vec<(String, Option<[u8; 32]>)> = find
+            .query_map(params![now_sql, count_to_sql(max)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (key, held) in &expired {
+            self.remove(key, held.map(Hash))?;
+        }
+        self.conn.prepare_cached("UPDATE quarantine SET since = ?1 WHERE since IS NULL")?.execute([now_sql])?;
+        let oldest = millis_to_sql(Millis(now.since(Millis(limits::QUARANTINE_MS))));
+        let mut release = self.conn.prepare_cached("DELETE FROM quarantine WHERE since < ?1 RETURNING blob")?;
+        for blob in release.query_map([oldest], |row| Ok(row.get::<_, [u8; 32]>(0).ok()))? {
+            self.loose.extend(blob?.map(Hash));
+        }
+        Ok(expired.len())
+    }
+
+    /// Moves a damaged record out of the way. Its body stays with it.
+    pub(super) fn put_aside(&mut self, key: &str) -> Result<(), StoreError> {
+        self.conn.execute(
+            "INSERT INTO quarantine SELECT key, value, blob, blob_len, expires, sum, NULL FROM record WHERE key = ?1",
+            [key],
+        )?;
+        self.conn.execute("DELETE FROM record WHERE key = ?1", [key])?;
+        tracing::error!(key, "a damaged record was put aside");
+        Ok(())
+    }
+
+    /// Drops the bodies that nobody holds. Gives the files to remove after the commit, and how much was written.
+    pub(super) fn finish(mut self) -> Result<(Vec<u64>, u64), StoreError> {
+        let mut drop_body = self.conn.prepare_cached(
+            "DELETE FROM body WHERE sha256 = ?1
+             AND NOT EXISTS (SELECT 1 FROM record WHERE blob = ?1)
+             AND NOT EXISTS (SELECT 1 FROM quarantine WHERE blob = ?1) RETURNING file",
+        )?;
+        for hash in &self.loose {
+            let file: Option<Option<i64>> = drop_body.query_row([hash.0], |row| row.get(0)).optional()?;
+            self.unlink.extend(file.flatten().map(i64::cast_unsigned));
+        }
+        Ok((self.unlink, self.bytes))
+    }
+}
+
+/// Removes what an earlier process left: bodies that nobody holds, and files that no row names.
+///
+/// While a damaged record is put aside, bodies stay: one of them may be the damaged record's.
+pub(super) fn sweep(conn: &Connection, spool: &Spool) -> Result<(), StoreError> {
+    conn.execute(
+        "DELETE FROM body WHERE NOT EXISTS (SELECT 1 FROM quarantine)
+         AND NOT EXISTS (SELECT 1 FROM record WHERE blob = sha256)",
+        (),
+    )?;
+    let mut files = conn.prepare("SELECT file FROM body WHERE file IS NOT NULL")?;
+    let held: BTreeSet<u64> =
+        files.query_map((), |row| row.get::<_, i64>(0).map(i64::cast_unsigned))?.collect::<Result<_, _>>()?;
+    Ok(spool.sweep(&held)?)
+}

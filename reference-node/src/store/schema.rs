@@ -1,0 +1,183 @@
+//! The files of a store, who holds them, and the shape of its tables.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::StoreError;
+
+/// The name of the database file.
+const DATABASE: &str = "postline.db";
+/// The name of its write-ahead log, which SQLite derives.
+const WAL: &str = "postline.db-wal";
+/// The file whose lock is the lease.
+const LEASE: &str = "postline.lock";
+/// The directory of the spool.
+pub(super) const SPOOL: &str = "spool";
+
+/// "Post", so that `file` and we know the database for what it is.
+const APPLICATION_ID: i64 = 0x506f_7374;
+
+/// Each brings the tables from the version that is its index to the next. Released ones never change.
+const MIGRATIONS: &[&str] = &["
+    -- Rows stand in the order of their arrival: fewer pages to sync than in the order of keys, which are random.
+    CREATE TABLE record (
+        key TEXT PRIMARY KEY NOT NULL,
+        value BLOB NOT NULL,
+        blob BLOB,          -- sha256 of the body it holds
+        blob_len INTEGER,
+        expires INTEGER,    -- milliseconds since 1970
+        sum INTEGER NOT NULL
+    );
+    CREATE INDEX record_blob ON record (blob) WHERE blob IS NOT NULL;
+    CREATE INDEX record_expires ON record (expires) WHERE expires IS NOT NULL;
+
+    CREATE TABLE body (
+        sha256 BLOB PRIMARY KEY NOT NULL,
+        len INTEGER NOT NULL,
+        bytes BLOB,         -- or, for large ones:
+        file INTEGER        -- the number of a file in the spool
+    );
+
+    CREATE TABLE quarantine (
+        key TEXT,
+        value BLOB,
+        blob BLOB,
+        blob_len INTEGER,
+        expires INTEGER,
+        sum INTEGER,
+        since INTEGER       -- the first purge that saw it
+    );
+    CREATE INDEX quarantine_blob ON quarantine (blob) WHERE blob IS NOT NULL;
+
+    CREATE TABLE trace (
+        number INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        message_id TEXT,
+        mail BLOB,
+        line TEXT NOT NULL
+    );
+    CREATE INDEX trace_message_id ON trace (message_id) WHERE message_id IS NOT NULL;
+    CREATE INDEX trace_mail ON trace (mail) WHERE mail IS NOT NULL;
+
+    CREATE TABLE meta (
+        name TEXT PRIMARY KEY NOT NULL,
+        value INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('generation', 1);
+"];
+
+/// How long one connection waits for another's lock.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Makes the directory and takes the lock that ends with the process, however it ends.
+pub(super) fn lease(dir: &Path) -> Result<File, StoreError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(LEASE))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.display().to_string())),
+        Err(TryLockError::Error(e)) => Err(e.into()),
+    }
+}
+
+/// Writes the write-ahead log over itself and syncs it.
+///
+/// After a failed sync the kernel may show bytes that the disk never got, and count them as clean. SQLite would believe
+/// them. Written once more they are dirty again, and the sync means what it says, or fails.
+pub(super) fn renew_wal(dir: &Path) -> io::Result<()> {
+    let file = match OpenOptions::new().read(true).write(true).open(dir.join(WAL)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        open => open?,
+    };
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    loop {
+        let got = file.read_at(&mut buffer, offset)?;
+        let Some(piece) = buffer.get(..got).filter(|piece| !piece.is_empty()) else { break };
+        file.write_all_at(piece, offset)?;
+        offset += got as u64;
+    }
+    file.sync_all()
+}
+
+/// Opens a connection for writing.
+pub(super) fn connect(dir: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(dir.join(DATABASE), flags)?;
+    check(&conn)?;
+    // Where it can't, SQLite says so by staying in another mode.
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::Io(format!("no write-ahead log, but journal mode {mode}")));
+    }
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // Overwrites what is deleted wherever that costs no further writing.
+    conn.pragma_update(None, "secure_delete", "FAST")?;
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(conn)
+}
+
+/// Opens a connection that can only read.
+pub(super) fn connect_read_only(dir: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(dir.join(DATABASE), flags)?;
+    check(&conn)?;
+    Ok(conn)
+}
+
+fn check(conn: &Connection) -> Result<(), StoreError> {
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    // After a failed write, closing must not copy a log that nobody believes into the file.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.pragma_update(None, "cell_size_check", true)?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || tables != 0) {
+        return Err(StoreError::Foreign(application));
+    }
+    let (found, known) = (version(conn)?, MIGRATIONS.len() as i64);
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings the tables to the newest version, all or nothing.
+pub(super) fn migrate(conn: &Connection) -> Result<(), StoreError> {
+    let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let found = usize::try_from(version(&transaction)?).unwrap_or_default();
+    let missing = MIGRATIONS.get(found..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    Ok(transaction.commit()?)
+}
+
+pub(super) fn generation(conn: &Connection) -> Result<u64, StoreError> {
+    let found = conn
+        .query_row("SELECT value FROM meta WHERE name = 'generation'", (), |row| row.get(0))
+        .optional()?
+        .and_then(|value: i64| u64::try_from(value).ok());
+    found.ok_or_else(|| StoreError::Corrupt("it names no generation".to_owned()))
+}
+
+pub(super) fn bump_generation(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.query_row("UPDATE meta SET value = value + 1 WHERE name = 'generation' RETURNING value", (), |row| {
+        row.get::<_, i64>(0).map(i64::unsigned_abs)
+    })
+}

@@ -1,0 +1,73 @@
+//! The words for values that people read and write, in logs, tables and on the command line: one each, everywhere.
+
+use postline_core::id::{Domain, Lane, NodeKey};
+use postline_core::server::io::{Carrier, TrustState};
+
+use crate::directory::mailbox_name;
+
+/// What two addresses are to each other.
+#[must_use]
+pub const fn trust(state: TrustState) -> &'static str {
+    match state {
+        TrustState::Stranger => "stranger",
+        TrustState::Offered => "offered",
+        TrustState::Held => "held",
+        TrustState::Crossed => "crossed",
+        TrustState::Accepting => "accepting",
+        TrustState::Confirming => "confirming",
+        TrustState::Trusted => "trusted",
+        TrustState::Suspended => "suspended",
+        TrustState::Revoked => "revoked",
+    }
+}
+
+/// What brings a mail.
+#[must_use]
+pub const fn carrier(carrier: Carrier) -> &'static str {
+    match carrier {
+        Carrier::Submission => "submission",
+        Carrier::Smtp => "smtp",
+        Carrier::Link => "link",
+        Carrier::Mailbox => "mailbox",
+    }
+}
+
+/// A lane: `mailbox/one`, `domain/b.example`, `node/<hex>`.
+#[must_use]
+pub fn lane(lane: &Lane) -> String {
+    match lane {
+        Lane::Mailbox(name) => format!("mailbox/{name}"),
+        Lane::Domain(domain) => format!("domain/{domain}"),
+        Lane::Node(nk) => format!("node/{nk}"),
+    }
+}
+
+/// Reads what [`lane`] wrote.
+///
+/// # Errors
+/// What is wanted instead.
+pub fn parse_lane(text: &str) -> Result<Lane, &'static str> {
+    const WANT: &str = "want a lane: mailbox/<user>, domain/<domain>, or node/<64 hex digits>";
+    let (kind, name) = text.split_once('/').ok_or(WANT)?;
+    match kind {
+        "mailbox" => mailbox_name(name).map(Lane::Mailbox).map_err(|_| WANT),
+        "domain" => Domain::parse(name).map(Lane::Domain).map_err(|_| WANT),
+        "node" => NodeKey::parse(name).map(Lane::Node).map_err(|_| WANT),
+        _ => Err(WANT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_read_as_it_is_written() {
+        for text in ["mailbox/one", "domain/b.example", &format!("node/{}", "0a".repeat(32))] {
+            assert_eq!(lane(&parse_lane(text).unwrap()), text);
+        }
+        for bad in ["", "one", "mailbox/../x", "domain/b", "node/0a", "peer/x"] {
+            assert!(parse_lane(bad).is_err(), "{bad:?} was taken for a lane");
+        }
+    }
+}
