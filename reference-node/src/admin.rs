@@ -172,6 +172,10 @@ pub struct Status {
     pub links: Vec<String>,
     /// How many mails wait, by kind of lane: `mailbox`, `domain`, `node`.
     pub queued: std::collections::BTreeMap<String, u64>,
+    /// How many commits its store made since the start: one sync each.
+    pub commits: u64,
+    /// How many connections it opened to other servers and nodes since the start.
+    pub connections: u64,
     /// How many users it has.
     pub users: u64,
     /// What the operator should look at.

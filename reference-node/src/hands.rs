@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postline_codec::mime::letter::{compose_head, head_len};
@@ -86,6 +87,7 @@ pub struct Hands {
     bodies: Bodies,
     syncer: Arc<Syncer<(SendId, usize)>>,
     sends: Arc<Semaphore>,
+    connections: Arc<AtomicU64>,
     /// Mails that were waiting when the machine was restored: they may be in their mailbox already.
     restored: BTreeSet<MailId>,
 }
@@ -163,8 +165,15 @@ impl Hands {
             bodies,
             syncer: Arc::new(Syncer::start(durable)?),
             sends: Arc::new(Semaphore::new(limits::SENDS)),
+            connections: Arc::default(),
             restored: BTreeSet::new(),
         })
+    }
+
+    /// How many connections were opened to other servers and nodes.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Keeps a body at hand that was just staged.
@@ -216,6 +225,7 @@ impl Hands {
     fn send_by_smtp(&self, send: SendId, domain: Domain, rcpts: Vec<Address>, letter: Letter) {
         let (world, bodies, inbox) = (Arc::clone(&self.world), self.bodies.clone(), self.inbox.clone());
         let sends = Arc::clone(&self.sends);
+        self.connections.fetch_add(1, Ordering::Relaxed);
         self.runtime.spawn(async move {
             let Ok(_permit) = sends.acquire_owned().await else { return };
             let outcome = match compose(&world, &bodies, &send, &letter, &rcpts) {
@@ -249,6 +259,7 @@ impl Hands {
     }
 
     fn dial(&self, dial: Dial) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let (world, inbox, links) = (Arc::clone(&self.world), self.inbox.clone(), self.links.clone());
         self.runtime.spawn(async move {
             let hint = dial.hint.as_deref();
@@ -268,13 +279,9 @@ impl Hands {
 impl World {
     fn route<'a>(&'a self, domain: &'a Domain) -> Route<'a> {
         match &self.outward {
-            Outward::Mx(security) => Route::Mx {
-                domain,
-                resolver: &self.resolver,
-                allow: &self.allow,
-                port: 25,
-                security: security.clone(),
-            },
+            Outward::Mx(security) => {
+                Route::Mx { domain, resolver: &self.resolver, allow: &self.allow, port: 25, security: security.clone() }
+            }
             Outward::Smarthost { host, port, login, security } => {
                 Route::Smarthost { host, port: *port, login: login.as_ref(), security: security.clone() }
             }
@@ -429,7 +436,9 @@ async fn domain_word(resolver: &Resolver, domain: &Domain) -> Evidence {
     let Resolver::Zone(_) = resolver else { return Evidence::Domain { names: None } };
     match resolver.txt(&format!("_postline.{domain}")).await {
         Ok(texts) => {
-            let key = texts.iter().find_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=").and_then(|key| NodeKey::parse(key).ok()));
+            let key = texts.iter().find_map(|text| {
+                std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=").and_then(|key| NodeKey::parse(key).ok())
+            });
             Evidence::Domain { names: key }
         }
         Err(DnsFault::None) => Evidence::Domain { names: None },

@@ -9,15 +9,14 @@ fn main() -> ExitCode {
     cli::main(&Parts)
 }
 
-/// The parts, each refused until it is joined here.
 struct Parts;
 
 impl cli::Parts for Parts {
-    fn serve(&self, _config: Config) -> Result<(), PartFault> {
-        Err("serve is not part of this build".into())
+    fn serve(&self, config: Config) -> Result<(), PartFault> {
+        postline_node::serve::serve(config)
     }
 
-    fn demo(&self, _demo: &Demo, _json: bool) -> Result<bool, PartFault> {
-        Err("demo is not part of this build".into())
+    fn demo(&self, demo: &Demo, json: bool) -> Result<bool, PartFault> {
+        postline_node::demo::run(demo, json)
     }
 }

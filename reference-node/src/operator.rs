@@ -12,7 +12,7 @@ use postline_core::server::Command;
 use postline_core::store::{Key, Record};
 use tokio::sync::Notify;
 
-use crate::admin::{AdminHost, Answer, QueueRow, Refusal, RefusalCode, Request, ROWS, Status, TraceRow, TrustRow};
+use crate::admin::{AdminHost, Answer, QueueRow, ROWS, Refusal, RefusalCode, Request, Status, TraceRow, TrustRow};
 use crate::doors::{self, Gone};
 use crate::owner::{Inbox, Message};
 use crate::store::{About, Reader, StoreError};
@@ -99,14 +99,15 @@ impl Operator {
                 *queued.entry(kind.to_owned()).or_default() += queue.len() as u64;
             }
             let links: Vec<String> = look.server.links_up().map(|nk| nk.to_string()).collect();
-            (queued, links, look.clock.jump().is_some())
+            (queued, links, look.clock.jump().is_some(), look.commits, look.connections)
         });
-        let (queued, links, clock_held) = seen.await?;
+        let (queued, links, clock_held, commits, connections) = seen.await?;
         let mut status = self.fixed.clone();
         status.uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         status.draining = self.draining.load(Ordering::Relaxed);
         status.users = (self.users)();
         (status.queued, status.links, status.clock_held) = (queued, links, clock_held);
+        (status.commits, status.connections) = (commits, connections);
         if clock_held {
             status.warnings.push("the clock jumped; `postline clock accept` if it is right".to_owned());
         }

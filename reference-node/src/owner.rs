@@ -6,6 +6,9 @@
 //!                                  └── as many as wait             └─ failed: drop the machine, restore, no effect left
 //! ```
 //!
+//! What nobody waits for (an Ack that came, a mail that is durable in its mailbox) shares the next commit that somebody
+//! does wait for, or makes its own a moment later.
+//!
 //! It runs on a thread of its own, since a commit blocks until the disk has it; whatever comes in meanwhile shares the
 //! next commit. A batch's effects leave only after its records are durable: [`Held::open`](postline_core::step::Held).
 
@@ -15,10 +18,12 @@ use std::time::Duration;
 
 use postline_core::content::mail::MailIn;
 use postline_core::id::MailId;
-use postline_core::server::{Command, Input, Output, Server, Took};
+use postline_core::server::io::RcptOutcome;
+use postline_core::server::{Command, Input, LinkIn, Output, Server, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
+use postline_core::wire::frame::Frame;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +43,8 @@ const LOOKUPS: usize = 8;
 /// The owner wakes at least this often, to see the clock and to tidy up.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
+/// How long what nobody waits for waits for a commit to share.
+const UNHURRIED: Duration = Duration::from_millis(20);
 /// How often expired records are dropped, and at most how many at a time.
 const PURGE_EVERY_MS: u64 = 60 * SECOND;
 const PURGE: usize = 1_000;
@@ -66,6 +73,8 @@ pub struct Look<'a> {
     pub clock: &'a Clock,
     /// How many commits there were.
     pub commits: u64,
+    /// How many connections were opened to other servers and nodes.
+    pub connections: u64,
 }
 
 /// How a mail was answered.
@@ -97,6 +106,8 @@ pub struct Owner {
     warm: VecDeque<Key>,
     commits: u64,
     purged: Millis,
+    /// Steps that are done and not committed, and since when: nobody waits for them.
+    unhurried: Option<(Millis, Outbox<Output>)>,
 }
 
 /// How the owner can fail to start.
@@ -143,6 +154,7 @@ impl Owner {
             warm: VecDeque::new(),
             commits: 0,
             purged: Millis(0),
+            unhurried: None,
         })
     }
 
@@ -182,54 +194,77 @@ impl Owner {
     fn wait(&mut self) -> Duration {
         let (now, jump) = self.clock.now();
         if let Some(jump) = jump {
-            tracing::error!(steady = jump.steady.0, wall = jump.wall.0, "clock jumped; run `postline clock accept` if it is right now");
+            tracing::error!(
+                steady = jump.steady.0,
+                wall = jump.wall.0,
+                "clock jumped; run `postline clock accept` if it is right now"
+            );
         }
         let deadline = self.server.as_ref().and_then(Machine::deadline);
         let until = deadline.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)));
-        until.min(HEARTBEAT)
+        let unhurried = self
+            .unhurried
+            .as_ref()
+            .map_or(HEARTBEAT, |(since, _)| UNHURRIED.saturating_sub(Duration::from_millis(now.since(*since))));
+        until.min(unhurried).min(HEARTBEAT)
     }
 
     /// Steps a batch, commits it, and lets its effects go.
     fn turn(&mut self, batch: Vec<Message>) -> Result<Turn, StoreError> {
-        let mut out = Outbox::new();
+        let (now, _) = self.clock.now();
+        let (since, mut out) = self.unhurried.take().unwrap_or_else(|| (now, Outbox::new()));
+        let mut hurry = now.since(since) >= u64::try_from(UNHURRIED.as_millis()).unwrap_or(0);
         let mut ends = Turn::Goes;
         let wake = |at: Option<Millis>, now| at.is_some_and(|at| at <= now);
         for message in batch {
             match message {
                 Message::Mail(id, mail, staged, answer) => {
+                    hurry = true;
                     self.answers.insert(id, answer);
                     self.stage(staged)?;
                     self.step(Input::Mail(id, *mail), &mut out)?;
                 }
                 Message::Input(input, staged) => {
+                    hurry |= !can_wait(&input);
                     if let Some(staged) = staged {
                         self.stage(staged)?;
                     }
                     self.step(*input, &mut out)?;
                 }
                 Message::Command(command, done) => {
+                    hurry = true;
                     self.done.push(done);
                     self.step(Input::Command(command), &mut out)?;
                 }
                 Message::Look(look) => {
                     if let Some(server) = &self.server {
-                        look(&Look { server, clock: &self.clock, commits: self.commits });
+                        look(&Look {
+                            server,
+                            clock: &self.clock,
+                            commits: self.commits,
+                            connections: self.hands.connections(),
+                        });
                     }
                 }
                 Message::AcceptClock => self.clock.accept(),
                 Message::Stop(done) => {
+                    hurry = true;
                     self.done.push(done);
                     self.step(Input::Command(Command::Drain), &mut out)?;
                     ends = Turn::Ends;
                 }
             }
         }
-        let (now, _) = self.clock.now();
         if wake(self.server.as_ref().and_then(Machine::deadline), now) {
+            hurry = true;
             self.step(Input::Wake, &mut out)?;
         }
-        self.commit(out)?;
-        self.tidy();
+        if hurry {
+            self.commit(out)?;
+            self.tidy();
+        } else if !out.is_empty() {
+            self.unhurried = Some((since, out));
+        }
         Ok(ends)
     }
 
@@ -332,6 +367,7 @@ impl Owner {
             let _gone = waiting.send(answer);
         }
         self.done.clear();
+        self.unhurried = None;
         self.hands.drop_links();
         self.warm.clear();
         (self.server, self.store) = (None, None);
@@ -365,6 +401,19 @@ fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Serv
     });
     hands.restored(waiting.collect());
     Ok(remake(store.generation(), restored.records)?)
+}
+
+/// Whether nobody waits for what follows from an input: it is news of what is durable already.
+fn can_wait(input: &Input) -> bool {
+    match input {
+        Input::Report(_, outcome) => outcome.rcpts.iter().all(|rcpt| *rcpt == RcptOutcome::Done),
+        Input::Link(_, LinkIn::Frame(frame)) => {
+            matches!(frame, Frame::Ack { .. } | Frame::Mark(_) | Frame::Answer(_) | Frame::Pong(_))
+        }
+        // A timeout of ours without a deadline of the machine's.
+        Input::Wake => true,
+        Input::Mail(..) | Input::Evidence(..) | Input::Link(..) | Input::Unreached(_) | Input::Command(_) => false,
+    }
 }
 
 fn closed() -> StoreError {

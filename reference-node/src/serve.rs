@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use postline_core::net::Allowed;
 use postline_core::server::{Ours, Server};
 use postline_core::store::Record;
 use tokio::net::TcpListener;
@@ -221,7 +220,6 @@ fn world(config: &Config) -> Result<World, PartFault> {
         }
         None => Resolver::system()?,
     };
-    let nets: Vec<String> = config.allow_private.iter().map(|net| format!("{}/{}", net.parts().0, net.parts().1)).collect();
     let mut signers = BTreeMap::new();
     for domain in &config.domains {
         signers.insert(domain.clone(), Signer::load(&config.dkim.dir, domain, &config.dkim.selector)?);
@@ -237,7 +235,7 @@ fn world(config: &Config) -> Result<World, PartFault> {
         postmaster: doors::postmaster(first),
         maildirs,
         resolver,
-        allow: Allowed::parse(nets.iter().map(String::as_str))?,
+        allow: config.allow_private.clone(),
         signers,
         outward: outward(config)?,
     })

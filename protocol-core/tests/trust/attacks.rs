@@ -22,6 +22,7 @@ fn mallory() -> Side {
     Side::new("bob@b.example", "alice@a.example", node(66))
 }
 
+/// [T-13]: an accept of no offer of ours.
 #[test]
 fn t_001_a_forged_reply_to_a_guessed_id_creates_nothing() {
     let (mut alice, _) = alice_and_bob();
@@ -40,6 +41,7 @@ fn t_001_a_forged_reply_to_a_guessed_id_creates_nothing() {
     assert_eq!(refusals(&out), [PeerFault::NotTrusted]);
 }
 
+/// [T-5], [T-10]: no aligned signature, no evidence.
 #[test]
 fn t_002_a_spoofed_from_without_aligned_dkim_changes_nothing() {
     let not_aligned = Evidence::Dkim(Dkim { passed: vec![good_pass(&address("x@mallory.example"))] });
@@ -103,6 +105,7 @@ fn t_002_a_spoofed_copy_never_stands_in_the_way_of_the_genuine_mail() {
     assert_eq!(bob.write_and_see(Some(&offer)).1[0], Output::SeekDomain(genuine));
 }
 
+/// [T-4]: what is used up stays used up.
 #[test]
 fn t_003_a_replayed_accept_is_a_no_op() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -130,6 +133,7 @@ fn t_003_a_replayed_accept_is_a_no_op() {
     assert_eq!(alice.state(), TrustState::Stranger);
 }
 
+/// [T-10]: what DKIM must sign.
 #[test]
 fn t_004_a_partial_or_loose_signature_leaves_it_at_email() {
     let from = address("alice@a.example");
@@ -163,6 +167,7 @@ fn bob_believes(pass: DkimPass) -> bool {
     bob.state() == TrustState::Accepting
 }
 
+/// [T-13]: an offer is for those in To and Cc, by name.
 #[test]
 fn t_005_a_forwarded_offer_answered_by_a_third_person_is_from_the_wrong_peer() {
     let (mut alice, _) = alice_and_bob();
@@ -182,6 +187,7 @@ fn t_005_a_forwarded_offer_answered_by_a_third_person_is_from_the_wrong_peer() {
     assert_eq!(carol_as_asked.state(), TrustState::Stranger);
 }
 
+/// [T-14]: automatic mail.
 #[test]
 fn t_007_automatic_mail_never_counts() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -223,6 +229,7 @@ fn t_008_a_leaked_nonce_is_useless_to_others() {
     assert_eq!(moved, Err(PeerFault::Signature));
 }
 
+/// [T-1], [T-13]: another address is another pair.
 #[test]
 fn t_009_the_binding_is_by_header_address() {
     let (mut alice, _) = alice_and_bob();
@@ -279,6 +286,7 @@ fn crossed(order: &[usize], salt: u8) -> (Side, Side) {
     (alice, bob)
 }
 
+/// [T-8]: the smaller T0 wins, in every order.
 #[test]
 fn t_011_crossed_offers_make_one_line_in_every_order() {
     let mut orders = Vec::new();
@@ -306,6 +314,7 @@ fn t_011_crossed_offers_make_one_line_in_every_order() {
     }
 }
 
+/// [T-7], [C-2]: blocked and unknown look alike.
 #[test]
 fn t_012_a_block_is_immediate_silent_and_survives_a_restart() {
     let (mut alice, mut bob) = a_line();
@@ -362,6 +371,7 @@ fn seen_outside(outputs: &[Output]) -> Vec<Result<Output, Code>> {
     .collect()
 }
 
+/// [T-21]: the rate.
 #[test]
 fn t_012_express_mail_is_limited_per_correspondent() {
     let (mut alice, bob) = a_line();
@@ -389,6 +399,7 @@ fn t_013_express_needs_the_lines_own_key_and_sounds_like_a_stranger_otherwise() 
     assert_eq!(stranger.tell(Input::Express { nk: bob.nk() }), refused);
 }
 
+/// [T-9]: only the person's word and a new round trip lead back.
 #[test]
 fn t_014_a_key_without_continuity_suspends_the_line() {
     // The domain changed hands: mail, DKIM and well-known are all in order, but the node key is another.
@@ -439,6 +450,7 @@ fn t_014_the_domain_naming_another_key_suspends_whatever_the_mail_says() {
     assert_eq!(alice.state(), TrustState::Suspended);
 }
 
+/// [T-6], [K-2]: a step is worth nothing on another connection.
 #[test]
 fn t_066_a_step_is_signed_only_beside_its_own_connection() {
     // What a node signs is built here, bound to the connection: bytes that a peer proposes never pass as another value.

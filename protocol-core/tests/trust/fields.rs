@@ -68,6 +68,7 @@ fn an_accept_and_an_id_read_back_as_they_were_written() {
     assert_eq!((read.id, read.content, read.nk, read.at), (carried.id, carried.content, nk, at));
 }
 
+/// [F-3].
 #[test]
 fn the_signed_bytes_are_these() {
     // From the written form of the protocol, byte by byte: another implementer gets the same.
@@ -134,6 +135,7 @@ fn an_unknown_tag_is_signed_along_and_no_fault() {
     assert_eq!(read(&tags).map(|offer| offer.nk), Ok(node(1).nk()));
 }
 
+/// [T-2].
 #[test]
 fn every_value_has_one_spelling() {
     let (tags, _) = signed(draft());
@@ -197,6 +199,7 @@ fn a_field_is_bounded_and_ours_always_fit() {
     assert_eq!(field::read(&accept.from, &accept.to_cc, &tags), Ok(accept.clone()));
 }
 
+/// [T-3].
 #[test]
 fn an_offer_is_believed_from_a_day_before_its_time_to_its_end() {
     let (_, offer) = signed(draft());

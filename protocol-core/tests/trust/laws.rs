@@ -287,6 +287,7 @@ proptest! {
         world.heals();
     }
 
+    /// [T-18].
     #[test]
     fn a_handshake_converges_under_any_order_loss_and_doubling(
         events in proptest::collection::vec(0u8..8, 0..40),

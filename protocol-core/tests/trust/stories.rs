@@ -11,6 +11,7 @@ use postline_core::wire::confirm::{Confirm, Word};
 
 use crate::kit::{LONG, a_line, alice_and_bob, finish, good_dkim, node, refusals, said};
 
+/// [T-15], [T-18], [T-19]: from a mail and its reply to a line.
 #[test]
 fn a_reply_opens_the_line() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -40,6 +41,7 @@ fn a_reply_opens_the_line() {
     assert_eq!(alice.trust.t2(), bob.trust.t2());
 }
 
+/// [T-19].
 #[test]
 fn the_accepter_dials_when_half_a_minute_has_passed_and_the_evidence_is_good() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -76,6 +78,7 @@ fn an_unanswered_accept_falls_back_to_held_and_can_be_given_again() {
     finish(&mut alice, &mut bob, &offer, &accept);
 }
 
+/// [T-4].
 #[test]
 fn an_unanswered_confirm_falls_back_and_uses_its_offer_up() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -111,6 +114,7 @@ fn an_offer_passes_and_leaves_nothing() {
     assert_eq!(alice.state(), TrustState::Stranger);
 }
 
+/// [T-12].
 #[test]
 fn only_the_mail_that_is_answered_counts() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -139,6 +143,7 @@ fn an_accept_of_nothing_held_is_the_callers_mistake() {
     assert_eq!(bob.try_tell(Input::Wrote { offer: None, accept: Some(accept) }), misuse, "twice");
 }
 
+/// [T-16].
 #[test]
 fn evidence_that_fails_for_now_is_asked_for_again_until_a_day_has_passed() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -174,6 +179,7 @@ fn a_domain_that_is_silent_for_a_day_leaves_it_to_dkim() {
     assert!(out.contains(&Output::WantLink { nk: alice.nk() }), "{out:?}");
 }
 
+/// [T-5], [T-11].
 #[test]
 fn the_domains_own_word_needs_no_dkim_and_voids_it() {
     for (names, good) in [(Some(1), true), (Some(9), false)] {
@@ -209,6 +215,7 @@ fn m2_may_come_before_the_evidence() {
     assert_eq!(alice.state(), TrustState::Trusted);
 }
 
+/// [T-18].
 #[test]
 fn what_is_unfinished_is_said_again_verbatim_on_every_link() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -306,6 +313,7 @@ fn a_later_offer_by_the_lines_own_node_changes_nothing() {
     assert_eq!(alice.trust.line(), Some(bob.nk()));
 }
 
+/// [T-17].
 #[test]
 fn held_and_own_offers_are_bounded() {
     let (mut alice, mut bob) = alice_and_bob();
