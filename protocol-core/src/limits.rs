@@ -130,6 +130,14 @@ pub const REDIAL_MAX_MS: u64 = 60 * SECOND;
 pub const UNPROVEN_DIAL_MS: u64 = MINUTE;
 /// Most connections that wait for Proof, in all; the oldest goes first.
 pub const GREETINGS: usize = 512;
+/// Most connections of one remote address that wait for Ready.
+pub const GREETINGS_PER_IP: usize = 16;
+/// Most connections of one remote address that begin per minute.
+pub const ACCEPTS_PER_MINUTE: u32 = 240;
+/// How long a write on a link may take, in milliseconds, before the other end counts as stuck.
+pub const LINK_WRITE_MS: u64 = 20 * SECOND;
+/// Most frames that wait to be written on one connection; beyond it the other end counts as stuck.
+pub const LINK_UNWRITTEN: usize = 8_192;
 /// Most links a node keeps.
 pub const LINKS: usize = 10_000;
 /// Express mails that one trusted address may send to one of ours, per minute.

@@ -24,7 +24,7 @@ use crate::doors::{self, MailDoor};
 use crate::hand_over::{Login, Security};
 use crate::hands::{Bodies, Hands, Outward, World};
 use crate::init::{KeyFiles, is_self_signed};
-use crate::link::Links;
+use crate::link::{Links, NodeHost, Timing};
 use crate::maildir::Maildirs;
 use crate::operator::Operator;
 use crate::owner::{INBOX, Message, Owner};
@@ -61,8 +61,15 @@ async fn run(config: Config, runtime: Handle) -> Result<(), PartFault> {
     let link_tls = Arc::new(Reloadable::load(certificate, tls::link_server)?);
 
     let (inbox, messages) = mpsc::channel(INBOX);
-    let links = Links;
     let bodies = Bodies::open(&store_dir)?;
+    let host = NodeHost {
+        hostname: config.hostname.clone(),
+        inbox: inbox.clone(),
+        people: Arc::clone(&people),
+        spool: spool.clone(),
+        bodies: bodies.clone(),
+    };
+    let links = Links::new(host, Arc::new(tls::link_client()?), Timing::default());
     let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), bodies)?;
     let owner = Owner::start(store_dir.clone(), remake(&config)?, messages, hands)?;
     let owner_runtime = runtime.clone();
@@ -93,6 +100,8 @@ async fn run(config: Config, runtime: Handle) -> Result<(), PartFault> {
     }
     for listener in bind(&config.listen.link).await? {
         listening.entry("link".to_owned()).or_default().push(listener.local_addr()?.to_string());
+        let source = Arc::clone(&link_tls);
+        sockets.spawn(links.clone().serve(listener, Arc::new(move || source.current()), draining.clone()));
     }
 
     let going = Arc::new(Notify::new());

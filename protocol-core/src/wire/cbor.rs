@@ -36,6 +36,12 @@ impl Writer {
         writer
     }
 
+    /// Goes on behind `bytes`.
+    #[must_use]
+    pub fn onto(bytes: Vec<u8>) -> Self {
+        Self(Encoder::new(bytes))
+    }
+
     write_item! {
         /// An array of so many items follows.
         array(u64) => array;
@@ -235,6 +241,12 @@ impl<'b> Reader<'b> {
         mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         (0..self.array(max)?).map(|_| read(self)).collect()
+    }
+
+    /// Whether an array comes next.
+    #[must_use]
+    pub fn is_array(&self) -> bool {
+        matches!(self.0.datatype(), Ok(Type::Array))
     }
 
     /// Passes over whatever item comes.
