@@ -132,7 +132,7 @@ impl Net {
 }
 
 /// What a `h=` hint names: a host, never an address literal, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hint {
     /// The host.
     pub host: Domain,

@@ -86,10 +86,9 @@ impl<O> Outbox<O> {
         self.records.values()
     }
 
-    /// How many effects wait.
-    #[must_use]
-    pub fn effects_len(&self) -> usize {
-        self.effects.len()
+    /// The effects that wait, in step order: to be written down beside the records, never to be acted on.
+    pub fn effects(&self) -> impl Iterator<Item = &O> {
+        self.effects.iter()
     }
 
     /// Moves a child machine's outputs here, its effects translated by `translate`.

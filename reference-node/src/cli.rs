@@ -34,11 +34,11 @@ pub type PartFault = Box<dyn Error + Send + Sync>;
 
 /// What the command line starts, and others build.
 pub trait Parts {
-    /// Runs the node until it is told to stop. Logging is up.
+    /// Runs the node until it is told to stop, or, `while_stdin`, until standard input ends. Logging is up.
     ///
     /// # Errors
     /// Why it could not start, or had to stop.
-    fn serve(&self, config: Config) -> Result<(), PartFault>;
+    fn serve(&self, config: Config, while_stdin: bool) -> Result<(), PartFault>;
 
     /// Runs the demo, and prints what it shows; `false` where it failed.
     ///
@@ -126,10 +126,10 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
             let made = crate::init::init(&wish(args)?).map_err(Failure::Init)?;
             if cli.json { show::json(out, &json!({ "init": made }))? } else { show::made(out, &made)? }
         }
-        Command::Serve => {
+        Command::Serve { while_stdin } => {
             let config = config()?;
             crate::log::install(config.log).map_err(|why| Failure::Part(why.into()))?;
-            parts.serve(config)?;
+            parts.serve(config, while_stdin)?;
         }
         Command::Demo(demo) => return Ok(parts.demo(&demo, cli.json)?),
         Command::User(command) => user(command, &config()?, cli.json, out)?,

@@ -12,8 +12,8 @@ fn main() -> ExitCode {
 struct Parts;
 
 impl cli::Parts for Parts {
-    fn serve(&self, config: Config) -> Result<(), PartFault> {
-        postline_node::serve::serve(config)
+    fn serve(&self, config: Config, while_stdin: bool) -> Result<(), PartFault> {
+        postline_node::serve::serve(config, while_stdin)
     }
 
     fn demo(&self, demo: &Demo, json: bool) -> Result<bool, PartFault> {

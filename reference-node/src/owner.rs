@@ -311,6 +311,15 @@ impl Owner {
 
     fn commit(&mut self, out: Outbox<Output>) -> Result<(), StoreError> {
         let store = self.store.as_mut().ok_or_else(closed)?;
+        let now = self.clock.now().0;
+        for effect in out.effects() {
+            if let Output::Event(event) = effect
+                && let Some(line) = crate::log::trace_line(event)
+            {
+                let (message_id, mail) = (line.message_id, Some(line.mail));
+                store.append_trace(TraceLine { at: now, message_id, mail, line: line.json });
+            }
+        }
         let (records, held) = out.split();
         let durable = store.commit(&records)?;
         self.commits += u64::from(!records.is_empty());
@@ -323,13 +332,11 @@ impl Owner {
                     }
                 }
                 Output::Event(event) => {
-                    if let Some(line) = crate::log::trace_line(&event) {
-                        let (message_id, mail) = (line.message_id, Some(line.mail));
-                        store.append_trace(TraceLine { at: self.clock.now().0, message_id, mail, line: line.json });
-                    }
                     crate::log::mail_line(&event);
                 }
-                effect => self.hands.perform(effect),
+                Output::Deliver(..) | Output::Smtp(..) | Output::Seek(..) | Output::Dial(_) | Output::Link(..) => {
+                    self.hands.perform(effect);
+                }
             }
         }
         for done in self.done.drain(..) {
@@ -395,10 +402,10 @@ fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Serv
     for key in &restored.damaged {
         tracing::error!(key, "record damaged, set aside");
     }
-    let waiting = restored.records.iter().filter_map(|record| match record.key {
-        Key::Queue(_, mail) => Some(mail),
-        _ => None,
-    });
+    let waiting = restored
+        .records
+        .iter()
+        .filter_map(|record| if let Key::Queue(_, mail) = record.key { Some(mail) } else { None });
     hands.restored(waiting.collect());
     Ok(remake(store.generation(), restored.records)?)
 }

@@ -38,19 +38,19 @@ const END: Duration = Duration::from_secs(30);
 /// How often the directory is looked at for changes.
 const DIRECTORY: Duration = Duration::from_secs(2);
 
-/// Runs a node until SIGTERM, SIGINT, or the operator's `drain`.
+/// Runs a node until SIGTERM, SIGINT, the operator's `drain`, or, `while_stdin`, the end of standard input.
 ///
 /// # Errors
 /// Why it could not start.
-pub fn serve(config: Config) -> Result<(), PartFault> {
+pub fn serve(config: Config, while_stdin: bool) -> Result<(), PartFault> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    let served = runtime.block_on(run(config, handle));
+    let served = runtime.block_on(run(config, handle, while_stdin));
     runtime.shutdown_timeout(Duration::from_secs(5));
     served
 }
 
-async fn run(config: Config, runtime: Handle) -> Result<(), PartFault> {
+async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), PartFault> {
     let store_dir = config.data_dir.join("store");
     private_file::create_dir(&store_dir)?;
     // Opened once before anything listens: a second node on this store is refused here (attack 111).
@@ -126,6 +126,15 @@ async fn run(config: Config, runtime: Handle) -> Result<(), PartFault> {
     let admin_task = tokio::spawn(admin_socket.serve(operator));
     tracing::info!(?listening, "node is up");
 
+    if while_stdin {
+        let going = Arc::clone(&going);
+        // A thread of its own: reading standard input can't be cancelled, and must not hold up the end.
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+            // Whatever ends the input, an error too, ends the node.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            going.notify_one();
+        })?;
+    }
     wait_for_the_end(&config, &people, &reload, &going).await?;
     tracing::info!("node is going down");
     // Sessions first: what they took must reach the owner before it stops.
@@ -207,8 +216,7 @@ fn remake(config: &Config) -> Result<crate::owner::Remake, PartFault> {
     // Read once here, so that a bad key is a refusal to start; and again at each restore, so that no copy lies about.
     keys.identity()?;
     let (domains, offers) = (config.domains.iter().cloned().collect(), config.offers);
-    let hint = config.advertise.as_ref().map(|hint| format!("{}:{}", hint.host, hint.port));
-    let hint = hint.map(|text| postline_core::wire::field::Hint::parse(&text)).transpose()?;
+    let hint = config.advertise.clone();
     let domains: std::collections::BTreeSet<_> = domains;
     Ok(Box::new(move |generation, records: Vec<Record>| {
         let identity = keys.identity().map_err(|_| unreadable_key())?;

@@ -1,6 +1,7 @@
 //! The `Postline-*` fields: `name=value; name=value`, as strict as two implementations need to sign the same bytes
 //! ([F-2]).
 
+pub use postline_core::content::mail::FieldName;
 use postline_core::content::mail::Tags;
 use postline_core::limits;
 
@@ -8,29 +9,6 @@ use super::text::HeaderText;
 
 /// Longest name of a tag, in bytes.
 const TAG_NAME_BYTES: usize = 16;
-
-/// Which field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FieldName {
-    /// `Postline-Offer`.
-    Offer,
-    /// `Postline-Accept`.
-    Accept,
-    /// `Postline-Id`.
-    Id,
-}
-
-impl FieldName {
-    /// The name as it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Offer => "Postline-Offer",
-            Self::Accept => "Postline-Accept",
-            Self::Id => "Postline-Id",
-        }
-    }
-}
 
 /// Why a field's body is not strictly tags.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,18 +73,10 @@ pub fn parse(body: &str) -> Result<Tags, FieldFault> {
     Ok(tags)
 }
 
-/// Writes a field on one line, `Name: value`, without CRLF: `v` first, `b` last, the others in the order of their names.
+/// Writes a field on one line, `Name: value`, without CRLF, in the order that [`FieldName::line`] has.
 #[must_use]
 pub fn unfolded(name: FieldName, tags: &Tags) -> String {
-    let rank = |name: &str| match name {
-        "v" => 0,
-        "b" => 2,
-        _ => 1,
-    };
-    let mut ordered: Vec<_> = tags.iter().collect();
-    ordered.sort_by_key(|(name, _)| rank(name));
-    let written: Vec<String> = ordered.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    HeaderText::cleaned(&format!("{}: {}", name.as_str(), written.join("; "))).to_string()
+    HeaderText::cleaned(&name.line(tags)).to_string()
 }
 
 /// Writes a field folded to at most 78 columns, CRLF included.

@@ -91,8 +91,11 @@ mod tests {
             authors(head.as_bytes()).into_iter().map(|author| author.map(|a| a.to_string())).collect()
         };
         let one = Some("one@a.example".to_owned());
-        assert_eq!(who("From: one@a.example\r\n\r\n"), [one.clone()]);
-        assert_eq!(who("FROM : \"One, a\" <one@a.example>\r\nX: y\r\n\r\nFrom: eve@x.example"), [one.clone()]);
+        assert_eq!(who("From: one@a.example\r\n\r\n"), std::slice::from_ref(&one));
+        assert_eq!(
+            who("FROM : \"One, a\" <one@a.example>\r\nX: y\r\n\r\nFrom: eve@x.example"),
+            std::slice::from_ref(&one)
+        );
         assert_eq!(who("From: one@a.example\r\nfrom: eve@x.example\r\n\r\n"), [one, Some("eve@x.example".to_owned())]);
         assert_eq!(who("From: one@a.example, eve@x.example\r\n\r\n"), [None]);
         assert_eq!(who("From: <eve@x.example> <one@a.example>\r\n\r\n"), [None]);

@@ -17,8 +17,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::content::mail::Tags;
 use crate::fault::PeerFault;
-use crate::id::{Address, CarryId, Domain, Hash, NodeKey, Nonce};
+use crate::id::{Address, CarryId, Hash, NodeKey, Nonce};
 use crate::limits;
+use crate::net::Hint;
 use crate::store::sha256;
 use crate::time::{DAY, Millis};
 use crate::wire::cbor::Writer;
@@ -131,56 +132,6 @@ fn not_from_the_future(at: Millis, first_seen: Millis) -> Result<(), PeerFault> 
         return Ok(());
     }
     Err(PeerFault::Future { got: at.unix_seconds(), max: latest.unix_seconds() })
-}
-
-/// Where a node may be found: `host:port`, the host a domain in normal form, at most
-/// [`HINT_BYTES`](limits::HINT_BYTES) bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hint {
-    text: String,
-    host: Domain,
-    port: u16,
-}
-
-impl Hint {
-    /// Parses a hint in its one spelling.
-    ///
-    /// # Errors
-    /// [`PeerFault::Field`] for address literals, upper case, leading zeros, port 0, and what is no `host:port`.
-    pub fn parse(text: &str) -> Result<Self, PeerFault> {
-        const FAULT: PeerFault = PeerFault::Field("h");
-        if text.len() > limits::HINT_BYTES {
-            return Err(FAULT);
-        }
-        let (host, port) = text.rsplit_once(':').ok_or(FAULT)?;
-        let host = Domain::parse(host).ok().filter(|domain| domain.as_str() == host).ok_or(FAULT)?;
-        let port = decimal(port).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).ok_or(FAULT)?;
-        Ok(Self { text: text.to_owned(), host, port })
-    }
-
-    /// The hint as it stands in the field.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Its host.
-    #[must_use]
-    pub const fn host(&self) -> &Domain {
-        &self.host
-    }
-
-    /// Its port.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Whether the host is the mail domain or lies below it: only then may it be dialled.
-    #[must_use]
-    pub fn lies_within(&self, mail_domain: &Domain) -> bool {
-        self.host.as_str().strip_suffix(mail_domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    }
 }
 
 /// A field as it came: read, its signature not yet verified. [`seal::field::open`](crate::seal::field::open) opens it.
@@ -328,7 +279,10 @@ impl<'t> Tagged<'t> {
     }
 
     fn hint(&self) -> Result<Option<Hint>, PeerFault> {
-        self.tags.get("h").map(|hint| Hint::parse(hint)).transpose()
+        let one_spelling = |text: &String| {
+            Hint::parse(text).ok().filter(|hint| text.len() <= limits::HINT_BYTES && hint.to_string() == *text)
+        };
+        self.tags.get("h").map(|text| one_spelling(text).ok_or(PeerFault::Field("h"))).transpose()
     }
 
     fn hash_after(&self, before: &[u8]) -> Hash {
@@ -529,7 +483,7 @@ fn common_tags(at: Millis, nk: NodeKey) -> Tags {
 }
 
 fn insert_optional(tags: &mut Tags, hint: Option<&Hint>, ak: Option<&[u8; 32]>) {
-    tags.extend(hint.map(|hint| ("h".to_owned(), hint.as_str().to_owned())));
+    tags.extend(hint.map(|hint| ("h".to_owned(), hint.to_string())));
     tags.extend(ak.map(|ak| ("ak".to_owned(), base64(ak))));
 }
 

@@ -9,11 +9,12 @@ use postline_core::fault::{Misuse, PeerFault};
 use postline_core::id::{Address, MailId, NodeKey, Nonce, Pair};
 use postline_core::limits;
 use postline_core::machine::trust::{Came, Input, Output, Trust, TrustState};
+use postline_core::net::Hint;
 use postline_core::seal::{NodeIdentity, Secret, field};
 use postline_core::step::{Machine, Outbox, Store, Tick};
 use postline_core::store::{Key, Record, sha256};
 use postline_core::time::{DAY, Millis};
-use postline_core::wire::field::{Accept, AcceptDraft, Hint, Offer, OfferDraft};
+use postline_core::wire::field::{Accept, AcceptDraft, Offer, OfferDraft};
 use postline_core::wire::frame::TrustStep;
 
 /// Some day in 2026.

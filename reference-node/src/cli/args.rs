@@ -28,7 +28,11 @@ pub(super) enum Command {
     /// Make a node: configuration, keys, a certificate to start with, and the DNS records to publish
     Init(InitArgs),
     /// Run the node
-    Serve,
+    Serve {
+        /// Go down when standard input ends, so that the node never outlives who started it
+        #[arg(long)]
+        while_stdin: bool,
+    },
     /// How the running node is
     Status,
     /// Users and their passwords

@@ -35,6 +35,8 @@ pub(super) struct Node {
     /// Where users submit mail.
     pub(super) submission: String,
     process: Option<Child>,
+    /// Whether it outlives this program.
+    keep: bool,
 }
 
 /// What the nodes have done so far, both together.
@@ -54,7 +56,7 @@ struct Plan {
 
 impl Nodes {
     /// Sets both up in a new directory, and starts them.
-    pub(super) async fn start() -> Result<Self, PartFault> {
+    pub(super) async fn start(keep: bool) -> Result<Self, PartFault> {
         let dir = fresh_dir()?;
         let ports = free_ports(6)?;
         let [a_smtp, a_sub, a_link, b_smtp, b_sub, b_link] = *ports.as_slice() else {
@@ -69,7 +71,7 @@ impl Nodes {
             records.push_str(&zone_of(plan, &made));
         }
         fs::write(&zone, records)?;
-        let (a, b) = (Node::load(&dir, &a)?, Node::load(&dir, &b)?);
+        let (a, b) = (Node::load(&dir, &a, keep)?, Node::load(&dir, &b, keep)?);
         let mut nodes = Self { dir, a, b };
         nodes.a.restart().await?;
         nodes.b.restart().await?;
@@ -144,9 +146,9 @@ impl Drop for Nodes {
 }
 
 impl Node {
-    fn load(dir: &Path, plan: &Plan) -> Result<Self, PartFault> {
+    fn load(dir: &Path, plan: &Plan, keep: bool) -> Result<Self, PartFault> {
         let config = Config::load(&dir.join(plan.domain).join("postline.toml"))?;
-        Ok(Self { config, submission: format!("127.0.0.1:{}", plan.submission), process: None })
+        Ok(Self { config, submission: format!("127.0.0.1:{}", plan.submission), process: None, keep })
     }
 
     /// Starts it, and waits until it answers.
@@ -155,7 +157,14 @@ impl Node {
         let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--config").arg(&self.config.file).arg("serve");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdout(Stdio::null()).stderr(log);
+        if self.keep {
+            // Not in our process group: what ends this program at the terminal doesn't end the nodes.
+            command.stdin(Stdio::null()).process_group(0);
+        } else {
+            // However this program ends, its end of the pipe goes, and the node with it.
+            command.arg("--while-stdin").stdin(Stdio::piped());
+        }
         let mut process = command.spawn()?;
         let began = Instant::now();
         loop {
@@ -205,35 +214,34 @@ impl Node {
     }
 
     pub(super) async fn status(&self) -> Result<Status, PartFault> {
-        match self.ask(&Request::Status {}).await? {
-            Answer::Status(status) => Ok(*status),
-            other => Err(format!("no status: {other:?}").into()),
-        }
+        let answer = self.ask(&Request::Status {}).await?;
+        if let Answer::Status(status) = answer { Ok(*status) } else { Err(unexpected(&answer)) }
     }
 
     async fn trust(&self, ours: &str, theirs: &str) -> Result<String, PartFault> {
         let pair = AskPair { ours: Address::parse(ours)?, theirs: Address::parse(theirs)? };
-        match self.ask(&Request::TrustShow(pair)).await? {
-            Answer::TrustShow(row) => Ok(row.state),
-            other => Err(format!("no trust: {other:?}").into()),
-        }
+        let answer = self.ask(&Request::TrustShow(pair)).await?;
+        if let Answer::TrustShow(row) = answer { Ok(row.state) } else { Err(unexpected(&answer)) }
     }
 
     /// Whether the author's node knows that its express mail is in the mailbox.
     pub(super) async fn was_delivered_by_link(&self, id: &str) -> Result<bool, PartFault> {
         let message_id = format!("{id}@demo.example");
-        match self.ask(&Request::Trace { message_id }).await? {
-            Answer::Trace { events } => Ok(events.iter().any(|event| {
-                let is = |key: &str, value: &str| event.line.get(key).and_then(|v| v.as_str()) == Some(value);
-                is("mark", "delivered") && is("carrier", "link")
-            })),
-            other => Err(format!("no trace: {other:?}").into()),
-        }
+        let answer = self.ask(&Request::Trace { message_id }).await?;
+        let Answer::Trace { events } = answer else { return Err(unexpected(&answer)) };
+        Ok(events.iter().any(|event| {
+            let is = |key: &str, value: &str| event.line.get(key).and_then(|v| v.as_str()) == Some(value);
+            is("mark", "delivered") && is("carrier", "link")
+        }))
     }
 
     pub(super) fn inbox(&self, name: &'static str) -> Inbox {
         Inbox::new(name, self.config.maildir_root.join(name))
     }
+}
+
+fn unexpected(answer: &Answer) -> PartFault {
+    format!("the node answers something else: {answer:?}").into()
 }
 
 fn set_up(dir: &Path, plan: &Plan, zone: &Path) -> Result<Made, PartFault> {

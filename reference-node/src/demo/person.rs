@@ -1,6 +1,7 @@
 //! A person with a plain mail program: submits over STARTTLS, and looks into a Maildir.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -136,9 +137,9 @@ impl Inbox {
             };
             for entry in entries {
                 let path = entry?.path();
-                if !known.contains_key(&path) {
-                    let id = id_of(&fs::read(&path)?);
-                    known.insert(path, id);
+                if let Entry::Vacant(unread) = known.entry(path) {
+                    let id = id_of(&fs::read(unread.key())?);
+                    unread.insert(id);
                 }
             }
         }

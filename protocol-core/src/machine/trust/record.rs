@@ -3,9 +3,9 @@
 use crate::fault::RestoreError;
 use crate::id::{Hash, MailId, NodeKey, Nonce, Pair};
 use crate::limits;
+use crate::net::Hint;
 use crate::store::{Key, Record};
 use crate::wire::cbor::{Malformed, Reader, Writer};
-use crate::wire::field::Hint;
 
 use super::SentOffer;
 use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, Known, LastWord, Line, Phase};
@@ -224,7 +224,7 @@ fn write_hint(writer: &mut Writer, hint: Option<&str>) {
 fn read_hint(reader: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
     reader.maybe(|reader| {
         let hint = Hint::parse(reader.str()?).map_err(|_| Malformed("a hint"))?;
-        Ok(hint.as_str().to_owned())
+        Ok(hint.to_string())
     })
 }
 

@@ -4,11 +4,12 @@ use crate::content::evidence::Evidence;
 use crate::fault::{Misuse, PeerFault};
 use crate::id::{Address, Hash, MailId, NodeKey, Pair};
 use crate::limits;
+use crate::net::Hint;
 use crate::step::Tick;
 use crate::store::sha256;
 use crate::time::Millis;
 use crate::wire::confirm::{self, Confirm, Done, Word};
-use crate::wire::field::{Accept, Hint, Offer};
+use crate::wire::field::{Accept, Offer};
 use crate::wire::frame::TrustStep;
 
 use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, Known, LastWord, Line, Phase};
@@ -175,8 +176,8 @@ impl<'a> Turn<'a> {
     }
 
     fn usable(&self, hint: Option<Hint>) -> Option<String> {
-        let within = hint.filter(|hint| hint.lies_within(self.pair.theirs.domain()));
-        within.map(|hint| hint.as_str().to_owned())
+        let within = hint.filter(|hint| hint.within(self.pair.theirs.domain()));
+        within.map(|hint| hint.to_string())
     }
 
     // Evidence.
