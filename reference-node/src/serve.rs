@@ -139,6 +139,9 @@ async fn run(config: Config, runtime: Handle) -> Result<(), PartFault> {
     if inbox.send(Message::Stop(done)).await.is_ok() {
         let _gone_already = tokio::time::timeout(END, stopped).await;
     }
+    // What was last said on the links goes out, or is cut off.
+    let _cut_off = tokio::time::timeout(END, links.ended()).await;
+    links.drop_all();
     tokio::task::spawn_blocking(move || owner.join()).await?.map_err(|_| "the owner died")?;
     Ok(())
 }
