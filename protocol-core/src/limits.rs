@@ -141,7 +141,7 @@ pub const LINK_UNWRITTEN: usize = 8_192;
 /// Most links a node keeps.
 pub const LINKS: usize = 10_000;
 /// Express mails that one trusted address may send to one of ours, per minute.
-pub const EXPRESS_PER_MINUTE: u32 = 1_200;
+pub const EXPRESS_PER_MINUTE: u32 = 6_000;
 /// Sequence numbers reserved ahead, so that a crash never uses one twice.
 pub const SEQ_RESERVE: u64 = 1_024;
 

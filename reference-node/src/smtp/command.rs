@@ -243,10 +243,9 @@ mod tests {
     use super::*;
 
     fn sender(line: &str) -> Result<Sender, Fault> {
-        match Command::parse(line.as_bytes())? {
-            Command::Mail(sender) => Ok(sender),
-            other => panic!("{line:?} was read as {other:?}"),
-        }
+        let command = Command::parse(line.as_bytes())?;
+        let Command::Mail(sender) = command else { panic!("{line:?} was read as {command:?}") };
+        Ok(sender)
     }
 
     #[test]

@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn t_019_a_true_end_behind_a_bare_cr_is_the_end() {
+        for input in ["a\r\r\n.\r\n", "a\r\n.\r\r\n.\r\n", "\r\r\r\n.\r\n"] {
+            let (spoilt, progress, _) = read(format!("{input}QUIT\r\n").as_bytes());
+            assert_eq!((spoilt, progress), (Some(Spoilt::BareLineEnd), Progress::End(input.len())), "{input:?}");
+        }
+    }
+
+    #[test]
     fn t_026_a_mail_is_taken_at_its_limit_and_spoilt_above_it() {
         let chunk = vec![b'x'; 1024 * 1024];
         let (mut reader, mut mail) = (DataReader::default(), Vec::new());

@@ -8,16 +8,17 @@
 use core::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use zeroize::Zeroizing;
 
 use super::command::Mechanism;
 
-/// A user's name and password, as they came. Prints no password.
+/// A user's name and password, as they came. The password is never printed, and wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The name, as typed.
     pub user: String,
     /// The password.
-    pub password: String,
+    pub password: Zeroizing<String>,
 }
 
 impl fmt::Debug for Credentials {
@@ -76,11 +77,11 @@ impl Awaited {
     /// [`Malformed`] for what is no base64, no UTF-8, or names nobody.
     pub fn hear(self, line: &[u8]) -> Result<Heard, Malformed> {
         let said = BASE64_STANDARD.decode(line).map_err(|_| Malformed)?;
-        let said = String::from_utf8(said).map_err(|_| Malformed)?;
+        let said = Zeroizing::new(String::from_utf8(said).map_err(|_| Malformed)?);
         match self {
             Self::Plain => plain(&said).map(Heard::Whole),
             Self::User if said.is_empty() || said.contains('\0') => Err(Malformed),
-            Self::User => Ok(Heard::Next(Self::Password(said))),
+            Self::User => Ok(Heard::Next(Self::Password(said.to_string()))),
             Self::Password(_) if said.contains('\0') => Err(Malformed),
             Self::Password(user) => Ok(Heard::Whole(Credentials { user, password: said })),
         }
@@ -97,7 +98,7 @@ fn plain(said: &str) -> Result<Credentials, Malformed> {
     if user.is_empty() || (!acts_for.is_empty() && acts_for != user) {
         return Err(Malformed);
     }
-    Ok(Credentials { user: user.to_owned(), password: password.to_owned() })
+    Ok(Credentials { user: user.to_owned(), password: password.to_owned().into() })
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn plain_names_one_user_and_one_password() {
-        let alice = Credentials { user: "alice".into(), password: "tea pot".into() };
+        let alice = Credentials { user: "alice".into(), password: "tea pot".to_owned().into() };
         assert_eq!(plain("\0alice\0tea pot"), Ok(Heard::Whole(alice.clone())));
         assert_eq!(plain("alice\0alice\0tea pot"), Ok(Heard::Whole(alice)));
         for bad in ["", "alice", "\0alice", "\0\0x", "bob\0alice\0x", "\0alice\0x\0y"] {
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn t_089_a_password_is_never_printed() {
-        let said = Credentials { user: "alice".into(), password: "CANARY".into() };
+        let said = Credentials { user: "alice".into(), password: "CANARY".to_owned().into() };
         assert!(!format!("{said:?}{:?}", Heard::Whole(said.clone())).contains("CANARY"));
     }
 }

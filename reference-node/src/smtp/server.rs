@@ -176,14 +176,14 @@ impl<D: Door> Server<D> {
     fn begin(&self, spool: &mut Spooling) -> Result<MailId, Answer> {
         let mut id = [0; 16];
         self.random.fill(&mut id).map_err(|_| Answer::Broken)?;
-        *spool = Spooling::Open { incoming: self.door.begin().map_err(|error| failed(&error))?, bytes: 0 };
+        *spool = Spooling::Open(Box::new(self.door.begin().map_err(|error| failed(&error))?));
         Ok(MailId(id))
     }
 
     async fn take(&self, whole: Whole, peer: SocketAddr, spool: Spooling) -> Answer {
         let staged = match spool {
-            Spooling::Open { incoming, bytes } if bytes <= limits::INLINE_BODY_BYTES => incoming.finish(),
-            Spooling::Open { incoming, .. } => in_background(move || incoming.finish()).await,
+            Spooling::Open(incoming) if incoming.len() <= limits::INLINE_BODY_BYTES => incoming.finish(),
+            Spooling::Open(incoming) => in_background(move || incoming.finish()).await,
             Spooling::Failed(answer) => return answer,
             Spooling::Idle => return Answer::Broken,
         };
@@ -203,23 +203,22 @@ enum Spooling {
     /// None is under way.
     #[default]
     Idle,
-    /// One is, with so many bytes.
-    Open { incoming: Incoming, bytes: u64 },
+    /// One is.
+    Open(Box<Incoming>),
     /// One is, but it could not be written. The client is told at its end.
     Failed(Answer),
 }
 
 impl Spooling {
     async fn write(self, more: Vec<u8>) -> Self {
-        let Self::Open { mut incoming, mut bytes } = self else { return self };
-        bytes += more.len() as u64;
-        let written = if bytes <= limits::INLINE_BODY_BYTES {
+        let Self::Open(mut incoming) = self else { return self };
+        let written = if incoming.len() + more.len() as u64 <= limits::INLINE_BODY_BYTES {
             incoming.write(&more).map(|()| incoming)
         } else {
             in_background(move || incoming.write(&more).map(|()| incoming)).await
         };
         match written {
-            Ok(incoming) => Self::Open { incoming, bytes },
+            Ok(incoming) => Self::Open(incoming),
             Err(error) => Self::Failed(failed(&error)),
         }
     }
@@ -380,20 +379,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn t_108_a_full_disk_is_busy_and_any_other_failure_is_ours() {
+        assert_eq!(failed(&io::Error::from_raw_os_error(28)), Answer::Busy, "ENOSPC");
+        assert_eq!(failed(&io::Error::from_raw_os_error(122)), Answer::Busy, "EDQUOT");
+        assert_eq!(failed(&io::Error::from_raw_os_error(5)), Answer::Broken, "EIO");
+    }
+
+    #[test]
     fn t_091_seats_are_bounded_for_each_address_and_in_all() {
         let census = Arc::new(Census::new(3, 2));
         let seat = |ip: &str| Census::seat(&census, ip.parse().unwrap());
         let first = seat("192.0.2.1").unwrap();
-        let _second = seat("::ffff:192.0.2.1").unwrap();
+        let second = seat("::ffff:192.0.2.1").unwrap();
         assert!(seat("192.0.2.1").is_none(), "a third seat for one address");
         drop(first);
-        let _again = seat("192.0.2.1").unwrap();
-        let _other = seat("2001:db8::1").unwrap();
+        let again = seat("192.0.2.1").unwrap();
+        let other = seat("2001:db8::1").unwrap();
         assert!(seat("198.51.100.1").is_none(), "a fourth seat of three");
-        drop(_other);
-        let _neighbour = seat("2001:db8::2").unwrap();
+        drop(other);
+        let neighbour = seat("2001:db8::2").unwrap();
         assert_eq!(neighbourhood("2001:db8::1".parse().unwrap()), neighbourhood("2001:db8::2".parse().unwrap()));
-        drop((_second, _again, _neighbour));
+        drop((second, again, neighbour));
         assert!(census.seats.lock().unwrap().is_empty(), "empty seats are kept");
     }
 }
