@@ -557,6 +557,7 @@ async fn t_096_a_flood_of_empty_frames_ends_the_link() {
     b.sees(&Seen::Down).await;
 }
 
+/// [L-5]
 #[tokio::test]
 async fn t_103_what_was_said_on_one_connection_proves_nothing_on_another() {
     let (_a, mut b) = two(Timing::default()).await;
