@@ -1,4 +1,4 @@
-//! The frames of a link as bytes on a stream, and back: partial in, whole out. Spec: [L-1], [L-2].
+//! The frames of a link as bytes on a stream, and back: partial in, whole out. Spec: [L-2], [L-14], [L-19].
 //!
 //! ```text
 //!   [length u32 BE][type u8][body]        length counts type and body

@@ -199,6 +199,13 @@ impl<H: LinkHost> Links<H> {
         std::mem::take(&mut *self.0.open()).values().for_each(|open| open.go.notify_one());
     }
 
+    /// Waits until no connection is left: after the owner has said Bye on all of them.
+    pub async fn ended(&self) {
+        while !self.0.open().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     fn accepted(&self, tcp: TcpStream, at: SocketAddr, tls: Arc<ServerConfig>) {
         let go = Arc::new(Notify::new());
         let Some(ticket) = self.0.gate.admit(at.ip(), Instant::now(), Arc::clone(&go)) else {

@@ -35,6 +35,8 @@ use crate::tls::{self, CertificateFiles, Reloadable};
 
 /// How long the end of a node may take, sessions and links included.
 const END: Duration = Duration::from_secs(30);
+/// How long the last frames on links may take to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often the directory is looked at for changes.
 const DIRECTORY: Duration = Duration::from_secs(2);
 
@@ -148,6 +150,9 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
     if inbox.send(Message::Stop(done)).await.is_ok() {
         let _gone_already = tokio::time::timeout(END, stopped).await;
     }
+    // What was last said on the links goes out, or is cut off.
+    let _cut_off = tokio::time::timeout(LAST_WORDS, links.ended()).await;
+    links.drop_all();
     tokio::task::spawn_blocking(move || owner.join()).await?.map_err(|_| "the owner died")?;
     Ok(())
 }

@@ -111,6 +111,7 @@ fn one_frame_of_each_kind_has_these_bytes() {
     assert_eq!(ours, golden);
 }
 
+/// [L-2]
 #[test]
 fn t_092_frames_are_the_same_however_the_bytes_are_split() {
     let mut stream = Vec::new();

@@ -19,7 +19,7 @@
 //!   hold it, and send a Ping over the link: its Pong keeps the link; silence for LINK_PROBE_MS, or its end, replaces it.
 //! * A Ready that was overtaken may also claim less than we know. So on a connection that they dialled, a generation or
 //!   last seq that ran back is only a suspicion: we close, and dial. What they answer to our Ready can't be late: if it
-//!   runs back too, or they come with the same again, that is [`PeerFault::Generation`] (attack 111).
+//!   runs back too, or they come with the same again, that is [`PeerFault::Generation`] ([L-22], attack 111).
 //!
 //! **Exactly once.** A Carry keeps its seq and id until it is settled, and goes again, the same, on each connection
 //! ([L-7]). The receiver remembers its last answers and repeats them. Seqs are reserved ahead in [`Key::Peer`], so that a

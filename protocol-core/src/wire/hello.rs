@@ -138,6 +138,7 @@ mod tests {
         hello
     }
 
+    /// [L-4]
     #[test]
     fn a_hello_is_read_as_it_was_written_extensions_and_all() {
         assert_eq!(Hello::parse(&hello().canonical()), Ok(hello()));

@@ -81,6 +81,7 @@ fn greet(a: &Node, b: &Node, exporters: (u8, u8)) -> (Vec<Output>, Vec<Output>) 
     (last, end)
 }
 
+/// [L-3]
 #[test]
 fn two_nodes_prove_their_keys_to_each_other() {
     let (a, b) = (Node::new(1, "a.example"), Node::new(2, "b.example"));

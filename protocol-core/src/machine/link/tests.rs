@@ -92,6 +92,7 @@ fn frame(link: &mut Link, now: u64, frame: Frame) -> Vec<Output> {
     step(link, now, Input::Frame(LinkId(1), frame))
 }
 
+/// [L-8]
 #[test]
 fn a_dialler_says_ready_first_and_the_dialled_answers() {
     let mut ours = fresh();
@@ -110,6 +111,7 @@ fn a_dialler_says_ready_first_and_the_dialled_answers() {
     assert_eq!((ours.connection(), theirs.connection()), (Some(LinkId(1)), Some(LinkId(5))));
 }
 
+/// [L-6]
 #[test]
 fn glare_leaves_the_connection_that_the_smaller_key_dialled() {
     // Connection 1 is ours (the smaller key), connection 2 theirs; each end sees both proven at once.
@@ -191,6 +193,7 @@ fn a_ready_that_was_overtaken_by_the_link_replaces_nothing() {
     assert_eq!((ours.connection(), fault(&outputs)), (Some(LinkId(1)), None));
 }
 
+/// [L-7]
 #[test]
 fn what_is_unsettled_goes_again_exactly_and_what_is_settled_does_not() {
     let mut ours = up();
@@ -234,6 +237,7 @@ fn seqs_are_reserved_before_they_are_used_and_never_used_twice() {
     assert_eq!(carries(&effects)[0].id, outgoing(1, 10).id, "by which the receiver knows it");
 }
 
+/// [L-12]
 #[test]
 fn the_window_bounds_what_goes_and_one_large_body_goes_beside_it() {
     let window = Ready { window_items: 4, window_bytes: 100_000, ..ready() };
@@ -284,6 +288,7 @@ fn t_096_a_peer_that_passes_the_window_is_cut_off() {
     assert!(fault(&frame(&mut two_large, 1, Frame::Carry(carry(2, 2, limits::MAIL_BYTES)))).is_some());
 }
 
+/// [L-14], [L-16]
 #[test]
 fn t_096_frames_that_bring_nothing_forward_are_bounded_by_the_second() {
     let pair = Pair { ours: Address::parse("a@a.example").unwrap(), theirs: Address::parse("b@b.example").unwrap() };
@@ -307,6 +312,7 @@ fn t_096_frames_that_bring_nothing_forward_are_bounded_by_the_second() {
     }
 }
 
+/// [L-19]
 #[test]
 fn t_096_what_no_step_allows_is_a_fault_and_says_bye() {
     let over = vec![Mark { id: CarryId([0; 16]), reached: Reached::Delivered }; limits::MARK_IDS + 1];
@@ -362,6 +368,7 @@ fn seqs_rise_and_an_answer_is_given_again() {
     assert_eq!(fault(&back), Some(&PeerFault::Frame("a seq above the last")));
 }
 
+/// [L-13]
 #[test]
 fn a_large_body_is_fetched_from_where_it_stopped() {
     let len = 40_000;
@@ -444,6 +451,7 @@ fn a_body_is_sent_once_a_connection_and_only_while_its_mail_is_open() {
     assert!(fault(&frame(&mut other, 2, ask(20_000))).is_some(), "from behind its end");
 }
 
+/// [L-15]
 #[test]
 fn t_091_a_silent_link_is_asked_and_then_given_up() {
     let mut ours = up();
@@ -460,6 +468,7 @@ fn t_091_a_silent_link_is_asked_and_then_given_up() {
     assert_eq!(outputs.last(), Some(&Output::Down(Code::Timeout)));
 }
 
+/// [L-11]
 #[test]
 fn a_link_that_settles_nothing_in_time_is_stuck() {
     let mut ours = up();
@@ -472,6 +481,7 @@ fn a_link_that_settles_nothing_in_time_is_stuck() {
     assert_eq!(fault(&step(&mut ours, at.0, Input::Wake)), Some(&PeerFault::Late(limits::SETTLE_MS)));
 }
 
+/// [L-9]
 #[test]
 fn t_091_a_connection_without_ready_is_closed() {
     for dialled in [true, false] {
@@ -485,6 +495,7 @@ fn t_091_a_connection_without_ready_is_closed() {
     }
 }
 
+/// [L-17]
 #[test]
 fn t_094_waits_between_dials_double_within_bounds_and_differ() {
     let mut ours = up();
@@ -510,6 +521,7 @@ fn t_094_waits_between_dials_double_within_bounds_and_differ() {
     assert_eq!(carries(&outputs).len(), 1);
 }
 
+/// [L-21]
 #[test]
 fn t_099_a_node_that_never_proved_its_key_is_dialled_once_a_minute() {
     let mut ours = fresh();
@@ -533,6 +545,7 @@ fn a_dial_without_an_end_ends_and_a_want_does_not_last_for_ever() {
     assert_eq!(ours.deadline(), None);
 }
 
+/// [L-22]
 #[test]
 fn t_111_a_store_that_is_an_older_copy_of_itself_is_found_out() {
     // Theirs: what they acked, they no longer know. Where they dialled, that may be a Ready that was overtaken: we dial.
