@@ -63,6 +63,13 @@ fn both_ends_of_a_link_export_the_same_and_no_two_links_do() {
 }
 
 #[test]
+fn t_093_nothing_on_a_link_is_compressed() {
+    let (client, server) = (tls::link_client().unwrap(), link_server());
+    assert!(client.cert_compressors.is_empty() && client.cert_decompressors.is_empty());
+    assert!(server.cert_compressors.is_empty() && server.cert_decompressors.is_empty());
+}
+
+#[test]
 fn t_101_a_link_takes_any_certificate_and_mail_under_policy_does_not() {
     assert!(shake(tls::link_client().unwrap(), link_server()).is_ok());
     let dir = TempDir::new().unwrap();

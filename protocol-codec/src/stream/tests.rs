@@ -346,3 +346,12 @@ proptest! {
         prop_assert_eq!(read_all(&stream, &pieces), whole);
     }
 }
+
+#[test]
+fn t_093_a_frame_is_as_long_as_what_it_carries() {
+    for body in [vec![b'a'; 16_000], (0..16_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()] {
+        let mut bytes = Vec::new();
+        encode(&carry(16_000, &body), Some(&body), &mut bytes).unwrap();
+        assert!((16_000..16_200).contains(&bytes.len()), "{} bytes for 16,000", bytes.len());
+    }
+}
