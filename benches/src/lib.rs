@@ -1,1 +1,1 @@
-//! Placeholder while the house is built.
+//! Measurements beside peers and physical limits. The figures stand in `RESULTS.md`.

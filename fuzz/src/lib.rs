@@ -1,1 +1,1 @@
-//! Placeholder while the house is built.
+//! Replays the corpora of `corpus/` through the fuzz bodies of `postline-world`, on stable Rust.

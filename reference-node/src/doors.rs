@@ -64,6 +64,18 @@ impl Door for MailDoor {
     }
 
     async fn take(&self, arriving: Arriving) -> Answer {
+        let (id, peer) = (arriving.id, arriving.peer);
+        let answer = self.hand_in(arriving).await;
+        if answer != Answer::Taken {
+            // What is taken is logged by the event of its arrival; this is the one line of what isn't.
+            tracing::info!(target: "postline", event = "refused", mail = %id, %peer, why = ?answer);
+        }
+        answer
+    }
+}
+
+impl MailDoor {
+    async fn hand_in(&self, arriving: Arriving) -> Answer {
         let Arriving { id, login, envelope, received, staged, .. } = arriving;
         let large = staged.blob.len > limits::INLINE_BODY_BYTES;
         let Ok(body) = staged.body() else { return Answer::Broken };
