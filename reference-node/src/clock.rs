@@ -101,7 +101,9 @@ mod tests {
     fn t_110_time_never_runs_back() {
         let mut clock = clock();
         let mut last = Millis(0);
-        for (passed, wall) in [(10, 1_000_010_000), (20, 999_000_000), (30, 1_000_000_500), (40, 5), (50, 1_000_050_100)] {
+        for (passed, wall) in
+            [(10, 1_000_010_000), (20, 999_000_000), (30, 1_000_000_500), (40, 5), (50, 1_000_050_100)]
+        {
             let (now, _) = clock.read(Duration::from_secs(passed), Millis(wall));
             assert!(now >= last, "{now} came after {last}");
             last = now;

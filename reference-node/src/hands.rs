@@ -268,13 +268,9 @@ impl Hands {
 impl World {
     fn route<'a>(&'a self, domain: &'a Domain) -> Route<'a> {
         match &self.outward {
-            Outward::Mx(security) => Route::Mx {
-                domain,
-                resolver: &self.resolver,
-                allow: &self.allow,
-                port: 25,
-                security: security.clone(),
-            },
+            Outward::Mx(security) => {
+                Route::Mx { domain, resolver: &self.resolver, allow: &self.allow, port: 25, security: security.clone() }
+            }
             Outward::Smarthost { host, port, login, security } => {
                 Route::Smarthost { host, port: *port, login: login.as_ref(), security: security.clone() }
             }
@@ -429,7 +425,8 @@ async fn domain_word(resolver: &Resolver, domain: &Domain) -> Evidence {
     let Resolver::Zone(_) = resolver else { return Evidence::Domain { names: None } };
     match resolver.txt(&format!("_postline.{domain}")).await {
         Ok(texts) => {
-            let key = texts.iter().find_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=")?.parse().ok());
+            let key =
+                texts.iter().find_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=")?.parse().ok());
             Evidence::Domain { names: key }
         }
         Err(DnsFault::None) => Evidence::Domain { names: None },

@@ -182,7 +182,11 @@ impl Owner {
     fn wait(&mut self) -> Duration {
         let (now, jump) = self.clock.now();
         if let Some(jump) = jump {
-            tracing::error!(steady = jump.steady.0, wall = jump.wall.0, "clock jumped; run `postline clock accept` if it is right now");
+            tracing::error!(
+                steady = jump.steady.0,
+                wall = jump.wall.0,
+                "clock jumped; run `postline clock accept` if it is right now"
+            );
         }
         let deadline = self.server.as_ref().and_then(Machine::deadline);
         let until = deadline.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)));
