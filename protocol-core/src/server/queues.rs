@@ -4,6 +4,7 @@ use super::Server;
 use super::book::Seen;
 use super::io::{Carrier, Event, Mark, Outcome, Output, RcptOutcome, SendId};
 use super::timers::Who;
+use crate::canary::{self, Canary};
 use crate::content::mail::{Letter, Text};
 use crate::fault::Misuse;
 use crate::id::{CarryId, Lane, MailId, NodeKey, Pair};
@@ -30,9 +31,10 @@ impl Server {
         });
         let input = queue::Input::Report { mail: send.mail, attempt: send.attempt, results: results.collect() };
         let queue = self.lanes.get_mut(&send.lane).ok_or(Misuse::NoSuchSend)?;
+        let before = queue.len();
         let mut child = Outbox::new();
         queue.step(tick, input, &mut child)?;
-        self.lane_stepped(tick, &send.lane, child, out);
+        self.lane_stepped(tick, &send.lane, before, child, out);
         Ok(())
     }
 
@@ -42,16 +44,24 @@ impl Server {
             return;
         }
         let queue = self.lanes.entry(lane.clone()).or_insert_with(|| Queue::new(lane.clone()));
-        self.waiting = self.waiting.saturating_sub(queue.len());
+        let before = queue.len();
         let mut child = Outbox::new();
         let stepped = queue.step(tick, input, &mut child);
         debug_assert!(stepped.is_ok(), "only a report can be misused");
-        self.waiting += queue.len();
-        self.lane_stepped(tick, lane, child, out);
+        self.lane_stepped(tick, lane, before, child, out);
     }
 
-    fn lane_stepped(&mut self, tick: &Tick, lane: &Lane, child: Outbox<queue::Output>, out: &mut Outbox<Output>) {
-        self.waiting = self.lanes.values().map(Queue::len).sum();
+    /// `before` is how many mails the lane held before the step.
+    fn lane_stepped(
+        &mut self,
+        tick: &Tick,
+        lane: &Lane,
+        before: usize,
+        child: Outbox<queue::Output>,
+        out: &mut Outbox<Output>,
+    ) {
+        let after = self.lanes.get(lane).map_or(0, Queue::len);
+        self.waiting = (self.waiting + after).saturating_sub(before);
         let deadline = self.lanes.get(lane).and_then(Machine::deadline);
         self.timers.set(Who::Lane(lane.clone()), deadline);
         if self.lanes.get(lane).is_some_and(Queue::is_empty) {
@@ -103,7 +113,7 @@ impl Server {
     fn fall_back(&mut self, tick: &Tick, mail: MailId, mut entry: Entry, why: &str, out: &mut Outbox<Output>) {
         if let (Some(express), Some(from)) = (entry.express.take(), entry.letter.from.clone()) {
             let line = self.carried_line(tick, mail, &from, &express);
-            entry.letter.stamp.push(line);
+            entry.letter.stamp.extend(Some(line).filter(|_| !canary::is_on(Canary::FallbackWithoutId)));
         }
         let mut domains: Vec<Lane> = entry.rcpts.iter().map(|rcpt| Lane::Domain(rcpt.domain().clone())).collect();
         domains.sort();
@@ -143,6 +153,9 @@ impl Server {
         else {
             return;
         };
+        if canary::is_on(Canary::FailureKeptQuiet) {
+            return;
+        }
         let failed = entry.rcpts.iter().cloned().zip(why).collect();
         let letter = Letter {
             from: None,
