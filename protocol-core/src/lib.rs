@@ -97,10 +97,11 @@
 //! # Who may know whom
 //!
 //! ```text
-//! server → machine → seal → wire → content → step → fault → store → net → id → limits → time
+//! server → machine → seal → wire → content → step → fault → store → net → id → limits → time → canary
 //! ```
 //!
 //! `tests/arrows.rs` holds the modules to it.
+pub mod canary;
 pub mod content;
 pub mod fault;
 pub mod id;

@@ -1,6 +1,6 @@
 //! A disk that can fail, and a node's records and bodies on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::id::{BlobRef, Hash};
 use postline_core::step::Store;
@@ -9,16 +9,24 @@ use postline_core::store::{Key, Record};
 /// Records and bodies that survive a crash.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    records: BTreeMap<Key, Record>,
-    bodies: BTreeMap<Hash, Vec<u8>>,
+    kept: Kept,
     staged: BTreeMap<Hash, Vec<u8>>,
+    backup: Option<Kept>,
     /// How many commits succeed before one fails; `None`: all do.
     pub fails_after: Option<u32>,
+    /// Whether the commit that fails is on the disk all the same: nobody knows after an error.
+    pub fails_written: bool,
     /// How many commits there were.
     pub commits: u64,
 }
 
-/// A commit failed: nothing of it is there.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    records: BTreeMap<Key, Record>,
+    bodies: BTreeMap<Hash, Vec<u8>>,
+}
+
+/// A commit failed: whether anything of it is there, nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskFull;
 
@@ -28,21 +36,39 @@ impl Disk {
         self.staged.insert(crate::bytes::blob_of(&bytes).sha256, bytes);
     }
 
+    /// What was staged for a commit that never came is gone.
+    pub fn unstage(&mut self) {
+        self.staged.clear();
+    }
+
     /// A record.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Record> {
-        self.records.get(key)
+        self.kept.records.get(key)
     }
 
     /// All records.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
+        self.kept.records.values()
     }
 
     /// A body that some record holds.
     #[must_use]
     pub fn body(&self, blob: BlobRef) -> Option<&[u8]> {
-        self.bodies.get(&blob.sha256).map(Vec::as_slice)
+        self.kept.bodies.get(&blob.sha256).map(Vec::as_slice)
+    }
+
+    /// Takes a backup.
+    pub fn back_up(&mut self) {
+        self.backup = Some(self.kept.clone());
+    }
+
+    /// Goes back to the backup. False where there is none.
+    pub fn restore_backup(&mut self) -> bool {
+        self.staged.clear();
+        let Some(backup) = self.backup.take() else { return false };
+        self.kept = backup;
+        true
     }
 }
 
@@ -54,11 +80,21 @@ impl Store for Disk {
         if let Some(left) = &mut self.fails_after {
             if *left == 0 {
                 self.fails_after = None;
+                if std::mem::take(&mut self.fails_written) {
+                    self.kept.write(staged, records);
+                }
                 return Err(DiskFull);
             }
             *left -= 1;
         }
         self.commits += 1;
+        self.kept.write(staged, records);
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn write(&mut self, staged: BTreeMap<Hash, Vec<u8>>, records: &[Record]) {
         self.bodies.extend(staged);
         for record in records {
             match &record.value {
@@ -66,9 +102,8 @@ impl Store for Disk {
                 None => self.records.remove(&record.key),
             };
         }
-        let held: std::collections::BTreeSet<Hash> =
+        let held: BTreeSet<Hash> =
             self.records.values().filter_map(|record| record.blob.map(|blob| blob.sha256)).collect();
         self.bodies.retain(|hash, _| held.contains(hash));
-        Ok(())
     }
 }

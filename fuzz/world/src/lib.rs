@@ -2,10 +2,16 @@
 //!
 //! ```text
 //!   script ──▶ queue of (time, sequence) ──▶ one node's step ──▶ its disk ──▶ effects ──▶ back into the queue
-//!                                                                   └─ faults filter what is written and what arrives
+//!                                                │                  └─ weather strikes what is written and what arrives
+//!                                                └─ the ledger knows what really happened, and holds every step to it
 //! ```
 
 pub mod bytes;
 pub mod disk;
+pub mod ledger;
 pub mod node;
+pub mod rng;
+pub mod run;
+pub mod trace;
+pub mod weather;
 pub mod world;

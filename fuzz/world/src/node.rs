@@ -1,41 +1,74 @@
-//! A node: the machine, its disk, its mailboxes. What the reference node does with sockets, done with values.
+//! A node: the machine, its disk, its mailboxes, its clock. What the reference node does with sockets, done with values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::fault::Misuse;
-use postline_core::id::{Domain, MailId, Mailbox, NodeKey};
+use postline_core::id::{Address, Domain, Hash, LinkId, MailId, Mailbox, NodeKey, Pair};
+use postline_core::limits;
+use postline_core::machine::trust::Trust;
 use postline_core::seal::{NodeIdentity, Secret};
 use postline_core::server::{Input, Ours, Output, Server};
 use postline_core::step::{Machine, Outbox, Store, Tick};
+use postline_core::store::Key;
 use postline_core::time::Millis;
 
 use crate::disk::{Disk, DiskFull};
+use crate::rng::Rng;
+
+/// Look-ups chain; never longer than this.
+const LOOKUPS: usize = 8;
+/// More records in memory than this can't be in use by the few people of a world.
+const IN_MEMORY: usize = 4 * limits::GREETINGS;
 
 /// A node of the world.
 #[derive(Debug)]
 pub struct Node {
     /// Its one domain.
     pub domain: Domain,
+    /// Whose mailboxes it has.
+    pub users: BTreeSet<Mailbox>,
     /// What survives a crash.
     pub disk: Disk,
     /// The mailboxes: what is in them survives a crash too. Mail id to bytes: putting it in twice is putting it in once.
     pub mailboxes: BTreeMap<Mailbox, BTreeMap<MailId, Vec<u8>>>,
     /// The machine; `None` while the node is down.
     pub server: Option<Server>,
+    /// How far its clock is ahead of the world's, in milliseconds.
+    pub clock_ahead: i64,
+    /// How often its store was started from a backup, as it says.
+    pub generation: u64,
+    /// How often it was started.
+    pub incarnation: u64,
+    /// Bodies that are being fetched by link: they survive a crash.
+    pub(crate) partial: BTreeMap<Hash, Vec<u8>>,
+    /// What is being fetched on which connection, and for whom it was announced.
+    pub(crate) fetching: BTreeMap<(LinkId, Hash), Fetching>,
+    batch: Outbox<Output>,
+    warm: BTreeSet<Key>,
     seed: u8,
     entropy: u64,
 }
 
-/// How a step ended.
+/// A body on its way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fetching {
+    pub(crate) from: Option<Address>,
+    pub(crate) to: BTreeSet<Address>,
+    /// Its length, once there is room for it.
+    pub(crate) len: Option<u64>,
+}
+
+/// How a commit ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Stepped {
+pub enum Committed {
     /// These effects may leave.
     Effects(Vec<Output>),
-    /// The commit failed: the machine was dropped and restored, and nothing left.
-    CommitFailed,
-    /// The node is down.
-    Down,
+    /// It failed: the machine was dropped and restored, and nothing left.
+    Failed,
 }
+
+/// What a node must never do.
+pub type Broken = (&'static str, String);
 
 impl Node {
     /// A node for `domain`, up, with an empty disk.
@@ -43,89 +76,191 @@ impl Node {
     /// # Panics
     /// Where an empty disk can't be restored from.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "an empty disk holds nothing that could be damaged")]
     pub fn new(domain: &Domain, seed: u8) -> Self {
         let mut node = Self {
             domain: domain.clone(),
+            users: BTreeSet::new(),
             disk: Disk::default(),
             mailboxes: BTreeMap::new(),
             server: None,
+            clock_ahead: 0,
+            generation: 1,
+            incarnation: 0,
+            partial: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            batch: Outbox::new(),
+            warm: BTreeSet::new(),
             seed,
             entropy: 0,
         };
-        node.start();
+        node.start().expect("an empty disk restores");
         node
     }
 
     /// Its key.
     #[must_use]
     pub fn nk(&self) -> NodeKey {
-        self.ours().identity.nk()
+        self.identity().nk()
+    }
+
+    /// The identity that signs for it.
+    #[must_use]
+    pub fn identity(&self) -> NodeIdentity {
+        let next = NodeIdentity::public(&Secret::new([self.seed ^ 0x80; 32]));
+        NodeIdentity::new(&Secret::new([self.seed; 32]), next)
+    }
+
+    /// Takes another key, as after a takeover of its domain: not the one that was announced.
+    pub fn change_key(&mut self, seed: u8) {
+        self.seed = seed;
     }
 
     fn ours(&self) -> Ours {
-        let next = NodeIdentity::public(&Secret::new([self.seed ^ 0x80; 32]));
         Ours {
-            identity: NodeIdentity::new(&Secret::new([self.seed; 32]), next),
+            identity: self.identity(),
             domains: BTreeSet::from([self.domain.clone()]),
             hint: None,
             offers: true,
-            generation: 1,
+            generation: self.generation,
         }
     }
 
     /// Starts, or starts again, from the disk.
-    #[expect(clippy::expect_used, reason = "a node that can't read its own records is a bug of the product")]
-    pub fn start(&mut self) {
+    ///
+    /// # Errors
+    /// I23 where the records don't restore, or restore twice to something else.
+    pub fn start(&mut self) -> Result<(), Broken> {
+        self.crash();
+        let once = self.restored()?;
+        let twice = self.restored()?;
+        if format!("{once:?}") != format!("{twice:?}") {
+            return Err(("I23", format!("two restores differ:\n{once:?}\n{twice:?}")));
+        }
+        self.server = Some(once);
+        self.incarnation += 1;
+        Ok(())
+    }
+
+    fn restored(&self) -> Result<Server, Broken> {
         let records = self.disk.records().filter(|record| record.key.restored_at_start()).cloned();
-        let records: Vec<_> = records.collect();
-        self.server = Some(Server::restore(self.ours(), records).expect("own records restore"));
+        Server::restore(self.ours(), records).map_err(|fault| ("I23", format!("own records don't restore: {fault}")))
     }
 
     /// Goes down at once: what wasn't committed is lost.
     pub fn crash(&mut self) {
         self.server = None;
+        self.batch = Outbox::new();
+        self.warm.clear();
+        self.disk.unstage();
+        self.fetching.clear();
     }
 
-    /// One step and its commit.
+    /// What its clock says when the world's says `now`.
+    #[must_use]
+    pub const fn clock(&self, now: Millis) -> Millis {
+        Millis(now.0.saturating_add_signed(self.clock_ahead))
+    }
+
+    /// One step, into the batch that waits for its commit.
     ///
-    /// # Panics
-    /// Where the machine calls a proper input misuse.
-    #[expect(clippy::panic, reason = "a host that does as it is told must not be told that it erred")]
-    pub fn step(&mut self, now: Millis, input: Input) -> Stepped {
-        let Some(server) = &mut self.server else { return Stepped::Down };
-        for _ in 0..8 {
+    /// # Errors
+    /// Where the machine calls a proper input misuse, doesn't know its own records, or passes a bound.
+    pub fn step(&mut self, now: Millis, input: Input, body: Option<Vec<u8>>) -> Result<(), Broken> {
+        let now = self.clock(now);
+        let Some(server) = &mut self.server else { return Ok(()) };
+        if let Some(body) = body {
+            self.disk.stage(body);
+        }
+        for _ in 0..LOOKUPS {
             let wants = server.wants(&input);
+            if wants.is_empty() {
+                break;
+            }
             for key in wants {
                 let record = self.disk.get(&key).filter(|record| record.expires.is_none_or(|at| at > now));
-                if let Err(fault) = server.hydrate(&key, record) {
-                    panic!("own record refused: {fault}");
-                }
+                server.hydrate(&key, record).map_err(|fault| ("I23", format!("own record refused: {fault}")))?;
+                self.warm.insert(key);
             }
         }
         self.entropy += 1;
         let mut entropy = [self.seed; 32];
         let (count, _) = entropy.split_at_mut(8);
         count.copy_from_slice(&self.entropy.to_be_bytes());
-        let mut out = Outbox::new();
-        match server.step(&Tick { now, entropy }, input, &mut out) {
-            Ok(()) => {}
+        match server.step(&Tick { now, entropy }, input, &mut self.batch) {
             // A report about an attempt of before a crash.
-            Err(Misuse::NoSuchSend) => return Stepped::Effects(Vec::new()),
-            Err(misuse) => panic!("misuse: {misuse}"),
+            Ok(()) | Err(Misuse::NoSuchSend) => {}
+            Err(misuse) => return Err(("misuse", misuse.to_string())),
         }
-        let (records, held) = out.split();
+        self.within_limits()
+    }
+
+    /// I21: memory and queues, at every step.
+    fn within_limits(&self) -> Result<(), Broken> {
+        let Some(server) = &self.server else { return Ok(()) };
+        if server.in_memory() > IN_MEMORY {
+            return Err(("I21", format!("{} records in memory", server.in_memory())));
+        }
+        let long = server.lanes().find(|(_, queue)| queue.len() > limits::QUEUE_ENTRIES_PER_LANE);
+        long.map_or(Ok(()), |(lane, queue)| Err(("I21", format!("{} mails on {lane}", queue.len()))))
+    }
+
+    /// Whether something waits for its commit.
+    #[must_use]
+    pub fn has_batch(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    /// Commits the batch.
+    ///
+    /// # Errors
+    /// As [`Node::start`], where the commit failed and the machine is restored.
+    pub fn commit(&mut self) -> Result<Committed, Broken> {
+        let (records, held) = std::mem::take(&mut self.batch).split();
         match self.disk.commit(&records) {
-            Ok(durable) => Stepped::Effects(held.open(durable)),
+            Ok(durable) => Ok(Committed::Effects(held.open(durable))),
             Err(DiskFull) => {
-                self.start();
-                Stepped::CommitFailed
+                self.start()?;
+                Ok(Committed::Failed)
             }
         }
     }
 
-    /// When it next wants to be woken.
+    /// The same by a host that doesn't wait for its disk: a seeded bug.
+    ///
+    /// # Errors
+    /// As [`Node::commit`].
+    pub fn commit_carelessly(&mut self) -> Result<(Vec<Output>, Committed), Broken> {
+        let (records, held) = std::mem::take(&mut self.batch).split();
+        let Ok(durable) = Disk::default().commit(&[]) else { return Ok((Vec::new(), Committed::Failed)) };
+        let effects = held.open(durable);
+        match self.disk.commit(&records) {
+            Ok(_) => Ok((effects, Committed::Effects(Vec::new()))),
+            Err(DiskFull) => {
+                self.start()?;
+                Ok((effects, Committed::Failed))
+            }
+        }
+    }
+
+    /// Forgets some of what was brought, as a host with many accounts does. Only between batches.
+    pub fn evict(&mut self, rng: &mut Rng) {
+        let Some(server) = &mut self.server else { return };
+        self.warm.retain(|key| rng.chance(500) || !server.forget(key));
+    }
+
+    /// When it next wants to be woken, by the world's clock.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.server.as_ref().and_then(Machine::deadline)
+        let deadline = self.server.as_ref().and_then(Machine::deadline)?;
+        Some(Millis(deadline.0.saturating_add_signed(self.clock_ahead.saturating_neg())))
+    }
+
+    /// A pair, as the disk has it.
+    #[must_use]
+    pub fn trust(&self, pair: &Pair) -> Trust {
+        let record = self.disk.get(&Key::Trust(pair.clone()));
+        let restored = record.and_then(|record| Trust::restore(pair.clone(), record).ok());
+        restored.unwrap_or_else(|| Trust::stranger(pair.clone()))
     }
 }

@@ -35,6 +35,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::canary::{self, Canary};
 use crate::fault::{Code, Misuse, PeerFault, RestoreError};
 use crate::id::{BlobRef, Hash, LinkId, MailId, NodeKey};
 use crate::limits;
@@ -205,7 +206,7 @@ impl Link {
     }
 
     fn remembering(nk: NodeKey, our_nk: NodeKey, our_generation: u64, next_nk: Hash, memory: Memory) -> Self {
-        let outbound = Outbound::new(memory.reserved);
+        let outbound = Outbound::new(if canary::is_on(Canary::SeqsUsedAgain) { 1 } else { memory.reserved });
         let saved = Some(memory.clone());
         Self { memory, saved, outbound, ..Self::new(nk, our_nk, our_generation, next_nk) }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::book::{Pending, Seen};
 use super::io::{Carrier, Event, Mark, Output, Peer, Took};
 use super::{Server, strangers};
+use crate::canary::{self, Canary};
 use crate::content::mail::{Canonical, FieldName, Letter, MailIn, Rcpt, Source, Text, Verdict};
 use crate::fault::{Misuse, PeerFault};
 use crate::id::{Address, CarryId, Lane, MailId, Mailbox, NodeKey, Nonce, Pair};
@@ -129,7 +130,8 @@ impl Server {
         rcpts: &[Rcpt],
         out: &mut Outbox<Output>,
     ) -> Vec<String> {
-        if canonical.automatic.is_some() || canonical.to_cc.len() > limits::OFFER_RECIPIENTS {
+        let automatic = canonical.automatic.is_some() && !canary::is_on(Canary::AutomaticCounts);
+        if automatic || canonical.to_cc.len() > limits::OFFER_RECIPIENTS {
             return Vec::new();
         }
         let named = rcpts.iter().filter(|rcpt| rcpt.mailbox.is_none() && canonical.to_cc.contains(&rcpt.address));
@@ -247,6 +249,7 @@ impl Server {
             return;
         }
         let automatic = canonical.automatic.is_some() || mail.envelope.from.is_none();
+        let automatic = automatic && !canary::is_on(Canary::AutomaticCounts);
         let named = mail.envelope.to.iter().filter(|rcpt| canonical.to_cc.contains(&rcpt.address));
         let pairs = named.map(|rcpt| Pair { ours: rcpt.address.clone(), theirs: canonical.from.clone() });
         let pairs: BTreeSet<Pair> = pairs.collect();
@@ -282,6 +285,9 @@ impl Server {
     /// these recipients, and vouches for these very bytes. An unauthenticated copy never suppresses.
     fn copy_of(&self, canonical: &Canonical, rcpts: &[Rcpt]) -> Option<MailId> {
         let tags = canonical.carried.as_ref()?;
+        if canary::is_on(Canary::UnsignedCopySuppresses) {
+            return claimed_copy(canonical);
+        }
         let carried: Carried = seal::field::read(&canonical.from, &canonical.to_cc, tags).ok()?;
         let lined = |rcpt: &Rcpt| {
             let pair = Pair { ours: rcpt.address.clone(), theirs: canonical.from.clone() };
@@ -293,7 +299,7 @@ impl Server {
 
     /// The recipients for whom this arrival was not seen yet.
     pub(super) fn not_seen(&self, known: MailId, mut rcpts: Vec<Rcpt>) -> Vec<Rcpt> {
-        if let Some(Some(seen)) = self.seen.get(&known) {
+        if let Some(Some(seen)) = self.seen.get(&known).filter(|_| !canary::is_on(Canary::DedupOff)) {
             rcpts.retain(|rcpt| !seen.rcpts.contains(&rcpt.address));
         }
         rcpts

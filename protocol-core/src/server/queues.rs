@@ -4,6 +4,7 @@ use super::Server;
 use super::book::Seen;
 use super::io::{Carrier, Event, Mark, Outcome, Output, RcptOutcome, SendId};
 use super::timers::Who;
+use crate::canary::{self, Canary};
 use crate::content::mail::{Letter, Text};
 use crate::fault::Misuse;
 use crate::id::{CarryId, Lane, MailId, NodeKey, Pair};
@@ -103,7 +104,7 @@ impl Server {
     fn fall_back(&mut self, tick: &Tick, mail: MailId, mut entry: Entry, why: &str, out: &mut Outbox<Output>) {
         if let (Some(express), Some(from)) = (entry.express.take(), entry.letter.from.clone()) {
             let line = self.carried_line(tick, mail, &from, &express);
-            entry.letter.stamp.push(line);
+            entry.letter.stamp.extend(Some(line).filter(|_| !canary::is_on(Canary::FallbackWithoutId)));
         }
         let mut domains: Vec<Lane> = entry.rcpts.iter().map(|rcpt| Lane::Domain(rcpt.domain().clone())).collect();
         domains.sort();
@@ -143,6 +144,9 @@ impl Server {
         else {
             return;
         };
+        if canary::is_on(Canary::FailureKeptQuiet) {
+            return;
+        }
         let failed = entry.rcpts.iter().cloned().zip(why).collect();
         let letter = Letter {
             from: None,

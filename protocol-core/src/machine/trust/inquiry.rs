@@ -8,6 +8,7 @@
 //!   anything still open .......................... wait
 //! ```
 
+use crate::canary::{self, Canary};
 use crate::content::evidence::{Dkim, Evidence};
 use crate::id::{Domain, MailId, NodeKey};
 use crate::limits;
@@ -99,6 +100,9 @@ impl Inquiry {
 
     /// The key that the evidence names, of a field that claims `nk`: `None` while it is open, `Some(None)` for no key.
     pub(super) fn names(&self, nk: NodeKey) -> Option<Option<NodeKey>> {
+        if canary::is_on(Canary::EvidenceNotNeeded) {
+            return Some(Some(nk));
+        }
         match (&self.domain, &self.dkim) {
             (Finding::Known(Some(named)), _) => Some(Some(*named)),
             (Finding::Known(None), Finding::Known(good)) => Some(good.then_some(nk)),

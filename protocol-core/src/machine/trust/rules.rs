@@ -1,5 +1,6 @@
 //! The state table of protocol §2, row by row: one [`Turn`] is one input, worked out on a copy of the book.
 
+use crate::canary::{self, Canary};
 use crate::content::evidence::Evidence;
 use crate::fault::{Misuse, PeerFault};
 use crate::id::{Address, Hash, MailId, NodeKey, Pair};
@@ -326,7 +327,7 @@ impl<'a> Turn<'a> {
     fn confirm_came(&mut self, nk: NodeKey, m2: &Word, bytes: &[u8]) -> Result<(), PeerFault> {
         match &mut self.book.phase {
             Phase::Accepting(accepting) => {
-                is_key(nk, accepting.held.nk)?;
+                is_key(nk, accepting.held.nk).or_else(|why| rule_off(Canary::ConfirmFromAnyKey, why))?;
                 is_about(m2, accepting.t1, accepting.held.nonce)?;
                 match &accepting.m2 {
                     Some(first) if first != bytes => return Err(PeerFault::Replayed),
@@ -445,6 +446,11 @@ impl<'a> Turn<'a> {
     fn fresh(&self, label: &str, t1: Hash) -> [u8; 32] {
         sha256(&[b"postline/1 fresh ", label.as_bytes(), &[0], &self.tick.entropy, &t1.0]).0
     }
+}
+
+/// The fault, unless this rule is turned off.
+fn rule_off(canary: Canary, why: PeerFault) -> Result<(), PeerFault> {
+    if canary::is_on(canary) { Ok(()) } else { Err(why) }
 }
 
 fn is_key(got: NodeKey, want: NodeKey) -> Result<(), PeerFault> {

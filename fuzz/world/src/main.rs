@@ -1,0 +1,137 @@
+//! Runs seeds of the world until their number, or the time, is up.
+//!
+//! ```text
+//!   world [--seeds N] [--seconds S] [--from X]     many runs; stops at the first that breaks a promise
+//!   world --seed X                                 one run, told line by line
+//! ```
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use postline_world::run::{Run, run};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(wanted) = Wanted::parse(&args) else {
+        eprintln!("usage: world [--seeds N] [--seconds S] [--from X] | world --seed X");
+        return ExitCode::from(2);
+    };
+    match wanted.seed {
+        Some(seed) => tell(&run(seed, true)),
+        None => many(&wanted),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    seeds: Option<u64>,
+    seconds: Option<u64>,
+    from: u64,
+    seed: Option<u64>,
+}
+
+impl Wanted {
+    fn parse(args: &[String]) -> Option<Self> {
+        let mut wanted = Self::default();
+        for pair in args.chunks(2) {
+            let [name, value] = pair else { return None };
+            let value = value.parse().ok()?;
+            match name.as_str() {
+                "--seeds" => wanted.seeds = Some(value),
+                "--seconds" => wanted.seconds = Some(value),
+                "--from" => wanted.from = value,
+                "--seed" => wanted.seed = Some(value),
+                _ => return None,
+            }
+        }
+        Some(wanted)
+    }
+}
+
+fn tell(run: &Run) -> ExitCode {
+    run.lines.iter().for_each(|line| println!("{line}"));
+    println!("seed {}, {} steps, trace {:016x}\nweather: {}", run.seed, run.steps, run.hash, run.weather);
+    match &run.broken {
+        Some((invariant, what)) => {
+            println!("broken {invariant}: {what}");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn many(wanted: &Wanted) -> ExitCode {
+    let until = wanted.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let end = match (wanted.seeds, until) {
+        (Some(seeds), _) => wanted.from.saturating_add(seeds),
+        (None, Some(_)) => u64::MAX,
+        (None, None) => wanted.from.saturating_add(100),
+    };
+    let next = AtomicU64::new(wanted.from);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let totals = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&next, end, until))).collect();
+        workers.into_iter().map(|worker| worker.join()).collect::<Vec<_>>()
+    });
+    let mut sum = Totals::default();
+    for total in totals {
+        match total {
+            Ok(total) => sum.add(total),
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+    println!("figure world_seeds {}", sum.seeds);
+    println!("figure world_steps {}", sum.steps);
+    println!("figure world_mails {}", sum.mails);
+    println!("figure world_lines {}", sum.lines);
+    match sum.failed.into_iter().min_by_key(|run| run.seed) {
+        Some(failed) => tell(&run(failed.seed, true)),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    seeds: u64,
+    steps: u64,
+    mails: usize,
+    lines: usize,
+    failed: Vec<Run>,
+}
+
+impl Totals {
+    fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        self.mails += other.mails;
+        self.lines += other.lines;
+        self.failed.extend(other.failed);
+    }
+}
+
+fn work(next: &AtomicU64, end: u64, until: Option<Instant>) -> Totals {
+    let mut totals = Totals::default();
+    while until.is_none_or(|until| Instant::now() < until) && totals.failed.is_empty() {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            break;
+        }
+        let run = std::panic::catch_unwind(|| run(seed, false));
+        let Ok(run) = run else {
+            eprintln!("seed {seed} panicked");
+            std::process::exit(1);
+        };
+        totals.seeds += 1;
+        totals.steps += run.steps;
+        totals.mails += run.mails;
+        totals.lines += run.lines_up;
+        if run.broken.is_some() {
+            totals.failed.push(run);
+            next.store(end, Ordering::Relaxed);
+        }
+    }
+    totals
+}

@@ -1,0 +1,286 @@
+//! One seed, one run: people and faults are drawn, chaos lasts its time, all is healed, and what was promised must hold.
+
+use postline_core::id::{Address, Mailbox, Pair};
+use postline_core::machine::trust::TrustState;
+use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
+
+use crate::bytes::mailbox_of;
+use crate::node::Broken;
+use crate::rng::Rng;
+use crate::weather::{Fault, Weather};
+use crate::world::{Deed, FORWARDS, LISTS, ROBOTS, Trouble, World, chaos_ms};
+
+/// Names of domains, the lawless one last.
+const DOMAINS: [&str; 4] = ["a.example", "b.example", "c.example", "x.example"];
+/// How long after healing everything must have come to its end.
+const SETTLES_MS: u64 = 7 * DAY;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// What went wrong on purpose.
+    pub weather: String,
+    /// How many steps the nodes made.
+    pub steps: u64,
+    /// What the run did, as one number.
+    pub hash: u64,
+    /// What must never happen, and did.
+    pub broken: Option<Broken>,
+    /// What happened, where somebody wanted to read it.
+    pub lines: Vec<String>,
+    /// How many mails were written, and how many pairs ended with a line.
+    pub mails: usize,
+    /// How many pairs have a line in the end.
+    pub lines_up: usize,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, reads: bool) -> Run {
+    let mut rng = Rng::new(seed);
+    let weather = Weather::of(&mut rng);
+    let mut world = populated(&mut rng, weather.clone(), reads);
+    let lasts = chaos_ms(&mut rng);
+    plan(&mut world, &mut rng, lasts);
+    world.pass(lasts);
+    world.heal();
+    if world.broken.is_none() {
+        settle(&mut world);
+    }
+    let held = if world.broken.is_none() { end(&world) } else { Ok(()) };
+    world.broken = world.broken.take().or(held.err());
+    if world.broken.is_none() && is_orderly(&weather) {
+        let held = make_friends(&mut world);
+        world.broken = world.broken.take().or(held.err());
+    }
+    let lines_up = pairs(&world).into_iter().filter(|(node, pair)| state(&world, *node, pair) == TrustState::Trusted);
+    Run {
+        seed,
+        weather: weather.to_string(),
+        steps: world.steps,
+        hash: world.trace.hash(),
+        mails: world.ledger.mails.len(),
+        lines_up: lines_up.count(),
+        lines: world.trace.lines().to_vec(),
+        broken: world.broken,
+    }
+}
+
+fn populated(rng: &mut Rng, weather: Weather, reads: bool) -> World {
+    let nodes = 2 + rng.index(2);
+    let mut domains: Vec<&str> = DOMAINS.into_iter().take(nodes).collect();
+    let lawless = weather.has(Fault::Byzantine);
+    if lawless {
+        domains.push(DOMAINS[3]);
+    }
+    let mut world = World::seeded(rng.next(), &domains, weather, reads);
+    for (index, node) in world.nodes.iter_mut().enumerate() {
+        let names = ["ann", "bob"].into_iter().take(1 + rng.index(2));
+        node.users = names.map(|name| Mailbox(name.to_owned())).collect();
+        if lawless && index == nodes {
+            world.ledger.lawless.insert(index);
+        }
+    }
+    for index in 0..world.nodes.len() {
+        if rng.chance(300) {
+            world.says_its_key(index);
+        }
+    }
+    world
+}
+
+/// Draws who does what, and what happens to them, over this time.
+fn plan(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people = world.people();
+    for _ in 0..1 + rng.index(3) {
+        let (Some(one), Some(two)) = (rng.pick(&people).cloned(), rng.pick(&people).cloned()) else { continue };
+        if one.domain() != two.domain() {
+            plan_conversation(world, rng, lasts, &one, &two);
+        }
+    }
+    for _ in 0..rng.below(12) {
+        let (at, deed) = (rng.below(lasts), any_deed(rng, &people, world.nodes.len()));
+        world.plan_deed(at, deed);
+    }
+    plan_troubles(world, rng, lasts);
+}
+
+/// A mail, an answer, and what follows: most of it soon.
+fn plan_conversation(world: &mut World, rng: &mut Rng, lasts: u64, one: &Address, two: &Address) {
+    let mut at = rng.below(lasts / 2);
+    world.plan_deed(at, Deed::Write(one.clone(), vec![two.clone()], 0));
+    for turn in 0..1 + rng.below(6) {
+        at += 2 * SECOND + rng.below((lasts - at.min(lasts)).min(30 * MINUTE) / 4 + 1);
+        let (who, whom) = if turn % 2 == 0 { (two, one) } else { (one, two) };
+        let deed = match rng.below(4) {
+            0 if turn > 0 => Deed::Write(who.clone(), vec![whom.clone()], size(rng)),
+            _ => Deed::AnswerTo(who.clone(), whom.clone()),
+        };
+        world.plan_deed(at, deed);
+    }
+}
+
+fn size(rng: &mut Rng) -> usize {
+    [0, 0, 0, 20_000, 70_000, 300_000].get(rng.index(6)).copied().unwrap_or_default()
+}
+
+fn any_deed(rng: &mut Rng, people: &[Address], nodes: usize) -> Deed {
+    let mut somebody = || rng.pick(people).cloned();
+    let (Some(who), Some(whom)) = (somebody(), somebody()) else { return Deed::Retry(0) };
+    let special = |text: String| Address::parse(&text).ok();
+    match rng.below(14) {
+        0..=3 => {
+            let to = (0..1 + rng.index(3)).filter_map(|_| rng.pick(people).cloned()).collect();
+            Deed::Write(who, to, size(rng))
+        }
+        4 | 5 => Deed::Answer(who, rng.next(), rng.chance(400)),
+        6 => Deed::Vacation(who, rng.next()),
+        7 => Deed::Forward(who, whom, rng.next()),
+        8 => Deed::Block(Pair { ours: who, theirs: whom }, true),
+        9 => Deed::Block(Pair { ours: who, theirs: whom }, false),
+        10 => Deed::Retry(rng.index(nodes)),
+        11 => Deed::Write(who, special(format!("team@{LISTS}")).into_iter().collect(), 0),
+        12 => {
+            let to = format!("{}={}@{FORWARDS}", whom.local(), whom.domain());
+            Deed::Write(who, special(to).into_iter().chain([whom]).collect(), 0)
+        }
+        _ => {
+            let to = [format!("robot@{ROBOTS}"), format!("nobody@{}", whom.domain()), "no@no.example".to_owned()];
+            Deed::Write(who, rng.pick(&to).cloned().and_then(special).into_iter().collect(), 0)
+        }
+    }
+}
+
+fn plan_troubles(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let nodes = world.nodes.len();
+    let times = |on: bool, rng: &mut Rng| if on { 1 + rng.below(3) } else { 0 };
+    let weather = world.weather.clone();
+    for _ in 0..times(weather.has(Fault::Partition), rng) {
+        let (one, two, at) = (rng.index(nodes), rng.index(nodes), rng.below(lasts));
+        let until = at + rng.below(10 * MINUTE);
+        for (from, to) in [(one, two), (two, one)].into_iter().take(1 + rng.index(2)) {
+            world.plan(at, Trouble::Apart(from, to, true));
+            world.plan(until, Trouble::Apart(from, to, false));
+        }
+    }
+    for _ in 0..times(weather.has(Fault::ClockJumps), rng) {
+        let span = [SECOND, MINUTE, HOUR].get(rng.index(3)).copied().unwrap_or(SECOND);
+        let ms = i64::try_from(rng.below(span)).unwrap_or_default();
+        let ms = if rng.chance(500) { ms } else { -ms };
+        world.plan(rng.below(lasts), Trouble::Clock(rng.index(nodes), ms));
+    }
+    let notices = weather.has(Fault::Backup);
+    if notices || weather.has(Fault::Clone) {
+        let (node, at) = (rng.index(nodes), rng.below(lasts));
+        world.plan(at, Trouble::BackUp(node));
+        world.plan(at + rng.below(lasts - at), Trouble::Restore(node, notices));
+    }
+    for _ in 0..4 * times(weather.has(Fault::Forger), rng) {
+        world.plan(rng.below(lasts), Trouble::Evil);
+    }
+    if weather.has(Fault::Flood) {
+        world.plan(rng.below(lasts), Trouble::Flood(rng.index(nodes)));
+    }
+    let crashes = [Fault::CrashBeforeCommit, Fault::CrashAfterCommit, Fault::CrashAmongEffects];
+    for _ in 0..times(crashes.into_iter().any(|fault| weather.has(fault)), rng) {
+        world.plan(rng.below(lasts), Trouble::Crash(rng.index(nodes)));
+    }
+}
+
+/// Lets time pass until nothing is on its way.
+fn settle(world: &mut World) {
+    let (mut passed, mut span) = (0, MINUTE);
+    while passed < SETTLES_MS && world.broken.is_none() {
+        world.pass(span);
+        passed += span;
+        if world.is_settled() {
+            return;
+        }
+        span = (span * 2).min(4 * HOUR);
+    }
+}
+
+/// What must hold when all has come to its end.
+fn end(world: &World) -> Result<(), Broken> {
+    world.ledger.check_shown()?;
+    world.ledger.check_reports()?;
+    for (marker, mail) in world.ledger.mails.iter().filter(|(_, mail)| mail.accepted) {
+        let bad = |node: &usize| world.ledger.rolled_back.contains(node) || world.ledger.lawless.contains(node);
+        if mail.node.as_ref().is_some_and(bad) {
+            continue;
+        }
+        for rcpt in &mail.rcpts {
+            let home = world.home(rcpt);
+            if home.as_ref().is_some_and(bad) {
+                continue;
+            }
+            let shown = home.is_some_and(|home| world.ledger.is_shown(marker, home, &mailbox_of(rcpt)));
+            let passed_on = [LISTS, FORWARDS, ROBOTS].contains(&rcpt.domain().as_str());
+            if !shown && !passed_on && !world.ledger.is_reported(marker, rcpt) {
+                let what = if world.is_settled() { "is nowhere" } else { "still waits" };
+                return Err((if world.is_settled() { "I1" } else { "I3" }, format!("{marker} for {rcpt} {what}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether, once healed, two who write to each other must come to a line.
+fn is_orderly(weather: &Weather) -> bool {
+    let spoils = [Fault::Backup, Fault::Clone, Fault::Byzantine];
+    !spoils.into_iter().any(|fault| weather.has(fault))
+}
+
+fn pairs(world: &World) -> Vec<(usize, Pair)> {
+    let people = world.people();
+    let both = people.iter().flat_map(|ours| people.iter().map(move |theirs| (ours, theirs)));
+    let apart = both.filter(|(ours, theirs)| ours.domain() != theirs.domain());
+    apart
+        .filter_map(|(ours, theirs)| Some((world.home(ours)?, Pair { ours: ours.clone(), theirs: theirs.clone() })))
+        .collect()
+}
+
+fn state(world: &World, node: usize, pair: &Pair) -> TrustState {
+    world.nodes.get(node).map_or(TrustState::Stranger, |node| node.trust(pair).state())
+}
+
+/// Two who wrote to each other, and whom nothing stands in the way, have a line after some more letters.
+fn make_friends(world: &mut World) -> Result<(), Broken> {
+    let known = |world: &World, pair: &Pair| world.ledger.has_written(&pair.ours, &pair.theirs);
+    let mirrored = |pair: &Pair| Pair { ours: pair.theirs.clone(), theirs: pair.ours.clone() };
+    let found = pairs(world).into_iter().find(|(node, pair)| {
+        let open = |state| {
+            !matches!(
+                state,
+                TrustState::Revoked | TrustState::Suspended | TrustState::Accepting | TrustState::Confirming
+            )
+        };
+        let there = world.home(&pair.theirs).unwrap_or_default();
+        known(world, pair) && open(state(world, *node, pair)) && open(state(world, there, &mirrored(pair)))
+    });
+    let Some((here, pair)) = found else { return Ok(()) };
+    let (one, two) = (pair.ours.clone(), pair.theirs.clone());
+    for _ in 0..3 {
+        world.plan_deed(0, Deed::Write(one.clone(), vec![two.clone()], 0));
+        world.pass(3 * MINUTE);
+        world.plan_deed(0, Deed::AnswerTo(two.clone(), one.clone()));
+        world.pass(3 * MINUTE);
+        world.plan_deed(0, Deed::AnswerTo(one.clone(), two.clone()));
+        world.pass(3 * MINUTE);
+    }
+    if let Some(broken) = world.broken.take() {
+        return Err(broken);
+    }
+    let there = world.home(&two).unwrap_or_default();
+    let (ours, theirs) = (state(world, here, &pair), state(world, there, &mirrored(&pair)));
+    if (ours, theirs) != (TrustState::Trusted, TrustState::Trusted) {
+        return Err(("liveness", format!("{pair} wrote to each other, and are {ours:?} and {theirs:?}")));
+    }
+    let t2 = |node: usize, pair: &Pair| world.nodes.get(node).and_then(|node| node.trust(pair).t2());
+    if t2(here, &pair) != t2(there, &mirrored(&pair)) {
+        return Err(("I19", format!("{pair} have a line by two different handshakes")));
+    }
+    Ok(())
+}

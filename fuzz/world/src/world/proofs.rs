@@ -1,0 +1,152 @@
+//! What every word and every event of a node is held to, the moment it leaves.
+
+use std::collections::BTreeMap;
+
+use postline_core::id::{CarryId, LinkId, Pair};
+use postline_core::machine::trust::TrustState;
+use postline_core::seal;
+use postline_core::server::Event;
+use postline_core::server::io::{Carrier, Mark};
+use postline_core::wire::field::{Accept, Carried, Offer};
+use postline_core::wire::frame::Frame;
+use postline_core::wire::hello::{End, Hello, Proof};
+use postline_core::wire::signed::{OnConnection, Signable};
+
+use super::World;
+use crate::bytes::mailbox_of;
+use crate::node::Broken;
+
+/// What was said so far, as far as a later word must fit to it.
+#[derive(Debug, Default)]
+pub(super) struct Proofs {
+    /// Which mail a seq named, by speaker, listener and seq.
+    seqs: BTreeMap<(usize, usize, u64), CarryId>,
+    /// Who first said these bytes of a handshake.
+    words: BTreeMap<Vec<u8>, usize>,
+}
+
+impl World {
+    /// I17: what a node signs on a link is its own, and verifies against what we can build ourselves.
+    pub(super) fn prove(&mut self, index: usize, link: LinkId, end: usize, frame: &Frame) {
+        if !self.ledger.lawless.contains(&index) {
+            let proven = self.proves(index, link, end, frame);
+            self.holds(proven);
+        }
+        if let Frame::Hello(bytes) = frame
+            && let Some(hello) = self.lines.get_mut(&link).and_then(|conn| conn.hellos.get_mut(end))
+        {
+            *hello = Some(bytes.clone());
+        }
+    }
+
+    fn proves(&mut self, index: usize, link: LinkId, end: usize, frame: &Frame) -> Result<(), Broken> {
+        let (Some(node), Some(conn)) = (self.nodes.get(index), self.lines.get(&link)) else { return Ok(()) };
+        let nk = node.nk();
+        let wrong = |what: &str| Err(("I17", format!("node {index}: {what}")));
+        match frame {
+            Frame::Hello(bytes) if Hello::parse(bytes).is_ok_and(|hello| hello.nk == nk) => Ok(()),
+            Frame::Hello(_) => wrong("a Hello that names another key"),
+            Frame::Proof(signature) => {
+                let [Some(dialler), Some(listener)] = &conn.hellos else { return wrong("a proof before both Hellos") };
+                let role = if end == 0 { End::Dialler } else { End::Listener };
+                let value = Proof::new(role, dialler, listener, &conn.exporter);
+                seal::verify(nk, value.role(), &value.canonical(), signature)
+                    .or_else(|_| wrong("a proof of something else"))
+            }
+            Frame::Trust(trust) => {
+                let value = OnConnection::new(trust.step, &trust.bytes, &conn.exporter);
+                if seal::verify_value(nk, &value, &trust.signature).is_err() {
+                    return wrong("a step that doesn't verify");
+                }
+                let first = *self.proofs.words.entry(trust.bytes.clone()).or_insert(index);
+                if first == index { Ok(()) } else { wrong("signs the word of another node") }
+            }
+            Frame::Carry(carry) => {
+                let peer = conn.ends.get(1 - end).copied().unwrap_or_default();
+                let first = *self.proofs.seqs.entry((index, peer, carry.seq)).or_insert(carry.id);
+                let excused = self.ledger.rolled_back.contains(&index);
+                let what = || format!("node {index}: seq {} names {} and then {}", carry.seq, first, carry.id);
+                if first == carry.id || excused { Ok(()) } else { Err(("I16", what())) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// I17, in mails: our fields are ours, and verify.
+    pub(super) fn prove_fields(&mut self, index: usize, bytes: &[u8]) {
+        let head = postline_codec::mime::scan(bytes);
+        let (Some(canonical), Some(node)) = (head.canonical(), self.nodes.get(index)) else { return };
+        let (from, to_cc, nk) = (&canonical.from, &canonical.to_cc, node.nk());
+        let offer = canonical.offer.as_ref().map(|tags| seal::field::read::<Offer>(from, to_cc, tags).map(|f| f.nk));
+        let accept = canonical.accept.as_ref().map(|tags| seal::field::read::<Accept>(from, to_cc, tags).map(|f| f.nk));
+        let id = canonical.carried.as_ref().map(|tags| seal::field::read::<Carried>(from, to_cc, tags).map(|f| f.nk));
+        for field in [offer, accept, id].into_iter().flatten() {
+            if field != Ok(nk) && !self.ledger.lawless.contains(&index) {
+                self.breaks(("I17", format!("node {index} hands over a field that it didn't sign: {field:?}")));
+            }
+        }
+    }
+
+    /// Holds what a node says happened to what really happened.
+    pub(super) fn watch(&mut self, index: usize, event: &Event) {
+        if self.ledger.lawless.contains(&index) {
+            return;
+        }
+        let held = match event {
+            Event::Trust { pair, to: to @ (TrustState::Confirming | TrustState::Trusted), .. } => {
+                self.is_earned(index, pair, *to)
+            }
+            Event::Marked { message_id: Some(marker), rcpts, mark: Mark::Delivered, carrier, .. } => {
+                self.is_delivered(index, marker, rcpts, *carrier)
+            }
+            _ => Ok(()),
+        };
+        self.holds(held);
+    }
+
+    /// I19: trust only after a genuine two-way exchange, and only with the node of the other's own domain.
+    fn is_earned(&self, index: usize, pair: &Pair, to: TrustState) -> Result<(), Broken> {
+        let Some(theirs) = self.home(&pair.theirs) else {
+            return Err(("I19", format!("{pair} are {to:?}, and one of them has no node")));
+        };
+        let lawful = !self.ledger.lawless.contains(&theirs);
+        let earned = if lawful {
+            self.ledger.is_genuine(&pair.ours, &pair.theirs)
+        } else {
+            self.ledger.has_written(&pair.ours, &pair.theirs)
+        };
+        if !earned {
+            return Err(("I19", format!("{pair} are {to:?} without having written to each other")));
+        }
+        let (Some(node), Some(peer)) = (self.nodes.get(index), self.nodes.get(theirs)) else { return Ok(()) };
+        let trust = node.trust(pair);
+        match trust.peer_nk() {
+            Some(nk) if trust.state() == to && nk != peer.nk() => {
+                Err(("I19", format!("{pair} are {to:?} by way of a node that isn't theirs")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// I5: delivered means durable in the recipient's mailbox.
+    fn is_delivered(
+        &self,
+        index: usize,
+        marker: &str,
+        rcpts: &[postline_core::id::Address],
+        by: Carrier,
+    ) -> Result<(), Broken> {
+        for rcpt in rcpts {
+            let Some(home) = self.home(rcpt) else { continue };
+            let excused = self.ledger.lawless.contains(&home) || self.ledger.rolled_back.contains(&home);
+            if !excused && !self.ledger.is_shown(marker, home, &mailbox_of(rcpt)) && !self.is_report(marker) {
+                return Err(("I5", format!("node {index} says by {by:?} that {rcpt} has {marker}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_report(&self, marker: &str) -> bool {
+        !self.ledger.mails.contains_key(marker)
+    }
+}

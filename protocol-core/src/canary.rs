@@ -1,0 +1,73 @@
+//! Seeded bugs: each turns one rule off, so that the simulator can show that it would notice.
+//!
+//! They exist under the feature `testing` only. Without it [`is_on`] is `false` at compile time, and nothing is left of
+//! them in a binary.
+
+/// A rule that can be turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Canary {
+    /// A host lets effects go before, and although, the commit fails. Asked by the simulator's host.
+    AckBeforePersist,
+    /// What was seen before is shown again.
+    DedupOff,
+    /// An express mail that falls back to SMTP bears no `Postline-Id`.
+    FallbackWithoutId,
+    /// A `Postline-Id` suppresses a mail whoever signed it, and whatever it vouches for.
+    UnsignedCopySuppresses,
+    /// Automatic mail takes accepts along, and brings them.
+    AutomaticCounts,
+    /// Evidence for a node is good, whatever was found out.
+    EvidenceNotNeeded,
+    /// M2 is taken from any key.
+    ConfirmFromAnyKey,
+    /// A restart forgets what waits in queues.
+    QueueForgotten,
+    /// A restart numbers Carry frames from 1 again.
+    SeqsUsedAgain,
+    /// `Delivered` is said when a mail was taken, before it is in the mailbox.
+    DeliveredTooEarly,
+    /// Nobody is told of a mail that failed.
+    FailureKeptQuiet,
+}
+
+impl Canary {
+    /// Every one.
+    pub const ALL: [Self; 11] = [
+        Self::AckBeforePersist,
+        Self::DedupOff,
+        Self::FallbackWithoutId,
+        Self::UnsignedCopySuppresses,
+        Self::AutomaticCounts,
+        Self::EvidenceNotNeeded,
+        Self::ConfirmFromAnyKey,
+        Self::QueueForgotten,
+        Self::SeqsUsedAgain,
+        Self::DeliveredTooEarly,
+        Self::FailureKeptQuiet,
+    ];
+}
+
+#[cfg(feature = "testing")]
+std::thread_local! {
+    static ON: core::cell::Cell<Option<Canary>> = const { core::cell::Cell::new(None) };
+}
+
+/// Turns one rule off on this thread; `None` turns them all on again.
+#[cfg(feature = "testing")]
+pub fn set(canary: Option<Canary>) {
+    ON.set(canary);
+}
+
+/// Whether a seeded bug is on.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn is_on(canary: Canary) -> bool {
+    ON.get() == Some(canary)
+}
+
+/// Whether a seeded bug is on: never, in what is shipped.
+#[cfg(not(feature = "testing"))]
+#[must_use]
+pub const fn is_on(_: Canary) -> bool {
+    false
+}
