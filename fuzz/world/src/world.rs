@@ -581,6 +581,7 @@ impl World {
             self.ledger.put_report(&marker, send.mail, failed.iter().map(|(rcpt, _)| rcpt.clone()));
         }
         if let Some(node) = self.nodes.get_mut(index) {
+            node.shelf.push((mailbox.clone(), send.mail));
             node.mailboxes.entry(mailbox).or_default().insert(send.mail, bytes);
         }
         let outcome = Outcome { rcpts: vec![RcptOutcome::Done; count] };
