@@ -31,6 +31,8 @@ pub struct Node {
     pub disk: Disk,
     /// The mailboxes: what is in them survives a crash too. Mail id to bytes: putting it in twice is putting it in once.
     pub mailboxes: BTreeMap<Mailbox, BTreeMap<MailId, Vec<u8>>>,
+    /// What came into the mailboxes, in order.
+    pub shelf: Vec<(Mailbox, MailId)>,
     /// The machine; `None` while the node is down.
     pub server: Option<Server>,
     /// How far its clock is ahead of the world's, in milliseconds.
@@ -83,6 +85,7 @@ impl Node {
             users: BTreeSet::new(),
             disk: Disk::default(),
             mailboxes: BTreeMap::new(),
+            shelf: Vec::new(),
             server: None,
             clock_ahead: 0,
             generation: 1,

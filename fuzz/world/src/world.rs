@@ -581,6 +581,7 @@ impl World {
             self.ledger.put_report(&marker, send.mail, failed.iter().map(|(rcpt, _)| rcpt.clone()));
         }
         if let Some(node) = self.nodes.get_mut(index) {
+            node.shelf.push((mailbox.clone(), send.mail));
             node.mailboxes.entry(mailbox).or_default().insert(send.mail, bytes);
         }
         let outcome = Outcome { rcpts: vec![RcptOutcome::Done; count] };
@@ -613,7 +614,7 @@ impl World {
         let parcels = self.queue.values().any(|happening| matches!(happening, Happening::Parcel(_)));
         let waits = |node: &Node| {
             let lanes = node.server.iter().flat_map(postline_core::server::Server::lanes);
-            lanes.flat_map(|(_, queue)| queue.entries()).any(|(_, _, phase, ..)| phase != Phase::Acked)
+            lanes.flat_map(|(_, queue)| queue.entries()).any(|(.., phase, _)| phase != Phase::Acked)
         };
         !parcels && self.nodes.iter().all(|node| node.server.is_some() && !waits(node))
     }

@@ -118,8 +118,11 @@ impl World {
     }
 
     fn mailbox(&self, who: &Address) -> impl DoubleEndedIterator<Item = &Vec<u8>> {
+        let name = mailbox_of(who);
         let node = self.home(who).and_then(|home| self.nodes.get(home));
-        node.and_then(|node| node.mailboxes.get(&mailbox_of(who))).into_iter().flat_map(|mails| mails.values())
+        let here = node.into_iter().flat_map(|node| node.shelf.iter().map(move |on| (node, on)));
+        here.filter(move |(_, (mailbox, _))| *mailbox == name)
+            .filter_map(|(node, (mailbox, mail))| node.mailboxes.get(mailbox)?.get(mail))
     }
 
     fn reads(&self, who: &Address, nth: u64) -> Option<Read> {

@@ -151,6 +151,8 @@ impl World {
             let outcome = vec![RcptOutcome::Failed("no such domain".to_owned()); parcel.to.len()];
             return self.settle(parcel, outcome);
         };
+        // What is known of a pair now is what the next step knows.
+        self.commit(node);
         let apart = |from: &Sender| self.apart.contains(&(from.node, node)) || self.apart.contains(&(node, from.node));
         let up = self.nodes.get(node).is_some_and(|node| node.server.is_some());
         if !up || parcel.sender.as_ref().is_some_and(apart) {
@@ -169,8 +171,6 @@ impl World {
         if rcpts.is_empty() {
             return self.settle(parcel, outcome);
         }
-        // What is known of a pair now is what the next step knows.
-        self.commit(node);
         let recognised = self.is_recognised(node, &parcel.bytes, rcpts.iter().map(|rcpt| &rcpt.address));
         if let Some(marker) = marker_of(&parcel.bytes) {
             let mailboxes: BTreeSet<_> = rcpts.iter().filter_map(|rcpt| rcpt.mailbox.clone()).collect();

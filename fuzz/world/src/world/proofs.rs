@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postline_core::id::{CarryId, LinkId, Pair};
+use postline_core::id::{Address, CarryId, LinkId, Pair};
 use postline_core::machine::trust::TrustState;
 use postline_core::seal;
 use postline_core::server::Event;
@@ -96,9 +96,9 @@ impl World {
             Event::Trust { pair, to: to @ (TrustState::Confirming | TrustState::Trusted), .. } => {
                 self.is_earned(index, pair, *to)
             }
-            Event::Marked { message_id: Some(marker), rcpts, mark: Mark::Delivered, carrier, .. } => {
-                self.is_delivered(index, marker, rcpts, *carrier)
-            }
+            Event::Marked {
+                message_id: Some(marker), rcpts, mark: Mark::Delivered, carrier: Carrier::Link, ..
+            } => self.is_delivered(index, marker, rcpts),
             _ => Ok(()),
         };
         self.holds(held);
@@ -129,24 +129,14 @@ impl World {
     }
 
     /// I5: delivered means durable in the recipient's mailbox.
-    fn is_delivered(
-        &self,
-        index: usize,
-        marker: &str,
-        rcpts: &[postline_core::id::Address],
-        by: Carrier,
-    ) -> Result<(), Broken> {
+    fn is_delivered(&self, index: usize, marker: &str, rcpts: &[Address]) -> Result<(), Broken> {
         for rcpt in rcpts {
             let Some(home) = self.home(rcpt) else { continue };
             let excused = self.ledger.lawless.contains(&home) || self.ledger.rolled_back.contains(&home);
-            if !excused && !self.ledger.is_shown(marker, home, &mailbox_of(rcpt)) && !self.is_report(marker) {
-                return Err(("I5", format!("node {index} says by {by:?} that {rcpt} has {marker}")));
+            if !excused && !self.ledger.is_shown(marker, home, &mailbox_of(rcpt)) {
+                return Err(("I5", format!("node {index} says that {rcpt} has {marker}")));
             }
         }
         Ok(())
-    }
-
-    fn is_report(&self, marker: &str) -> bool {
-        !self.ledger.mails.contains_key(marker)
     }
 }
