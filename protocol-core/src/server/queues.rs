@@ -31,7 +31,9 @@ impl Server {
         let input = queue::Input::Report { mail: send.mail, attempt: send.attempt, results: results.collect() };
         let queue = self.lanes.get_mut(&send.lane).ok_or(Misuse::NoSuchSend)?;
         let mut child = Outbox::new();
+        let before = queue.len();
         queue.step(tick, input, &mut child)?;
+        self.waiting = (self.waiting + queue.len()).saturating_sub(before);
         self.lane_stepped(tick, &send.lane, child, out);
         Ok(())
     }
@@ -51,7 +53,6 @@ impl Server {
     }
 
     fn lane_stepped(&mut self, tick: &Tick, lane: &Lane, child: Outbox<queue::Output>, out: &mut Outbox<Output>) {
-        self.waiting = self.lanes.values().map(Queue::len).sum();
         let deadline = self.lanes.get(lane).and_then(Machine::deadline);
         self.timers.set(Who::Lane(lane.clone()), deadline);
         if self.lanes.get(lane).is_some_and(Queue::is_empty) {
