@@ -12,7 +12,7 @@ use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::report;
 use postline_core::canary::{self, Canary};
 use postline_core::content::mail::{Letter, MailIn, Rcpt, Source, Text};
-use postline_core::id::{Address, LinkId, MailId, Mailbox};
+use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::{Outcome, RcptOutcome};
 use postline_core::server::{Dial, Event, Input, Output, SendId, Took};
@@ -25,7 +25,7 @@ use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::weather::{Fault, Weather};
 
-use lines::{Conn, Piece};
+use lines::Conn;
 pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};
 use post::{Parcel, Post};
@@ -86,10 +86,18 @@ enum Awaiting {
 
 #[derive(Debug)]
 enum Happening {
-    Step { node: usize, troubles: Option<u64>, input: Box<Input>, body: Option<Vec<u8>> },
+    Step {
+        node: usize,
+        troubles: Option<u64>,
+        input: Box<Input>,
+        body: Option<Vec<u8>>,
+    },
     Commit(usize, u64),
     Connect(usize, u64, Dial),
-    Piece(LinkId, usize, Piece),
+    /// Bytes reach an end of a connection; none: it ends.
+    Bytes(LinkId, usize, Vec<u8>),
+    /// A body goes on, from an offset: node, end.
+    Chunk(LinkId, usize, usize, BlobRef, u64),
     Parcel(Box<Parcel>),
     Start(usize),
     Deed(Deed),
@@ -340,7 +348,8 @@ impl World {
                     self.connect(node, dial);
                 }
             }
-            Happening::Piece(link, to, piece) => self.piece_came(link, to, piece),
+            Happening::Bytes(link, to, bytes) => self.bytes_came(link, to, &bytes),
+            Happening::Chunk(link, node, end, blob, offset) => self.chunk(node, link, end, blob, offset),
             Happening::Parcel(parcel) => self.parcel_came(*parcel),
             Happening::Start(node) => self.start(node),
             Happening::Deed(deed) => self.deed(deed),

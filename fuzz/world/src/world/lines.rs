@@ -1,7 +1,8 @@
 //! Connections between nodes: frames arrive in order, until the connection is cut, or goes silent.
 
+use postline_codec::stream::{FrameReader, Incoming, encode};
 use postline_core::content::mail::{MailIn, Source};
-use postline_core::fault::PeerFault;
+use postline_core::fault::Misuse;
 use postline_core::id::{Address, BlobRef, Hash, LinkId};
 use postline_core::limits;
 use postline_core::server::{Dial, Input, LinkIn, LinkOut};
@@ -11,6 +12,7 @@ use postline_core::wire::frame::{Carry, Frame};
 
 use super::{Happening, World};
 use crate::bytes::{blob_of, mail_in};
+use crate::rng::Rng;
 use crate::weather::Fault;
 
 /// How long a frame takes at least.
@@ -23,9 +25,10 @@ pub(super) struct Conn {
     pub(super) exporter: [u8; 32],
     pub(super) hellos: [Option<Vec<u8>>; 2],
     open: [bool; 2],
-    /// By sending end: when the last frame, and the last chunk, arrives.
+    /// By hearing end.
+    readers: [FrameReader; 2],
+    /// By sending end: when the last byte arrives.
     last: [Millis; 2],
-    last_chunk: [Millis; 2],
     /// By sending end: nothing more arrives.
     silent: [bool; 2],
 }
@@ -43,6 +46,24 @@ pub(super) enum Piece {
     Garbage,
     /// The end.
     Down,
+}
+
+impl Piece {
+    fn into_bytes(self, rng: &mut Rng) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let encoded = match &self {
+            Self::Frame(frame) => encode(frame, None, &mut bytes),
+            Self::Carry(carry, body) => encode(&Frame::Carry(carry.clone()), body.as_deref(), &mut bytes),
+            Self::Chunk(blob, offset, piece) => {
+                let len = u32::try_from(piece.len()).unwrap_or_default();
+                encode(&Frame::Chunk { blob: *blob, offset: *offset, len }, Some(piece), &mut bytes)
+            }
+            Self::Garbage => Err(Misuse::OutOfPlace("no frame")),
+            Self::Down => Ok(()),
+        };
+        // What a lawless node makes up may be no frame at all.
+        if encoded.is_ok() { bytes } else { rng.bytes::<24>().to_vec() }
+    }
 }
 
 impl Conn {
@@ -101,7 +122,7 @@ impl World {
             hellos: [None, None],
             open: [true, true],
             last: [self.now.plus(FRAME_MS); 2],
-            last_chunk: [self.now; 2],
+            readers: [FrameReader::new(), FrameReader::new()],
             silent: [false, false],
         };
         self.lines.insert(link, conn);
@@ -124,7 +145,7 @@ impl World {
                 };
                 self.send(link, end, piece);
             }
-            LinkOut::Chunks { blob, offset } => self.chunks(index, link, end, blob, offset),
+            LinkOut::Chunks { blob, offset } => self.chunk(index, link, end, blob, offset),
             LinkOut::Fetch { blob } => {
                 let Some(node) = self.nodes.get_mut(index) else { return };
                 node.fetching.entry((link, blob.sha256)).or_default().len = Some(blob.len);
@@ -151,18 +172,19 @@ impl World {
         Some(Piece::Carry(carry, Some(body)))
     }
 
-    fn chunks(&mut self, index: usize, link: LinkId, end: usize, blob: BlobRef, mut offset: u64) {
-        let Some(body) = self.nodes.get(index).and_then(|node| node.disk.body(blob)).map(<[u8]>::to_vec) else {
+    /// Sends a piece of a body, and sees that the rest follows: other frames go between.
+    pub(super) fn chunk(&mut self, index: usize, link: LinkId, end: usize, blob: BlobRef, offset: u64) {
+        if offset >= blob.len || self.lines.get(&link).is_none_or(|conn| !conn.is_open(end)) {
+            return;
+        }
+        let body = self.nodes.get(index).and_then(|node| node.disk.body(blob));
+        let rest = body.zip(usize::try_from(offset).ok()).and_then(|(body, at)| body.get(at..));
+        let Some(piece) = rest.map(|rest| rest.get(..limits::CHUNK_BYTES).unwrap_or(rest).to_vec()) else {
             return self.cut(link);
         };
-        while let Some(rest) =
-            usize::try_from(offset).ok().and_then(|at| body.get(at..)).filter(|rest| !rest.is_empty())
-        {
-            let piece = rest.get(..limits::CHUNK_BYTES).unwrap_or(rest).to_vec();
-            let len = piece.len() as u64;
-            self.send(link, end, Piece::Chunk(blob.sha256, offset, piece));
-            offset += len;
-        }
+        let next = offset + piece.len() as u64;
+        self.send(link, end, Piece::Chunk(blob.sha256, offset, piece));
+        self.at(FRAME_MS, Happening::Chunk(link, index, end, blob, next));
     }
 
     /// Puts a piece on the wire. Byzantine nodes put what they like.
@@ -181,16 +203,21 @@ impl World {
         let slow = self.weather.strikes(Fault::SlowLink, &mut self.rng);
         let delay = if slow { self.rng.below(2_000) } else { FRAME_MS };
         let now = self.now;
-        let Some(conn) = self.lines.get_mut(&link) else { return };
-        let is_chunk = matches!(piece, Piece::Chunk(..));
-        let last = if is_chunk { &mut conn.last_chunk } else { &mut conn.last };
-        let Some(last) = last.get_mut(end) else { return };
-        *last = now.plus(delay).max(last.plus(u64::from(is_chunk)));
+        let bytes = piece.into_bytes(&mut self.rng);
+        let Some(last) = self.lines.get_mut(&link).and_then(|conn| conn.last.get_mut(end)) else { return };
+        *last = now.plus(delay).max(*last);
         let wait = last.since(now);
-        self.at(wait, Happening::Piece(link, other(end), piece));
+        // However the bytes are split, the frames are the same.
+        let split = self.rng.index(bytes.len() + 1);
+        let (one, two) = bytes.split_at(if self.rng.chance(800) { bytes.len() } else { split });
+        self.at(wait, Happening::Bytes(link, other(end), one.to_vec()));
+        if !two.is_empty() {
+            self.at(wait, Happening::Bytes(link, other(end), two.to_vec()));
+        }
     }
 
-    pub(super) fn piece_came(&mut self, link: LinkId, to: usize, piece: Piece) {
+    /// Bytes reach an end of a connection; none: it ends.
+    pub(super) fn bytes_came(&mut self, link: LinkId, to: usize, bytes: &[u8]) {
         let Some(conn) = self.lines.get_mut(&link) else { return };
         let (Some(from_node), Some(node)) = (conn.node(other(to)), conn.node(to)) else { return };
         if self.apart.contains(&(from_node, node))
@@ -203,35 +230,55 @@ impl World {
         }
         if !conn.is_open(to) {
             // Nobody there knows this connection: the sender is told.
-            if conn.is_open(other(to)) && piece != Piece::Down {
-                self.at(FRAME_MS, Happening::Piece(link, other(to), Piece::Down));
+            if conn.is_open(other(to)) && !bytes.is_empty() {
+                self.at(FRAME_MS, Happening::Bytes(link, other(to), Vec::new()));
             }
             return;
         }
-        if piece != Piece::Down {
-            if self.weather.strikes(Fault::HalfOpen, &mut self.rng)
-                && let Some(silent) = conn.silent.get_mut(other(to))
-            {
-                *silent = true;
-                return;
-            }
-            if self.weather.strikes(Fault::Cut, &mut self.rng) {
-                return self.cut(link);
-            }
+        if bytes.is_empty() {
+            conn.close(to);
+            return self.step(node, Input::Link(link, LinkIn::Down), None);
         }
-        self.hear(link, to, node, piece);
+        if self.weather.strikes(Fault::HalfOpen, &mut self.rng)
+            && let Some(silent) = conn.silent.get_mut(other(to))
+        {
+            *silent = true;
+        } else if self.weather.strikes(Fault::Cut, &mut self.rng) {
+            self.cut(link);
+        } else {
+            self.read(link, to, node, bytes);
+        }
     }
 
-    fn hear(&mut self, link: LinkId, to: usize, node: usize, piece: Piece) {
-        match piece {
-            Piece::Frame(frame) => self.step(node, Input::Link(link, LinkIn::Frame(frame)), None),
-            Piece::Carry(carry, Some(body)) if blob_of(&body) == carry.body => {
+    fn read(&mut self, link: LinkId, to: usize, node: usize, mut bytes: &[u8]) {
+        loop {
+            let open = self.lines.get_mut(&link).filter(|conn| conn.is_open(to));
+            let Some(reader) = open.and_then(|conn| conn.readers.get_mut(to)) else { return };
+            let taken = reader.push(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            match reader.next() {
+                Ok(Some(incoming)) => {
+                    if matches!(incoming.frame, Frame::Proof(_)) {
+                        reader.proven();
+                    }
+                    self.hear(link, node, incoming);
+                }
+                Ok(None) if bytes.is_empty() => return,
+                Ok(None) => {}
+                Err(why) => return self.step(node, Input::Link(link, LinkIn::Garbage(why)), None),
+            }
+        }
+    }
+
+    fn hear(&mut self, link: LinkId, node: usize, incoming: Incoming) {
+        match (incoming.frame, incoming.bytes) {
+            (Frame::Carry(carry), Some(body)) => {
                 let to = carry.envelope.to.clone();
                 let mail = self.carried(node, &body, Some(&carry.envelope.from), to.iter());
                 self.note_link_arrival(node, &body, &to);
                 self.step(node, Input::Link(link, LinkIn::Carry(carry, Some(Box::new(mail)))), Some(body));
             }
-            Piece::Carry(carry, None) => {
+            (Frame::Carry(carry), None) => {
                 if let Some(node) = self.nodes.get_mut(node) {
                     let fetching = node.fetching.entry((link, carry.body.sha256)).or_default();
                     fetching.from = Some(carry.envelope.from.clone());
@@ -239,16 +286,8 @@ impl World {
                 }
                 self.step(node, Input::Link(link, LinkIn::Carry(carry, None)), None);
             }
-            Piece::Carry(_, Some(_)) | Piece::Garbage => {
-                self.step(node, Input::Link(link, LinkIn::Garbage(PeerFault::Frame("a frame"))), None);
-            }
-            Piece::Chunk(blob, offset, bytes) => self.chunk_came(node, link, blob, offset, &bytes),
-            Piece::Down => {
-                if let Some(conn) = self.lines.get_mut(&link) {
-                    conn.close(to);
-                }
-                self.step(node, Input::Link(link, LinkIn::Down), None);
-            }
+            (Frame::Chunk { blob, offset, .. }, Some(bytes)) => self.chunk_came(node, link, blob, offset, &bytes),
+            (frame, _) => self.step(node, Input::Link(link, LinkIn::Frame(frame)), None),
         }
     }
 
