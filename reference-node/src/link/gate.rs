@@ -35,11 +35,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) const LIMITS: Self = Self {
-        in_all: limits::GREETINGS,
-        each: limits::GREETINGS_PER_IP,
-        per_minute: limits::ACCEPTS_PER_MINUTE,
-    };
+    pub(super) const LIMITS: Self =
+        Self { in_all: limits::GREETINGS, each: limits::GREETINGS_PER_IP, per_minute: limits::ACCEPTS_PER_MINUTE };
 }
 
 #[derive(Debug, Default)]
