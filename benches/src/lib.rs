@@ -1,1 +1,24 @@
-//! Measurements beside peers and physical limits. The figures stand in `RESULTS.md`.
+//! What Postline costs, measured beside the machine's limits and beside its peers, in one sitting.
+//!
+//! ```text
+//!   bin/express   two nodes as processes, real submissions, real Maildirs ──▶ latency, throughput, syncs, CPU
+//!                 floor: the same path with nothing but TLS, one sync, one rename
+//!                 peers: Postfix and Dovecot by their own harness, where it is at hand
+//!   bin/parse     instruction counts (valgrind): what doesn't depend on how busy the machine is
+//! ```
+//!
+//! Latency counts from submission's 250 until the mail is visible in the recipient's Maildir, as inotify tells it. Only
+//! ratios of one sitting mean something; `RESULTS.md` keeps the last sitting.
+
+use std::error::Error;
+
+pub mod figures;
+pub mod floor;
+pub mod machine;
+pub mod nodes;
+pub mod peers;
+pub mod person;
+pub mod watch;
+
+/// Why a measurement could not be made.
+pub type Fault = Box<dyn Error + Send + Sync>;
