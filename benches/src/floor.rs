@@ -67,11 +67,7 @@ pub fn measure(dir: &Path, count: usize) -> Result<Samples, Fault> {
     Ok(Samples::of(&took))
 }
 
-fn receive(
-    mut stream: StreamOwned<ServerConnection, TcpStream>,
-    mut log: File,
-    maildir: &Path,
-) -> Result<(), Fault> {
+fn receive(mut stream: StreamOwned<ServerConnection, TcpStream>, mut log: File, maildir: &Path) -> Result<(), Fault> {
     let mut frame = [0; FRAME];
     for n in 0.. {
         match stream.read_exact(&mut frame) {

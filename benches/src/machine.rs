@@ -87,7 +87,8 @@ pub fn cpu_ms(pids: &[u32]) -> Result<f64, Fault> {
 #[must_use]
 pub fn tcp_bytes(port: u16) -> Option<(u64, u64)> {
     let filter = format!("sport = :{port}");
-    let said = Command::new("ss").args(["-tinH", "state", "established", &filter]).stderr(Stdio::null()).output().ok()?;
+    let said =
+        Command::new("ss").args(["-tinH", "state", "established", &filter]).stderr(Stdio::null()).output().ok()?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let sum = |name: &str| -> u64 {
         said.split_whitespace().filter_map(|word| word.strip_prefix(name)?.parse::<u64>().ok()).sum()

@@ -71,7 +71,8 @@ impl Nodes {
         postline_node::private_file::create_dir(&dir)?;
         let ports = free_ports::<6>()?;
         let [a1, a2, a3, b1, b2, b3] = ports;
-        let plans = [Plan { domain: "a.example", ports: [a1, a2, a3] }, Plan { domain: "b.example", ports: [b1, b2, b3] }];
+        let plans =
+            [Plan { domain: "a.example", ports: [a1, a2, a3] }, Plan { domain: "b.example", ports: [b1, b2, b3] }];
         let zone = dir.join("zone.txt");
         let mut records = String::new();
         for plan in &plans {

@@ -30,7 +30,8 @@ pub struct Mail {
 /// Where it failed.
 pub fn measure() -> Result<Result<Mail, String>, Fault> {
     let Some(script) = script() else { return Ok(Err("no email_peer.py at hand (POSTLINE_PERF)".to_owned())) };
-    for (program, package) in [("postfix", "postfix dovecot-imapd dovecot-lmtpd"), ("dovecot", "dovecot-imapd dovecot-lmtpd")]
+    for (program, package) in
+        [("postfix", "postfix dovecot-imapd dovecot-lmtpd"), ("dovecot", "dovecot-imapd dovecot-lmtpd")]
     {
         if !has(program) && !install(package) {
             return Ok(Err(format!("no {program}, and it could not be installed")));
@@ -52,9 +53,8 @@ pub fn measure() -> Result<Result<Mail, String>, Fault> {
 fn read(line: &Value) -> Mail {
     let number = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let rows = |name: &str| line.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let least = |name: &str| {
-        rows(name).iter().map(|row| number(row, "/accept_to_fetched_ms/p50")).fold(f64::NAN, f64::min)
-    };
+    let least =
+        |name: &str| rows(name).iter().map(|row| number(row, "/accept_to_fetched_ms/p50")).fold(f64::NAN, f64::min);
     let mut mail = Mail {
         polled_ms: least("latency_poll"),
         idle_ms: least("latency_idle"),

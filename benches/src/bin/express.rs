@@ -3,6 +3,7 @@
 //! ```text
 //!   cargo run --release -p postline-benches --bin express              all of it; writes benches/RESULTS.md
 //!   cargo run --release -p postline-benches --bin express -- --quick   seconds; no peers, writes nothing
+//!   … -- --mails 20000, … -- --burst 2000                              long enough to be profiled; no peers, writes nothing
 //! ```
 
 use std::fmt::Write as _;
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AFTERMATH: Duration = Duration::from_millis(300);
 
 /// How much of everything.
+#[derive(Clone, Copy)]
 struct Plan {
     pairs: usize,
     mails: usize,
@@ -70,18 +72,17 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Fault> {
-    let quick = std::env::args().any(|arg| arg == "--quick");
-    let plan = if quick { &QUICK } else { &FULL };
+    let plan = plan()?;
     let program = program()?;
     let Some(scheduling) = machine::schedule()? else { return Ok(()) };
     let base = std::env::temp_dir();
     let circumstances = machine::circumstances(&base);
-    let found = measure(plan, &program, &base)?;
-    let peer = if plan.peers { peers::measure()? } else { Err("--quick".to_owned()) };
-    let report = report(plan, &found, &peer, scheduling, &circumstances)?;
+    let found = measure(&plan, &program, &base)?;
+    let peer = if plan.peers { peers::measure()? } else { Err("not asked for".to_owned()) };
+    let report = report(&plan, &found, &peer, scheduling, &circumstances)?;
     let mut out = std::io::stdout();
     out.write_all(report.as_bytes())?;
-    if !quick {
+    if plan.peers {
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md"), &report)?;
     }
     writeln!(out, "figure express.p50_over_floor {:.2}", found.express.p50() / found.floor.p50())?;
@@ -92,6 +93,21 @@ fn run() -> Result<(), Fault> {
         return Err(format!("{} mails lost, {} doubled", found.lost, found.doubled).into());
     }
     Ok(())
+}
+
+fn plan() -> Result<Plan, Fault> {
+    let mut plan = FULL;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut number = || -> Result<usize, Fault> { Ok(args.next().ok_or("a number is missing")?.parse()?) };
+        match arg.as_str() {
+            "--quick" => plan = QUICK,
+            "--mails" => plan = Plan { mails: number()?, peers: false, ..plan },
+            "--burst" => plan = Plan { burst: number()?, peers: false, ..plan },
+            other => return Err(format!("no such option: {other}").into()),
+        }
+    }
+    Ok(plan)
 }
 
 /// The node's program, built as this one was, and up to date.
@@ -224,7 +240,12 @@ fn report(
 ) -> Result<String, Fault> {
     let mut text = String::from("# Express mail, measured\n\n");
     let profile = if cfg!(debug_assertions) { "dev profile" } else { "release build" };
-    writeln!(text, "{}. {}. {circumstances}. Scheduling: {scheduling}. {profile}.\n", machine::today(), machine::describe())?;
+    writeln!(
+        text,
+        "{}. {}. {circumstances}. Scheduling: {scheduling}. {profile}.\n",
+        machine::today(),
+        machine::describe()
+    )?;
     text.push_str(
         "Latency: submission's 250 until the mail is in `new/` of the recipient's Maildir, as inotify tells a process that \
          sleeps; one mail after the other; in milliseconds. TLS on every hop (submission TLS, link TLS 1.3), records and \
@@ -240,7 +261,9 @@ fn report(
         writeln!(text, "| Postfix → Dovecot, polled every 0.5 ms | {:.3} | | | | |", peer.polled_ms)?;
         writeln!(text, "| Postfix → Dovecot, IMAP IDLE | {:.3} | | | | |", peer.idle_ms)?;
     }
-    text.push_str("\n| throughput, 200 B | mails/s visible | accepted/s | CPU ms a mail, all servers | commits a mail |\n");
+    text.push_str(
+        "\n| throughput, 200 B | mails/s visible | accepted/s | CPU ms a mail, all servers | commits a mail |\n",
+    );
     text.push_str("|---|---|---|---|---|\n");
     writeln!(
         text,
@@ -261,7 +284,9 @@ fn report(
         found.commits,
         found.connections,
         found.syncs.map_or(String::new(), |syncs| format!(", {syncs:.2} sync calls (strace)")),
-        found.wire.map_or(String::new(), |(there, back)| format!(", {there:.0} bytes a→b and {back:.0} back (TLS, 200 B and 4 KiB mixed)")),
+        found.wire.map_or(String::new(), |(there, back)| format!(
+            ", {there:.0} bytes a→b and {back:.0} back (TLS, 200 B and 4 KiB mixed)"
+        )),
         found.sent,
         found.lost,
         found.doubled
@@ -270,8 +295,18 @@ fn report(
     let ratio = |to: fn(&peers::Mail) -> f64| peer.map(|peer| found.express.p50() / 1e3 / to(peer));
     text.push_str("| gate | bound | value | |\n|---|---|---|---|\n");
     for gate in [
-        Gate { what: "express p50 ÷ floor p50", value: Some(found.express.p50() / found.floor.p50()), bound: 3.0, at_least: false },
-        Gate { what: "express p50 ÷ Postfix → Dovecot polled", value: ratio(|peer| peer.polled_ms), bound: 0.2, at_least: false },
+        Gate {
+            what: "express p50 ÷ floor p50",
+            value: Some(found.express.p50() / found.floor.p50()),
+            bound: 3.0,
+            at_least: false,
+        },
+        Gate {
+            what: "express p50 ÷ Postfix → Dovecot polled",
+            value: ratio(|peer| peer.polled_ms),
+            bound: 0.2,
+            at_least: false,
+        },
         Gate { what: "express p50 ÷ IMAP IDLE", value: ratio(|peer| peer.idle_ms), bound: 0.01, at_least: false },
         Gate {
             what: "throughput ÷ Postfix → Dovecot",

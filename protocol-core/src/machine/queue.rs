@@ -468,8 +468,8 @@ impl Queue {
     /// A node's lane: what the link has left too long falls back, and acked mails that no mark came for end.
     fn run_out(&self, tick: &Tick, change: &mut Change) {
         let touched = change.touched();
-        let due =
-            self.waiting.iter().chain(&self.timers).filter(|(at, mail)| *at <= tick.now && !touched.contains(mail));
+        let due = due(&self.waiting, tick.now).chain(due(&self.timers, tick.now));
+        let due = due.filter(|(_, mail)| !touched.contains(mail));
         for (_, mail) in due.take(limits::WAKE_BATCH) {
             match self.slots.get(mail) {
                 Some(slot) if slot.phase == Phase::Acked => change.gone.push(*mail),
@@ -492,7 +492,7 @@ impl Queue {
                 room -= 1;
             }
         }
-        let due = self.waiting.iter().take_while(|(at, _)| *at <= tick.now).filter(|(_, mail)| !touched.contains(mail));
+        let due = due(&self.waiting, tick.now).filter(|(_, mail)| !touched.contains(mail));
         for (_, mail) in due.take(room) {
             if let Some(mut slot) = self.slots.get(mail).cloned() {
                 change.out.push(slot.send(*mail));
@@ -516,6 +516,11 @@ impl Queue {
             out.emit(output);
         }
     }
+}
+
+/// What is due of a set that is in the order of time: a long lane costs a step no more than that.
+fn due(set: &BTreeSet<(Millis, MailId)>, now: Millis) -> impl Iterator<Item = &(Millis, MailId)> {
+    set.iter().take_while(move |(at, _)| *at <= now)
 }
 
 impl Entry {
