@@ -167,8 +167,6 @@ pub enum Output {
         entry: Box<Entry>,
         /// Why.
         why: String,
-        /// Whether recipients are left on this lane, to be carried again without these.
-        rest: bool,
     },
     /// It will be tried again.
     Waits {
@@ -447,7 +445,7 @@ impl Queue {
         }
         let rcpts = |list: Vec<(usize, Address)>| list.into_iter().map(|(_, rcpt)| rcpt).collect();
         let entry = Box::new(slot.entry.but_for(rcpts(out)));
-        change.out.push(Output::FellBack { mail, entry, why: why.to_owned(), rest: true });
+        change.out.push(Output::FellBack { mail, entry, why: why.to_owned() });
         let entry = slot.entry.but_for(rcpts(left));
         change.store(mail, Slot { entry, ended: slot.ended + 1, phase: Phase::Waiting, ..slot.clone() });
     }
@@ -558,7 +556,7 @@ impl Change {
 
     fn fall_back(&mut self, mail: MailId, slot: &Slot, why: &str) {
         let entry = Box::new(slot.entry.clone());
-        self.out.push(Output::FellBack { mail, entry, why: why.to_owned(), rest: false });
+        self.out.push(Output::FellBack { mail, entry, why: why.to_owned() });
         self.gone.push(mail);
     }
 }
