@@ -28,6 +28,8 @@ use crate::time::Millis;
 use crate::wire::frame::Reached;
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 /// A mail on its lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +108,6 @@ pub enum Input {
     Refused(MailId, BTreeSet<u8>, String),
     /// The other node says how far the mail got.
     Reached(MailId, Reached),
-    /// The line is gone: everything not acked falls back now.
-    LineGone,
     /// Everything that waits is due now.
     Retry,
     /// The deadline has come.
@@ -349,11 +349,6 @@ impl Queue {
             Input::Acked(mail) => self.acked(tick, mail, &mut change),
             Input::Refused(mail, rcpts, why) => self.refused(mail, &rcpts, &why, &mut change),
             Input::Reached(mail, reached) => self.reached(mail, reached, &mut change),
-            Input::LineGone => {
-                for (mail, slot) in self.slots.iter().filter(|(_, slot)| slot.phase != Phase::Acked) {
-                    change.fall_back(*mail, slot, "the line is gone");
-                }
-            }
             Input::Retry => {
                 let waits = |slot: &&Slot| slot.phase == Phase::Waiting && !self.is_node() && slot.due > tick.now;
                 for (mail, slot) in self.slots.iter().filter(|(_, slot)| waits(slot)) {
