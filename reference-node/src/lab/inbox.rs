@@ -1,6 +1,7 @@
 //! A mailbox, as a mail program sees it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -66,9 +67,9 @@ impl Inbox {
             };
             for entry in entries {
                 let path = entry?.path();
-                if !known.contains_key(&path) {
-                    let id = id_of(&fs::read(&path)?);
-                    known.insert(path, id);
+                if let Entry::Vacant(unread) = known.entry(path) {
+                    let id = id_of(&fs::read(unread.key())?);
+                    unread.insert(id);
                 }
             }
         }

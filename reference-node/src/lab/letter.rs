@@ -12,6 +12,7 @@ pub struct Letter {
     pub id: String,
     answers: Option<String>,
     attached: Option<Vec<u8>>,
+    body_bytes: usize,
 }
 
 /// The right part of all Message-IDs here.
@@ -21,7 +22,7 @@ impl Letter {
     /// A mail that begins something.
     #[must_use]
     pub fn to(to: &str, id: &str) -> Self {
-        Self { to: to.to_owned(), id: id.to_owned(), answers: None, attached: None }
+        Self { to: to.to_owned(), id: id.to_owned(), answers: None, attached: None, body_bytes: 0 }
     }
 
     /// A mail that answers another.
@@ -34,6 +35,19 @@ impl Letter {
     #[must_use]
     pub fn carrying(to: &str, id: &str, attached: &[u8]) -> Self {
         Self { attached: Some(attached.to_vec()), ..Self::to(to, id) }
+    }
+
+    /// The same mail, with a text of at least so many bytes.
+    #[must_use]
+    pub fn of_bytes(self, body_bytes: usize) -> Self {
+        Self { body_bytes, ..self }
+    }
+
+    /// Its text, where nothing is attached: made of its id alone.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let line = format!("This is {}.\r\n", self.id);
+        line.repeat(self.body_bytes.div_ceil(line.len()).max(1))
     }
 
     /// Its bytes.
@@ -50,7 +64,7 @@ impl Letter {
         match &self.attached {
             None => {
                 head.push_str("Content-Type: text/plain; charset=utf-8\r\n\r\n");
-                head.push_str(&format!("This is {}.\r\n", self.id));
+                head.push_str(&self.text());
                 head.into_bytes()
             }
             Some(attached) => with_attachment(head, attached),

@@ -47,6 +47,7 @@ pub struct Node {
     /// Where other nodes open links.
     pub link: String,
     process: Option<Child>,
+    keep: bool,
 }
 
 /// What the nodes have done so far, both together.
@@ -65,13 +66,15 @@ pub struct Plan {
     pub users: Vec<&'static str>,
     /// Further keys of its configuration: full name, value as TOML.
     pub settings: Vec<(&'static str, String)>,
+    /// Whether it outlives the program that starts it.
+    pub keep: bool,
 }
 
 impl Plan {
     /// A node for these people.
     #[must_use]
     pub fn of(users: &[&'static str]) -> Self {
-        Self { users: users.to_vec(), settings: Vec::new() }
+        Self { users: users.to_vec(), ..Self::default() }
     }
 }
 
@@ -209,6 +212,7 @@ impl Node {
             link: at(site.link),
             users: site.plan.users,
             process: None,
+            keep: site.plan.keep,
         })
     }
 
@@ -230,7 +234,16 @@ impl Node {
     /// Where it ends at once, or doesn't answer in time.
     pub async fn start(&mut self) -> Result<(), PartFault> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file())?;
-        let mut process = self.command("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let mut command = self.command("serve");
+        command.stdout(Stdio::null()).stderr(log);
+        if self.keep {
+            // Not in our process group: what ends this program at the terminal doesn't end the nodes.
+            command.stdin(Stdio::null()).process_group(0);
+        } else {
+            // However this program ends, its end of the pipe goes, and the node with it.
+            command.arg("--while-stdin").stdin(Stdio::piped());
+        }
+        let mut process = command.spawn()?;
         let began = Instant::now();
         loop {
             if let Some(status) = process.try_wait()? {
@@ -290,8 +303,10 @@ impl Node {
     /// Where it doesn't end in time.
     pub async fn ended(&mut self) -> Result<Option<i32>, PartFault> {
         let process = self.process.as_mut().ok_or("it does not run")?;
+        // Waiting would close it, and that alone would end the node.
+        let stdin = process.stdin.take();
         let status = tokio::time::timeout(START, process.wait()).await??;
-        self.process = None;
+        (self.process, _) = (None, stdin);
         Ok(status.code())
     }
 
@@ -323,10 +338,8 @@ impl Node {
     /// # Errors
     /// Where it doesn't answer.
     pub async fn status(&self) -> Result<Status, PartFault> {
-        match self.ask(&Request::Status {}).await? {
-            Answer::Status(status) => Ok(*status),
-            other => Err(format!("no status: {other:?}").into()),
-        }
+        let answer = self.ask(&Request::Status {}).await?;
+        if let Answer::Status(status) = answer { Ok(*status) } else { Err(unexpected(&answer)) }
     }
 
     /// Whether a link is up.
@@ -343,10 +356,8 @@ impl Node {
     /// Where it doesn't answer.
     pub async fn trust(&self, ours: &str, theirs: &str) -> Result<String, PartFault> {
         let pair = AskPair { ours: Address::parse(ours)?, theirs: Address::parse(theirs)? };
-        match self.ask(&Request::TrustShow(pair)).await? {
-            Answer::TrustShow(row) => Ok(row.state),
-            other => Err(format!("no trust: {other:?}").into()),
-        }
+        let answer = self.ask(&Request::TrustShow(pair)).await?;
+        if let Answer::TrustShow(row) = answer { Ok(row.state) } else { Err(unexpected(&answer)) }
     }
 
     /// What it remembers about a mail: one object an event, oldest first.
@@ -355,10 +366,9 @@ impl Node {
     /// Where it doesn't answer.
     pub async fn trace(&self, id: &str) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, PartFault> {
         let message_id = format!("{id}@demo.example");
-        match self.ask(&Request::Trace { message_id }).await? {
-            Answer::Trace { events } => Ok(events.into_iter().map(|event| event.line).collect()),
-            other => Err(format!("no trace: {other:?}").into()),
-        }
+        let answer = self.ask(&Request::Trace { message_id }).await?;
+        let Answer::Trace { events } = answer else { return Err(unexpected(&answer)) };
+        Ok(events.into_iter().map(|event| event.line).collect())
     }
 
     /// Whether the author's node knows that its express mail is in the mailbox.
@@ -377,6 +387,10 @@ impl Node {
     pub fn inbox(&self, name: &'static str) -> Inbox {
         Inbox::new(name, self.config.maildir_root.join(name))
     }
+}
+
+fn unexpected(answer: &Answer) -> PartFault {
+    format!("the node answers something else: {answer:?}").into()
 }
 
 /// A node on this machine, before it is there.

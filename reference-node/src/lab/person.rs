@@ -49,12 +49,20 @@ pub struct Reply {
 }
 
 impl Person {
-    /// Logs in.
+    /// Logs in at a node.
     ///
     /// # Errors
-    /// Where the node can't be reached, or says no.
+    /// Where it can't be reached, or says no.
     pub async fn new(address: &str, node: &Node) -> Result<Self, PartFault> {
-        let mut smtp = Smtp::connect(&node.submission).await?;
+        Self::at(address, &node.submission).await
+    }
+
+    /// Logs in where a node takes submissions.
+    ///
+    /// # Errors
+    /// Where it can't be reached, or says no.
+    pub async fn at(address: &str, submission: &str) -> Result<Self, PartFault> {
+        let mut smtp = Smtp::connect(submission).await?;
         smtp.start_tls().await?;
         smtp.log_in(address.split('@').next().unwrap_or_default(), PASSWORD).await?;
         Ok(Self { address: address.to_owned(), smtp })
