@@ -41,9 +41,10 @@ fn t_111_a_store_that_ran_back_is_found_out_and_one_that_says_so_is_not() {
         world.events.clear();
         world.write(&draft(&two(), &one(), "later"));
         world.pass(3 * MINUTE);
-        let found = world.events.iter().any(|(_, _, event)| {
-            matches!(event, Event::Refused { why, .. } if why.code() == Code::Generation)
-        });
+        let found = world
+            .events
+            .iter()
+            .any(|(_, _, event)| matches!(event, Event::Refused { why, .. } if why.code() == Code::Generation));
         assert_eq!(found, !noticed, "{:#?}", world.events);
         assert_eq!(shown(&world, &one(), "later"), 1, "by link or by mail, it is shown once");
         whole(&world);

@@ -47,6 +47,9 @@ fn a_mark_that_a_crash_swallowed_is_asked_for() {
     world.heal();
     world.pass(20 * MINUTE);
     assert_eq!(shown(&world, &two(), "slow"), 1);
-    assert!(marks(&world, 0, "slow").iter().any(|(mark, _)| *mark == Mark::Delivered), "the author is told all the same");
+    assert!(
+        marks(&world, 0, "slow").iter().any(|(mark, _)| *mark == Mark::Delivered),
+        "the author is told all the same"
+    );
     whole(&world);
 }

@@ -45,7 +45,8 @@ fn t_102_a_failing_report_is_not_reported_and_no_automatic_mail_leaves() {
     world.weather = Weather::calm().with(Fault::MailboxLater, 1_000);
     world.pass(12 * DAY);
     // Not even into its author's own mailbox: nobody is told of that, and nothing goes out by SMTP (I20 watches).
-    let failed = world.events.iter().filter(|(_, _, event)| matches!(event, Event::Marked { mark: Mark::Failed(_), .. }));
+    let failed =
+        world.events.iter().filter(|(_, _, event)| matches!(event, Event::Marked { mark: Mark::Failed(_), .. }));
     assert_eq!(failed.count(), 2, "the mail, and its report");
     assert!(world.is_settled());
     whole(&world);
