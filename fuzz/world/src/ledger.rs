@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::id::{Address, MailId, Mailbox};
+use postline_core::id::{Address, MailId, Mailbox, Pair};
 
 use crate::node::Broken;
 
@@ -29,6 +29,10 @@ pub struct Ledger {
     reports: BTreeMap<String, BTreeSet<MailId>>,
     /// Whom a mail was handed over to by SMTP, and how many troubles its sender had had by then.
     handed: BTreeMap<(String, Address), u64>,
+    /// Whom a mail was carried to by link.
+    carried: BTreeSet<(String, Address)>,
+    /// Pairs that were seen to confirm a handshake.
+    confirmed: BTreeSet<Pair>,
     /// Nodes that were started from a backup: what was promised before it may be gone.
     pub rolled_back: BTreeSet<usize>,
     /// Nodes that don't keep the rules: nothing is promised about them.
@@ -136,6 +140,28 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// A node puts a mail on a link.
+    pub fn carries(&mut self, marker: &str, rcpts: &[Address]) {
+        self.carried.extend(rcpts.iter().map(|rcpt| (marker.to_owned(), rcpt.clone())));
+    }
+
+    /// Whether a mail was ever on a link to this recipient.
+    #[must_use]
+    pub fn was_carried(&self, marker: &str, rcpt: &Address) -> bool {
+        self.carried.contains(&(marker.to_owned(), rcpt.clone()))
+    }
+
+    /// A pair confirms: the other side took its offer.
+    pub fn confirms(&mut self, pair: &Pair) {
+        self.confirmed.insert(pair.clone());
+    }
+
+    /// Whether a pair was ever seen to confirm.
+    #[must_use]
+    pub fn has_confirmed(&self, pair: &Pair) -> bool {
+        self.confirmed.contains(pair)
     }
 
     /// A server took it.

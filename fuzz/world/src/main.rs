@@ -3,6 +3,7 @@
 //! ```text
 //!   world [--seeds N] [--seconds S] [--from X]     many runs; stops at the first that breaks a promise
 //!   world --seed X                                 one run, told line by line
+//!   world … --canary NAME                          the same, with a seeded bug
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -11,14 +12,16 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use postline_core::canary::{self, Canary};
 use postline_world::run::{Run, run};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(wanted) = Wanted::parse(&args) else {
-        eprintln!("usage: world [--seeds N] [--seconds S] [--from X] | world --seed X");
+        eprintln!("usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME]");
         return ExitCode::from(2);
     };
+    canary::set(wanted.canary);
     match wanted.seed {
         Some(seed) => tell(&run(seed, true)),
         None => many(&wanted),
@@ -31,6 +34,7 @@ struct Wanted {
     seconds: Option<u64>,
     from: u64,
     seed: Option<u64>,
+    canary: Option<Canary>,
 }
 
 impl Wanted {
@@ -38,6 +42,10 @@ impl Wanted {
         let mut wanted = Self::default();
         for pair in args.chunks(2) {
             let [name, value] = pair else { return None };
+            if name == "--canary" {
+                wanted.canary = Some(Canary::ALL.into_iter().find(|canary| format!("{canary:?}") == *value)?);
+                continue;
+            }
             let value = value.parse().ok()?;
             match name.as_str() {
                 "--seeds" => wanted.seeds = Some(value),
@@ -73,7 +81,7 @@ fn many(wanted: &Wanted) -> ExitCode {
     let next = AtomicU64::new(wanted.from);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let totals = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&next, end, until))).collect();
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&next, end, until, wanted.canary))).collect();
         workers.into_iter().map(|worker| worker.join()).collect::<Vec<_>>()
     });
     let mut sum = Totals::default();
@@ -112,7 +120,8 @@ impl Totals {
     }
 }
 
-fn work(next: &AtomicU64, end: u64, until: Option<Instant>) -> Totals {
+fn work(next: &AtomicU64, end: u64, until: Option<Instant>, bug: Option<Canary>) -> Totals {
+    canary::set(bug);
     let mut totals = Totals::default();
     while until.is_none_or(|until| Instant::now() < until) && totals.failed.is_empty() {
         let seed = next.fetch_add(1, Ordering::Relaxed);

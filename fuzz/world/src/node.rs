@@ -114,9 +114,9 @@ impl Node {
         NodeIdentity::new(&Secret::new([self.seed; 32]), next)
     }
 
-    /// Takes another key, as after a takeover of its domain: not the one that was announced.
-    pub fn change_key(&mut self, seed: u8) {
-        self.seed = seed;
+    /// Somebody else has the domain: another key, not the one that was announced, and an empty disk.
+    pub fn take_over(&mut self, seed: u8) {
+        (self.seed, self.disk) = (seed, Disk::default());
     }
 
     fn ours(&self) -> Ours {

@@ -39,8 +39,16 @@ pub struct Run {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, reads: bool) -> Run {
+    run_in(seed, &[], reads)
+}
+
+/// Runs a seed in weather that has these faults, often, and no others.
+#[must_use]
+pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
     let mut rng = Rng::new(seed);
-    let weather = Weather::of(&mut rng);
+    let drawn = Weather::of(&mut rng);
+    let only = faults.iter().fold(Weather::calm(), |weather, (fault, odds)| weather.with(*fault, *odds));
+    let weather = if faults.is_empty() { drawn } else { only };
     let mut world = populated(&mut rng, weather.clone(), reads);
     let lasts = chaos_ms(&mut rng);
     plan(&mut world, &mut rng, lasts);

@@ -78,8 +78,15 @@ impl Server {
     pub(super) fn node_due(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
         self.timers.set(Who::Node(nk), None);
         self.pump(tick, nk, out);
-        let unfinished = self.unfinished.get(&nk).into_iter().flatten();
-        if unfinished.clone().any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link)) {
+        self.want_again(tick, nk, out);
+    }
+
+    /// Has a node's link come up, or come up again, where something waits for it: a handshake, or a mark.
+    fn want_again(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
+        let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
+        let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
+        let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
+        if handshake || mark() {
             self.run_link(tick, nk, link::Input::Want, out);
         }
     }
@@ -356,7 +363,10 @@ impl Server {
                 }
             }
             link::Output::Up(link) => self.up(tick, nk, link, out),
-            link::Output::Down(code) => out.emit(Output::Event(Event::LinkDown { nk, code })),
+            link::Output::Down(code) => {
+                out.emit(Output::Event(Event::LinkDown { nk, code }));
+                self.want_again(tick, nk, out);
+            }
             link::Output::Came(carry) => match self.in_hand.take() {
                 Some(mail) => self.settle(tick, nk, carry, &mail, out),
                 // Kept until its body is here, so that its pairs are known to be wanted then.

@@ -217,6 +217,8 @@ impl Server {
         for mark in marks {
             let mail = MailId(mark.id.0);
             if self.lanes.get(&lane).is_some_and(|queue| queue.entry(mail).is_some()) {
+                // A mark may overtake its Ack: then the link still has the mail, and its body goes with the entry.
+                self.run_link(tick, nk, link::Input::Withdraw(mail), out);
                 self.lane(tick, &lane, queue::Input::Reached(mail, mark.reached), out);
             } else {
                 out.emit(Output::Event(Event::LateMark { id: mark.id, reached: mark.reached }));

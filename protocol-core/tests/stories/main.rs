@@ -1,3 +1,14 @@
 //! Stories: one behaviour a file, told through the front door, in a world of nodes in virtual time.
 
+mod kit;
+
+mod a_block_stops_at_once;
+mod a_changed_node_key_suspends_the_line;
+mod a_crash_in_the_middle_loses_nothing;
+mod a_large_body_goes_on_where_it_stopped;
+mod a_link_that_is_down_leaves_it_to_mail;
+mod a_lost_answer_is_given_again;
 mod a_reply_opens_the_link;
+mod crossed_offers_make_one_line;
+mod what_fails_is_reported_once;
+mod what_never_opens_a_line;

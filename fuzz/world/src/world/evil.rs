@@ -121,21 +121,33 @@ impl World {
     /// M2 of a handshake between two others, made up from the mails that went by.
     fn word_of_others(&mut self, link: LinkId, end: usize) -> Option<Piece> {
         let listener = *self.lines.get(&link)?.ends.get(1 - end)?;
-        let accept = self.post.tape.iter().rev().find_map(|parcel| {
-            let head = postline_codec::mime::scan(&parcel.bytes);
-            let canonical = head.canonical()?;
-            let accept: Accept =
-                seal::field::read(&canonical.from, &canonical.to_cc, canonical.accept.as_ref()?).ok()?;
-            let at_listener = self.home(&accept.from) == Some(listener);
-            at_listener.then(|| Some((accept, parcel.to.first().cloned()?))).flatten()
-        });
-        let (accept, offerer) = accept?;
+        let seen = self.post.tape.clone();
+        let accept =
+            seen.iter().rev().find_map(accept_in).filter(|accept| self.home(&accept.from) == Some(listener))?;
+        self.confirm_of(link, &accept)
+    }
+
+    fn confirm_of(&mut self, link: LinkId, accept: &Accept) -> Option<Piece> {
         let offer = self.offers().into_iter().find(|offer| offer.hash == accept.re)?;
         let word = Word { t1: accept.t1, nonce: offer.nonce, fresh: self.rng.bytes() };
-        let bytes = Confirm(word).to_bytes();
-        let pair = Pair { ours: offerer, theirs: accept.from };
-        let trust = Trust { pair, step: TrustStep::Confirm, bytes, signature: Vec::new() };
+        let pair = Pair { ours: offer.from, theirs: accept.from.clone() };
+        let trust = Trust { pair, step: TrustStep::Confirm, bytes: Confirm(word).to_bytes(), signature: Vec::new() };
         Some(Piece::Frame(Frame::Trust(self.signed(link, trust))))
+    }
+
+    /// A lawless node that reads everybody's mail confirms what others accept, before those who were meant can.
+    pub(super) fn interlope(&mut self, parcel: &Parcel) {
+        let Some(lawless) = self.ledger.lawless.first().copied() else { return };
+        let Some(accept) = accept_in(parcel).filter(|_| self.weather.has(Fault::Byzantine)) else { return };
+        let Some(victim) = self.home(&accept.from) else { return };
+        let between = |conn: &super::Conn| Some((conn.end_of(lawless)?, conn.end_of(victim)?));
+        let lines: Vec<_> =
+            self.lines.iter().filter_map(|(link, conn)| between(conn).map(|(end, _)| (*link, end))).collect();
+        for (link, end) in lines {
+            if let Some(piece) = self.confirm_of(link, &accept) {
+                self.put_on_wire(link, end, piece);
+            }
+        }
     }
 
     /// The offers that went by.
@@ -169,7 +181,7 @@ impl World {
                 let bytes = replace_field(&seen.bytes, "subject", &format!("Subject: {marker}\r\n"));
                 let bytes = [bytes, text.as_bytes().to_vec()].concat();
                 self.ledger.handed_in(&marker, None, None, seen.to.clone());
-                self.slip_in(Parcel { bytes, passed_on: true, ..seen });
+                self.slip_in(Parcel { bytes, intact: false, passed_on: true, ..seen });
             }
             // An accept of a genuine offer, in somebody else's name, by the forger's node.
             4 => {
@@ -244,7 +256,15 @@ impl World {
         self.ledger.handed_in(&marker, None, None, vec![to.clone()]);
         let (domain, bytes) = (to.domain().clone(), mail.into_bytes());
         let to = vec![to.clone()];
-        self.slip_in(Parcel { domain, from: Some(from.clone()), to, bytes, sender: None, passed_on: true });
+        self.slip_in(Parcel {
+            domain,
+            from: Some(from.clone()),
+            to,
+            bytes,
+            sender: None,
+            intact: false,
+            passed_on: true,
+        });
     }
 
     fn slip_in(&mut self, parcel: Parcel) {
@@ -265,6 +285,12 @@ impl World {
             }
         }
     }
+}
+
+fn accept_in(parcel: &Parcel) -> Option<Accept> {
+    let head = postline_codec::mime::scan(&parcel.bytes);
+    let canonical = head.canonical()?;
+    seal::field::read(&canonical.from, &canonical.to_cc, canonical.accept.as_ref()?).ok()
 }
 
 fn identity() -> NodeIdentity {

@@ -138,7 +138,10 @@ impl World {
                 self.prove(index, link, end, &frame);
                 let piece = match frame {
                     Frame::Carry(carry) => match self.with_body(index, carry) {
-                        Some(piece) => piece,
+                        Some(piece) => {
+                            self.note_carried(index, &piece);
+                            piece
+                        }
                         None => return self.cut(link),
                     },
                     frame => Piece::Frame(frame),
@@ -161,6 +164,14 @@ impl World {
                 }
             }
             LinkOut::Close => self.close(link, end),
+        }
+    }
+
+    fn note_carried(&mut self, index: usize, piece: &Piece) {
+        let Piece::Carry(carry, _) = piece else { return };
+        let body = self.nodes.get(index).and_then(|node| node.disk.body(carry.body));
+        if let Some(marker) = body.and_then(crate::bytes::marker_of) {
+            self.ledger.carries(&marker, &carry.envelope.to);
         }
     }
 
@@ -199,7 +210,7 @@ impl World {
         }
     }
 
-    fn put_on_wire(&mut self, link: LinkId, end: usize, piece: Piece) {
+    pub(super) fn put_on_wire(&mut self, link: LinkId, end: usize, piece: Piece) {
         let slow = self.weather.strikes(Fault::SlowLink, &mut self.rng);
         let delay = if slow { self.rng.below(2_000) } else { FRAME_MS };
         let now = self.now;
@@ -362,6 +373,26 @@ impl World {
         if let Some(silent) = self.lines.get_mut(&link).and_then(|conn| conn.silent.get_mut(end)) {
             *silent = true;
         }
+    }
+
+    /// Which end of a connection a node is: end 0 dialled.
+    #[must_use]
+    pub fn end_of(&self, link: LinkId, node: usize) -> Option<usize> {
+        self.lines.get(&link).and_then(|conn| conn.end_of(node))
+    }
+
+    /// What is said on a connection from now on arrives no earlier than after so long.
+    pub fn hold(&mut self, link: LinkId, ms: u64) {
+        let until = self.now.plus(ms);
+        if let Some(conn) = self.lines.get_mut(&link) {
+            conn.last = [until; 2];
+        }
+    }
+
+    /// How many bytes of bodies that came in part a node keeps.
+    #[must_use]
+    pub fn pieces_of(&self, node: usize) -> usize {
+        self.nodes.get(node).map_or(0, |node| node.partial.values().map(Vec::len).sum())
     }
 
     /// A node closes: the other end hears what was sent, then of the end.

@@ -47,6 +47,8 @@ pub(super) struct Parcel {
     pub(super) bytes: Vec<u8>,
     /// Who waits for an answer: a node. A relay tries again by itself.
     pub(super) sender: Option<Sender>,
+    /// Whether it is as its node handed it over.
+    pub(super) intact: bool,
     /// Whether it was brought before by list, forwarder or robot.
     pub(super) passed_on: bool,
 }
@@ -78,7 +80,8 @@ impl World {
         }
         self.seal(index, &bytes);
         let sender = Some(Sender { node: index, send, troubles });
-        let parcel = Parcel { domain, from: letter.from.clone(), to, bytes, sender, passed_on: false };
+        let parcel = Parcel { domain, from: letter.from.clone(), to, bytes, sender, intact: true, passed_on: false };
+        self.interlope(&parcel);
         self.post.tape.push(Parcel { sender: None, ..parcel.clone() });
         if self.post.tape.len() > TAPE {
             self.post.tape.remove(0);
@@ -114,6 +117,7 @@ impl World {
         parcel.bytes = [b"Received: from somewhere by relay.example; now\r\n", parcel.bytes.as_slice()].concat();
         if self.weather.strikes(Fault::Rewritten, &mut self.rng) {
             parcel.bytes = self.rewritten(&parcel.bytes);
+            parcel.intact = false;
         }
         let copies = 1 + u64::from(self.weather.strikes(Fault::Duplicated, &mut self.rng));
         for _ in 0..copies {
@@ -171,7 +175,7 @@ impl World {
         if rcpts.is_empty() {
             return self.settle(parcel, outcome);
         }
-        let recognised = self.is_recognised(node, &parcel.bytes, rcpts.iter().map(|rcpt| &rcpt.address));
+        let recognised = self.is_recognised(node, &parcel, rcpts.iter().map(|rcpt| &rcpt.address));
         if let Some(marker) = marker_of(&parcel.bytes) {
             let mailboxes: BTreeSet<_> = rcpts.iter().filter_map(|rcpt| rcpt.mailbox.clone()).collect();
             for mailbox in mailboxes {
@@ -184,15 +188,26 @@ impl World {
         self.step(node, Input::Mail(id, mail), Some(bytes));
     }
 
-    /// Whether a copy bears what it is known by on every carrier, vouched for by the node of each line.
-    fn is_recognised<'a>(&self, index: usize, bytes: &[u8], mut rcpts: impl Iterator<Item = &'a Address>) -> bool {
-        let head = postline_codec::mime::scan(bytes);
+    /// Whether a copy can be known for one: it says so, vouched for by the node of each line; or it was on the link
+    /// before, and nobody touched it since, so that it must say so.
+    fn is_recognised<'a>(
+        &self,
+        index: usize,
+        parcel: &Parcel,
+        rcpts: impl Iterator<Item = &'a Address> + Clone,
+    ) -> bool {
+        let head = postline_codec::mime::scan(&parcel.bytes);
         let (Some(canonical), Some(node)) = (head.canonical(), self.nodes.get(index)) else { return false };
-        let Some(tags) = &canonical.carried else { return false };
-        let Ok(carried) = seal::field::read::<Carried>(&canonical.from, &canonical.to_cc, tags) else { return false };
+        let tags = canonical.carried.as_ref();
+        let read = |tags| seal::field::read::<Carried>(&canonical.from, &canonical.to_cc, tags).ok();
+        let vouched = tags.and_then(read).filter(|carried| carried.content == canonical.content);
+        let marker = marker_of(&parcel.bytes).unwrap_or_default();
+        let author = self.home(&canonical.from).and_then(|home| self.nodes.get(home));
+        let must = parcel.intact && rcpts.clone().all(|rcpt| self.ledger.was_carried(&marker, rcpt));
+        let nk = vouched.map(|carried| carried.nk).or_else(|| author.filter(|_| must).map(crate::node::Node::nk));
         let pair = |ours: &Address| postline_core::id::Pair { ours: ours.clone(), theirs: canonical.from.clone() };
-        carried.content == canonical.content
-            && rcpts.all(|rcpt| Trust::line(&node.trust(&pair(rcpt))) == Some(carried.nk))
+        let mut rcpts = rcpts;
+        nk.is_some() && rcpts.all(|rcpt| Trust::line(&node.trust(&pair(rcpt))) == nk)
     }
 
     fn note_handed_over(&mut self, parcel: &Parcel, sender: &Sender, rcpts: &[Address]) {
@@ -262,7 +277,7 @@ impl World {
     fn bring(&mut self, from: Option<Address>, to: Address, bytes: Vec<u8>) {
         let domain = to.domain().clone();
         let delay = SMTP_MS + self.rng.below(SECOND);
-        let parcel = Parcel { domain, from, to: vec![to], bytes, sender: None, passed_on: true };
+        let parcel = Parcel { domain, from, to: vec![to], bytes, sender: None, intact: false, passed_on: true };
         self.at(delay, Happening::Parcel(Box::new(parcel)));
     }
 

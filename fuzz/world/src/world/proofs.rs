@@ -92,7 +92,13 @@ impl World {
         if self.ledger.lawless.contains(&index) {
             return;
         }
+        if let Event::Trust { pair, to: TrustState::Confirming, .. } = event {
+            self.ledger.confirms(pair);
+        }
         let held = match event {
+            Event::Trust { pair, from: TrustState::Accepting, to: TrustState::Trusted } => {
+                self.is_confirmed(pair).and_then(|()| self.is_earned(index, pair, TrustState::Trusted))
+            }
             Event::Trust { pair, to: to @ (TrustState::Confirming | TrustState::Trusted), .. } => {
                 self.is_earned(index, pair, *to)
             }
@@ -126,6 +132,22 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    /// I19: who accepted has a line only once the other's own node has confirmed.
+    fn is_confirmed(&self, pair: &Pair) -> Result<(), Broken> {
+        let mirrored = Pair { ours: pair.theirs.clone(), theirs: pair.ours.clone() };
+        let Some(theirs) = self.home(&pair.theirs).filter(|theirs| !self.ledger.lawless.contains(theirs)) else {
+            return Ok(());
+        };
+        let state = self.nodes.get(theirs).map(|node| node.trust(&mirrored).state());
+        let open =
+            [TrustState::Stranger, TrustState::Offered, TrustState::Held, TrustState::Crossed, TrustState::Accepting];
+        let excused = self.ledger.has_confirmed(&mirrored) || self.ledger.rolled_back.contains(&theirs);
+        if state.is_some_and(|state| open.contains(&state)) && !excused {
+            return Err(("I19", format!("{pair} have a line that the other node never confirmed: {state:?}")));
+        }
+        Ok(())
     }
 
     /// I5: delivered means durable in the recipient's mailbox.

@@ -1,0 +1,48 @@
+//! Each seeded bug is noticed, and soon: the simulator would notice such a bug of ours.
+//!
+//! ```text
+//!   figure canary_<name> <seed>/<invariant>      the first seed that notices it, and what it says is broken
+//! ```
+
+use postline_core::canary::{Canary, set};
+use postline_world::run::run_in;
+use postline_world::weather::Fault;
+
+/// A seeded bug that as many seeds don't notice is one that would slip through.
+const SEEDS: u64 = 2_000;
+
+/// Looks for the first seed that notices the bug, in any weather or in that which brings it out, and says what it says.
+fn caught(canary: Canary, by: &[&str], weather: &[(Fault, u64)]) {
+    set(Some(canary));
+    let caught = (0..SEEDS).map(|seed| run_in(seed, weather, false)).find_map(|run| Some((run.seed, run.broken?)));
+    set(None);
+    let Some((seed, (invariant, what))) = caught else { panic!("{canary:?} slips through {SEEDS} seeds") };
+    println!("figure canary_{canary:?} {seed}/{invariant}");
+    assert!(by.contains(&invariant), "{canary:?} is noticed by seed {seed}, but as {invariant}: {what}");
+    assert_eq!(run_in(seed, weather, false).broken, None, "seed {seed} is broken without {canary:?} too");
+}
+
+macro_rules! canaries {
+    ($($name:ident: $canary:ident is $by:expr $(, in $weather:expr)?;)*) => {
+        $(#[test] fn $name() { caught(Canary::$canary, &$by, &[$($weather)?]); })*
+
+        #[test]
+        fn every_canary_has_its_test() {
+            assert_eq!([$(Canary::$canary),*], Canary::ALL);
+        }
+    };
+}
+
+canaries! {
+    an_effect_before_its_commit_is_noticed: AckBeforePersist is ["I1", "I2", "I3", "I19", "I20"], in (Fault::CommitFails, 60);
+    a_mail_shown_again_is_noticed: DedupOff is ["I2"];
+    a_copy_without_its_id_is_noticed: FallbackWithoutId is ["I2"], in (Fault::HalfOpen, 60);
+    a_mail_suppressed_by_anybody_is_noticed: UnsignedCopySuppresses is ["I1", "I2"], in (Fault::Forger, 1_000);
+    a_line_made_by_a_machine_is_noticed: AutomaticCounts is ["I19"];
+    a_line_without_evidence_is_noticed: EvidenceNotNeeded is ["I19"];
+    a_handshake_with_the_wrong_node_is_noticed: ConfirmFromAnyKey is ["I19"], in (Fault::Byzantine, 10);
+    a_queue_that_forgets_is_noticed: QueueForgotten is ["I1", "I3"];
+    a_number_for_two_mails_is_noticed: SeqsUsedAgain is ["I16"], in (Fault::CrashAfterCommit, 30);
+    a_mark_before_its_mailbox_is_noticed: DeliveredTooEarly is ["I5"];
+    a_failure_kept_quiet_is_noticed: FailureKeptQuiet is ["I1"];
+}

@@ -1,0 +1,31 @@
+//! Seeds: a few of any weather, the same twice, and those that once found a bug, named for it.
+
+use postline_core::canary::{Canary, set};
+use postline_world::run::run;
+
+#[test]
+fn promises_hold_in_any_weather() {
+    for seed in 0..120 {
+        let run = run(seed, false);
+        assert_eq!(run.broken, None, "seed {seed}, {}: `world --seed {seed}` tells it", run.weather);
+    }
+}
+
+#[test]
+fn the_same_seed_does_the_same() {
+    for seed in [3, 17, 101] {
+        let (one, two) = (run(seed, false), run(seed, true));
+        assert_eq!((one.hash, one.steps), (two.hash, two.steps), "I25: seed {seed}");
+        assert!(one.lines.is_empty() && !two.lines.is_empty(), "only who wants to read keeps lines");
+    }
+    assert_ne!(run(3, false).hash, run(17, false).hash);
+}
+
+/// A `delivered` that came before its Ack took the body away that the link still meant to send: it never came up again.
+#[test]
+fn a_mark_that_overtakes_its_ack_leaves_the_link_usable() {
+    set(Some(Canary::DeliveredTooEarly));
+    let run = run(11, false);
+    set(None);
+    assert_ne!(run.broken.map(|(invariant, _)| invariant), Some("liveness"));
+}
