@@ -8,10 +8,12 @@
 
 pub mod bytes;
 pub mod disk;
+pub mod laws;
 pub mod ledger;
 pub mod node;
 pub mod rng;
 pub mod run;
+pub mod strategies;
 pub mod trace;
 pub mod weather;
 pub mod world;
