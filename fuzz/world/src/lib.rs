@@ -6,6 +6,7 @@
 //!                                                └─ the ledger knows what really happened, and holds every step to it
 //! ```
 
+pub mod bodies;
 pub mod bytes;
 pub mod disk;
 pub mod laws;
