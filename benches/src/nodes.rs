@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Nodes {
     dir: PathBuf,
+    kept: bool,
     /// The node of those who write.
     pub a: Node,
     /// The node of those who are written to.
@@ -82,12 +83,18 @@ impl Nodes {
         fs::write(&zone, records)?;
         let [a, b] = &plans;
         let (a, b) = (Node::start(&dir, a, program)?, Node::start(&dir, b, program)?);
-        Ok(Self { dir, a, b })
+        Ok(Self { dir, kept: false, a, b })
     }
 
     /// The directory that both live in.
     #[must_use]
     pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Leaves the directory where it is, for whoever must see why something failed.
+    pub fn keep(&mut self) -> &Path {
+        self.kept = true;
         &self.dir
     }
 
@@ -143,8 +150,10 @@ impl Drop for Nodes {
         for node in [&mut self.a, &mut self.b] {
             node.end();
         }
-        // What stays lies in the system's directory for such things.
-        let _ = fs::remove_dir_all(&self.dir);
+        if !self.kept {
+            // What stays lies in the system's directory for such things.
+            let _ = fs::remove_dir_all(&self.dir);
+        }
     }
 }
 

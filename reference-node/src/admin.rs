@@ -217,6 +217,9 @@ pub struct QueueRow {
     pub message_id: Option<String>,
     /// For whom.
     pub rcpts: Vec<String>,
+    /// When this node took it, in milliseconds since 1970.
+    #[serde(default)]
+    pub since_ms: u64,
     /// How often it was tried.
     pub attempts: u32,
     /// When it is tried next, in milliseconds since 1970; nothing while an attempt runs.

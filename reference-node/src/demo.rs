@@ -9,10 +9,6 @@
 //! Both nodes are processes of this very program, set up by `init` and reached as any mail program would reach them. The
 //! result depends on trust, on mails lost and on mails doubled, never on how fast the machine is.
 
-mod mails;
-mod nodes;
-mod person;
-
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -22,9 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::{Demo, PartFault};
-use mails::Letter;
-use nodes::Nodes;
-use person::{Inbox, Person};
+use crate::lab::{Inbox, Letter, Nodes, Person, Plan, attached};
 
 /// How many express mails go each way, and how many ordinary ones are timed.
 const EXPRESS: usize = 40;
@@ -75,7 +69,8 @@ pub fn run(demo: &Demo, json: bool) -> Result<bool, PartFault> {
     let attachments: Vec<(PathBuf, Vec<u8>)> = attachments.collect::<io::Result<_>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut nodes = Nodes::start(demo.keep).await?;
+        let plans = [["one", "three"], ["two", "four"]].map(|users| Plan { keep: demo.keep, ..Plan::of(&users) });
+        let mut nodes = Nodes::start(&std::env::current_exe()?, plans).await?;
         let mut story = Story { told: Instant::now(), quiet: json, sent: BTreeMap::new(), found: Found::default() };
         let told = tokio::select! {
             told = story.tell(&mut nodes, &attachments) => told,
@@ -166,7 +161,7 @@ impl Story {
             self.submit(&mut one, "two", &Letter::answer("two@b.example", &format!("meanwhile-{n}"), "re-hello"))
                 .await?;
         }
-        nodes.b.restart().await?;
+        nodes.b.start().await?;
         for n in 0..3 {
             two_gets.wait_for(&format!("meanwhile-{n}"), PATIENCE + PATIENCE).await?;
         }
@@ -204,7 +199,7 @@ impl Story {
             let letter = Letter::carrying("two@b.example", &format!("attached-{n}"), bytes);
             self.send(person, inbox, &letter).await?;
             let arrived = inbox.read(&letter.id)?;
-            if mails::attached(&arrived).as_deref() != Some(bytes.as_slice()) {
+            if attached(&arrived).as_deref() != Some(bytes.as_slice()) {
                 return Err(format!("{} did not arrive byte for byte", file.display()).into());
             }
             self.found.attachments_identical += 1;

@@ -16,6 +16,7 @@ pub mod doors;
 pub mod hand_over;
 pub mod hands;
 pub mod init;
+pub mod lab;
 pub mod link;
 pub mod log;
 pub mod maildir;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use postline_core::id::{Lane, MailId, Pair};
-use postline_core::machine::queue::Phase;
+use postline_core::machine::queue::{Phase, Shown};
 use postline_core::machine::trust::{Trust, TrustState};
 use postline_core::server::Command;
 use postline_core::store::{Key, Record};
@@ -164,19 +164,15 @@ impl Operator {
         let limit = limit.min(ROWS) as usize;
         let rows = doors::look(&self.inbox, move |look| {
             let waiting = look.server.lanes().flat_map(|(lane, queue)| queue.entries().map(move |entry| (lane, entry)));
-            let row = |(lane, (mail, entry, phase, due, attempts)): (&Lane, _)| {
-                let entry: &postline_core::machine::queue::Entry = entry;
-                let mail: MailId = mail;
-                let due: postline_core::time::Millis = due;
-                QueueRow {
-                    mail: mail.to_string(),
-                    lane: words::lane(lane),
-                    message_id: entry.letter.message_id.clone(),
-                    rcpts: entry.rcpts.iter().map(ToString::to_string).collect(),
-                    attempts,
-                    next_ms: (phase == Phase::Waiting).then_some(due.0),
-                    why: None,
-                }
+            let row = |(lane, shown): (&Lane, Shown<'_>)| QueueRow {
+                mail: shown.mail.to_string(),
+                lane: words::lane(lane),
+                message_id: shown.entry.letter.message_id.clone(),
+                rcpts: shown.entry.rcpts.iter().map(ToString::to_string).collect(),
+                since_ms: shown.entry.arrived.0,
+                attempts: shown.attempts,
+                next_ms: (shown.phase == Phase::Waiting).then_some(shown.due.0),
+                why: shown.why.map(str::to_owned),
             };
             waiting.map(row).take(limit + 1).collect::<Vec<_>>()
         });

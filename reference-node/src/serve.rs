@@ -56,7 +56,10 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
     let store_dir = config.data_dir.join("store");
     private_file::create_dir(&store_dir)?;
     // Opened once before anything listens: a second node on this store is refused here (attack 111).
-    let spool = Store::open(&store_dir)?.spool();
+    let (spool, generation) = {
+        let store = Store::open(&store_dir)?;
+        (store.spool(), store.generation())
+    };
     let people = Arc::new(Live::new(checked(Directory::load(&config)?)?));
     let certificate = CertificateFiles { chain: config.tls.cert.clone(), key: config.tls.key.clone() };
     let mail_tls = Arc::new(Reloadable::load(certificate.clone(), tls::smtp_server)?);
@@ -112,7 +115,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
     let operator = Arc::new(Operator {
         inbox: inbox.clone(),
         dir: store_dir,
-        fixed: fixed_status(&config, listening.clone())?,
+        fixed: admin::Status { store_generation: generation, ..fixed_status(&config, listening.clone())? },
         started: tokio::time::Instant::now(),
         users: Box::new({
             let people = Arc::clone(&people);

@@ -125,19 +125,23 @@ fn program() -> Result<PathBuf, Fault> {
 }
 
 fn measure(plan: &Plan, program: &Path, base: &Path) -> Result<Found, Fault> {
-    let nodes = Nodes::start(program, base)?;
+    let mut nodes = Nodes::start(program, base)?;
+    measure_nodes(plan, &nodes).map_err(|why| format!("{why}; see {}", nodes.keep().display()).into())
+}
+
+fn measure_nodes(plan: &Plan, nodes: &Nodes) -> Result<Found, Fault> {
     nodes.make_lines(plan.pairs)?;
     let mut found = Found::default();
     let half = plan.mails / 2;
     let before = floor::measure(&nodes.dir().join("floor-1"), half)?;
-    let stranger = one_by_one(&nodes, PAIRS, plan.strangers, 200, &mut found)?;
+    let stranger = one_by_one(nodes, PAIRS, plan.strangers, 200, &mut found)?;
     found.smtp = Samples::of(&stranger);
 
     let watch = Watch::new(&nodes.b.maildirs(plan.pairs, reader))?;
     let counted = nodes.counters()?;
     let bytes = machine::tcp_bytes(nodes.b.link_port);
-    found.express = Samples::of(&one_by_one(&nodes, 0, plan.mails, 200, &mut found)?);
-    found.express_4k = Samples::of(&one_by_one(&nodes, 0, half, 4_096, &mut found)?);
+    found.express = Samples::of(&one_by_one(nodes, 0, plan.mails, 200, &mut found)?);
+    found.express_4k = Samples::of(&one_by_one(nodes, 0, half, 4_096, &mut found)?);
     let mails = (plan.mails + half + plan.mails / 10 + half / 10) as f64;
     thread::sleep(AFTERMATH);
     let after = nodes.counters()?;
@@ -149,12 +153,12 @@ fn measure(plan: &Plan, program: &Path, base: &Path) -> Result<Found, Fault> {
     found.floor = before.and(floor::measure(&nodes.dir().join("floor-2"), half)?);
     watch.wait(mails as usize, PATIENCE)?;
 
-    burst(plan, &nodes, &watch, &mut found)?;
+    burst(plan, nodes, &watch, &mut found)?;
     if plan.peers
         && let Some(syncs) = machine::Syncs::count(&nodes.pids(), nodes.dir())
     {
         let count = 50;
-        one_by_one(&nodes, 1, count, 200, &mut found)?;
+        one_by_one(nodes, 1, count, 200, &mut found)?;
         thread::sleep(AFTERMATH);
         found.syncs = Some(syncs.stop()? as f64 / (count + count / 10) as f64);
     }
@@ -214,11 +218,13 @@ fn burst(plan: &Plan, nodes: &Nodes, watch: &Watch, found: &mut Found) -> Result
         let writers: Vec<_> = people.into_iter().enumerate().map(|who| scope.spawn(move || submit(who))).collect();
         start.wait();
         let began = Instant::now();
-        let seen = watch.wait(mails, PATIENCE)?;
+        let seen = watch.wait(mails, PATIENCE);
         let mut last = began;
         for writer in writers {
+            // A writer that was refused says why; that the mails then don't come says less.
             last = last.max(writer.join().map_err(|_| "a writer died")??);
         }
+        let seen = seen?;
         Ok::<_, Fault>((last - began, seen - began))
     })?;
     thread::sleep(AFTERMATH);

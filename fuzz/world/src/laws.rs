@@ -348,7 +348,7 @@ impl Subject for ServerLaws {
         // All that waits is on the disk, and nothing else is.
         let waiting: BTreeSet<Key> = machine
             .lanes()
-            .flat_map(|(lane, queue)| queue.entries().map(|(mail, ..)| Key::Queue(lane.clone(), mail)))
+            .flat_map(|(lane, queue)| queue.entries().map(|shown| Key::Queue(lane.clone(), shown.mail)))
             .collect();
         let stored: BTreeSet<Key> = records.keys().filter(|key| matches!(key, Key::Queue(..))).cloned().collect();
         assert_eq!(waiting, stored, "what waits in memory is not what waits on the disk");

@@ -255,7 +255,6 @@ pub fn node_queue_input(rng: &mut Rng) -> queue::Input {
         5 => queue::Input::Acked(mail),
         6 => queue::Input::Refused(mail, BTreeSet::from([u8::from(rng.chance(500))]), "no line".to_owned()),
         7 => queue::Input::Reached(mail, if rng.chance(700) { Reached::Delivered } else { Reached::Failed }),
-        8 if rng.chance(300) => queue::Input::LineGone,
         8 => queue::Input::Retry,
         _ => queue::Input::Wake,
     }

@@ -623,7 +623,7 @@ impl World {
         let parcels = self.queue.values().any(|happening| matches!(happening, Happening::Parcel(_)));
         let waits = |node: &Node| {
             let lanes = node.server.iter().flat_map(postline_core::server::Server::lanes);
-            lanes.flat_map(|(_, queue)| queue.entries()).any(|(_, _, phase, ..)| phase != Phase::Acked)
+            lanes.flat_map(|(_, queue)| queue.entries()).any(|shown| shown.phase != Phase::Acked)
         };
         !parcels && self.nodes.iter().all(|node| node.server.is_some() && !waits(node))
     }

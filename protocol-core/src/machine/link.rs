@@ -529,7 +529,14 @@ impl Link {
                 match arrival {
                     Arrival::New => out.emit(Output::Came(carry)),
                     Arrival::Waits => {}
-                    Arrival::Answered(frame) => out.emit(Output::Out(link, LinkOut::Send(frame))),
+                    Arrival::Answered(frame) => {
+                        let acked = matches!(frame, Frame::Ack { .. });
+                        out.emit(Output::Out(link, LinkOut::Send(frame)));
+                        if acked {
+                            // Its mark may have been due while the link was down, and its sender knew of no Ack to ask about.
+                            out.emit(Output::MarksWanted(vec![carry.id]));
+                        }
+                    }
                 }
             }
             Heard::Acked(seq) => {

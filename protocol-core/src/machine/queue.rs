@@ -28,6 +28,8 @@ use crate::time::Millis;
 use crate::wire::frame::Reached;
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 /// A mail on its lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +108,6 @@ pub enum Input {
     Refused(MailId, BTreeSet<u8>, String),
     /// The other node says how far the mail got.
     Reached(MailId, Reached),
-    /// The line is gone: everything not acked falls back now.
-    LineGone,
     /// Everything that waits is due now.
     Retry,
     /// The deadline has come.
@@ -167,8 +167,6 @@ pub enum Output {
         entry: Box<Entry>,
         /// Why.
         why: String,
-        /// Whether recipients are left on this lane, to be carried again without these.
-        rest: bool,
     },
     /// It will be tried again.
     Waits {
@@ -198,6 +196,25 @@ struct Slot {
     /// When something is due: the next attempt; on a node's lane the fall-back, and for an acked mail its end.
     due: Millis,
     phase: Phase,
+    /// What the last attempt met.
+    why: Option<String>,
+}
+
+/// A mail on a lane, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// Which.
+    pub mail: MailId,
+    /// What waits, and for whom.
+    pub entry: &'a Entry,
+    /// How far it is.
+    pub phase: Phase,
+    /// When something is due.
+    pub due: Millis,
+    /// How many attempts have ended.
+    pub attempts: u32,
+    /// What the last one met.
+    pub why: Option<&'a str>,
 }
 
 /// One lane's queue.
@@ -257,9 +274,16 @@ impl Queue {
         self.slots.get(&mail).map(|slot| &slot.entry)
     }
 
-    /// The mails on this lane, how far they are, when something is due, and how many attempts have ended.
-    pub fn entries(&self) -> impl Iterator<Item = (MailId, &Entry, Phase, Millis, u32)> {
-        self.slots.iter().map(|(mail, slot)| (*mail, &slot.entry, slot.phase, slot.due, slot.ended))
+    /// The mails on this lane.
+    pub fn entries(&self) -> impl Iterator<Item = Shown<'_>> {
+        self.slots.iter().map(|(mail, Slot { entry, ended, due, phase, why })| Shown {
+            mail: *mail,
+            entry,
+            phase: *phase,
+            due: *due,
+            attempts: *ended,
+            why: why.as_deref(),
+        })
     }
 
     /// The oldest mail that waits for the link.
@@ -351,11 +375,6 @@ impl Queue {
             Input::Acked(mail) => self.acked(tick, mail, &mut change),
             Input::Refused(mail, rcpts, why) => self.refused(mail, &rcpts, &why, &mut change),
             Input::Reached(mail, reached) => self.reached(mail, reached, &mut change),
-            Input::LineGone => {
-                for (mail, slot) in self.slots.iter().filter(|(_, slot)| slot.phase != Phase::Acked) {
-                    change.fall_back(*mail, slot, "the line is gone");
-                }
-            }
             Input::Retry => {
                 let waits = |slot: &&Slot| slot.phase == Phase::Waiting && !self.is_node() && slot.due > tick.now;
                 for (mail, slot) in self.slots.iter().filter(|(_, slot)| waits(slot)) {
@@ -375,7 +394,7 @@ impl Queue {
     fn enqueue(&self, tick: &Tick, mail: MailId, mut entry: Box<Entry>, change: &mut Change) {
         let Some(slot) = self.slots.get(&mail) else {
             let due = if self.is_node() { tick.now.plus(limits::FALLBACK_MS) } else { tick.now };
-            change.store(mail, Slot { entry: *entry, ended: 0, due, phase: Phase::Waiting });
+            change.store(mail, Slot { entry: *entry, ended: 0, due, phase: Phase::Waiting, why: None });
             return;
         };
         // The same mail for more recipients: an attempt under way goes on for the old ones only.
@@ -422,11 +441,12 @@ impl Queue {
             return Ok(());
         }
         let due = if joined.is_empty() { tick.now.plus(self.backoff(tick, mail, attempt)) } else { tick.now };
-        if let Some((_, why)) = later.last() {
-            change.out.push(Output::Waits { mail, until: due, why: why.clone() });
+        let why = later.last().map(|(_, why)| why.clone());
+        if let Some(why) = why.clone() {
+            change.out.push(Output::Waits { mail, until: due, why });
         }
         let rcpts = later.into_iter().map(|(rcpt, _)| rcpt).chain(joined).collect();
-        change.store(mail, Slot { entry: slot.entry.but_for(rcpts), ended: attempt, due, phase: Phase::Waiting });
+        change.store(mail, Slot { entry: slot.entry.but_for(rcpts), ended: attempt, due, phase: Phase::Waiting, why });
         Ok(())
     }
 
@@ -447,7 +467,7 @@ impl Queue {
         }
         let rcpts = |list: Vec<(usize, Address)>| list.into_iter().map(|(_, rcpt)| rcpt).collect();
         let entry = Box::new(slot.entry.but_for(rcpts(out)));
-        change.out.push(Output::FellBack { mail, entry, why: why.to_owned(), rest: true });
+        change.out.push(Output::FellBack { mail, entry, why: why.to_owned() });
         let entry = slot.entry.but_for(rcpts(left));
         change.store(mail, Slot { entry, ended: slot.ended + 1, phase: Phase::Waiting, ..slot.clone() });
     }
@@ -558,7 +578,7 @@ impl Change {
 
     fn fall_back(&mut self, mail: MailId, slot: &Slot, why: &str) {
         let entry = Box::new(slot.entry.clone());
-        self.out.push(Output::FellBack { mail, entry, why: why.to_owned(), rest: false });
+        self.out.push(Output::FellBack { mail, entry, why: why.to_owned() });
         self.gone.push(mail);
     }
 }

@@ -82,7 +82,7 @@ impl Server {
         out: &mut Outbox<Output>,
     ) {
         let canonical = mail.head.canonical();
-        let fields = match (&author, canonical) {
+        let mut fields = match (&author, canonical) {
             (Some(author), Some(canonical)) => self.fields_for(tick, author, canonical, &mail.envelope.to, out),
             _ => Vec::new(),
         };
@@ -107,6 +107,12 @@ impl Server {
                 Some((_, rcpts)) => rcpts.push(rcpt.address),
                 None => lanes.push((lane, vec![rcpt.address])),
             }
+        }
+        let some = |is: fn(&Lane) -> bool| lanes.iter().any(|(lane, _)| is(lane));
+        let mixed = some(|lane| matches!(lane, Lane::Node(_))) && some(|lane| matches!(lane, Lane::Domain(_)));
+        if let (true, Some(author), Some(express)) = (mixed, &author, &express) {
+            // Who gets it by link must know a copy that was meant for the others.
+            fields.push(self.carried_line(tick, id, author, express));
         }
         for (lane, rcpts) in lanes {
             let by_link = matches!(lane, Lane::Node(_));

@@ -343,7 +343,10 @@ impl Server {
         let stepped = machine.step(tick, input, &mut child);
         debug_assert!(stepped.is_ok(), "a link's inputs can't be misused: {stepped:?}");
         self.timers.set(Who::Link(nk), machine.deadline());
-        for output in out.adopt(child) {
+        // What it says goes first: what follows from the rest may have it say more, and frames have an order.
+        let (said, rest): (Vec<_>, Vec<_>) =
+            out.adopt(child).into_iter().partition(|output| matches!(output, link::Output::Out(..)));
+        for output in said.into_iter().chain(rest) {
             self.link_wants(tick, nk, output, out);
         }
     }
@@ -458,10 +461,15 @@ impl Server {
         if let Err((why, _)) = &result {
             out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why: why.clone() }));
         }
-        self.run_link(tick, nk, link::Input::Settled { seq, result }, out);
+        let came_before = result == Ok(true);
+        self.run_link(tick, nk, link::Input::Settled { seq, result: result.map(drop) }, out);
+        if came_before {
+            // The mark may have been said before the other node crashed, and it knows of no Ack to ask about.
+            self.answer_marks(tick, nk, vec![id], out);
+        }
     }
 
-    /// Takes an express mail whole, or says what is in the way ([E-3]).
+    /// Takes an express mail whole, or says what is in the way ([E-3]). Says whether it came before.
     fn judge(
         &mut self,
         tick: &Tick,
@@ -469,7 +477,7 @@ impl Server {
         carry: Carry,
         mail: &MailIn,
         out: &mut Outbox<Output>,
-    ) -> Result<(), (PeerFault, BTreeSet<u8>)> {
+    ) -> Result<bool, (PeerFault, BTreeSet<u8>)> {
         let whole = |why| (why, BTreeSet::new());
         let canonical = mail.head.canonical().ok_or_else(|| whole(PeerFault::NotExpress("not canonical")))?;
         if canonical.from != carry.envelope.from {
@@ -516,7 +524,7 @@ impl Server {
         let fresh = self.not_seen(known, rcpts);
         if fresh.is_empty() {
             out.emit(Output::Event(Event::Duplicate { mail: known, carrier: Carrier::Link }));
-            return Ok(());
+            return Ok(true);
         }
         self.remember(tick, known, &fresh, out);
         out.emit(Output::Event(Event::Arrived {
@@ -535,7 +543,7 @@ impl Server {
             message_id: mail.head.message_id.clone(),
         };
         self.deliver_to(tick, known, &letter, fresh, origin, out);
-        Ok(())
+        Ok(false)
     }
 
     fn admitted(&mut self, tick: &Tick, pair: &Pair, nk: NodeKey, out: &mut Outbox<Output>) -> Result<(), PeerFault> {

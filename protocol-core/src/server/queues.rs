@@ -94,13 +94,12 @@ impl Server {
                 self.landed(tick, mail, &origin, Reached::Delivered, out);
             }
             queue::Output::Failed { mail, entry, why } => self.failed(tick, lane, mail, *entry, why, out),
-            queue::Output::FellBack { mail, entry, why, rest } => {
+            queue::Output::FellBack { mail, entry, why } => {
                 if let Lane::Node(nk) = lane {
                     self.run_link(tick, *nk, link::Input::Withdraw(mail), out);
                     self.fall_back(tick, mail, *entry, &why, out);
-                    if rest {
-                        self.pump(tick, *nk, out);
-                    }
+                    // Room on the link, or recipients that are to be carried again without these.
+                    self.pump(tick, *nk, out);
                 }
             }
             queue::Output::Waits { mail, until, why } => {

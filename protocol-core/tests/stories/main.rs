@@ -5,6 +5,7 @@ mod kit;
 mod a_block_stops_at_once;
 mod a_changed_node_key_suspends_the_line;
 mod a_crash_in_the_middle_loses_nothing;
+mod a_full_window_keeps_its_order;
 mod a_large_body_goes_on_where_it_stopped;
 mod a_link_that_is_down_leaves_it_to_mail;
 mod a_lost_answer_is_given_again;

@@ -158,13 +158,14 @@ fn queue_list(to: &mut dyn Write, entries: &[QueueRow], more: bool) -> io::Resul
         [
             row.mail.clone(),
             row.lane.clone(),
+            utc(row.since_ms),
             row.attempts.to_string(),
             row.next_ms.map_or_else(|| "now".to_owned(), utc),
             row.rcpts.join(" "),
             row.why.clone().unwrap_or_default(),
         ]
     };
-    table(to, ["MAIL", "LANE", "TRIED", "NEXT", "FOR", "WHY"], entries.iter().map(row))?;
+    table(to, ["MAIL", "LANE", "SINCE", "TRIED", "NEXT", "FOR", "WHY"], entries.iter().map(row))?;
     more_line(to, more)
 }
 

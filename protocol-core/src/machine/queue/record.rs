@@ -38,7 +38,7 @@ pub(super) fn write(key: Key, slot: &Slot) -> Record {
     w.maybe(express.as_ref(), |w, express| {
         w.array(2).bytes(&express.content.0).list(express.to_cc.iter(), |w, address| _ = w.address(address))
     });
-    w.null();
+    w.maybe(slot.why.as_deref(), Writer::str);
     Record::put(key, w.into_bytes()).holding(letter.text.blob())
 }
 
@@ -73,10 +73,10 @@ fn slot(r: &mut Reader<'_>) -> Result<Slot, Malformed> {
         let to_cc: BTreeSet<_> = r.list(limits::HEADER_ADDRESSES as u64, Reader::address)?.into_iter().collect();
         Ok(Express { to_cc, content })
     })?;
-    r.skip()?;
+    let why = r.maybe(|r| r.str().map(str::to_owned))?;
     r.end()?;
     let letter = Letter { from, text, stamp, strip, message_id };
-    Ok(Slot { entry: Entry { letter, rcpts, arrived, origin, express }, ended, due, phase })
+    Ok(Slot { entry: Entry { letter, rcpts, arrived, origin, express }, ended, due, phase, why })
 }
 
 fn origin(r: &mut Reader<'_>) -> Result<Origin, Malformed> {

@@ -126,7 +126,10 @@ impl World {
             Output::Refused { mail, .. } => self.end(i, mail),
             Output::Fault(fault) => assert!(matches!(fault, PeerFault::Late(_)), "{fault}"),
             Output::Up(_) | Output::Down(_) => {}
-            Output::Trust(_) | Output::Marks(_) | Output::MarksWanted(_) => panic!("nobody said that"),
+            Output::MarksWanted(ids) => {
+                assert!(ids.iter().all(|id| self.nodes[i].taken.get(id) == Some(&Ok(()))), "what came before is taken");
+            }
+            Output::Trust(_) | Output::Marks(_) => panic!("nobody said that"),
         }
     }
 

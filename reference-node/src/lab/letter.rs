@@ -1,36 +1,58 @@
-//! The demo's mails, as plain mail programs write them.
+//! Mails, as plain mail programs write them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// A mail to be submitted.
-pub(super) struct Letter {
+#[derive(Clone, Debug)]
+pub struct Letter {
     /// To whom.
-    pub(super) to: String,
+    pub to: String,
     /// The left part of its Message-ID: what it is known by here.
-    pub(super) id: String,
+    pub id: String,
     answers: Option<String>,
     attached: Option<Vec<u8>>,
+    body_bytes: usize,
 }
 
 /// The right part of all Message-IDs here.
 const IDS: &str = "demo.example";
 
 impl Letter {
-    pub(super) fn to(to: &str, id: &str) -> Self {
-        Self { to: to.to_owned(), id: id.to_owned(), answers: None, attached: None }
+    /// A mail that begins something.
+    #[must_use]
+    pub fn to(to: &str, id: &str) -> Self {
+        Self { to: to.to_owned(), id: id.to_owned(), answers: None, attached: None, body_bytes: 0 }
     }
 
-    pub(super) fn answer(to: &str, id: &str, answers: &str) -> Self {
+    /// A mail that answers another.
+    #[must_use]
+    pub fn answer(to: &str, id: &str, answers: &str) -> Self {
         Self { answers: Some(answers.to_owned()), ..Self::to(to, id) }
     }
 
-    pub(super) fn carrying(to: &str, id: &str, attached: &[u8]) -> Self {
+    /// A mail with another attached.
+    #[must_use]
+    pub fn carrying(to: &str, id: &str, attached: &[u8]) -> Self {
         Self { attached: Some(attached.to_vec()), ..Self::to(to, id) }
     }
 
+    /// The same mail, with a text of at least so many bytes.
+    #[must_use]
+    pub fn of_bytes(self, body_bytes: usize) -> Self {
+        Self { body_bytes, ..self }
+    }
+
+    /// Its text, where nothing is attached: made of its id alone.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let line = format!("This is {}.\r\n", self.id);
+        line.repeat(self.body_bytes.div_ceil(line.len()).max(1))
+    }
+
     /// Its bytes.
-    pub(super) fn bytes(&self, from: &str) -> Vec<u8> {
+    #[must_use]
+    pub fn bytes(&self, from: &str) -> Vec<u8> {
         let mut head = format!(
             "From: {from}\r\nTo: {}\r\nSubject: {}\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{}@{IDS}>\r\n",
             self.to, self.id, self.id
@@ -42,7 +64,7 @@ impl Letter {
         match &self.attached {
             None => {
                 head.push_str("Content-Type: text/plain; charset=utf-8\r\n\r\n");
-                head.push_str(&format!("This is {}.\r\n", self.id));
+                head.push_str(&self.text());
                 head.into_bytes()
             }
             Some(attached) => with_attachment(head, attached),
@@ -84,7 +106,8 @@ fn is_carried_as_it_is(text: &str) -> bool {
 }
 
 /// The attached mail's bytes.
-pub(super) fn attached(mail: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn attached(mail: &[u8]) -> Option<Vec<u8>> {
     let plain = find(mail, b"Content-Type: message/rfc822\r\n");
     let part = mail.get(plain.or_else(|| find(mail, b"Content-Type: application/octet-stream"))?..)?;
     let part = part.get(find(part, b"\r\n\r\n")? + 4..)?;
@@ -105,7 +128,8 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// The left part of a mail's Message-ID, where it is one of ours.
-pub(super) fn id_of(mail: &[u8]) -> Option<String> {
+#[must_use]
+pub fn id_of(mail: &[u8]) -> Option<String> {
     let line = mail.get(find(mail, b"\r\nMessage-ID: <")? + 15..)?;
     let id = line.get(..find(line, b"@demo.example>")?)?;
     String::from_utf8(id.to_vec()).ok()

@@ -1,0 +1,16 @@
+//! Two nodes on loopback, and people who write to each other: what the demo shows and the tests try.
+//!
+//! ```text
+//!   Nodes ── init, zone file ──▶ Node a, Node b: processes of this program, asked over their admin sockets
+//!   Person ── SMTP, STARTTLS, AUTH ──▶ node ──▶ Inbox: a Maildir, as a mail program sees it
+//! ```
+
+mod inbox;
+mod letter;
+mod nodes;
+mod person;
+
+pub use inbox::Inbox;
+pub use letter::{Letter, attached, id_of};
+pub use nodes::{Counters, Node, Nodes, PASSWORD, Plan};
+pub use person::{Person, Reply, Smtp};
