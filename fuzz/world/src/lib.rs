@@ -6,12 +6,15 @@
 //!                                                └─ the ledger knows what really happened, and holds every step to it
 //! ```
 
+pub mod bodies;
 pub mod bytes;
 pub mod disk;
+pub mod laws;
 pub mod ledger;
 pub mod node;
 pub mod rng;
 pub mod run;
+pub mod strategies;
 pub mod trace;
 pub mod weather;
 pub mod world;

@@ -1,0 +1,134 @@
+//! Bodies for fuzzers: any bytes at all against one part. libFuzzer, property tests and corpus replay call them alike.
+
+use std::collections::BTreeSet;
+
+use postline_codec::mime::letter::{compose_head, head_len};
+use postline_codec::mime::{field, scan};
+use postline_codec::stream::{FrameReader, Incoming, encode};
+use postline_core::content::mail::{Letter, Text};
+use postline_core::limits;
+use postline_core::seal;
+use postline_core::wire::field::{Accept, Carried, Offer};
+use postline_core::wire::frame::Frame;
+
+use crate::bytes::blob_of;
+use crate::laws::{
+    DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, Subject, TrustLaws, obeys,
+    ours, theirs,
+};
+use crate::rng::Rng;
+use crate::strategies::{greeting_input, link_input, node_queue_input, queue_input, server_input, step, trust_input};
+
+/// Longest script: beyond it, more steps of the same show nothing new.
+const STEPS: usize = 200;
+
+/// A mail is read without harm, within its bounds, and loses every field of ours when it is stripped.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn scanner_survives(bytes: &[u8]) {
+    let head = scan(bytes);
+    if let Some(canonical) = head.canonical() {
+        assert!(bytes.len() as u64 <= limits::MAIL_BYTES);
+        assert!(canonical.to_cc.len() <= limits::HEADER_ADDRESSES && canonical.answers.len() <= limits::REFERENCES);
+        assert!(!canonical.message_id.is_empty() && canonical.message_id.len() <= limits::MESSAGE_ID_BYTES);
+    }
+    let text = Text::Came(blob_of(bytes));
+    let letter = Letter { from: None, text, stamp: Vec::new(), strip: true, message_id: None };
+    let (original, body) = bytes.split_at(head_len(bytes));
+    let stripped = [compose_head(&letter, original).as_slice(), body].concat();
+    if let Some(canonical) = scan(&stripped).canonical() {
+        assert!(canonical.offer.is_none() && canonical.accept.is_none() && canonical.carried.is_none());
+    }
+}
+
+/// A field of ours is read without harm, and nobody's signature is taken for another's.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn fields_survive(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(tags) = field::parse(text) else { return };
+    assert!(tags.len() <= limits::FIELD_TAGS);
+    let (from, to_cc) = (theirs(0), BTreeSet::from([ours()]));
+    let offer = seal::field::read::<Offer>(&from, &to_cc, &tags).is_ok();
+    let accept = seal::field::read::<Accept>(&from, &to_cc, &tags).is_ok();
+    let carried = seal::field::read::<Carried>(&from, &to_cc, &tags).is_ok();
+    assert!(u8::from(offer) + u8::from(accept) + u8::from(carried) <= 1, "one signature, two meanings");
+}
+
+/// However bytes are split, the frames are the same; and a frame that was read is written as it came.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn frames_survive(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let proven = kind & 1 == 1;
+    let whole = read(bytes, proven, &mut || usize::MAX);
+    let mut rng = Rng::new(u64::from(*kind));
+    let split = read(bytes, proven, &mut || 1 + rng.index(7));
+    assert_eq!(whole, split, "the split shows");
+    let mut again = Vec::new();
+    for Incoming { frame, bytes } in &whole.0 {
+        if !matches!(frame, Frame::Unknown { .. }) {
+            let encoded = encode(frame, bytes.as_deref(), &mut again);
+            assert!(encoded.is_ok(), "{frame:?} was read and can't be written");
+        }
+    }
+    let known = whole.0.iter().all(|incoming| !matches!(incoming.frame, Frame::Unknown { .. }));
+    assert!(!known || bytes.starts_with(&again), "written in another way than it came");
+}
+
+fn read(mut bytes: &[u8], proven: bool, next: &mut impl FnMut() -> usize) -> (Vec<Incoming>, bool) {
+    let (mut reader, mut frames) = (FrameReader::new(), Vec::new());
+    if proven {
+        reader.proven();
+    }
+    loop {
+        match reader.next() {
+            Ok(Some(incoming)) => frames.push(incoming),
+            Ok(None) if bytes.is_empty() => return (frames, true),
+            Ok(None) => {
+                let piece = bytes.get(..next().min(bytes.len())).unwrap_or_default();
+                let taken = reader.push(piece);
+                assert!(taken > 0, "a reader that wants more takes nothing");
+                bytes = bytes.get(taken..).unwrap_or_default();
+            }
+            Err(_) => return (frames, false),
+        }
+    }
+}
+
+fn script<S: Subject>(bytes: &[u8], input: fn(&mut Rng) -> <S::Machine as postline_core::step::Machine>::Input) {
+    let words =
+        bytes.chunks(8).take(STEPS).map(|chunk| chunk.iter().fold(0, |word: u64, byte| word << 8 | u64::from(*byte)));
+    obeys::<S>(words.map(|word| step(word, input)));
+}
+
+/// A pair keeps the laws.
+pub fn trust_survives(bytes: &[u8]) {
+    script::<TrustLaws>(bytes, trust_input);
+}
+
+/// A link keeps the laws.
+pub fn link_survives(bytes: &[u8]) {
+    script::<LinkLaws>(bytes, link_input);
+}
+
+/// A connection without proof keeps the laws, at both ends.
+pub fn greeting_survives(bytes: &[u8]) {
+    script::<ListenerLaws>(bytes, greeting_input);
+    script::<DiallerLaws>(bytes, greeting_input);
+}
+
+/// A lane keeps the laws, of each kind.
+pub fn queue_survives(bytes: &[u8]) {
+    script::<DomainLaws>(bytes, queue_input);
+    script::<MailboxLaws>(bytes, queue_input);
+    script::<NodeLaws>(bytes, node_queue_input);
+}
+
+/// The front door keeps the laws.
+pub fn server_survives(bytes: &[u8]) {
+    script::<ServerLaws>(bytes, server_input);
+}

@@ -1,0 +1,48 @@
+//! Every machine keeps the laws, whatever it is told. The laws themselves stand in `postline_world::laws`.
+
+use postline_world::laws::{
+    DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, TrustLaws, obeys,
+};
+use postline_world::strategies::{
+    greeting_input, link_input, node_queue_input, queue_input, script, server_input, trust_input,
+};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn trust_keeps_the_laws(script in script(60, trust_input)) {
+        obeys::<TrustLaws>(script);
+    }
+
+    #[test]
+    fn a_link_keeps_the_laws(script in script(80, link_input)) {
+        obeys::<LinkLaws>(script);
+    }
+
+    #[test]
+    fn a_queue_keeps_the_laws_on_every_lane(
+        script in script(60, queue_input),
+        of_a_node in script(60, node_queue_input),
+    ) {
+        obeys::<DomainLaws>(script.clone());
+        obeys::<MailboxLaws>(script);
+        obeys::<NodeLaws>(of_a_node);
+    }
+
+    #[test]
+    fn a_greeting_keeps_the_laws_at_both_ends(script in script(8, greeting_input)) {
+        obeys::<ListenerLaws>(script.clone());
+        obeys::<DiallerLaws>(script);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn the_front_door_keeps_the_laws(script in script(50, server_input)) {
+        obeys::<ServerLaws>(script);
+    }
+}
