@@ -1,5 +1,7 @@
 //! Every file of the corpus, and many random bytes, against their targets.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail loudly")]
+
 use std::path::{Path, PathBuf};
 
 use postline_fuzz::TARGETS;

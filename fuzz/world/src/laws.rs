@@ -173,7 +173,11 @@ pub fn ours() -> Address {
 /// The nth correspondent's.
 #[must_use]
 pub fn theirs(n: u64) -> Address {
-    address(["two@b.example", "three@b.example", "four@c.example"][usize::try_from(n % 3).unwrap_or_default()])
+    address(match n % 3 {
+        0 => "two@b.example",
+        1 => "three@b.example",
+        _ => "four@c.example",
+    })
 }
 
 #[expect(clippy::expect_used, reason = "the names are written here")]

@@ -6,6 +6,11 @@
 //!                                                └─ the ledger knows what really happened, and holds every step to it
 //! ```
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "whoever watches looks at what concerns them, and passes the rest on"
+)]
+
 pub mod bodies;
 pub mod bytes;
 pub mod disk;

@@ -14,11 +14,11 @@ impl Rng {
     /// A stream of its own, for what must not shift the draws of this one.
     #[must_use]
     pub fn fork(&mut self) -> Self {
-        Self(self.next())
+        Self(self.draw())
     }
 
     /// The next 64 bits (Steele, Lea, Flood: splitmix).
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +28,7 @@ impl Rng {
 
     /// A number below `bound`; 0 where that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or_default()
+        self.draw().checked_rem(bound).unwrap_or_default()
     }
 
     /// The same, as an index.
@@ -50,7 +50,7 @@ impl Rng {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(self.next().to_be_bytes().get(..chunk.len()).unwrap_or_default());
+            chunk.copy_from_slice(self.draw().to_be_bytes().get(..chunk.len()).unwrap_or_default());
         }
         bytes
     }

@@ -83,7 +83,7 @@ fn populated(rng: &mut Rng, weather: Weather, reads: bool) -> World {
     if lawless {
         domains.push(DOMAINS[3]);
     }
-    let mut world = World::seeded(rng.next(), &domains, weather, reads);
+    let mut world = World::seeded(rng.draw(), &domains, weather, reads);
     for (index, node) in world.nodes.iter_mut().enumerate() {
         let names = ["ann", "bob"].into_iter().take(1 + rng.index(2));
         node.users = names.map(|name| Mailbox(name.to_owned())).collect();
@@ -143,9 +143,9 @@ fn any_deed(rng: &mut Rng, people: &[Address], nodes: usize) -> Deed {
             let to = (0..1 + rng.index(3)).filter_map(|_| rng.pick(people).cloned()).collect();
             Deed::Write(who, to, size(rng))
         }
-        4 | 5 => Deed::Answer(who, rng.next(), rng.chance(400)),
-        6 => Deed::Vacation(who, rng.next()),
-        7 => Deed::Forward(who, whom, rng.next()),
+        4 | 5 => Deed::Answer(who, rng.draw(), rng.chance(400)),
+        6 => Deed::Vacation(who, rng.draw()),
+        7 => Deed::Forward(who, whom, rng.draw()),
         8 => Deed::Block(Pair { ours: who, theirs: whom }, true),
         9 => Deed::Block(Pair { ours: who, theirs: whom }, false),
         10 => Deed::Retry(rng.index(nodes)),

@@ -133,14 +133,14 @@ fn evidence(rng: &mut Rng) -> Evidence {
 /// Something that a link is told.
 pub fn link_input(rng: &mut Rng) -> link::Input {
     let link = LinkId(rng.below(3));
-    let (mail, id) = mail(rng.next());
+    let (mail, id) = mail(rng.draw());
     match rng.below(20) {
         0 | 1 => link::Input::Proven { link, dialled: rng.chance(500) },
         2 => link::Input::Unreachable,
         3..=9 => link::Input::Frame(link, frame(rng)),
         10 => link::Input::Down(link),
         11 => match rng.below(4) {
-            0 => link::Input::Have(link, hash(rng.next()), rng.below(40_000)),
+            0 => link::Input::Have(link, hash(rng.draw()), rng.below(40_000)),
             1 => link::Input::Fetched(link, small_blob(1, 30_000)),
             2 => link::Input::Spoiled(link, small_blob(1, 30_000)),
             _ => link::Input::Garbage(link, PeerFault::Frame("a frame")),
@@ -172,13 +172,13 @@ fn envelope(rng: &mut Rng) -> ExpressEnvelope {
 }
 
 fn trust_frame(rng: &mut Rng) -> TrustFrame {
-    let pair = Pair { ours: theirs(rng.next()), theirs: ours() };
+    let pair = Pair { ours: theirs(rng.draw()), theirs: ours() };
     TrustFrame { pair, step: TrustStep::Confirm, bytes: vec![1, 2, 3], signature: vec![0; 64] }
 }
 
 /// A frame, fitting or not.
 pub fn frame(rng: &mut Rng) -> Frame {
-    let (_, id) = mail(rng.next());
+    let (_, id) = mail(rng.draw());
     let seq = rng.below(6);
     match rng.below(18) {
         0..=2 => Frame::Ready(Ready {
@@ -194,7 +194,7 @@ pub fn frame(rng: &mut Rng) -> Frame {
             Frame::Carry(Carry { seq, id, envelope: envelope(rng), body })
         }
         6 | 7 => Frame::Ack { seq },
-        8 => Frame::Refuse { seq, code: code(rng.next()), rcpts: BTreeSet::from([u8::from(rng.chance(300))]) },
+        8 => Frame::Refuse { seq, code: code(rng.draw()), rcpts: BTreeSet::from([u8::from(rng.chance(300))]) },
         9 => Frame::Trust(trust_frame(rng)),
         10 => Frame::Mark(vec![Mark { id, reached: Reached::Delivered }]),
         11 => Frame::Chunk { blob: hash(seq), offset: rng.below(3) * 16_384, len: 16_384 },
@@ -204,7 +204,7 @@ pub fn frame(rng: &mut Rng) -> Frame {
         15 => Frame::Ping(seq),
         16 => Frame::Pong(seq),
         _ => match rng.below(4) {
-            0 => Frame::Bye { code: code(rng.next()) },
+            0 => Frame::Bye { code: code(rng.draw()) },
             1 => Frame::Unknown { kind: 200 },
             2 => Frame::Proof(vec![0; 64]),
             _ => Frame::Hello(hello(rng)),
@@ -229,7 +229,7 @@ pub fn greeting_input(rng: &mut Rng) -> greeting::Input {
 
 /// Something that a mailbox's or a domain's lane is told.
 pub fn queue_input(rng: &mut Rng) -> queue::Input {
-    let (mail, _) = mail(rng.next());
+    let (mail, _) = mail(rng.draw());
     match rng.below(8) {
         0..=2 => queue::Input::Enqueue(mail, Box::new(entry(rng))),
         3..=5 => {
@@ -248,7 +248,7 @@ pub fn queue_input(rng: &mut Rng) -> queue::Input {
 
 /// Something that a node's lane is told.
 pub fn node_queue_input(rng: &mut Rng) -> queue::Input {
-    let (mail, _) = mail(rng.next());
+    let (mail, _) = mail(rng.draw());
     match rng.below(10) {
         0..=2 => queue::Input::Enqueue(mail, Box::new(entry(rng))),
         3 | 4 => queue::Input::Carried(mail),
@@ -336,11 +336,11 @@ fn arriving(rng: &mut Rng, from: &Address, to: &Address, source: Source) -> Inpu
 
 fn submission(rng: &mut Rng) -> Input {
     let source = Source::User { login: mailbox_of(&ours()), author: Some(ours()) };
-    let to = if rng.chance(200) { ours() } else { theirs(rng.next()) };
+    let to = if rng.chance(200) { ours() } else { theirs(rng.draw()) };
     arriving(rng, &ours(), &to, source)
 }
 
 fn arrival(rng: &mut Rng) -> Input {
-    let from = theirs(rng.next());
+    let from = theirs(rng.draw());
     arriving(rng, &from, &ours(), Source::Stranger)
 }

@@ -4,6 +4,8 @@
 //!   figure canary_<name> <seed>/<invariant>      the first seed that notices it, and what it says is broken
 //! ```
 
+#![allow(clippy::panic, clippy::print_stdout, reason = "a test's helper fails loudly, and tells the figures")]
+
 use postline_core::canary::{Canary, set};
 use postline_world::run::run_in;
 use postline_world::weather::Fault;

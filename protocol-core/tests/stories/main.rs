@@ -1,5 +1,8 @@
 //! Stories: one behaviour a file, told through the front door, in a world of nodes in virtual time.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers may fail loudly")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a story looks at what it is about")]
+
 mod kit;
 
 mod a_block_stops_at_once;

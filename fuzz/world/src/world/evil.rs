@@ -85,7 +85,7 @@ impl World {
             Piece::Frame(Frame::Ready(mut ready)) => {
                 match self.rng.below(4) {
                     0 => ready.generation = self.rng.below(3),
-                    1 => ready.last_seen = self.rng.next(),
+                    1 => ready.last_seen = self.rng.draw(),
                     2 => (ready.window_items, ready.window_bytes) = (0, 0),
                     _ => ready.max_body = self.rng.below(20_000),
                 }

@@ -57,7 +57,7 @@ impl World {
             }
             Deed::AnswerTo(who, whom) => {
                 let last = self.mailbox(&who).rfind(|mail| Read::of(mail).is_some_and(|read| read.from == whom));
-                if let Some(read) = last.and_then(Read::of) {
+                if let Some(read) = last.and_then(|mail| Read::of(mail)) {
                     self.answer(&who, &read, false);
                 }
             }
@@ -133,7 +133,7 @@ impl World {
 }
 
 impl Read {
-    fn of(mail: &Vec<u8>) -> Option<Self> {
+    fn of(mail: &[u8]) -> Option<Self> {
         let one = |text: &str| {
             let inner = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
             Address::parse(inner.trim()).ok()

@@ -261,9 +261,9 @@ impl World {
         }
         for to in &parcel.to {
             match to.domain().as_str() {
-                LISTS => self.to_the_list(parcel),
+                LISTS => self.post_to_list(parcel),
                 FORWARDS => {
-                    if let Some(on) = Address::parse(&to.local().replace('=', "@")).ok() {
+                    if let Ok(on) = Address::parse(&to.local().replace('=', "@")) {
                         let stamp = format!("Resent-To: {on}\r\nResent-From: {to}\r\n");
                         let bytes = [stamp.as_bytes(), &parcel.bytes].concat();
                         self.bring(Some(to.clone()), on, bytes);
@@ -281,7 +281,7 @@ impl World {
         self.at(delay, Happening::Parcel(Box::new(parcel)));
     }
 
-    fn to_the_list(&mut self, parcel: &Parcel) {
+    fn post_to_list(&mut self, parcel: &Parcel) {
         let Ok(list) = Address::parse(&format!("team@{LISTS}")) else { return };
         let mut bytes = [b"List-Id: <team.lists.example>\r\n", parcel.bytes.as_slice(), b"-- \r\nteam\r\n"].concat();
         if self.rng.chance(500) {
