@@ -7,7 +7,14 @@
 //! ```
 //!
 //! `POSTLINE_KILLS` sets the number of cycles, `POSTLINE_SEED` makes the same choices again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 mod common;
 
