@@ -32,6 +32,7 @@ use crate::canary::{self, Canary};
 use crate::content::mail::MailIn;
 use crate::fault::{Misuse, RestoreError};
 use crate::id::{Address, BlobRef, Domain, Lane, LinkId, MailId, NodeKey, Pair};
+use crate::limits;
 use crate::machine::greeting::Greeting;
 use crate::machine::link::Link;
 use crate::machine::queue::Queue;
@@ -330,13 +331,22 @@ impl Machine for Server {
 
 impl Server {
     fn wake(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        for who in self.timers.due(tick.now) {
-            match who {
-                Who::Pair(pair) => self.trust(tick, &pair, crate::machine::trust::Input::Wake, out),
-                Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
-                Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
-                Who::Node(nk) => self.node_due(tick, nk, out),
-                Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+        let mut left = limits::WAKE_BATCH;
+        while left > 0 {
+            // What one has to do may give another something to do at once.
+            let due = self.timers.due(tick.now, left);
+            if due.is_empty() {
+                return;
+            }
+            left -= due.len();
+            for who in due {
+                match who {
+                    Who::Pair(pair) => self.trust(tick, &pair, crate::machine::trust::Input::Wake, out),
+                    Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
+                    Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
+                    Who::Node(nk) => self.node_due(tick, nk, out),
+                    Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+                }
             }
         }
     }

@@ -7,7 +7,14 @@
 //! ```
 //!
 //! `POSTLINE_KILLS` sets the number of cycles, `POSTLINE_SEED` makes the same choices again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 mod common;
 
@@ -15,10 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::PATIENCE;
 use postline_core::limits;
 use postline_core::store::Key;
-use postline_node::admin::Request;
 use postline_node::lab::{Letter, Node, Nodes, Person};
 use postline_node::store::Store;
 use rand::rngs::StdRng;
@@ -98,7 +103,7 @@ async fn t_107_no_acknowledged_mail_is_lost_or_doubled_however_often_nodes_are_k
     assert!(cycles < 20 || links > 0, "no kill met a link");
     assert!(acked.len() as u64 >= cycles, "{} mails say too little about {cycles} kills", acked.len());
     println!("figure kills.acked {}", acked.len());
-    settled(&nodes).await;
+    common::settled(&nodes).await;
     let found = Found::of(&nodes, &acked);
     println!("figure kills.lost {}", found.lost.len());
     println!("figure kills.doubled_link {}", found.doubled_link.len());
@@ -123,7 +128,7 @@ async fn t_107_no_acknowledged_mail_is_lost_or_doubled_however_often_nodes_are_k
             node.kill().await.unwrap();
             node.start().await.unwrap();
         }
-        settled(&nodes).await;
+        common::settled(&nodes).await;
         assert_eq!(Found::of(&nodes, &acked), found, "after another restart");
     }
     for node in [&mut nodes.a, &mut nodes.b] {
@@ -189,26 +194,6 @@ async fn are_linked(nodes: &Nodes) -> bool {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Waits until nothing waits on either node.
-async fn settled(nodes: &Nodes) {
-    let began = Instant::now();
-    loop {
-        let mut waiting = Vec::new();
-        for node in [&nodes.a, &nodes.b] {
-            let queued = node.status().await.unwrap().queued;
-            if queued.values().sum::<u64>() > 0 {
-                waiting.push(queued);
-                node.ask(&Request::QueueRetry { lane: None }).await.unwrap();
-            }
-        }
-        if waiting.is_empty() {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "still waiting: {waiting:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -6,6 +6,19 @@
 //!   … -- --mails 20000, … -- --burst 2000                              long enough to be profiled; no peers, writes nothing
 //! ```
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "measures time, talks to people, and stops where it can't go on"
+)]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

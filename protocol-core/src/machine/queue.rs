@@ -371,6 +371,8 @@ impl Queue {
                 if let Some(slot) = self.slots.get(&mail).filter(|slot| slot.phase == Phase::Waiting) {
                     change.pass(mail, Slot { phase: Phase::Carried, ..slot.clone() });
                 }
+                // What is due meanwhile waits for its Wake: nothing may come between the link's room and this mail.
+                return Ok(change);
             }
             Input::Acked(mail) => self.acked(tick, mail, &mut change),
             Input::Refused(mail, rcpts, why) => self.refused(mail, &rcpts, &why, &mut change),

@@ -98,8 +98,8 @@ impl Server {
                 if let Lane::Node(nk) = lane {
                     self.run_link(tick, *nk, link::Input::Withdraw(mail), out);
                     self.fall_back(tick, mail, *entry, &why, out);
-                    // Room on the link, or recipients that are to be carried again without these.
-                    self.pump(tick, *nk, out);
+                    // There is room on the link again, perhaps. Not filled from here: who fills it may be the caller.
+                    self.timers.set(Who::Node(*nk), Some(tick.now));
                 }
             }
             queue::Output::Waits { mail, until, why } => {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Lane, LinkId, NodeKey, Pair};
-use crate::limits;
 use crate::time::Millis;
 
 /// A child with a deadline.
@@ -44,9 +43,9 @@ impl Timers {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// Who is due, earliest first, at most [`limits::WAKE_BATCH`].
-    pub(super) fn due(&self, now: Millis) -> Vec<Who> {
+    /// Who is due, earliest first, at most so many.
+    pub(super) fn due(&self, now: Millis, most: usize) -> Vec<Who> {
         let due = self.order.iter().take_while(|(at, _)| *at <= now);
-        due.map(|(_, who)| who.clone()).take(limits::WAKE_BATCH).collect()
+        due.map(|(_, who)| who.clone()).take(most).collect()
     }
 }

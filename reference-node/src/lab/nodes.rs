@@ -38,6 +38,7 @@ pub struct Nodes {
 /// One node.
 pub struct Node {
     program: PathBuf,
+    wrapper: Vec<String>,
     config: Config,
     users: Vec<&'static str>,
     /// Where users submit mail.
@@ -206,6 +207,7 @@ impl Node {
         let at = |port: u16| format!("127.0.0.1:{port}");
         Ok(Self {
             program: program.to_owned(),
+            wrapper: Vec::new(),
             config: Config::load(&dir.join(site.domain).join("postline.toml"))?,
             submission: at(site.submission),
             smtp: at(site.smtp),
@@ -261,10 +263,22 @@ impl Node {
         }
     }
 
+    /// Has it started by another program, which gets the whole call as its last arguments and becomes it.
+    pub fn run_under(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+    }
+
     /// The program, called for this node.
     #[must_use]
     pub fn command(&self, what: &str) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(&self.program),
+            Some((wrapper, args)) => {
+                let mut command = Command::new(wrapper);
+                command.args(args).arg(&self.program);
+                command
+            }
+        };
         command.arg("--config").arg(&self.config.file).arg(what);
         command
     }
