@@ -206,15 +206,21 @@ impl Server {
     /// Somebody wrote to our users: shown in any case; heeded where it is canonical.
     fn came(&mut self, tick: &Tick, id: MailId, mail: MailIn, out: &mut Outbox<Output>) {
         let mut rcpts = unique(&mail.envelope.to);
-        let mut as_known = id;
-        if let Some(known) = mail.head.canonical().and_then(|canonical| self.copy_of(canonical, &rcpts)) {
-            rcpts = self.not_seen(known, rcpts);
-            if rcpts.is_empty() {
+        let copy = mail.head.canonical().and_then(|canonical| self.copy_of(canonical, &rcpts));
+        let mut again = None;
+        if let Some((known, lined)) = copy {
+            let fresh = self.not_seen(known, lined.clone());
+            if fresh.len() < lined.len() {
                 out.emit(Output::Event(Event::Duplicate { mail: known, carrier: Carrier::Smtp }));
+            }
+            rcpts.retain(|rcpt| !lined.contains(rcpt));
+            if fresh.is_empty() && rcpts.is_empty() {
                 return;
             }
-            self.remember(tick, known, &rcpts, out);
-            as_known = known;
+            if !fresh.is_empty() {
+                self.remember(tick, known, &fresh, out);
+            }
+            again = Some((known, fresh));
         }
         if let Some(canonical) = mail.head.canonical() {
             self.heed(tick, id, &mail, canonical, out);
@@ -227,7 +233,10 @@ impl Server {
             strip: false,
             message_id: mail.head.message_id,
         };
-        self.deliver_to(tick, as_known, &letter, rcpts, Origin::Nobody, out);
+        if let Some((known, fresh)) = again {
+            self.deliver_to(tick, known, &letter, fresh, Origin::Nobody, out);
+        }
+        self.deliver_to(tick, id, &letter, rcpts, Origin::Nobody, out);
     }
 
     /// One entry for each mailbox that the recipients resolve to.
@@ -292,20 +301,21 @@ impl Server {
         }
     }
 
-    /// Which express mail this is a copy of, where its `Postline-Id` is signed by the node that has a line to each of
-    /// these recipients, and vouches for these very bytes. An unauthenticated copy never suppresses.
-    fn copy_of(&self, canonical: &Canonical, rcpts: &[Rcpt]) -> Option<MailId> {
+    /// Which express mail this is a copy of, and for whom: those who have a line to the node that signed its
+    /// `Postline-Id`, where that vouches for these very bytes. An unauthenticated copy never suppresses.
+    fn copy_of(&self, canonical: &Canonical, rcpts: &[Rcpt]) -> Option<(MailId, Vec<Rcpt>)> {
         let tags = canonical.carried.as_ref()?;
         if canary::is_on(Canary::UnsignedCopySuppresses) {
-            return claimed_copy(canonical);
+            return claimed_copy(canonical).map(|known| (known, rcpts.to_vec()));
         }
         let carried: Carried = seal::field::read(&canonical.from, &canonical.to_cc, tags).ok()?;
-        let lined = |rcpt: &Rcpt| {
+        let lined = |rcpt: &&Rcpt| {
             let pair = Pair { ours: rcpt.address.clone(), theirs: canonical.from.clone() };
             self.pairs.get(&pair).and_then(trust::Trust::line) == Some(carried.nk)
         };
-        let genuine = carried.content == canonical.content && rcpts.iter().all(lined);
-        genuine.then(|| Seen::id_of(carried.nk, carried.id))
+        let lined: Vec<Rcpt> = rcpts.iter().filter(lined).cloned().collect();
+        let genuine = carried.content == canonical.content && !lined.is_empty();
+        genuine.then(|| (Seen::id_of(carried.nk, carried.id), lined))
     }
 
     /// The recipients for whom this arrival was not seen yet.

@@ -175,10 +175,11 @@ impl World {
         if rcpts.is_empty() {
             return self.settle(parcel, outcome);
         }
-        let recognised = self.is_recognised(node, &parcel, rcpts.iter().map(|rcpt| &rcpt.address));
         if let Some(marker) = marker_of(&parcel.bytes) {
             let mailboxes: BTreeSet<_> = rcpts.iter().filter_map(|rcpt| rcpt.mailbox.clone()).collect();
             for mailbox in mailboxes {
+                let here = rcpts.iter().filter(|rcpt| rcpt.mailbox.as_ref() == Some(&mailbox));
+                let recognised = self.is_recognised(node, &parcel, here.map(|rcpt| &rcpt.address));
                 self.arriving.push((node, marker.clone(), mailbox, recognised));
             }
         }
