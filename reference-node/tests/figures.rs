@@ -1,5 +1,5 @@
 //! What an express mail costs, counted at the system calls of two running nodes, so that no load changes it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod common;
 
