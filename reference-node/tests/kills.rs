@@ -20,20 +20,24 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postline_core::limits;
 use postline_core::store::Key;
+use postline_node::admin::Request;
 use postline_node::lab::{Letter, Node, Nodes, Person};
 use postline_node::store::Store;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Longest time from a cycle's first mail to the kill.
 const KILL_WITHIN: Duration = Duration::from_millis(60);
-/// How long a submitter thinks between two mails: bounds how many mails the mailboxes end up with.
-const THINKS: Duration = Duration::from_millis(4);
+/// How long a submitter thinks between two mails.
+const THINKS: Duration = Duration::from_millis(8);
+/// How many mails a submitter writes in a cycle at most: what the nodes can keep up with, however often they are killed.
+const MAILS_PER_CYCLE: usize = 4;
 
 /// How long a cycle that wants a link to cut waits for one.
 const RELINK: Duration = Duration::from_secs(1);
@@ -63,7 +67,7 @@ async fn t_107_no_acknowledged_mail_is_lost_or_doubled_however_often_nodes_are_k
     common::line(&nodes).await;
 
     let ledger = Ledger::default();
-    let (stop, stopped) = watch::channel(false);
+    let (cycle, cycled) = watch::channel(());
     let (begun, mut begins) = watch::channel(());
     let submitters: Vec<_> = ROUTES
         .into_iter()
@@ -71,7 +75,7 @@ async fn t_107_no_acknowledged_mail_is_lost_or_doubled_however_often_nodes_are_k
         .map(|(n, (from, to))| {
             let node = if from.ends_with("@a.example") { &nodes.a } else { &nodes.b };
             let submitter = Submitter { n, from, to, at: node.submission.clone(), ledger: Arc::clone(&ledger) };
-            tokio::spawn(submitter.run(seed, begun.clone(), stopped.clone()))
+            tokio::spawn(submitter.run(seed, begun.clone(), cycled.clone()))
         })
         .collect();
 
@@ -84,14 +88,19 @@ async fn t_107_no_acknowledged_mail_is_lost_or_doubled_however_often_nodes_are_k
             links += u64::from(are_linked(&nodes).await);
         }
         begins.mark_unchanged();
+        cycle.send_replace(());
         begins.changed().await.unwrap();
         tokio::time::sleep(moment).await;
         let victim = if first { &mut nodes.a } else { &mut nodes.b };
         victim.kill().await.unwrap();
         victim.start().await.unwrap();
+        // What met a dead node would wait a minute and more: so it is in flight again at the next kill.
+        for node in [&nodes.a, &nodes.b] {
+            node.ask(&Request::QueueRetry { lane: None }).await.unwrap();
+        }
     }
     let killing = began.elapsed();
-    stop.send(true).unwrap();
+    drop(cycle);
     for submitter in submitters {
         submitter.await.unwrap();
     }
@@ -152,15 +161,17 @@ struct Submitter {
 }
 
 impl Submitter {
-    async fn run(self, seed: u64, begun: watch::Sender<()>, stopped: watch::Receiver<bool>) {
+    async fn run(self, seed: u64, begun: watch::Sender<()>, mut cycled: watch::Receiver<()>) {
         let mut sizes = StdRng::seed_from_u64(seed.wrapping_add(self.n as u64));
-        let mut connected = None;
+        let (mut connected, mut left) = (None, 0);
         for n in 0.. {
             // Some inside their Carry, some in chunks, some as files of their own.
             let bytes = [0, 0, 0, 0, 2_000, 10_000, 40_000, 150_000][sizes.random_range(0..8)];
             let letter = Letter::to(self.to, &format!("{}-{n}", self.n)).of_bytes(bytes);
-            if *stopped.borrow() {
-                return;
+            if left == 0 {
+                // No more cycles: no more mails.
+                let Ok(()) = cycled.changed().await else { return };
+                left = MAILS_PER_CYCLE;
             }
             let mut person = match connected.take() {
                 Some(person) => person,
@@ -173,6 +184,7 @@ impl Submitter {
                 },
             };
             begun.send_replace(());
+            left -= 1;
             // What was cut off may have been taken: nobody promised anything.
             if person.submit(&letter).await.is_ok() {
                 self.ledger.lock().unwrap().push(letter);

@@ -1,13 +1,14 @@
 //! What the tests with running nodes share.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, clippy::print_stdout, reason = "each test uses its part; what is skipped is said")]
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postline_node::admin::Request;
 use postline_node::lab::{Letter, Node, Nodes, Person, Plan};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 /// How long anything may take on a slow and busy machine before a test calls it lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
