@@ -164,7 +164,8 @@ impl Server {
 
     /// Lets a pair go, whole: a stranger who had to make room.
     pub(super) fn drop_pair(&mut self, pair: &Pair, out: &mut Outbox<Output>) {
-        self.pairs.remove(pair);
+        // Known to be nothing, not unknown: a later step of this batch must not bring the stored record back.
+        self.pairs.insert(pair.clone(), trust::Trust::stranger(pair.clone()));
         self.timers.set(Who::Pair(pair.clone()), None);
         self.note_unfinished(pair);
         out.save(Record::remove(Key::Trust(pair.clone())));
@@ -564,5 +565,31 @@ impl Server {
             }
         }
         Err(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Address, Domain};
+    use crate::seal::{NodeIdentity, Secret};
+    use crate::server::{Command, Input, Ours};
+
+    #[test]
+    fn a_stranger_who_made_room_is_not_brought_back_by_a_later_step_of_the_batch() {
+        let ours = Ours {
+            identity: NodeIdentity::new(&Secret::new([1; 32]), NodeKey([2; 32])),
+            domains: BTreeSet::from([Domain::parse("a.example").unwrap()]),
+            hint: None,
+            offers: true,
+            generation: 1,
+        };
+        let mut server = Server::restore(ours, []).unwrap();
+        let address = |text| Address::parse(text).unwrap();
+        let pair = Pair { ours: address("one@a.example"), theirs: address("two@b.example") };
+        server.hydrate(&Key::Trust(pair.clone()), None).unwrap();
+        server.drop_pair(&pair, &mut Outbox::new());
+        let wanted = server.wants(&Input::Command(Command::Block(pair.clone())));
+        assert!(!wanted.contains(&Key::Trust(pair)), "the stored record would be believed again");
     }
 }
