@@ -93,7 +93,8 @@ pub fn mail_line(event: &Event) {
 pub struct TraceLine {
     /// The mail's id, under which it is found.
     pub mail: MailId,
-    /// Its Message-ID as it stands in the mail, at most 998 bytes, under which it is found too.
+    /// Its Message-ID as it stands in the mail, at most 998 bytes, under which it is found too: at its arrival only, since
+    /// one line that knows both leads to all others, and each costs a page of an index.
     pub message_id: Option<String>,
     /// The [`Line`], as JSON of at most [`TRACE_LINE_BYTES`](postline_core::limits::TRACE_LINE_BYTES).
     pub json: String,
@@ -103,8 +104,8 @@ pub struct TraceLine {
 #[must_use]
 pub fn trace_line(event: &Event) -> Option<TraceLine> {
     let (mail, message_id) = match event {
-        Event::Arrived { mail, message_id, .. } | Event::Marked { mail, message_id, .. } => (*mail, message_id.clone()),
-        Event::Duplicate { mail, .. } | Event::Waits { mail, .. } => (*mail, None),
+        Event::Arrived { mail, message_id, .. } => (*mail, message_id.clone()),
+        Event::Marked { mail, .. } | Event::Duplicate { mail, .. } | Event::Waits { mail, .. } => (*mail, None),
         Event::Trust { .. }
         | Event::LinkUp { .. }
         | Event::LinkDown { .. }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use postline_core::content::mail::MailIn;
 use postline_core::id::MailId;
 use postline_core::server::io::RcptOutcome;
-use postline_core::server::{Command, Input, LinkIn, Output, Server, Took};
+use postline_core::server::{Command, Input, LinkIn, LinkOut, Output, Server, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
@@ -32,8 +32,9 @@ use crate::hands::Hands;
 use crate::spool::Staged;
 use crate::store::{Store, StoreError, TraceLine};
 
-/// Most inputs that share one commit.
-const BATCH: usize = 256;
+/// Most inputs that share one commit: enough that a sync costs a mail next to nothing, few enough that the other end of a
+/// link hears of the first before its window is full.
+const BATCH: usize = 64;
 /// Most messages that wait for the owner; then whoever sends waits.
 pub const INBOX: usize = 4_096;
 /// Most records kept in memory because they were wanted once.
@@ -259,7 +260,7 @@ impl Owner {
             hurry = true;
             self.step(Input::Wake, &mut out)?;
         }
-        if hurry {
+        if hurry || out.effects().any(is_awaited) {
             self.commit(out)?;
             self.tidy();
         } else if !out.is_empty() {
@@ -348,7 +349,7 @@ impl Owner {
     /// Bounds what is kept in memory; drops what has expired.
     fn tidy(&mut self) {
         let (Some(server), Some(store)) = (&mut self.server, &mut self.store) else { return };
-        let mut tries = 2 * BATCH;
+        let mut tries = LOOKUPS * BATCH;
         while self.warm.len() > WARM && tries > 0 {
             tries -= 1;
             if let Some(key) = self.warm.pop_front()
@@ -410,7 +411,21 @@ fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Serv
     Ok(remake(store.generation(), restored.records)?)
 }
 
-/// Whether nobody waits for what follows from an input: it is news of what is durable already.
+/// Whether somebody waits for an effect: an ack can wait, the mail that it makes room for on the link can't.
+fn is_awaited(effect: &Output) -> bool {
+    match effect {
+        Output::Link(_, LinkOut::Send(frame)) => !matches!(frame, Frame::Mark(_) | Frame::Answer(_)),
+        Output::Event(_) => false,
+        Output::Link(..)
+        | Output::Took(..)
+        | Output::Deliver(..)
+        | Output::Smtp(..)
+        | Output::Seek(..)
+        | Output::Dial(_) => true,
+    }
+}
+
+/// Whether nobody waits for what follows from an input by itself: it is news of what is durable already.
 fn can_wait(input: &Input) -> bool {
     match input {
         Input::Report(_, outcome) => outcome.rcpts.iter().all(|rcpt| *rcpt == RcptOutcome::Done),

@@ -117,7 +117,8 @@ fn a_trace_keeps_what_a_mail_did_and_nothing_else() {
         assert_eq!(json["mail"], MAIL.to_string());
     }
     let marked = kept.iter().find(|line| line.json.contains("\"marked\"")).unwrap();
-    assert_eq!(marked.message_id.as_deref(), Some("why"));
+    let arrived = kept.iter().find(|line| line.json.contains("\"arrived\"")).unwrap();
+    assert_eq!((arrived.message_id.as_deref(), marked.message_id.as_deref()), (Some("why"), None), "one leads to all");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&marked.json).unwrap()["rcpts"].as_array().unwrap().len(), 20);
 }
 
