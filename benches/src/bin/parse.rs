@@ -1,0 +1,200 @@
+//! What reading costs, in instructions: the same on a busy machine as on an idle one.
+//!
+//! ```text
+//!   cargo run --release -p postline-benches --bin parse            gates the slope; prints counts
+//!   … --bin parse -- once WORK SIZE TIMES                          the work itself: what valgrind runs
+//! ```
+//!
+//! The slope is cost(2n) ÷ cost(n): 2 for a reader that looks at each byte a fixed number of times, 4 for a quadratic one.
+//! Each count is the difference of two runs of the same program, so that its start and its set-up don't count.
+
+use std::fs;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use postline_benches::Fault;
+use postline_codec::mime::{authors, field, scan};
+use postline_codec::stream::{FrameReader, encode};
+use postline_core::id::{Address, BlobRef, CarryId};
+use postline_core::store::sha256;
+use postline_core::time::Millis;
+use postline_core::wire::frame::{Carry, ExpressEnvelope, Frame};
+
+/// The steepest slope that is let pass.
+const SLOPE: f64 = 2.3;
+
+/// One kind of input, which can be made longer.
+struct Work {
+    name: &'static str,
+    /// What size 1 is, for the table.
+    unit: &'static str,
+    /// The size at which the slope is taken.
+    size: usize,
+    make: fn(usize) -> Vec<u8>,
+    /// Reads it; whether all of it was read, and none refused.
+    read: fn(&[u8]) -> bool,
+}
+
+const WORKS: [Work; 6] = [
+    Work { name: "body", unit: "line of 72 bytes", size: 800, make: long_body, read: read_mail },
+    Work { name: "fields", unit: "header field", size: 100, make: many_fields, read: read_mail },
+    Work { name: "field", unit: "recipient in one field", size: 64, make: long_field, read: read_mail },
+    Work { name: "parts", unit: "MIME part", size: 100, make: many_parts, read: read_mail },
+    Work { name: "frames", unit: "Carry of 400 bytes", size: 100, make: many_frames, read: read_frames },
+    Work { name: "tags", unit: "tag of a Postline field", size: 7, make: many_tags, read: read_tags },
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            // Nothing better can be done where even this fails.
+            let _ = writeln!(std::io::stderr(), "parse: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, Fault> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [once, name, size, times] = args.as_slice()
+        && once == "once"
+    {
+        let work = WORKS.iter().find(|work| work.name == name).ok_or("no such work")?;
+        let input = (work.make)(size.parse()?);
+        for _ in 0..times.parse::<usize>()? {
+            if !(work.read)(black_box(&input)) {
+                return Err("what is to be measured was refused".into());
+            }
+        }
+        return Ok(true);
+    }
+    let mut out = std::io::stdout();
+    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
+        writeln!(out, "skipped: no valgrind, so no instruction is counted")?;
+        return Ok(true);
+    }
+    writeln!(out, "| reading | n | instructions for n | for each | slope |\n|---|---|---|---|---|")?;
+    let mut steepest = ("", 0.0);
+    for work in &WORKS {
+        let (single, double) = (instructions(work, work.size)?, instructions(work, 2 * work.size)?);
+        let slope = double / single;
+        if slope > steepest.1 {
+            steepest = (work.name, slope);
+        }
+        let each = single / work.size as f64;
+        writeln!(out, "| {}: {} | {} | {single:.0} | {each:.0} | {slope:.2} |", work.name, work.unit, work.size)?;
+    }
+    let lone = instructions(&Work { size: 1, ..WORKS[0] }, 3)?;
+    writeln!(out, "\nReading a mail of 3 short lines once: {lone:.0} instructions.")?;
+    writeln!(out, "figure parse.slope {:.2} ({}; at most {SLOPE})", steepest.1, steepest.0)?;
+    Ok(steepest.1 <= SLOPE)
+}
+
+/// What reading once costs: two readings less one.
+fn instructions(work: &Work, size: usize) -> Result<f64, Fault> {
+    Ok(count(work, size, 2)? - count(work, size, 1)?)
+}
+
+fn count(work: &Work, size: usize, times: usize) -> Result<f64, Fault> {
+    let log = std::env::temp_dir().join(format!("postline-parse-{}", std::process::id()));
+    let counted = count_into(work, size, times, &log);
+    // It may not have been made.
+    let _ = fs::remove_file(&log);
+    counted
+}
+
+fn count_into(work: &Work, size: usize, times: usize, log: &Path) -> Result<f64, Fault> {
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    valgrind.arg(format!("--log-file={}", log.display())).arg(std::env::current_exe()?);
+    valgrind.args(["once", work.name, &size.to_string(), &times.to_string()]);
+    if !valgrind.status()?.success() {
+        return Err(format!("{} of {size} failed", work.name).into());
+    }
+    let said = fs::read_to_string(log)?;
+    let count = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    count.ok_or_else(|| format!("valgrind counted nothing: {said}").into())
+}
+
+fn head() -> String {
+    "From: one@a.example\r\nTo: two@b.example\r\nSubject: measured\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\
+     Message-ID: <measured@a.example>\r\nIn-Reply-To: <before@b.example>\r\nReferences: <before@b.example>\r\n\
+     MIME-Version: 1.0\r\n"
+        .to_owned()
+}
+
+fn long_body(lines: usize) -> Vec<u8> {
+    let line = "The quick brown fox jumps over the lazy dog near the quiet river bank.\r\n";
+    format!("{}Content-Type: text/plain\r\n\r\n{}", head(), line.repeat(lines)).into_bytes()
+}
+
+fn many_fields(fields: usize) -> Vec<u8> {
+    let fields: String = (0..fields).map(|n| format!("X-Field-{n}: something that somebody said\r\n")).collect();
+    format!("{}{fields}\r\nbody\r\n", head()).into_bytes()
+}
+
+fn long_field(recipients: usize) -> Vec<u8> {
+    let rest: String = (0..recipients).map(|n| format!(",\r\n =?UTF-8?Q?Al=C3=ADce?= <r{n}@b.example>")).collect();
+    format!("{}Cc: first@b.example{rest}\r\n\r\nbody\r\n", head()).into_bytes()
+}
+
+fn many_parts(parts: usize) -> Vec<u8> {
+    let parts: String = (0..parts).map(|n| format!("--b\r\nContent-Type: text/plain\r\n\r\npart {n}\r\n")).collect();
+    format!("{}Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n", head()).into_bytes()
+}
+
+#[expect(clippy::expect_used, reason = "the addresses are written above")]
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+fn many_frames(frames: usize) -> Vec<u8> {
+    let (mut bytes, body) = (Vec::new(), vec![b'x'; 400]);
+    let blob = BlobRef { sha256: sha256(&[&body]), len: body.len() as u64 };
+    for seq in 0..frames as u64 {
+        let envelope = ExpressEnvelope {
+            from: address("one@a.example"),
+            to: vec![address("two@b.example")],
+            submitted: Millis(1_790_000_000_000),
+        };
+        let carry = Frame::Carry(Carry { seq, id: CarryId([7; 16]), envelope, body: blob });
+        let encoded = encode(&carry, Some(&body), &mut bytes);
+        debug_assert!(encoded.is_ok(), "the body is the one that the frame names");
+    }
+    bytes
+}
+
+fn many_tags(tags: usize) -> Vec<u8> {
+    let tags: Vec<String> = (0..tags).map(|n| format!("a{n}=0123456789abcdefghijkl")).collect();
+    format!(" {}", tags.join(";\r\n ")).into_bytes()
+}
+
+fn read_mail(bytes: &[u8]) -> bool {
+    let head = scan(bytes);
+    !black_box(authors(bytes)).is_empty() && black_box(head).canonical().is_some()
+}
+
+fn read_frames(mut bytes: &[u8]) -> bool {
+    let mut reader = FrameReader::new();
+    reader.proven();
+    loop {
+        let taken = reader.push(bytes.get(..8 * 1024).unwrap_or(bytes));
+        bytes = bytes.get(taken..).unwrap_or_default();
+        loop {
+            match reader.next() {
+                Ok(Some(frame)) => _ = black_box(frame),
+                Ok(None) if bytes.is_empty() => return true,
+                Ok(None) => break,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+fn read_tags(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| black_box(field::parse(text)).is_ok())
+}
