@@ -238,8 +238,8 @@ pub struct Syncer<T> {
 
 /// Most deliveries that wait for the syncer: each keeps a file open.
 const WAITING: usize = 256;
-/// How many files are synced at once, so that the file system can join their journal writes.
-const AT_ONCE: usize = 4;
+/// How many files are synced at once, so that the disk flushes for many of them together.
+const AT_ONCE: usize = 16;
 
 impl<T: Send + 'static> Syncer<T> {
     /// Starts it. `durable` hears of each delivery, by the token it was submitted with, that it is durable or why not.
