@@ -18,8 +18,9 @@ use rusqlite::{Connection, ErrorCode};
 const LARGE: u64 = 16 * 1024 * 1024;
 /// Folds when nothing is written for [`IDLE`] from here on, in bytes.
 const SMALL: u64 = 1024 * 1024;
-/// Keeps writers waiting for the rest from here on, in bytes: they write faster than we fold.
-const HUGE: u64 = 128 * 1024 * 1024;
+/// Keeps writers waiting for the rest from here on, in bytes: they write faster than we fold, and a log that starts over
+/// is written in place.
+const HUGE: u64 = 32 * 1024 * 1024;
 /// How long without a commit counts as idle.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a checkpoint that keeps writers waiting waits for readers.
