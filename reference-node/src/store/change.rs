@@ -24,6 +24,14 @@ pub(super) struct Change<'a> {
     bytes: u64,
 }
 
+/// What a record is before it is changed, its value aside.
+#[derive(Clone, Copy)]
+struct Older {
+    blob: Option<Hash>,
+    /// The length of its body and its end, where they can be read.
+    rest: Option<(Option<i64>, Option<i64>)>,
+}
+
 /// What a change of one row costs in the write-ahead log: about a page each in the table and in an index.
 const ROW_COST: u64 = 2 * 4096;
 
@@ -35,39 +43,48 @@ impl<'a> Change<'a> {
     /// Puts or removes a record.
     pub(super) fn apply(&mut self, record: &Record, staged: &BTreeMap<Hash, Staged>) -> Result<(), StoreError> {
         let key = record.key.to_string();
-        let held = self.held(&key)?;
-        let Some(value) = &record.value else { return self.remove(&key, held) };
+        let Some(value) = &record.value else { return self.remove(&key) };
+        let older = self.older(&key)?;
+        let held = older.and_then(|older| older.blob);
         if let Some(blob) = record.blob {
             self.bring(&key, blob, held, staged)?;
         }
-        if let Some(held) = held
-            && record.blob.is_none_or(|blob| blob.sha256 != held)
-        {
-            self.loose.insert(held);
-        }
+        let blob = record.blob.map(|blob| blob.sha256);
+        self.loose.extend(held.filter(|_| held != blob));
         let expires = record.expires.map(millis_to_sql);
         let sum = rows::sum(&key, value, record.blob, expires);
         let len = record.blob.map(|blob| i64::try_from(blob.len).unwrap_or(i64::MAX));
-        self.conn
-            .prepare_cached(
-                "INSERT INTO record (key, value, blob, blob_len, expires, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (key) DO UPDATE SET value = ?2, blob = ?3, blob_len = ?4, expires = ?5, sum = ?6",
-            )?
-            .execute(params![key, value, record.blob.map(|blob| blob.sha256.0), len, expires, sum])?;
+        if older.is_some_and(|older| older.blob == blob && older.rest == Some((len, expires))) {
+            // Columns that are not written are not moved in their indexes.
+            self.conn
+                .prepare_cached("UPDATE record SET value = ?2, sum = ?3 WHERE key = ?1")?
+                .execute(params![key, value, sum])?;
+        } else {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO record (key, value, blob, blob_len, expires, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (key) DO UPDATE SET value = ?2, blob = ?3, blob_len = ?4, expires = ?5, sum = ?6",
+                )?
+                .execute(params![key, value, blob.map(|blob| blob.0), len, expires, sum])?;
+        }
         self.bytes += ROW_COST + value.len() as u64;
         Ok(())
     }
 
-    /// The body that the record under `key` holds.
-    fn held(&self, key: &str) -> Result<Option<Hash>, StoreError> {
-        let mut find = self.conn.prepare_cached("SELECT blob FROM record WHERE key = ?1")?;
-        let held = find.query_row([key], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()?;
-        Ok(held.flatten().map(Hash))
+    /// What the record under `key` holds already.
+    fn older(&self, key: &str) -> Result<Option<Older>, StoreError> {
+        let mut find = self.conn.prepare_cached("SELECT blob, blob_len, expires FROM record WHERE key = ?1")?;
+        let read = |row: &rusqlite::Row<'_>| {
+            let blob = row.get::<_, Option<[u8; 32]>>(0)?.map(Hash);
+            Ok(Older { blob, rest: row.get(1).ok().zip(row.get(2).ok()) })
+        };
+        Ok(find.query_row([key], read).optional()?)
     }
 
-    fn remove(&mut self, key: &str, held: Option<Hash>) -> Result<(), StoreError> {
-        self.conn.prepare_cached("DELETE FROM record WHERE key = ?1")?.execute([key])?;
-        self.loose.extend(held);
+    fn remove(&mut self, key: &str) -> Result<(), StoreError> {
+        let mut remove = self.conn.prepare_cached("DELETE FROM record WHERE key = ?1 RETURNING blob")?;
+        let held = remove.query_row([key], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()?;
+        self.loose.extend(held.flatten().map(Hash));
         self.bytes += ROW_COST;
         Ok(())
     }
@@ -98,9 +115,6 @@ impl<'a> Change<'a> {
     /// Stores a body. An older copy of it is replaced, since that one may be damaged.
     fn insert_body(&mut self, staged: &Staged) -> Result<(), StoreError> {
         let hash = staged.blob.sha256;
-        let mut find = self.conn.prepare_cached("SELECT file FROM body WHERE sha256 = ?1")?;
-        let older: Option<Option<i64>> = find.query_row([hash.0], |row| row.get(0)).optional()?;
-        self.unlink.extend(older.flatten().map(i64::cast_unsigned));
         let (bytes, file) = match &staged.bytes {
             StagedBytes::Row(bytes) => (Some(&**bytes), None),
             StagedBytes::File(path) => {
@@ -109,9 +123,18 @@ impl<'a> Change<'a> {
             }
         };
         let len = i64::try_from(staged.blob.len).unwrap_or(i64::MAX);
-        self.conn
-            .prepare_cached("INSERT OR REPLACE INTO body (sha256, len, bytes, file) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![hash.0, len, bytes, file.map(u64::cast_signed)])?;
+        let row = params![hash.0, len, bytes, file.map(u64::cast_signed)];
+        let mut insert = self.conn.prepare_cached(
+            "INSERT INTO body (sha256, len, bytes, file) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (sha256) DO NOTHING",
+        )?;
+        if insert.execute(row)? == 0 {
+            let mut find = self.conn.prepare_cached("SELECT file FROM body WHERE sha256 = ?1")?;
+            let older: Option<i64> = find.query_row([hash.0], |row| row.get(0))?;
+            self.unlink.extend(older.map(i64::cast_unsigned));
+            self.conn
+                .prepare_cached("UPDATE body SET len = ?2, bytes = ?3, file = ?4 WHERE sha256 = ?1")?
+                .execute(row)?;
+        }
         self.kept.insert(hash);
         self.bytes += ROW_COST + bytes.map_or(0, |bytes| bytes.len() as u64);
         Ok(())
@@ -121,13 +144,12 @@ impl<'a> Change<'a> {
     pub(super) fn purge(&mut self, now: Millis, max: usize) -> Result<usize, StoreError> {
         let now_sql = millis_to_sql(now);
         let mut find = self.conn.prepare_cached(
-            "SELECT key, blob FROM record WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2",
+            "SELECT key FROM record WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2",
         )?;
-        let expired: Vec<(String, Option<[u8; 32]>)> = find
-            .query_map(params![now_sql, count_to_sql(max)], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        for (key, held) in &expired {
-            self.remove(key, held.map(Hash))?;
+        let expired: Vec<String> =
+            find.query_map(params![now_sql, count_to_sql(max)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for key in &expired {
+            self.remove(key)?;
         }
         self.conn.prepare_cached("UPDATE quarantine SET since = ?1 WHERE since IS NULL")?.execute([now_sql])?;
         let oldest = millis_to_sql(Millis(now.since(Millis(limits::QUARANTINE_MS))));
