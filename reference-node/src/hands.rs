@@ -311,10 +311,8 @@ impl Delivery {
             top.push_str(&format!("Delivered-To: {rcpt}\r\n"));
         }
         let write = |out: &mut dyn Write| {
-            let mut out = io::BufWriter::with_capacity(limits::CHUNK_BYTES, out);
             out.write_all(top.as_bytes())?;
-            write_letter(&self.world, send.mail, letter, rcpts, &body, &mut out)?;
-            out.flush()
+            write_letter(&self.world, send.mail, letter, rcpts, &body, out)
         };
         self.world.maildirs.deliver(mailbox, send.mail, self.attempt, write).map_err(|why| why.to_string())
     }
@@ -369,7 +367,7 @@ fn write_letter(
     letter: &Letter,
     rcpts: &[Address],
     body: &Body,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> io::Result<()> {
     // The header section is within its bound, or the mail is shown as it is: either way this much holds it.
     let mut head = vec![0; usize::try_from(body.len()).unwrap_or(usize::MAX).min(2 * limits::HEADER_BYTES)];
@@ -401,7 +399,10 @@ fn fill(body: &Body, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(got)
 }
 
-fn copy_from(body: &Body, mut offset: u64, out: &mut impl Write) -> io::Result<()> {
+fn copy_from(body: &Body, mut offset: u64, out: &mut dyn Write) -> io::Result<()> {
+    if offset == body.len() {
+        return Ok(());
+    }
     let mut buffer = vec![0; limits::CHUNK_BYTES];
     while offset < body.len() {
         match body.read_at(offset, &mut buffer)? {

@@ -186,7 +186,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// Writes all of a mail. Gives its size, in bytes.
 fn fill(file: File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<(File, u64)> {
-    let mut out = BufWriter::with_capacity(64 * 1024, file);
+    let mut out = BufWriter::with_capacity(limits::CHUNK_BYTES, file);
     write(&mut out)?;
     let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     let size = file.stream_position()?;
