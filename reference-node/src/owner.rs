@@ -46,6 +46,8 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// How long what nobody waits for waits for a commit to share.
 const UNHURRIED: Duration = Duration::from_millis(20);
+/// How long nothing happens before what can be done at any time is done.
+const IDLE: Duration = Duration::from_millis(100);
 /// How often expired records are dropped, and at most how many at a time.
 const PURGE_EVERY_MS: u64 = 60 * SECOND;
 const PURGE: usize = 1_000;
@@ -201,13 +203,14 @@ impl Owner {
                 "clock jumped; run `postline clock accept` if it is right now"
             );
         }
+        let behind = self.store.as_ref().is_some_and(Store::is_behind);
         let deadline = self.server.as_ref().and_then(Machine::deadline);
         let until = deadline.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)));
         let unhurried = self
             .unhurried
             .as_ref()
             .map_or(HEARTBEAT, |(since, _)| UNHURRIED.saturating_sub(Duration::from_millis(now.since(*since))));
-        until.min(unhurried).min(HEARTBEAT)
+        until.min(unhurried).min(if behind { IDLE } else { HEARTBEAT })
     }
 
     /// Steps a batch, commits it, and lets its effects go.
@@ -216,6 +219,7 @@ impl Owner {
         let (since, mut out) = self.unhurried.take().unwrap_or_else(|| (now, Outbox::new()));
         let mut hurry = now.since(since) >= u64::try_from(UNHURRIED.as_millis()).unwrap_or(0);
         let mut ends = Turn::Goes;
+        let idle = matches!(batch.as_slice(), [Message::Input(input, None)] if matches!(**input, Input::Wake));
         let wake = |at: Option<Millis>, now| at.is_some_and(|at| at <= now);
         for message in batch {
             match message {
@@ -265,6 +269,9 @@ impl Owner {
             self.tidy();
         } else if !out.is_empty() {
             self.unhurried = Some((since, out));
+        }
+        if idle && let Some(store) = self.store.as_mut().filter(|store| store.is_behind()) {
+            store.catch_up()?;
         }
         Ok(ends)
     }

@@ -42,6 +42,8 @@ pub struct Store {
     checkpointer: Checkpointer,
     staged: BTreeMap<Hash, Staged>,
     lines: Vec<TraceLine>,
+    /// How many trace lines can't be found by their keys yet.
+    behind: u32,
     spool: Spool,
     broken: Arc<OnceLock<String>>,
     generation: u64,
@@ -125,12 +127,14 @@ impl Store {
         change::sweep(&conn, &spool)?;
         crate::spool::sync_dir(dir)?;
         let broken = Arc::new(OnceLock::new());
+        let behind = trace::behind(&conn)?;
         Ok(Self {
             generation: schema::generation(&conn)?,
             checkpointer: Checkpointer::start(schema::connect(dir)?, Arc::clone(&broken))?,
             conn,
             staged: BTreeMap::new(),
             lines: Vec::new(),
+            behind,
             spool,
             broken,
             _lease: lease,
@@ -220,6 +224,24 @@ impl Store {
         trace::find(&self.conn, about)
     }
 
+    /// Whether so many trace lines came that [`catch_up`](Self::catch_up) is worth a write of its own.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.behind >= LINES_AT_ONCE
+    }
+
+    /// Makes trace lines to be found by their keys: to be called when nobody waits, as long as the store
+    /// [is behind](Self::is_behind).
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn catch_up(&mut self) -> Result<(), StoreError> {
+        self.usable()?;
+        let caught = self.transact(|change| Ok(trace::catch_up(change.conn, LINES_AT_ONCE)?));
+        self.behind = self.behind.saturating_sub(self.judge(caught)?);
+        Ok(())
+    }
+
     /// Drops up to `max` expired records, and as many trace lines that are too old or too many. Gives how many records.
     ///
     /// # Errors
@@ -260,12 +282,17 @@ impl Store {
         self.usable()?;
         let staged = std::mem::take(&mut self.staged);
         let lines = std::mem::take(&mut self.lines);
+        let overdue = self.behind >= LINES_BEHIND;
+        let mut caught = 0;
         let written = self.transact(|change| {
             for record in records {
                 change.apply(record, &staged)?;
             }
             for line in &lines {
                 trace::insert(change.conn, line)?;
+            }
+            if overdue {
+                caught = trace::catch_up(change.conn, LINES_AT_ONCE)?;
             }
             Ok(std::mem::take(&mut change.kept))
         });
@@ -280,6 +307,7 @@ impl Store {
                 staged.keep();
             }
         }
+        self.behind = self.behind.saturating_add(u32::try_from(lines.len()).unwrap_or(u32::MAX)).saturating_sub(caught);
         written.map(drop)
     }
 
@@ -309,6 +337,10 @@ impl Store {
 
 /// How many trace lines wait for records to ride with.
 const LINES_WAITING: usize = 256;
+/// How many trace lines catch up at once.
+const LINES_AT_ONCE: u32 = 1_024;
+/// Most trace lines that are found by looking at each; beyond it, writers make lines catch up.
+const LINES_BEHIND: u32 = 65_536;
 
 impl postline_core::step::Store for Store {
     type Fault = StoreError;

@@ -226,6 +226,44 @@ fn a_trace_tells_all_lines_of_a_mail_and_forgets_after_a_month() {
 }
 
 #[test]
+fn a_trace_line_is_found_before_and_after_it_caught_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let mail = |n: u16| MailId([n.to_be_bytes(), n.to_be_bytes()].as_flattened().repeat(4).try_into().unwrap());
+    let line = |n: u16, what: &str, id: bool| TraceLine {
+        at: Millis(u64::from(n) + 1),
+        message_id: id.then(|| format!("{n}@a.example")),
+        mail: Some(mail(n)),
+        line: what.to_owned(),
+    };
+    for (what, id) in [("arrived", true), ("sent", false)] {
+        (0..1_000).for_each(|n| store.append_trace(line(n, what, id)));
+        store.write(&[]).unwrap();
+    }
+    let want = [line(7, "arrived", true), line(7, "sent", false)];
+    let finds = |store: &Store| {
+        assert_eq!(store.trace(&About::Mail(mail(7))).unwrap(), want);
+        assert_eq!(store.trace(&About::MessageId("7@a.example".to_owned())).unwrap(), want);
+    };
+    finds(&store);
+    assert!(store.is_behind());
+    store.catch_up().unwrap();
+    assert!(!store.is_behind(), "what is left is not worth a write");
+    finds(&store);
+    drop(store);
+    let mut store = Store::open(dir.path()).unwrap();
+    store.catch_up().unwrap();
+    finds(&store);
+
+    let late = Millis(limits::TRACE_MS + 2_000);
+    store.purge_expired(late, 2_000).unwrap();
+    assert_eq!(store.trace(&About::Mail(mail(7))).unwrap(), []);
+    store.append_trace(line(7, "arrived", true));
+    store.write(&[Record::put(Key::Node, vec![])]).unwrap();
+    assert_eq!(store.trace(&About::Mail(mail(7))).unwrap().len(), 1, "numbers begin again, and nothing is missed");
+}
+
+#[test]
 fn a_reader_sees_what_is_committed_and_streams_what_is_removed_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Reader::open(dir.path()).is_err(), "a reader makes no store");

@@ -62,14 +62,19 @@ const MIGRATIONS: &[&str] = &["
         mail BLOB,
         line TEXT NOT NULL
     );
-    CREATE INDEX trace_message_id ON trace (message_id) WHERE message_id IS NOT NULL;
-    CREATE INDEX trace_mail ON trace (mail) WHERE mail IS NOT NULL;
+    -- Where lines are found. These follow behind: their keys are random, and each would cost a commit a page of its own.
+    CREATE TABLE trace_mail (mail BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (mail, number)) WITHOUT ROWID;
+    CREATE TABLE trace_message_id (
+        message_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (message_id, number)
+    ) WITHOUT ROWID;
 
     CREATE TABLE meta (
         name TEXT PRIMARY KEY NOT NULL,
         value INTEGER NOT NULL
     ) WITHOUT ROWID;
-    INSERT INTO meta VALUES ('generation', 1);
+    INSERT INTO meta VALUES ('generation', 1), ('traced', 0); -- the last line that can be found by its keys
 "];
 
 /// How long one connection waits for another's lock.
