@@ -25,6 +25,7 @@
 
 use std::error::Error;
 
+pub mod desk;
 pub mod figures;
 pub mod floor;
 pub mod machine;

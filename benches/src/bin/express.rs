@@ -92,7 +92,10 @@ fn run() -> Result<(), Fault> {
     let circumstances = machine::circumstances(&base);
     let found = measure(&plan, &program, &base)?;
     let peer = if plan.peers { peers::measure()? } else { Err("not asked for".to_owned()) };
-    let report = report(&plan, &found, &peer, scheduling, &circumstances)?;
+    let mut report = report(&plan, &found, &peer, scheduling, &circumstances)?;
+    if plan.peers {
+        report.push_str(&instructions(&program)?);
+    }
     let mut out = std::io::stdout();
     out.write_all(report.as_bytes())?;
     if plan.peers {
@@ -123,18 +126,27 @@ fn plan() -> Result<Plan, Fault> {
     Ok(plan)
 }
 
-/// The node's program, built as this one was, and up to date.
+/// The node's program, and `parse` beside it: built as this one was, and up to date.
 fn program() -> Result<PathBuf, Fault> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "-p", "postline-node"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    if !build.status()?.success() {
-        return Err("the node could not be built".into());
+    for what in [["-p", "postline-node"].as_slice(), &["-p", "postline-benches", "--bin", "parse"]] {
+        let mut build = Command::new(&cargo);
+        build.args(["build", "--quiet"]).args(what).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        if !build.status()?.success() {
+            return Err(format!("{} could not be built", what.join(" ")).into());
+        }
     }
     Ok(std::env::current_exe()?.with_file_name("postline"))
+}
+
+/// What `parse` says, which lies beside the node's program.
+fn instructions(program: &Path) -> Result<String, Fault> {
+    let counted = Command::new(program.with_file_name("parse")).output()?;
+    let said = String::from_utf8_lossy(&counted.stdout);
+    Ok(format!("\n## Instructions (valgrind)\n\n{}", said.split("figure ").next().unwrap_or_default()))
 }
 
 fn measure(plan: &Plan, program: &Path, base: &Path) -> Result<Found, Fault> {

@@ -1,4 +1,4 @@
-//! What reading costs, in instructions: the same on a busy machine as on an idle one.
+//! What reading and deciding cost, in instructions: the same on a busy machine as on an idle one.
 //!
 //! ```text
 //!   cargo run --release -p postline-benches --bin parse            gates the slope; prints counts
@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use postline_benches::Fault;
+use postline_benches::desk::Desk;
 use postline_codec::mime::{authors, field, scan};
 use postline_codec::stream::{FrameReader, encode};
 use postline_core::id::{Address, BlobRef, CarryId};
@@ -37,13 +38,14 @@ struct Work {
     read: fn(&[u8]) -> bool,
 }
 
-const WORKS: [Work; 6] = [
+const WORKS: [Work; 7] = [
     Work { name: "body", unit: "line of 72 bytes", size: 800, make: long_body, read: read_mail },
     Work { name: "fields", unit: "header field", size: 100, make: many_fields, read: read_mail },
     Work { name: "field", unit: "recipient in one field", size: 64, make: long_field, read: read_mail },
     Work { name: "parts", unit: "MIME part", size: 100, make: many_parts, read: read_mail },
     Work { name: "frames", unit: "Carry of 400 bytes", size: 100, make: many_frames, read: read_frames },
     Work { name: "tags", unit: "tag of a Postline field", size: 7, make: many_tags, read: read_tags },
+    Work { name: "steps", unit: "mail decided, delivered", size: 50, make: mail_to_many_times, read: step_mails },
 ];
 
 fn main() -> ExitCode {
@@ -77,7 +79,7 @@ fn run() -> Result<bool, Fault> {
         writeln!(out, "skipped: no valgrind, so no instruction is counted")?;
         return Ok(true);
     }
-    writeln!(out, "| reading | n | instructions for n | for each | slope |\n|---|---|---|---|---|")?;
+    writeln!(out, "| work | n | instructions for n | for each | slope |\n|---|---|---|---|---|")?;
     let mut steepest = ("", 0.0);
     for work in &WORKS {
         let (single, double) = (instructions(work, work.size)?, instructions(work, 2 * work.size)?);
@@ -173,6 +175,12 @@ fn many_tags(tags: usize) -> Vec<u8> {
     format!(" {}", tags.join(";\r\n ")).into_bytes()
 }
 
+/// The number of times first, then the mail.
+fn mail_to_many_times(times: usize) -> Vec<u8> {
+    let mail = long_body(3);
+    [&(times as u64).to_be_bytes()[..], &mail].concat()
+}
+
 fn read_mail(bytes: &[u8]) -> bool {
     let head = scan(bytes);
     !black_box(authors(bytes)).is_empty() && black_box(head).canonical().is_some()
@@ -197,4 +205,10 @@ fn read_frames(mut bytes: &[u8]) -> bool {
 
 fn read_tags(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| black_box(field::parse(text)).is_ok())
+}
+
+fn step_mails(bytes: &[u8]) -> bool {
+    let Some((times, mail)) = bytes.split_first_chunk() else { return false };
+    let Ok(mut desk) = Desk::new(mail) else { return false };
+    (0..u64::from_be_bytes(*times)).all(|number| black_box(desk.deliver(number)).is_ok_and(|delivered| delivered))
 }
