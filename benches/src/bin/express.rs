@@ -281,7 +281,11 @@ fn report(
         "Latency: submission's 250 until the mail is in `new/` of the recipient's Maildir, as inotify tells a process that \
          sleeps; one mail after the other; in milliseconds. TLS on every hop (submission TLS, link TLS 1.3), records and \
          bodies synced on both nodes before the 250 and before the Maildir; default log. Floor: one TLS 1.3 hop of 300 \
-         bytes, one fdatasync of a preallocated file, one unsynced create and rename, seen in the same way.\n\n",
+         bytes, one fdatasync of a preallocated file, one unsynced create and rename, seen in the same way. The mail's own \
+         file is synced after it is visible; until then its record brings it again. The peers' figures are from 250 until \
+         a client had fetched the body by IMAP, on plain connections: their harness's best run, after ours, in this \
+         sitting. Everything ran below TMPDIR; on an ext4 without a journal, take a fresh directory below the root, since \
+         inodes that were freed minutes ago make each new file slower.\n\n",
     );
     text.push_str("| latency, ms | p50 | p95 | p99 | least | n |\n|---|---|---|---|---|---|\n");
     writeln!(text, "| floor | {} |", found.floor)?;
