@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What follows a mail's arrival (marks, clean-up) is over after this, and counted with it.
 const AFTERMATH: Duration = Duration::from_millis(300);
 
+/// How this was built, and the node with it.
+const PROFILE: &str = if cfg!(debug_assertions) { "dev profile" } else { "release build" };
+
 /// How much of everything.
 #[derive(Clone, Copy)]
 struct Plan {
@@ -101,7 +104,8 @@ fn run() -> Result<(), Fault> {
     if plan.peers {
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md"), &report)?;
     }
-    writeln!(out, "figure express.p50_over_floor {:.2}", found.express.p50() / found.floor.p50())?;
+    let ratio = found.express.p50() / found.floor.p50();
+    writeln!(out, "figure express.p50_over_floor {ratio:.2} ({PROFILE})")?;
     writeln!(out, "figure express.p50_ms {:.3}", found.express.p50() / 1e3)?;
     writeln!(out, "figure express.floor_ms {:.3}", found.floor.p50() / 1e3)?;
     writeln!(out, "figure express.mails_per_second {:.0}", found.per_second)?;
@@ -270,10 +274,9 @@ fn report(
     circumstances: &str,
 ) -> Result<String, Fault> {
     let mut text = String::from("# Express mail, measured\n\n");
-    let profile = if cfg!(debug_assertions) { "dev profile" } else { "release build" };
     writeln!(
         text,
-        "{}. {}. {circumstances}. Scheduling: {scheduling}. {profile}.\n",
+        "{}. {}. {circumstances}. Scheduling: {scheduling}. {PROFILE}.\n",
         machine::today(),
         machine::describe()
     )?;
