@@ -10,7 +10,7 @@ use postline_core::seal::{NodeIdentity, Secret};
 use postline_core::server::{Input, Ours, Output, Server};
 use postline_core::step::{Machine, Outbox, Store, Tick};
 use postline_core::store::Key;
-use postline_core::time::Millis;
+use postline_core::time::{Millis, Steady};
 
 use crate::disk::{Disk, DiskFull};
 use crate::rng::Rng;
@@ -35,8 +35,10 @@ pub struct Node {
     pub shelf: Vec<(Mailbox, MailId)>,
     /// The machine; `None` while the node is down.
     pub server: Option<Server>,
-    /// How far its clock is ahead of the world's, in milliseconds.
+    /// How far its wall clock is ahead of the world's, in milliseconds.
     pub clock_ahead: i64,
+    /// The time it makes of its clocks, and when it last read them by the world's. `None` while it is down.
+    clock: Option<(Steady, Millis)>,
     /// How often its store was started from a backup, as it says.
     pub generation: u64,
     /// How often it was started.
@@ -88,6 +90,7 @@ impl Node {
             shelf: Vec::new(),
             server: None,
             clock_ahead: 0,
+            clock: None,
             generation: 1,
             incarnation: 0,
             partial: BTreeMap::new(),
@@ -152,17 +155,24 @@ impl Node {
 
     /// Goes down at once: what wasn't committed is lost.
     pub fn crash(&mut self) {
-        self.server = None;
+        (self.server, self.clock) = (None, None);
         self.batch = Outbox::new();
         self.warm.clear();
         self.disk.unstage();
         self.fetching.clear();
     }
 
-    /// What its clock says when the world's says `now`.
-    #[must_use]
-    pub const fn clock(&self, now: Millis) -> Millis {
+    /// What its wall clock says when the world's says `now`.
+    const fn wall(&self, now: Millis) -> Millis {
         Millis(now.0.saturating_add_signed(self.clock_ahead))
+    }
+
+    /// Reads its clocks when the world's says `now`; a process that just came up starts at its wall clock.
+    fn clock(&self, now: Millis) -> (Steady, Millis) {
+        let wall = self.wall(now);
+        let (mut steady, read) = self.clock.unwrap_or((Steady::start(wall), now));
+        let (at, _) = steady.read(now.since(read), wall);
+        (steady, at)
     }
 
     /// One step, into the batch that waits for its commit.
@@ -170,8 +180,10 @@ impl Node {
     /// # Errors
     /// Where the machine calls a proper input misuse, doesn't know its own records, or passes a bound.
     pub fn step(&mut self, now: Millis, input: Input, body: Option<Vec<u8>>) -> Result<(), Broken> {
-        let now = self.clock(now);
+        let (steady, at) = self.clock(now);
         let Some(server) = &mut self.server else { return Ok(()) };
+        self.clock = Some((steady, now));
+        let now = at;
         if let Some(body) = body {
             self.disk.stage(body);
         }
@@ -252,11 +264,11 @@ impl Node {
         self.warm.retain(|key| rng.chance(500) || !server.forget(key));
     }
 
-    /// When it next wants to be woken, by the world's clock.
+    /// When it next wants to be woken, by the world's clock, which says `now`.
     #[must_use]
-    pub fn deadline(&self) -> Option<Millis> {
+    pub fn deadline(&self, now: Millis) -> Option<Millis> {
         let deadline = self.server.as_ref().and_then(Machine::deadline)?;
-        Some(Millis(deadline.0.saturating_add_signed(self.clock_ahead.saturating_neg())))
+        Some(now.plus(self.clock(now).0.until(deadline, self.wall(now))))
     }
 
     /// A pair, as the disk has it.

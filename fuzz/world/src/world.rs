@@ -306,7 +306,7 @@ impl World {
     fn next(&self) -> Option<(Millis, Option<usize>)> {
         let queued = self.queue.first_key_value().map(|((at, _), _)| (*at, None));
         let wakes = self.nodes.iter().enumerate().filter(|(_, node)| !node.has_batch());
-        let wake = wakes.filter_map(|(i, node)| Some((node.deadline()?, Some(i)))).min();
+        let wake = wakes.filter_map(|(i, node)| Some((node.deadline(self.now)?, Some(i)))).min();
         match (queued, wake) {
             (Some(queued), Some(wake)) => Some(if wake.0 < queued.0 { wake } else { queued }),
             (queued, wake) => queued.or(wake),

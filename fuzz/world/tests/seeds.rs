@@ -29,3 +29,9 @@ fn a_mark_that_overtakes_its_ack_leaves_the_link_usable() {
     set(None);
     assert_ne!(run.broken.map(|(invariant, _)| invariant), Some("liveness"));
 }
+
+/// A wall clock that was set back by 36 minutes stopped every timer for as long: a dead link was held for alive.
+#[test]
+fn a_clock_set_back_does_not_keep_a_dead_link_alive() {
+    assert_eq!(run(4_847, false).broken, None);
+}
