@@ -244,3 +244,9 @@ pub const SMTP_TLS_MS: u64 = 30 * SECOND;
 pub const SMTP_WRITE_MS: u64 = MINUTE;
 /// How long a node that goes down waits for mails whose data is under way.
 pub const SMTP_DRAIN_MS: u64 = 30 * SECOND;
+
+// HTTP pages
+/// Most connections to a listener of pages at a time.
+pub const HTTP_CONNECTIONS: usize = 64;
+/// Most bytes of a request's head, and of what is buffered of it.
+pub const HTTP_HEAD_BYTES: usize = 16 * 1024;

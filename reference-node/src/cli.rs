@@ -9,6 +9,7 @@
 //! Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running.
 
 mod args;
+mod docs;
 mod show;
 
 use std::error::Error;
@@ -146,6 +147,15 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
         }
         Command::Clock(ClockCommand::Accept) => ask(&config()?, &Request::ClockAccept {}, cli.json, out)?,
         Command::Reload => ask(&config()?, &Request::Reload {}, cli.json, out)?,
+        Command::Manual { dir } => {
+            let written = docs::manual(&dir)?;
+            if cli.json {
+                show::json(out, &json!({ "manual": written }))?;
+            } else {
+                written.iter().try_for_each(|page| writeln!(out, "{page}"))?;
+            }
+        }
+        Command::Completions { shell } => docs::completions(shell, out)?,
         Command::Drain => ask(&config()?, &Request::Drain {}, cli.json, out)?,
     }
     Ok(true)

@@ -8,7 +8,7 @@ pub use postline_core::time::Jump;
 
 /// The node's clock. Where the wall clock leaps by more than an hour, time goes on steadily and the difference is
 /// reported, until the operator says `postline clock accept`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// When it was last read, to the millisecond that was given out.
     read: Instant,

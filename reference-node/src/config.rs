@@ -57,6 +57,8 @@ pub struct Config {
     pub dkim: Dkim,
     /// `maildir.root`: the directory of the mailboxes.
     pub maildir_root: PathBuf,
+    /// `[http]`: where it shows pages.
+    pub http: Http,
     /// `admin.socket`: where the command line reaches the node.
     pub admin_socket: PathBuf,
     /// `[log]`: how it logs.
@@ -78,6 +80,15 @@ pub struct Listen {
     pub submissions: Vec<SocketAddr>,
     /// Other nodes' links.
     pub link: Vec<SocketAddr>,
+}
+
+/// Where the node shows pages by HTTP; port 0 means any free one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// Metrics, health and the well-known document, without TLS.
+    pub listen: Vec<SocketAddr>,
+    /// The well-known document only, under TLS.
+    pub public: Vec<SocketAddr>,
 }
 
 /// The certificate for SMTP.

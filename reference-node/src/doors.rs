@@ -14,6 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
 use crate::directory::{self, Live};
+use crate::metrics::Metrics;
 use crate::owner::{self, Inbox, Message};
 use crate::smtp::door::{Answer, Arriving, Door, Resolved};
 use crate::spool::{Incoming, Spool};
@@ -30,6 +31,8 @@ pub struct MailDoor {
     pub spool: Spool,
     /// The owner's inbox.
     pub inbox: Inbox,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Door for MailDoor {
@@ -68,6 +71,7 @@ impl Door for MailDoor {
         let answer = self.hand_in(arriving).await;
         if answer != Answer::Taken {
             // What is taken is logged by the event of its arrival; this is the one line of what isn't.
+            self.metrics.refused(answer.word());
             tracing::info!(target: "postline", event = "refused", mail = %id, %peer, why = ?answer);
         }
         answer

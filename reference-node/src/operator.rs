@@ -82,6 +82,12 @@ impl From<StoreError> for Refusal {
 }
 
 impl Operator {
+    /// Whether the node is going down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     async fn command(&self, command: Command) -> Result<Answer, Refusal> {
         doors::command(&self.inbox, command).await?;
         Ok(Answer::Done {})

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postline_core::content::mail::MailIn;
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::hands::Hands;
+use crate::metrics::Metrics;
 use crate::spool::Staged;
 use crate::store::{Store, StoreError, TraceLine};
 
@@ -104,6 +106,7 @@ pub struct Owner {
     random: SystemRandom,
     inbox: mpsc::Receiver<Message>,
     hands: Hands,
+    metrics: Arc<Metrics>,
     answers: BTreeMap<MailId, oneshot::Sender<Answer>>,
     done: Vec<oneshot::Sender<()>>,
     warm: VecDeque<Key>,
@@ -140,6 +143,7 @@ impl Owner {
         remake: Remake,
         inbox: mpsc::Receiver<Message>,
         mut hands: Hands,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let mut store = Store::open(&dir)?;
         let server = restore(&mut store, &remake, &mut hands)?;
@@ -152,6 +156,7 @@ impl Owner {
             random: SystemRandom::new(),
             inbox,
             hands,
+            metrics,
             answers: BTreeMap::new(),
             done: Vec::new(),
             warm: VecDeque::new(),
@@ -329,8 +334,12 @@ impl Owner {
             }
         }
         let (records, held) = out.split();
+        let began = tokio::time::Instant::now();
         let durable = store.commit(&records)?;
-        self.commits += u64::from(!records.is_empty());
+        if !records.is_empty() {
+            self.commits += 1;
+            self.metrics.committed(began.elapsed());
+        }
         for effect in held.open(durable) {
             match effect {
                 Output::Took(id, took) => {
@@ -341,6 +350,7 @@ impl Owner {
                 }
                 Output::Event(event) => {
                     crate::log::mail_line(&event);
+                    self.metrics.event(&event);
                 }
                 Output::Deliver(..) | Output::Smtp(..) | Output::Seek(..) | Output::Dial(_) | Output::Link(..) => {
                     self.hands.perform(effect);
@@ -376,6 +386,7 @@ impl Owner {
 
     /// A commit failed: none of the batch's effects has left. The machine is dropped and restored from what is durable.
     fn start_over(&mut self, fault: &StoreError) {
+        self.metrics.commit_failed();
         tracing::error!(%fault, "commit failed; nothing of the batch was acknowledged; restoring");
         let answer = if matches!(fault, StoreError::Full(_)) { Answer::Full } else { Answer::Broken };
         for (_, waiting) in std::mem::take(&mut self.answers) {

@@ -23,14 +23,17 @@ use crate::dns::{Resolver, Zone};
 use crate::doors::{self, MailDoor};
 use crate::hand_over::{Login, Security};
 use crate::hands::{Bodies, Hands, Outward, World};
+use crate::http::{self, Audience, Pages, Probe};
 use crate::init::{KeyFiles, is_self_signed};
 use crate::link::{Links, NodeHost, Timing};
 use crate::maildir::Maildirs;
+use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::owner::{INBOX, Message, Owner};
 use crate::private_file;
 use crate::smtp::server::{Port, Server as SmtpServer};
 use crate::store::Store;
+use crate::supervisor::{self, Inherited};
 use crate::tls::{self, CertificateFiles, Reloadable};
 
 /// How long the end of a node may take, sessions and links included.
@@ -45,14 +48,15 @@ const DIRECTORY: Duration = Duration::from_secs(2);
 /// # Errors
 /// Why it could not start.
 pub fn serve(config: Config, while_stdin: bool) -> Result<(), PartFault> {
+    let inherited = Inherited::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    let served = runtime.block_on(run(config, handle, while_stdin));
+    let served = runtime.block_on(run(config, handle, while_stdin, inherited));
     runtime.shutdown_timeout(Duration::from_secs(5));
     served
 }
 
-async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), PartFault> {
+async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: Inherited) -> Result<(), PartFault> {
     let store_dir = config.data_dir.join("store");
     private_file::create_dir(&store_dir)?;
     // Opened once before anything listens: a second node on this store is refused here (attack 111).
@@ -63,7 +67,9 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
     let people = Arc::new(Live::new(checked(Directory::load(&config)?)?));
     let certificate = CertificateFiles { chain: config.tls.cert.clone(), key: config.tls.key.clone() };
     let mail_tls = Arc::new(Reloadable::load(certificate.clone(), tls::smtp_server)?);
-    let link_tls = Arc::new(Reloadable::load(certificate, tls::link_server)?);
+    let link_tls = Arc::new(Reloadable::load(certificate.clone(), tls::link_server)?);
+    let page_tls = Arc::new(Reloadable::load(certificate, tls::https_server)?);
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
 
     let (inbox, messages) = mpsc::channel(INBOX);
     let bodies = Bodies::open(&store_dir)?;
@@ -76,7 +82,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
     };
     let links = Links::new(host, Arc::new(tls::link_client()?), Timing::default());
     let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), bodies)?;
-    let owner = Owner::start(store_dir.clone(), remake(&config)?, messages, hands)?;
+    let owner = Owner::start(store_dir.clone(), remake(&config)?, messages, hands, Arc::clone(&metrics))?;
     let owner_runtime = runtime.clone();
     let owner = std::thread::Builder::new().name("owner".to_owned()).spawn(move || owner.run(&owner_runtime))?;
 
@@ -87,6 +93,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
         people: Arc::clone(&people),
         spool,
         inbox: inbox.clone(),
+        metrics: Arc::clone(&metrics),
     });
     let mail_source = Arc::clone(&mail_tls);
     let smtp = SmtpServer::new(door, Arc::new(move || mail_source.current()), draining.clone());
@@ -98,19 +105,31 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
         ("submissions", Port::Submissions, &config.listen.submissions),
     ];
     for (name, port, addresses) in ports {
-        for listener in bind(addresses).await? {
+        for listener in bind(&mut inherited, name, addresses).await? {
             listening.entry(name.to_owned()).or_default().push(listener.local_addr()?.to_string());
             sockets.spawn(Arc::clone(&smtp).serve(listener, port));
         }
     }
-    for listener in bind(&config.listen.link).await? {
+    for listener in bind(&mut inherited, "link", &config.listen.link).await? {
         listening.entry("link".to_owned()).or_default().push(listener.local_addr()?.to_string());
         let source = Arc::clone(&link_tls);
         sockets.spawn(links.clone().serve(listener, Arc::new(move || source.current()), draining.clone()));
     }
 
+    let mut pages = Vec::new();
+    let page_source = Arc::clone(&page_tls);
+    for (name, addresses, audience) in [
+        ("http", &config.http.listen, Audience::Operator),
+        ("http-public", &config.http.public, Audience::Public(Arc::new(move || page_source.current()))),
+    ] {
+        for listener in bind(&mut inherited, name, addresses).await? {
+            listening.entry(name.to_owned()).or_default().push(listener.local_addr()?.to_string());
+            pages.push((listener, audience.clone()));
+        }
+    }
+
     let going = Arc::new(Notify::new());
-    let reload = reloader(&config, &people, [mail_tls, link_tls]);
+    let reload = reloader(&config, &people, [mail_tls, link_tls, page_tls]);
     let admin_socket = admin::Listener::bind(&config.admin_socket)?;
     let operator = Arc::new(Operator {
         inbox: inbox.clone(),
@@ -128,8 +147,15 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
         going: Arc::clone(&going),
         draining: AtomicBool::new(false),
     });
+    let probe = Probe { operator: Arc::clone(&operator) };
+    let shown = Arc::new(Pages { metrics, probe: probe.clone(), well_known: None });
+    for (listener, audience) in pages {
+        tokio::spawn(http::serve(listener, Arc::clone(&shown), audience, draining.clone()));
+    }
     let admin_task = tokio::spawn(admin_socket.serve(operator));
+    let watchdog = tokio::spawn(supervisor::watchdog(probe));
     tracing::info!(?listening, "node is up");
+    supervisor::ready("up");
 
     if while_stdin {
         let going = Arc::clone(&going);
@@ -142,6 +168,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
     }
     wait_for_the_end(&config, &people, &reload, &going).await?;
     tracing::info!("node is going down");
+    supervisor::stopping();
     // Sessions first: what they took must reach the owner before it stops.
     let _no_session_left = drain.send(true);
     let ended = tokio::time::timeout(END, async { while sockets.join_next().await.is_some() {} }).await;
@@ -149,6 +176,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool) -> Result<(), P
         tracing::warn!("sessions were cut off");
     }
     admin_task.abort();
+    watchdog.abort();
     let (done, stopped) = oneshot::channel();
     if inbox.send(Message::Stop(done)).await.is_ok() {
         let _gone_already = tokio::time::timeout(END, stopped).await;
@@ -175,10 +203,14 @@ async fn wait_for_the_end(
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
             () = going.notified() => return Ok(()),
-            _ = hup.recv() => match reload() {
-                Ok(waits) => tracing::info!(?waits, "reloaded; these keys wait for a restart"),
-                Err(why) => tracing::error!(why, "not reloaded; the old state stays in force"),
-            },
+            _ = hup.recv() => {
+                supervisor::reloading();
+                match reload() {
+                    Ok(waits) => tracing::info!(?waits, "reloaded; these keys wait for a restart"),
+                    Err(why) => tracing::error!(why, "not reloaded; the old state stays in force"),
+                }
+                supervisor::ready("up");
+            }
             _ = directory.tick() => match people.refresh(config) {
                 Ok(true) => tracing::info!("users changed"),
                 Ok(false) => {}
@@ -190,7 +222,7 @@ async fn wait_for_the_end(
 
 type Reload = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
-fn reloader(config: &Config, people: &Arc<Live>, certificates: [Arc<Reloadable>; 2]) -> Reload {
+fn reloader(config: &Config, people: &Arc<Live>, certificates: [Arc<Reloadable>; 3]) -> Reload {
     let (config, people) = (Mutex::new(config.clone()), Arc::clone(people));
     Arc::new(move || {
         let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,8 +241,15 @@ fn checked(directory: Directory) -> Result<Directory, PartFault> {
     Ok(directory)
 }
 
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, PartFault> {
+/// Listens where the service manager did already, else where the configuration says.
+async fn bind(inherited: &mut Inherited, name: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, PartFault> {
     let mut listeners = Vec::new();
+    if let Some(given) = inherited.named(name) {
+        for listener in given {
+            listeners.push(TcpListener::from_std(listener)?);
+        }
+        return Ok(listeners);
+    }
     for address in addresses {
         let listener = TcpListener::bind(address).await.map_err(|why| format!("{address}: {why}"))?;
         listeners.push(listener);

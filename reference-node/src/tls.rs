@@ -3,6 +3,7 @@
 //! | who | versions | the peer's certificate | |
 //! |---|---|---|---|
 //! | SMTP server | 1.2, 1.3 | not asked for | |
+//! | HTTPS server | 1.2, 1.3 | not asked for | ALPN `http/1.1` |
 //! | SMTP client | 1.2, 1.3 | verified, or any where policy is opportunistic | |
 //! | link, both ends | 1.3 | any: identity is the NK, proven over the exporter | ALPN `postline/1`, no resumption, no 0-RTT |
 //!
@@ -166,6 +167,16 @@ impl Reloadable {
 /// [`TlsFault::Tls`] where certificate and key don't fit.
 pub fn smtp_server(certificate: Certificate) -> Result<ServerConfig, TlsFault> {
     server(certificate, MAIL_VERSIONS)
+}
+
+/// The configuration of an HTTPS server.
+///
+/// # Errors
+/// [`TlsFault::Tls`] where certificate and key don't fit.
+pub fn https_server(certificate: Certificate) -> Result<ServerConfig, TlsFault> {
+    let mut config = server(certificate, MAIL_VERSIONS)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// A link's configuration on the end that is dialled.

@@ -59,6 +59,16 @@ pub(super) enum Command {
     Reload,
     /// Let the running node finish what is under way, and stop
     Drain,
+    /// Write the manual pages into a directory
+    Manual {
+        /// Where; it is made if it isn't there
+        dir: PathBuf,
+    },
+    /// Print the completions for a shell
+    Completions {
+        /// For which
+        shell: clap_complete::Shell,
+    },
     /// Show on this machine how a reply opens a line: two nodes, real mails, one killed in the middle
     Demo(Demo),
 }

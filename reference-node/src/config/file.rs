@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{is_key, is_section, nearest};
 use super::value::{Host, LinkHint, ListenAt, Nets, Selector, Text};
 use super::{
-    At, Config, ConfigFault, Dkim, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost, SmarthostLogin,
+    At, Config, ConfigFault, Dkim, Http, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost, SmarthostLogin,
     SmarthostTls, Tls,
 };
 
@@ -146,6 +146,8 @@ struct Raw {
     #[serde(default)]
     maildir: RawMaildir,
     #[serde(default)]
+    http: RawHttp,
+    #[serde(default)]
     admin: RawAdmin,
     #[serde(default)]
     log: RawLog,
@@ -210,6 +212,13 @@ struct RawDkim {
 #[serde(deny_unknown_fields)]
 struct RawMaildir {
     root: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHttp {
+    listen: Option<List>,
+    public: Option<List>,
 }
 
 #[derive(Default, Deserialize)]
@@ -294,6 +303,10 @@ impl Raw {
                 dir: inside(self.dkim.dir, "dkim"),
             },
             maildir_root: inside(self.maildir.root, "mail"),
+            http: Http {
+                listen: addresses(source, "http.listen", self.http.listen)?,
+                public: addresses(source, "http.public", self.http.public)?,
+            },
             admin_socket,
             log: Log {
                 format: self.log.format.unwrap_or(LogFormat::Text),
@@ -347,6 +360,12 @@ fn within(source: &Source<'_>, key: &str, got: u64, min: u64, max: u64) -> Resul
 }
 
 fn listen(source: &Source<'_>, key: &str, at: Option<List>, port: u16) -> Result<Vec<SocketAddr>, ConfigFault> {
-    let Some(at) = at else { return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into()]) };
-    Ok(source.list(key, at)?.into_iter().map(|ListenAt(at)| at).collect())
+    if at.is_none() {
+        return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into()]);
+    }
+    addresses(source, key, at)
+}
+
+fn addresses(source: &Source<'_>, key: &str, at: Option<List>) -> Result<Vec<SocketAddr>, ConfigFault> {
+    Ok(source.list(key, at.unwrap_or_default())?.into_iter().map(|ListenAt(at)| at).collect())
 }

@@ -171,6 +171,20 @@ pub const KEYS: &[Key] = &[
         doc: "The directory of the users' mailboxes, one Maildir each, named like the user.",
     },
     Key {
+        path: "http.listen",
+        default: Default::Is("[]"),
+        change: Change::Restart(|old, new| old.http.listen == new.http.listen),
+        doc: "Where /metrics, /healthz, /readyz and /.well-known/postline are shown, without TLS: for the operator's monitoring\n\
+              and for a web server that passes the last one on. \"127.0.0.1:7680\" keeps it on this machine.",
+    },
+    Key {
+        path: "http.public",
+        default: Default::Is("[]"),
+        change: Change::Restart(|old, new| old.http.public == new.http.public),
+        doc: "Where /.well-known/postline, and nothing else, is shown to everybody, with the certificate of [tls]:\n\
+              \"0.0.0.0:443\" where no web server has that port.",
+    },
+    Key {
         path: "admin.socket",
         default: Default::Is("\"admin.sock\""),
         change: Change::Restart(|old, new| old.admin_socket == new.admin_socket),

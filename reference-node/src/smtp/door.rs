@@ -82,3 +82,18 @@ pub enum Answer {
     /// Something of ours failed; it may come again.
     Broken,
 }
+
+impl Answer {
+    /// It in one word, for counting.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Busy => "busy",
+            Self::Loop => "loop",
+            Self::NotYours => "not_yours",
+            Self::Refused(_) => "refused",
+            Self::Broken => "broken",
+        }
+    }
+}
