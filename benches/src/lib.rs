@@ -3,7 +3,7 @@
 //! ```text
 //!   bin/express   two nodes as processes, real submissions, real Maildirs ──▶ latency, throughput, syncs, CPU
 //!                 floor: the same path with nothing but TLS, one sync, one rename
-//!                 peers: Postfix and Dovecot by their own harness, where it is at hand
+//!                 peers: mail, XMPP, Matrix, Delta Chat by their own harness, where it is at hand
 //!   bin/parse     instruction counts (valgrind): what doesn't depend on how busy the machine is
 //! ```
 //!
@@ -25,6 +25,7 @@
 
 use std::error::Error;
 
+pub mod baseline;
 pub mod desk;
 pub mod figures;
 pub mod floor;
@@ -32,6 +33,8 @@ pub mod machine;
 pub mod nodes;
 pub mod peers;
 pub mod person;
+pub mod plot;
+pub mod report;
 pub mod watch;
 
 /// Why a measurement could not be made.

@@ -1,8 +1,9 @@
-//! Express mail beside the floor, beside ordinary mail, and beside Postfix and Dovecot. One sitting, one table.
+//! Express mail beside the floor, beside ordinary mail, and beside the peers. One sitting, one table, two pictures.
 //!
 //! ```text
-//!   cargo run --release -p postline-benches --bin express              all of it; writes benches/RESULTS.md
+//!   cargo run --release -p postline-benches --bin express              all of it; writes RESULTS.md, plots/
 //!   cargo run --release -p postline-benches --bin express -- --quick   seconds; no peers, writes nothing
+//!   … -- --mail                                                    beside the mail stack only; writes nothing
 //!   … -- --mails 20000, … -- --burst 2000                              long enough to be profiled; no peers, writes nothing
 //! ```
 
@@ -19,7 +20,6 @@
     reason = "measures time, talks to people, and stops where it can't go on"
 )]
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -27,9 +27,10 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postline_benches::figures::{Gate, Samples};
+use postline_benches::figures::Samples;
 use postline_benches::nodes::{Nodes, PAIRS, reader, writer};
 use postline_benches::person::{Letter, Person};
+use postline_benches::report::{self, Found};
 use postline_benches::watch::Watch;
 use postline_benches::{Fault, floor, machine, peers};
 
@@ -50,31 +51,12 @@ struct Plan {
     /// For each submitter.
     burst: usize,
     peers: bool,
+    /// Not only the mail stack.
+    others: bool,
 }
 
-const FULL: Plan = Plan { pairs: PAIRS, mails: 600, strangers: 200, burst: 400, peers: true };
-const QUICK: Plan = Plan { pairs: 4, mails: 200, strangers: 40, burst: 50, peers: false };
-
-/// What came out.
-#[derive(Default)]
-struct Found {
-    floor: Samples,
-    express: Samples,
-    express_4k: Samples,
-    smtp: Samples,
-    per_second: f64,
-    accepted_per_second: f64,
-    burst: usize,
-    burst_cpu_ms: f64,
-    burst_commits: f64,
-    commits: f64,
-    connections: f64,
-    syncs: Option<f64>,
-    wire: Option<(f64, f64)>,
-    sent: usize,
-    lost: usize,
-    doubled: usize,
-}
+const FULL: Plan = Plan { pairs: PAIRS, mails: 600, strangers: 200, burst: 400, peers: true, others: true };
+const QUICK: Plan = Plan { pairs: 4, mails: 200, strangers: 40, burst: 50, peers: false, others: false };
 
 fn main() -> ExitCode {
     match run() {
@@ -94,15 +76,22 @@ fn run() -> Result<(), Fault> {
     let base = std::env::temp_dir();
     let circumstances = machine::circumstances(&base);
     let found = measure(&plan, &program, &base)?;
-    let peer = if plan.peers { peers::measure()? } else { Err("not asked for".to_owned()) };
-    let mut report = report(&plan, &found, &peer, scheduling, &circumstances)?;
+    let peers = if plan.peers { peers::measure(plan.others) } else { Vec::new() };
+    let head =
+        format!("{}. {}. {circumstances}. Scheduling: {scheduling}. {PROFILE}.", machine::today(), machine::describe());
+    let mut report = report::text(&head, plan.pairs, &found, &peers)?;
     if plan.peers {
         report.push_str(&instructions(&program)?);
     }
     let mut out = std::io::stdout();
     out.write_all(report.as_bytes())?;
-    if plan.peers {
-        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md"), &report)?;
+    if plan.peers && plan.others {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir_all(here.join("plots"))?;
+        for (name, picture) in report::pictures(&found, &peers) {
+            std::fs::write(here.join("plots").join(name), picture)?;
+        }
+        std::fs::write(here.join("RESULTS.md"), &report)?;
     }
     let ratio = found.express.p50() / found.floor.p50();
     writeln!(out, "figure express.p50_over_floor {ratio:.2} ({PROFILE})")?;
@@ -122,6 +111,7 @@ fn plan() -> Result<Plan, Fault> {
         let mut number = || -> Result<usize, Fault> { Ok(args.next().ok_or("a number is missing")?.parse()?) };
         match arg.as_str() {
             "--quick" => plan = QUICK,
+            "--mail" => plan.others = false,
             "--mails" => plan = Plan { mails: number()?, peers: false, ..plan },
             "--burst" => plan = Plan { burst: number()?, peers: false, ..plan },
             other => return Err(format!("no such option: {other}").into()),
@@ -264,96 +254,4 @@ fn burst(plan: &Plan, nodes: &Nodes, watch: &Watch, found: &mut Found) -> Result
     found.burst_cpu_ms = (machine::cpu_ms(&nodes.pids())? - cpu) / mails as f64;
     found.burst_commits = (nodes.counters()?.0 - commits) as f64 / mails as f64;
     Ok(())
-}
-
-fn report(
-    plan: &Plan,
-    found: &Found,
-    peer: &Result<peers::Mail, String>,
-    scheduling: &str,
-    circumstances: &str,
-) -> Result<String, Fault> {
-    let mut text = String::from("# Express mail, measured\n\n");
-    writeln!(
-        text,
-        "{}. {}. {circumstances}. Scheduling: {scheduling}. {PROFILE}.\n",
-        machine::today(),
-        machine::describe()
-    )?;
-    text.push_str(
-        "Latency: submission's 250 until the mail is in `new/` of the recipient's Maildir, as inotify tells a process that \
-         sleeps; one mail after the other; in milliseconds. TLS on every hop (submission TLS, link TLS 1.3), records and \
-         bodies synced on both nodes before the 250 and before the Maildir; default log. Floor: one TLS 1.3 hop of 300 \
-         bytes, one fdatasync of a preallocated file, one unsynced create and rename, seen in the same way. The mail's own \
-         file is synced after it is visible; until then its record brings it again. The peers' figures are from 250 until \
-         a client had fetched the body by IMAP, on plain connections: their harness's best run, after ours, in this \
-         sitting. Everything ran below TMPDIR; on an ext4 without a journal, take a fresh directory below the root, since \
-         inodes that were freed minutes ago make each new file slower.\n\n",
-    );
-    text.push_str("| latency, ms | p50 | p95 | p99 | least | n |\n|---|---|---|---|---|---|\n");
-    writeln!(text, "| floor | {} |", found.floor)?;
-    writeln!(text, "| express mail, 200 B | {} |", found.express)?;
-    writeln!(text, "| express mail, 4 KiB | {} |", found.express_4k)?;
-    writeln!(text, "| own SMTP, strangers, 200 B | {} |", found.smtp)?;
-    if let Ok(peer) = peer {
-        writeln!(text, "| Postfix → Dovecot, polled every 0.5 ms | {:.3} | | | | |", peer.polled_ms)?;
-        writeln!(text, "| Postfix → Dovecot, IMAP IDLE | {:.3} | | | | |", peer.idle_ms)?;
-    }
-    text.push_str(
-        "\n| throughput, 200 B | mails/s visible | accepted/s | CPU ms a mail, all servers | commits a mail |\n",
-    );
-    text.push_str("|---|---|---|---|---|\n");
-    writeln!(
-        text,
-        "| express, {} submitters, {} mails | {:.0} | {:.0} | {:.3} | {:.3} |",
-        plan.pairs, found.burst, found.per_second, found.accepted_per_second, found.burst_cpu_ms, found.burst_commits
-    )?;
-    match peer {
-        Ok(peer) => writeln!(
-            text,
-            "| Postfix → Dovecot, 32 submitters | {:.0} | | {:.3} | |\n\nPeers: {}, no TLS between them or to clients.",
-            peer.per_second, peer.cpu_ms, peer.versions
-        )?,
-        Err(why) => writeln!(text, "\nPeers skipped: {why}.")?,
-    }
-    writeln!(
-        text,
-        "\nA lone express mail, marks and clean-up included: {:.2} commits, {:.4} new connections{}{}. {} mails sent, {} lost, {} doubled.\n",
-        found.commits,
-        found.connections,
-        found.syncs.map_or(String::new(), |syncs| format!(", {syncs:.2} sync calls (strace)")),
-        found.wire.map_or(String::new(), |(there, back)| format!(
-            ", {there:.0} bytes a→b and {back:.0} back (TLS, 200 B and 4 KiB mixed)"
-        )),
-        found.sent,
-        found.lost,
-        found.doubled
-    )?;
-    let peer = peer.as_ref().ok();
-    let ratio = |to: fn(&peers::Mail) -> f64| peer.map(|peer| found.express.p50() / 1e3 / to(peer));
-    text.push_str("| gate | bound | value | |\n|---|---|---|---|\n");
-    for gate in [
-        Gate {
-            what: "express p50 ÷ floor p50",
-            value: Some(found.express.p50() / found.floor.p50()),
-            bound: 3.0,
-            at_least: false,
-        },
-        Gate {
-            what: "express p50 ÷ Postfix → Dovecot polled",
-            value: ratio(|peer| peer.polled_ms),
-            bound: 0.2,
-            at_least: false,
-        },
-        Gate { what: "express p50 ÷ IMAP IDLE", value: ratio(|peer| peer.idle_ms), bound: 0.01, at_least: false },
-        Gate {
-            what: "throughput ÷ Postfix → Dovecot",
-            value: peer.map(|peer| found.per_second / peer.per_second),
-            bound: 10.0,
-            at_least: true,
-        },
-    ] {
-        writeln!(text, "| {gate} |")?;
-    }
-    Ok(text)
 }

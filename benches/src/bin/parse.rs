@@ -1,7 +1,8 @@
 //! What reading and deciding cost, in instructions: the same on a busy machine as on an idle one.
 //!
 //! ```text
-//!   cargo run --release -p postline-benches --bin parse            gates the slope; prints counts
+//!   cargo run -p postline-benches --bin parse                      prints counts; gates slope and regression
+//!   … --bin parse -- --keep                                        these counts are good: benches/instructions.tsv
 //!   … --bin parse -- once WORK SIZE TIMES                          the work itself: what valgrind runs
 //! ```
 //!
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use postline_benches::Fault;
+use postline_benches::baseline::{self, Baseline};
 use postline_benches::desk::Desk;
 use postline_codec::mime::{authors, field, scan};
 use postline_codec::stream::{FrameReader, encode};
@@ -80,10 +82,11 @@ fn run() -> Result<bool, Fault> {
         return Ok(true);
     }
     writeln!(out, "| work | n | instructions for n | for each | slope |\n|---|---|---|---|---|")?;
-    let mut steepest = ("", 0.0);
+    let (mut steepest, mut counts) = (("", 0.0), Vec::new());
     for work in &WORKS {
         let (single, double) = (instructions(work, work.size)?, instructions(work, 2 * work.size)?);
         let slope = double / single;
+        counts.push((work.name, single));
         if slope > steepest.1 {
             steepest = (work.name, slope);
         }
@@ -93,7 +96,16 @@ fn run() -> Result<bool, Fault> {
     let lone = instructions(&Work { size: 1, ..WORKS[0] }, 3)?;
     writeln!(out, "\nReading a mail of 3 short lines once: {lone:.0} instructions.")?;
     writeln!(out, "figure parse.slope {:.2} ({}; at most {SLOPE})", steepest.1, steepest.0)?;
-    Ok(steepest.1 <= SLOPE)
+    let found = Baseline::of(&counts);
+    if args == ["--keep"] {
+        fs::write(baseline::file(), found.text())?;
+        return Ok(steepest.1 <= SLOPE);
+    }
+    let verdict = Baseline::parse(&fs::read_to_string(baseline::file())?)?.judge(&found);
+    let (name, factor) = verdict.worst.clone().unwrap_or_default();
+    let binds = if verdict.binds { "at most 1.03" } else { "not binding: another compiler, profile or CPU" };
+    writeln!(out, "figure parse.regression {factor:.3} ({name}; {binds})")?;
+    Ok(steepest.1 <= SLOPE && verdict.passes())
 }
 
 /// What reading once costs: two readings less one.
