@@ -62,7 +62,6 @@ async fn a_mail_that_is_not_provably_its_authors_goes_on_as_mail() {
     let letter = Letter::to("two@b.example", "mine");
     let plain = String::from_utf8(letter.bytes("one@a.example")).unwrap();
     let stamped = stack.stamped(&letter).await;
-    let foreign = stamped.replace("Postline-Id: v=1;", "Postline-Id: v=1; ");
     let cases = [
         ("without an id", plain.replace("mine", "case-0"), "one@a.example"),
         ("with another text", stamped.replace("This is mine", "This is mime"), "one@a.example"),
@@ -70,7 +69,6 @@ async fn a_mail_that_is_not_provably_its_authors_goes_on_as_mail() {
         ("from nobody", stamped.clone(), ""),
         ("with the id of another mail", plain.replace("Subject: mine", "Subject: else"), "one@a.example"),
     ];
-    assert_eq!(foreign.len(), stamped.len() + 1, "the id is where it is looked for");
     for (what, mail, from) in cases {
         let before = stack.reinject.came().len();
         let said = stack.lmtp_out().await.bring(from, &["two@b.example"], &mail).await;
@@ -153,18 +151,17 @@ async fn t_023_a_users_own_fields_go_and_those_of_others_stay() {
     let owner = milter.filter(Some("one@a.example"), "one@a.example", &to, &mail).await;
     assert_eq!((count(&owner.mail, "Postline-Offer"), count(&owner.mail, "Postline-Id")), (1, 1), "{}", owner.mail);
     assert!(!owner.mail.contains("v=2") && !owner.mail.contains("x=y") && !owner.mail.contains("Secret"));
-    for (login, from) in
-        [("eve", "one@a.example"), ("one@a.example", "other@a.example"), ("one@b.example", "one@b.example")]
-    {
-        let other =
-            milter.filter(Some(login), from, &to, &mail.replace("From: one@a.example", &format!("From: {from}"))).await;
-        assert_eq!(
-            (other.at, count(&other.mail, "Postline-Offer") + count(&other.mail, "Postline-Id")),
-            ('E', if from == "one@b.example" || login == "eve" || from == "other@a.example" { 0 } else { 1 }),
-            "{login}: {}",
-            other.mail
-        );
-        assert!(!other.mail.contains("Secret"));
+    // Someone else's From, a From that isn't the sender's, a domain of others: the foreign fields go, none of ours comes.
+    for (login, from, author) in [
+        ("eve", "one@a.example", "one@a.example"),
+        ("one@a.example", "one@a.example", "other@a.example"),
+        ("one@a.example", "other@a.example", "one@a.example"),
+        ("one@b.example", "one@b.example", "one@b.example"),
+    ] {
+        let mail = mail.replace("From: one@a.example", &format!("From: {author}"));
+        let other = milter.filter(Some(login), from, &to, &mail).await;
+        let ours = ["Postline-Offer", "Postline-Id", "Postline-Secret"].map(|name| count(&other.mail, name));
+        assert_eq!((other.at, ours), ('E', [0; 3]), "{login} as {author}: {}", other.mail);
     }
     let outside = milter.filter(None, "one@a.example", &to, &mail).await;
     assert_eq!((outside.at, outside.mail.as_str()), ('M', mail.as_str()), "let go at once, untouched");
