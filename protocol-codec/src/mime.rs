@@ -18,6 +18,7 @@ mod message_id;
 pub mod name;
 pub mod report;
 mod second;
+pub mod streaming;
 mod structure;
 pub mod text;
 
@@ -55,31 +56,43 @@ fn read(bytes: &[u8]) -> Result<Canonical, Inert> {
     let mut lines = Lines::new(bytes);
     let header = Header::read(&mut lines, |_| false)?;
     let (head, body) = bytes.split_at_checked(lines.at()).ok_or(Inert::Bound)?;
+    let (mut canonical, top) = read_head(&header, head, || Ok(structure::walk(&header, &mut lines)?.has_report))?;
+    canonical.content = content(&top, body);
+    Ok(canonical)
+}
 
-    let people = People::read(&header)?;
-    let ids = Ids::read(&header)?;
+/// What a header says, its content hash left open; and what that hash begins with. `has_report` looks at the parts.
+fn read_head(
+    header: &Header<'_>,
+    head: &[u8],
+    has_report: impl FnOnce() -> Result<bool, Inert>,
+) -> Result<(Canonical, String), Inert> {
+    let people = People::read(header)?;
+    let ids = Ids::read(header)?;
     let date = header.at_most_one("Date")?.ok_or(Inert::Missing)?;
     let subject = header.at_most_one("Subject")?;
-    let offer = tags(&header, FieldName::Offer)?;
-    let accept = tags(&header, FieldName::Accept)?;
-    let carried = tags(&header, FieldName::Id)?;
-    let shape = structure::walk(&header, &mut lines)?;
+    let offer = tags(header, FieldName::Offer)?;
+    let accept = tags(header, FieldName::Accept)?;
+    let carried = tags(header, FieldName::Id)?;
+    let has_report = has_report()?;
     second::agree(head, &people, &ids)?;
 
     let to_cc: BTreeSet<_> = people.to.list.iter().chain(&people.cc.list).cloned().collect();
     let [from] = <[_; 1]>::try_from(people.from.list).map_err(|_| Inert::Address)?;
-    Ok(Canonical {
+    let top = format!("{}\r\n{}\r\n", date.text(), subject.map(|field| field.text()).unwrap_or_default());
+    let canonical = Canonical {
         from,
         has_group: people.to.has_group || people.cc.has_group,
         answers: ids.answers(),
         message_id: ids.message_id,
-        automatic: automatic(&header, shape.has_report, to_cc.len()),
+        automatic: automatic(header, has_report, to_cc.len()),
         to_cc,
         offer,
         accept,
         carried,
-        content: content(&date.text(), &subject.map(|field| field.text()).unwrap_or_default(), body),
-    })
+        content: Hash([0; 32]),
+    };
+    Ok((canonical, top))
 }
 
 /// The address fields. All are checked; the protocol reads three.
@@ -185,12 +198,12 @@ fn automatic(header: &Header<'_>, has_report: bool, recipients: usize) -> Option
 }
 
 /// What a `Postline-Id` vouches for ([F-4]): a relay adds fields on top and empty lines below, and this stays.
-fn content(date: &str, subject: &str, body: &[u8]) -> Hash {
+fn content(top: &str, body: &[u8]) -> Hash {
     let mut body = body;
     while let Some(shorter) = body.strip_suffix(b"\r\n") {
         body = shorter;
     }
-    sha256(&[date.as_bytes(), b"\r\n", subject.as_bytes(), b"\r\n", body])
+    sha256(&[top.as_bytes(), body])
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use postline_codec::mime::streaming::Streaming;
 use postline_codec::mime::{field, letter, name, report, scan};
 use postline_core::content::mail::{Automatic, Letter, Text};
 use postline_core::id::{Address, BlobRef, Domain, Hash, MailId};
@@ -240,5 +241,44 @@ proptest! {
         prop_assert!(shown.chars().count() <= limits::DISPLAY_NAME_CHARS);
         prop_assert!(shown.chars().all(|c| c == ' ' || !postline_core::id::hides_or_reorders(c)));
         prop_assert_eq!(&name::display_name(&shown), &shown);
+    }
+}
+
+/// A mail that passes by in chunks, as [`Streaming`] reads it.
+fn streamed(
+    mail: &[u8],
+    chunk: usize,
+) -> Result<postline_core::content::mail::Canonical, postline_core::content::mail::Inert> {
+    let (head, body) = mail.split_at(letter::head_len(mail));
+    let mut streaming = Streaming::new(head);
+    body.chunks(chunk.max(1)).for_each(|chunk| streaming.body(chunk));
+    streaming.finish()
+}
+
+#[test]
+fn a_mail_that_passes_by_is_read_as_a_whole_one_however_it_is_cut() {
+    let mut canonical = 0;
+    for mail in GOLDEN
+        .iter()
+        .chain(&[b"From: a@b.example\r\nDate: x\r\nMessage-ID: <1@b.example>\r\n\r\na\r\n\r\nb\r\n\r\n\r\n".to_vec()])
+    {
+        let Some(whole) = scan(mail).canonical().cloned() else { continue };
+        canonical += 1;
+        for chunk in [1, 2, 3, 7, 65_535] {
+            let read = streamed(mail, chunk).unwrap();
+            assert_eq!(read.content, whole.content, "in chunks of {chunk}");
+            let automatic = whole.automatic.filter(|_| read.automatic.is_some());
+            assert_eq!(read, postline_core::content::mail::Canonical { automatic, ..whole.clone() });
+        }
+    }
+    assert!(canonical > 5, "the folder holds too few canonical mails to say anything");
+}
+
+proptest! {
+    #[test]
+    fn a_body_that_passes_by_has_the_hash_of_a_whole_one(body in "[a\r\n.\\x00]{0,40}", chunk in 1_usize..9) {
+        let mail = format!("From: a@b.example\r\nDate: x\r\nMessage-ID: <1@b.example>\r\n\r\n{body}");
+        let whole = scan(mail.as_bytes());
+        prop_assert_eq!(streamed(mail.as_bytes(), chunk).ok(), whole.canonical().cloned());
     }
 }

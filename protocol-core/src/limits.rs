@@ -193,6 +193,22 @@ pub const CLOCK_JUMP_MS: u64 = HOUR;
 /// Automatic answers to one peer, of one kind, per day (RFC 3834 §2).
 pub const AUTOMATIC_PER_DAY: u32 = 1;
 
+// Beside another mail server
+/// How long after it was stamped a mail may come back for the link: as long as mail servers keep trying.
+pub const RELAY_MS: u64 = QUEUE_EXPIRY_MS;
+/// Most LMTP sessions, and most milter sessions, of the mail server beside us.
+pub const BESIDE_SESSIONS: usize = 256;
+/// Longest milter packet, in bytes: libmilter's own bound of a body chunk is 65535, and a long header field comes whole.
+pub const MILTER_PACKET_BYTES: usize = 1024 * 1024;
+/// How long a milter client may take for its next packet.
+pub const MILTER_IDLE_MS: u64 = 2 * HOUR;
+/// How long the node may think about one mail of a milter client before it lets it pass unstamped.
+pub const MILTER_ANSWER_MS: u64 = 5 * SECOND;
+/// How long handing a mail on to the server beside us may take in all; then it is tried later.
+pub const PASS_ON_MS: u64 = 5 * MINUTE;
+/// Most deliveries by LMTP under way at a time.
+pub const LMTP_SENDS: usize = 32;
+
 // Store
 /// Longest name of a local mailbox, in bytes.
 pub const MAILBOX_NAME_BYTES: usize = 64;

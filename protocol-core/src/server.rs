@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                 ┌──────────────────────── Server ───────────────────────┐
-//!  Mail ─────────▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Deliver, Smtp
+//!  Mail, Filter ─▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Stamp, Deliver, Smtp
 //!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
 //!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
@@ -20,6 +20,7 @@ mod book;
 pub mod io;
 mod lines;
 mod queues;
+mod relays;
 mod strangers;
 mod timers;
 mod wants;
@@ -313,6 +314,7 @@ impl Machine for Server {
         let tick = Tick { now: tick.now.max(self.now), entropy: tick.entropy };
         match input {
             Input::Mail(id, mail) => self.mail(&tick, id, mail, out)?,
+            Input::Filter(id, mail) => self.filter(&tick, id, &mail, out)?,
             Input::Evidence(id, evidence) => self.evidence(&tick, id, &evidence, out),
             Input::Link(link, input) => self.link(&tick, link, input, out)?,
             Input::Unreached(dial) => self.unreached(&tick, &dial, out),

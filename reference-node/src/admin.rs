@@ -176,6 +176,9 @@ pub struct Status {
     pub commits: u64,
     /// How many connections it opened to other servers and nodes since the start.
     pub connections: u64,
+    /// How many milter clients spoke what is no milter session, since the start.
+    #[serde(default)]
+    pub milter_faults: u64,
     /// How many users it has.
     pub users: u64,
     /// What the operator should look at.

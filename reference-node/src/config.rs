@@ -21,6 +21,8 @@ use postline_core::id::Domain;
 use postline_core::net::{Allowed, Hint};
 use serde::Deserialize;
 
+use crate::beside::Beside;
+
 pub use keys::{Change, Default, KEYS, Key, file_text};
 
 /// The largest configuration file, in bytes.
@@ -65,6 +67,8 @@ pub struct Config {
     pub log: Log,
     /// `limits.mail_bytes`: the largest mail, in bytes; at most [`MAIL_BYTES`](postline_core::limits::MAIL_BYTES).
     pub mail_bytes: u64,
+    /// `[beside]`: what of it stands beside another mail server.
+    pub beside: Beside,
     /// `[passwords]`: what hashing a password costs.
     pub passwords: PasswordCost,
 }

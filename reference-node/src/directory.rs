@@ -50,6 +50,8 @@ pub struct Directory {
     nobody: PasswordHash,
     book: Book,
     read: Stamp,
+    /// Whether every address of our domains is a mailbox: another server knows who exists.
+    everybody: bool,
 }
 
 /// Where an address leads.
@@ -181,6 +183,7 @@ impl Directory {
             domains: config.domains.clone(),
             postmaster: mailbox_name(&config.postmaster)?,
             cost: config.passwords,
+            everybody: config.beside.deliver.is_some(),
             nobody: PasswordHash::of_nobody(config.passwords).map_err(DirectoryFault::Hash)?,
             file,
         })
@@ -191,7 +194,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryFault::NoPostmaster`].
     pub fn check(&self) -> Result<(), DirectoryFault> {
-        if self.book.users.contains_key(&self.postmaster) {
+        if self.everybody || self.book.users.contains_key(&self.postmaster) {
             Ok(())
         } else {
             Err(DirectoryFault::NoPostmaster(self.postmaster.clone()))
@@ -222,9 +225,27 @@ impl Directory {
         mailbox_name(name).ok()
     }
 
-    /// Where an address leads.
+    /// Where an address leads. Where another server delivers, to a mailbox of its own name.
     #[must_use]
     pub fn resolve(&self, address: &Address) -> Resolved {
+        if self.everybody && self.domains.contains(address.domain()) {
+            return Resolved::Local(Mailbox(address.to_string()));
+        }
+        self.look_up(address)
+    }
+
+    /// Whether a login of another mail server may speak for an address of ours: they are the same, or the login is its
+    /// local part, or the user of that name owns it.
+    #[must_use]
+    pub fn speaks_for(&self, login: &str, address: &Address) -> bool {
+        if !self.domains.contains(address.domain()) {
+            return false;
+        }
+        let same = login.eq_ignore_ascii_case(&address.to_string()) || login.eq_ignore_ascii_case(address.local());
+        same || self.login_name(login).is_some_and(|user| self.owns(&user, address))
+    }
+
+    fn look_up(&self, address: &Address) -> Resolved {
         if !self.domains.contains(address.domain()) {
             return Resolved::Remote;
         }
@@ -236,7 +257,8 @@ impl Directory {
     fn named(&self, local: &str, domain: &Domain) -> Option<Mailbox> {
         let user = || self.book.users.get_key_value(&Mailbox(local.to_owned())).map(|(name, _)| name.clone());
         let alias = || self.book.aliases.get(&Address::parse(&format!("{local}@{domain}")).ok()?).cloned();
-        let role = || ROLES.contains(&local).then(|| self.postmaster.clone()).filter(|_| self.check().is_ok());
+        let role =
+            || ROLES.contains(&local).then(|| self.postmaster.clone()).filter(|to| self.book.users.contains_key(to));
         user().or_else(alias).or_else(role)
     }
 
@@ -244,7 +266,7 @@ impl Directory {
     /// theirs alone, so they may send as it.
     #[must_use]
     pub fn owns(&self, user: &Mailbox, address: &Address) -> bool {
-        matches!(self.resolve(address), Resolved::Local(owner) if owner == *user)
+        matches!(self.look_up(address), Resolved::Local(owner) if owner == *user)
     }
 
     /// The users, by name.

@@ -6,18 +6,21 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postline_codec::mime;
-use postline_core::content::mail::{MailIn, Source};
+use postline_core::content::mail::{Head, MailIn, Source};
 use postline_core::id::{Address, Domain, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::server::{Command, Took};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
+use crate::beside::Beside;
 use crate::directory::{self, Live};
 use crate::metrics::Metrics;
 use crate::owner::{self, Inbox, Message};
+use crate::smtp;
 use crate::smtp::door::{Answer, Arriving, Door, Resolved};
-use crate::spool::{Incoming, Spool};
+use crate::smtp::lmtp::Each;
+use crate::spool::{Body, Incoming, Spool};
 
 /// What SMTP sees of the node.
 pub struct MailDoor {
@@ -33,6 +36,8 @@ pub struct MailDoor {
     pub inbox: Inbox,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where mail goes on, beside another mail server.
+    pub beside: Beside,
 }
 
 impl Door for MailDoor {
@@ -76,23 +81,18 @@ impl Door for MailDoor {
         }
         answer
     }
+
+    async fn take_each(&self, arriving: Arriving, beside: smtp::door::Beside) -> Vec<Each> {
+        self.pass(arriving, beside).await
+    }
 }
 
 impl MailDoor {
     async fn hand_in(&self, arriving: Arriving) -> Answer {
         let Arriving { id, login, envelope, received, staged, .. } = arriving;
-        let large = staged.blob.len > limits::INLINE_BODY_BYTES;
         let Ok(body) = staged.body() else { return Answer::Broken };
-        let read = move || {
-            let bytes = body.to_bytes()?;
-            Ok::<_, std::io::Error>((mime::scan(&bytes), mime::authors(&bytes)))
-        };
-        let read = if large {
-            tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
-        } else {
-            read()
-        };
-        let Ok((head, authors)) = read else { return Answer::Broken };
+        let Some((head, bytes)) = read_head(body).await else { return Answer::Broken };
+        let authors = mime::authors(&bytes);
         let source = match login {
             None => Source::Stranger,
             Some(login) => {
@@ -113,9 +113,19 @@ impl MailDoor {
             Ok(owner::Answer::Took(Took::Yes)) => Answer::Taken,
             Ok(owner::Answer::Took(Took::Busy) | owner::Answer::Full) => Answer::Busy,
             Ok(owner::Answer::Took(Took::Loop)) => Answer::Loop,
-            Ok(owner::Answer::Broken) | Err(_) => Answer::Broken,
+            Ok(owner::Answer::Broken | owner::Answer::TookFor(_) | owner::Answer::Stamp(_)) | Err(_) => Answer::Broken,
         }
     }
+}
+
+/// Reads a body, and what its header says; `None` where the disk fails.
+pub(crate) async fn read_head(body: Body) -> Option<(Head, Arc<[u8]>)> {
+    let large = body.len() > limits::INLINE_BODY_BYTES;
+    let read = move || {
+        let bytes = body.to_bytes().ok()?;
+        Some((mime::scan(&bytes), bytes))
+    };
+    if large { tokio::task::spawn_blocking(read).await.ok().flatten() } else { read() }
 }
 
 /// The address that answers for a domain (RFC 2142).

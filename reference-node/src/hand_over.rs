@@ -23,6 +23,7 @@ use postline_core::net::{Allowed, may_reach};
 use postline_core::server::io::{Outcome, RcptOutcome};
 use rustls::ClientConfig;
 
+use crate::beside::Place;
 use crate::dns::{DnsFault, Exchange, Resolver};
 use client::{Broken, Client};
 
@@ -127,6 +128,49 @@ pub async fn hand_over(
         }
     }
     all(RcptOutcome::Later(last))
+}
+
+/// What is spoken with the mail server beside us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 5321: one reply for a mail.
+    Smtp,
+    /// RFC 2033: one for each recipient.
+    Lmtp,
+}
+
+/// Hands a mail on to the mail server beside us, in one transaction and within
+/// [`PASS_ON_MS`](limits::PASS_ON_MS). What it doesn't answer in time is `Later`.
+pub async fn hand_on(
+    (place, protocol): (&Place, Protocol),
+    helo: &Domain,
+    from: Option<&Address>,
+    to: &[Address],
+    bytes: &[u8],
+) -> Outcome {
+    let timeouts = Timeouts::beside();
+    let work = async {
+        let mut client = Client::beside(place, protocol, helo, &timeouts).await?;
+        let outcome = client.transact(&Mail { helo, from, to, bytes }).await;
+        client.quit().await;
+        outcome
+    };
+    let late = Duration::from_millis(limits::PASS_ON_MS);
+    let why = match tokio::time::timeout(late, work).await {
+        Ok(Ok(rcpts)) => return Outcome { rcpts },
+        Ok(Err(broken)) => broken.to_string(),
+        Err(_elapsed) => format!("not within {late:?}"),
+    };
+    tracing::warn!(%place, why, "the mail server beside us did not take a mail");
+    Outcome { rcpts: vec![RcptOutcome::Later(clean(&format!("4.4.1 {place}: {why}"))); to.len()] }
+}
+
+impl Timeouts {
+    /// For a server on this machine, whose own patience a caller waits out.
+    fn beside() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connect: seconds(5), reply: seconds(60), data: seconds(60), end: seconds(240) }
+    }
 }
 
 /// What goes over, and who says so.

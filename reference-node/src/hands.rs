@@ -29,9 +29,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::TrySendError;
 
+use crate::beside::Place;
 use crate::dkim::{self, Signer};
 use crate::dns::{DnsFault, Resolver};
-use crate::hand_over::{self, Login, Route, Security, Timeouts};
+use crate::hand_over::{self, Login, Protocol, Route, Security, Timeouts};
 use crate::link::Links;
 use crate::maildir::{Attempt, Maildirs, Syncer};
 use crate::owner::{Inbox, Message};
@@ -59,12 +60,16 @@ pub struct World {
     pub signers: BTreeMap<Domain, Signer>,
     /// Where mail for other domains goes.
     pub outward: Outward,
+    /// Where mail for our users goes on, by LMTP; `None`: into the mailboxes.
+    pub deliver: Option<Place>,
 }
 
 /// Where mail for other domains goes.
 pub enum Outward {
     /// To their exchanges.
     Mx(Security),
+    /// Back to the mail server beside us, which signs and sends.
+    Reinject(Place),
     /// To a relay of the operator's.
     Smarthost {
         /// Its name or address.
@@ -87,6 +92,7 @@ pub struct Hands {
     bodies: Bodies,
     syncer: Arc<Syncer<(SendId, usize)>>,
     sends: Arc<Semaphore>,
+    deliveries: Arc<Semaphore>,
     connections: Arc<AtomicU64>,
     /// Mails that were waiting when the machine was restored: they may be in their mailbox already.
     restored: BTreeSet<MailId>,
@@ -165,6 +171,7 @@ impl Hands {
             bodies,
             syncer: Arc::new(Syncer::start(durable)?),
             sends: Arc::new(Semaphore::new(limits::SENDS)),
+            deliveries: Arc::new(Semaphore::new(limits::LMTP_SENDS)),
             connections: Arc::default(),
             restored: BTreeSet::new(),
         })
@@ -200,11 +207,15 @@ impl Hands {
             Output::Dial(dial) => self.dial(dial),
             Output::Link(link, what) => self.links.perform(link, what),
             // The owner answers and logs these itself.
-            Output::Took(..) | Output::Event(_) => {}
+            Output::Took(..) | Output::TookFor(..) | Output::Stamp(..) | Output::Event(_) => {}
         }
     }
 
     fn deliver(&mut self, send: SendId, mailbox: &Mailbox, rcpts: &[Address], letter: Letter) {
+        if let Some(place) = self.world.deliver.clone() {
+            self.deliver_by_lmtp(place, send, rcpts.to_vec(), letter);
+            return;
+        }
         let count = rcpts.len();
         let again = send.attempt > 1 || self.restored.remove(&send.mail);
         let attempt = if again { Attempt::Again } else { Attempt::First };
@@ -222,6 +233,24 @@ impl Hands {
         });
     }
 
+    /// Hands a mail to the server that has the mailboxes. It says nothing of a mail's id, so a delivery that this node dies
+    /// in is made again.
+    fn deliver_by_lmtp(&self, place: Place, send: SendId, rcpts: Vec<Address>, letter: Letter) {
+        let (world, bodies, inbox) = (Arc::clone(&self.world), self.bodies.clone(), self.inbox.clone());
+        let deliveries = Arc::clone(&self.deliveries);
+        self.runtime.spawn(async move {
+            let Ok(_permit) = deliveries.acquire_owned().await else { return };
+            let outcome = match compose(&world, &bodies, &send, &letter, &rcpts) {
+                Ok(bytes) => {
+                    let (onward, from) = ((&place, Protocol::Lmtp), letter.from.as_ref());
+                    hand_over::hand_on(onward, &world.hostname, from, &rcpts, &bytes).await
+                }
+                Err(why) => Outcome { rcpts: vec![RcptOutcome::Later(why.to_string()); rcpts.len()] },
+            };
+            let _stopped = inbox.send(Message::Input(Box::new(Input::Report(send, outcome)), None)).await;
+        });
+    }
+
     fn send_by_smtp(&self, send: SendId, domain: Domain, rcpts: Vec<Address>, letter: Letter) {
         let (world, bodies, inbox) = (Arc::clone(&self.world), self.bodies.clone(), self.inbox.clone());
         let sends = Arc::clone(&self.sends);
@@ -229,12 +258,7 @@ impl Hands {
         self.runtime.spawn(async move {
             let Ok(_permit) = sends.acquire_owned().await else { return };
             let outcome = match compose(&world, &bodies, &send, &letter, &rcpts) {
-                Ok(bytes) => {
-                    let bytes = sign(&world, letter.from.as_ref(), bytes);
-                    let route = world.route(&domain);
-                    let from = letter.from.as_ref();
-                    hand_over::hand_over(&route, &world.hostname, from, &rcpts, &bytes, &Timeouts::default()).await
-                }
+                Ok(bytes) => world.send(&domain, letter.from.as_ref(), &rcpts, bytes).await,
                 Err(why) => Outcome { rcpts: vec![RcptOutcome::Later(why.to_string()); rcpts.len()] },
             };
             let _stopped = inbox.send(Message::Input(Box::new(Input::Report(send, outcome)), None)).await;
@@ -277,15 +301,22 @@ impl Hands {
 }
 
 impl World {
-    fn route<'a>(&'a self, domain: &'a Domain) -> Route<'a> {
-        match &self.outward {
+    /// Hands a mail over on the way that the operator chose.
+    async fn send(&self, domain: &Domain, from: Option<&Address>, to: &[Address], bytes: Vec<u8>) -> Outcome {
+        let route = match &self.outward {
+            Outward::Reinject(place) => {
+                // It was signed where it came from, or is signed where it goes: never here.
+                return hand_over::hand_on((place, Protocol::Smtp), &self.hostname, from, to, &bytes).await;
+            }
             Outward::Mx(security) => {
                 Route::Mx { domain, resolver: &self.resolver, allow: &self.allow, port: 25, security: security.clone() }
             }
             Outward::Smarthost { host, port, login, security } => {
                 Route::Smarthost { host, port: *port, login: login.as_ref(), security: security.clone() }
             }
-        }
+        };
+        let bytes = sign(self, from, bytes);
+        hand_over::hand_over(&route, &self.hostname, from, to, &bytes, &Timeouts::default()).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod admin;
+pub mod beside;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod link;
 pub mod log;
 pub mod maildir;
 pub mod metrics;
+pub mod milter;
 pub mod operator;
 pub mod owner;
 pub mod private_file;

@@ -70,6 +70,7 @@ pub fn mail_line(event: &Event) {
                 message_id = line.message_id,
                 carrier = line.carrier,
                 inert = line.inert,
+                fields = line.fields,
                 rcpts,
                 more_rcpts = line.more_rcpts,
                 mark = line.mark,
@@ -105,6 +106,7 @@ pub struct TraceLine {
 pub fn trace_line(event: &Event) -> Option<TraceLine> {
     let (mail, message_id) = match event {
         Event::Arrived { mail, message_id, .. } => (*mail, message_id.clone()),
+        Event::Stamped { mail, message_id, .. } => (*mail, Some(message_id.clone())),
         Event::Marked { mail, .. } | Event::Duplicate { mail, .. } | Event::Waits { mail, .. } => (*mail, None),
         Event::Trust { .. }
         | Event::LinkUp { .. }

@@ -33,6 +33,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     arrived: Family<Labels<1>, Counter>,
+    stamped: Counter,
     refused_mails: Family<Labels<1>, Counter>,
     duplicates: Family<Labels<1>, Counter>,
     marked: Family<Labels<2>, Counter>,
@@ -77,7 +78,7 @@ pub struct Seen {
 /// The lanes of [`Seen::queued`], in its order.
 pub const LANES: [&str; 3] = ["mailbox", "domain", "node"];
 
-const CARRIERS: [Carrier; 4] = [Carrier::Submission, Carrier::Smtp, Carrier::Link, Carrier::Mailbox];
+const CARRIERS: [Carrier; 5] = [Carrier::Submission, Carrier::Smtp, Carrier::Relay, Carrier::Link, Carrier::Mailbox];
 
 /// Where a lane stands in [`LANES`].
 #[must_use]
@@ -96,6 +97,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("postline"),
             arrived: Family::default(),
+            stamped: Counter::default(),
             refused_mails: Family::default(),
             duplicates: Family::default(),
             marked: Family::default(),
@@ -148,6 +150,7 @@ impl Metrics {
     fn register(&mut self, version: &'static str) {
         let r = &mut self.registry;
         r.register("mails_arrived", "Mails taken, by what brought them", self.arrived.clone());
+        r.register("mails_stamped", "Mails of another server that were given fields", self.stamped.clone());
         r.register("mails_refused", "Mails that were not taken, by answer", self.refused_mails.clone());
         r.register("mails_duplicate", "Mails that came again and were not shown again", self.duplicates.clone());
         r.register("mails_marked", "Recipients that a mail reached a mark for", self.marked.clone());
@@ -202,6 +205,9 @@ impl Metrics {
             Event::LinkUp { .. } => one(&self.links, "change", "up"),
             Event::LinkDown { code, .. } => one(&self.links, "change", code_word(*code)),
             Event::Refused { why, .. } => one(&self.refused_peers, "code", code_word(why.code())),
+            Event::Stamped { .. } => {
+                self.stamped.inc();
+            }
             Event::LateMark { .. } => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use postline_core::id::{Lane, MailId, Pair};
 use postline_core::machine::queue::{Phase, Shown};
@@ -29,6 +29,8 @@ pub struct Operator {
     pub dir: PathBuf,
     /// What never changes while the node runs: version, key, domains, listeners.
     pub fixed: Status,
+    /// How many milter clients spoke what is no milter session.
+    pub milter_faults: Arc<AtomicU64>,
     /// When it started.
     pub started: tokio::time::Instant,
     /// How many users there are, now.
@@ -111,6 +113,7 @@ impl Operator {
         let mut status = self.fixed.clone();
         status.uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         status.draining = self.draining.load(Ordering::Relaxed);
+        status.milter_faults = self.milter_faults.load(Ordering::Relaxed);
         status.users = (self.users)();
         (status.queued, status.links, status.clock_held) = (queued, links, clock_held);
         (status.commits, status.connections) = (commits, connections);

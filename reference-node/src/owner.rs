@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postline_core::content::mail::MailIn;
-use postline_core::id::MailId;
+use postline_core::content::mail::{Filtered, MailIn};
+use postline_core::id::{Address, MailId};
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Command, Input, LinkIn, LinkOut, Output, Server, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
@@ -58,6 +58,8 @@ const PURGE: usize = 1_000;
 pub enum Message {
     /// A mail came by SMTP; the answer is due once it is durable, or is not ours.
     Mail(MailId, Box<MailIn>, Staged, oneshot::Sender<Answer>),
+    /// A mail that another keeps wants our fields; the answer is due once what they say is durable.
+    Filter(MailId, Box<Filtered>, oneshot::Sender<Answer>),
     /// Something else happened; the bodies that it brings along are held by no record yet.
     Input(Box<Input>, Option<Staged>),
     /// A person wants something; answered once it is durable.
@@ -83,10 +85,14 @@ pub struct Look<'a> {
 }
 
 /// How a mail was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// As the machine says.
     Took(Took),
+    /// Taken for these recipients, and for no other.
+    TookFor(Vec<Address>),
+    /// Not taken, but here are its fields.
+    Stamp(Vec<String>),
     /// The disk has no room.
     Full,
     /// The disk failed; nothing was taken.
@@ -234,6 +240,11 @@ impl Owner {
                     self.stage(staged)?;
                     self.step(Input::Mail(id, *mail), &mut out)?;
                 }
+                Message::Filter(id, mail, answer) => {
+                    hurry = true;
+                    self.answers.insert(id, answer);
+                    self.step(Input::Filter(id, mail), &mut out)?;
+                }
                 Message::Input(input, staged) => {
                     hurry |= !can_wait(&input);
                     if let Some(staged) = staged {
@@ -342,12 +353,9 @@ impl Owner {
         }
         for effect in held.open(durable) {
             match effect {
-                Output::Took(id, took) => {
-                    if let Some(answer) = self.answers.remove(&id) {
-                        // A client that left meanwhile has its mail all the same.
-                        let _gone = answer.send(Answer::Took(took));
-                    }
-                }
+                Output::Took(id, took) => self.answer(id, Answer::Took(took)),
+                Output::TookFor(id, rcpts) => self.answer(id, Answer::TookFor(rcpts)),
+                Output::Stamp(id, fields) => self.answer(id, Answer::Stamp(fields)),
                 Output::Event(event) => {
                     crate::log::mail_line(&event);
                     self.metrics.event(&event);
@@ -361,6 +369,13 @@ impl Owner {
             let _gone = done.send(());
         }
         Ok(())
+    }
+
+    fn answer(&mut self, id: MailId, answer: Answer) {
+        if let Some(waiting) = self.answers.remove(&id) {
+            // A client that left meanwhile has its mail all the same.
+            let _gone = waiting.send(answer);
+        }
     }
 
     /// Bounds what is kept in memory; drops what has expired.
@@ -390,7 +405,7 @@ impl Owner {
         tracing::error!(%fault, "commit failed; nothing of the batch was acknowledged; restoring");
         let answer = if matches!(fault, StoreError::Full(_)) { Answer::Full } else { Answer::Broken };
         for (_, waiting) in std::mem::take(&mut self.answers) {
-            let _gone = waiting.send(answer);
+            let _gone = waiting.send(answer.clone());
         }
         self.done.clear();
         self.unhurried = None;
@@ -436,6 +451,8 @@ fn is_awaited(effect: &Output) -> bool {
         Output::Event(_) => false,
         Output::Link(..)
         | Output::Took(..)
+        | Output::TookFor(..)
+        | Output::Stamp(..)
         | Output::Deliver(..)
         | Output::Smtp(..)
         | Output::Seek(..)
@@ -452,7 +469,12 @@ fn can_wait(input: &Input) -> bool {
         }
         // A timeout of ours without a deadline of the machine's.
         Input::Wake => true,
-        Input::Mail(..) | Input::Evidence(..) | Input::Link(..) | Input::Unreached(_) | Input::Command(_) => false,
+        Input::Mail(..)
+        | Input::Filter(..)
+        | Input::Evidence(..)
+        | Input::Link(..)
+        | Input::Unreached(_)
+        | Input::Command(_) => false,
     }
 }
 

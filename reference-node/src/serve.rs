@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::admin;
+use crate::beside::{Listener, Place};
 use crate::cli::PartFault;
 use crate::config::{Config, SmarthostTls};
 use crate::directory::{Directory, Live};
@@ -28,10 +29,12 @@ use crate::init::{KeyFiles, is_self_signed};
 use crate::link::{Links, NodeHost, Timing};
 use crate::maildir::Maildirs;
 use crate::metrics::Metrics;
+use crate::milter::server::Milter;
 use crate::operator::Operator;
 use crate::owner::{INBOX, Message, Owner};
 use crate::private_file;
-use crate::smtp::server::{Port, Server as SmtpServer};
+use crate::smtp::door;
+use crate::smtp::server::{Port, Server as SmtpServer, TlsSource};
 use crate::store::Store;
 use crate::supervisor::{self, Inherited};
 use crate::tls::{self, CertificateFiles, Reloadable};
@@ -94,9 +97,11 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         spool,
         inbox: inbox.clone(),
         metrics: Arc::clone(&metrics),
+        beside: config.beside.clone(),
     });
     let mail_source = Arc::clone(&mail_tls);
-    let smtp = SmtpServer::new(door, Arc::new(move || mail_source.current()), draining.clone());
+    let tls: TlsSource = Arc::new(move || mail_source.current());
+    let smtp = SmtpServer::new(Arc::clone(&door), Arc::clone(&tls), draining.clone());
     let mut sockets = tokio::task::JoinSet::new();
     let mut listening: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let ports = [
@@ -109,6 +114,24 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
             listening.entry(name.to_owned()).or_default().push(listener.local_addr()?.to_string());
             sockets.spawn(Arc::clone(&smtp).serve(listener, port));
         }
+    }
+    let doors = [
+        ("lmtp_in", &config.beside.lmtp_in, door::Beside::Front),
+        ("lmtp_out", &config.beside.lmtp_out, door::Beside::Relay),
+    ];
+    for (name, place, beside) in doors {
+        let Some(place) = place else { continue };
+        let listener = listen(place).await?;
+        listening.entry(name.to_owned()).or_default().push(listener.place()?.to_string());
+        let server = SmtpServer::beside(Arc::clone(&door), Arc::clone(&tls), draining.clone());
+        sockets.spawn(server.serve(listener, Port::Lmtp(beside)));
+    }
+    let milter_faults = Arc::new(AtomicU64::new(0));
+    if let Some(place) = &config.beside.milter {
+        let listener = listen(place).await?;
+        listening.entry("milter".to_owned()).or_default().push(listener.place()?.to_string());
+        let (people, inbox, faults) = (Arc::clone(&people), inbox.clone(), Arc::clone(&milter_faults));
+        sockets.spawn(Milter { people, inbox, faults }.serve(listener, draining.clone()));
     }
     for listener in bind(&mut inherited, "link", &config.listen.link).await? {
         listening.entry("link".to_owned()).or_default().push(listener.local_addr()?.to_string());
@@ -135,6 +158,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         inbox: inbox.clone(),
         dir: store_dir,
         fixed: admin::Status { store_generation: generation, ..fixed_status(&config, listening.clone())? },
+        milter_faults,
         started: tokio::time::Instant::now(),
         users: Box::new({
             let people = Arc::clone(&people);
@@ -241,6 +265,10 @@ fn checked(directory: Directory) -> Result<Directory, PartFault> {
     Ok(directory)
 }
 
+async fn listen(place: &Place) -> Result<Listener, PartFault> {
+    Ok(place.listen().await.map_err(|why| format!("{place}: {why}"))?)
+}
+
 /// Listens where the service manager did already, else where the configuration says.
 async fn bind(inherited: &mut Inherited, name: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, PartFault> {
     let mut listeners = Vec::new();
@@ -302,10 +330,14 @@ fn world(config: &Config) -> Result<World, PartFault> {
         allow: config.allow_private.clone(),
         signers,
         outward: outward(config)?,
+        deliver: config.beside.deliver.clone(),
     })
 }
 
 fn outward(config: &Config) -> Result<Outward, PartFault> {
+    if let Some(place) = &config.beside.reinject {
+        return Ok(Outward::Reinject(place.clone()));
+    }
     let Some(smarthost) = &config.smarthost else {
         return Ok(Outward::Mx(Security::Opportunistic(Arc::new(tls::smtp_client_of_any()?))));
     };

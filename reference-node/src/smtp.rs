@@ -1,4 +1,4 @@
-//! Mail in, by SMTP: submission (587, 465) from our users, port 25 from everyone.
+//! Mail in, by SMTP: submission (587, 465) from our users, port 25 from everyone; by LMTP: from the mail server beside us.
 //!
 //! ```text
 //!   socket ──server──▶ session (sans-IO: lines, replies, rules) ──questions──▶ door (the node)
@@ -12,6 +12,7 @@ mod backlog;
 pub mod command;
 pub mod data;
 pub mod door;
+pub mod lmtp;
 pub mod login;
 pub mod server;
 pub mod session;

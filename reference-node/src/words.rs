@@ -1,6 +1,6 @@
 //! The words for values that people read and write, in logs, tables and on the command line: one each, everywhere.
 
-use postline_core::id::{Domain, Lane, NodeKey};
+use postline_core::id::{Address, Domain, Lane, Mailbox, NodeKey};
 use postline_core::server::io::{Carrier, TrustState};
 
 use crate::directory::mailbox_name;
@@ -27,6 +27,7 @@ pub const fn carrier(carrier: Carrier) -> &'static str {
     match carrier {
         Carrier::Submission => "submission",
         Carrier::Smtp => "smtp",
+        Carrier::Relay => "relay",
         Carrier::Link => "link",
         Carrier::Mailbox => "mailbox",
     }
@@ -50,6 +51,10 @@ pub fn parse_lane(text: &str) -> Result<Lane, &'static str> {
     const WANT: &str = "want a lane: mailbox/<user>, domain/<domain>, or node/<64 hex digits>";
     let (kind, name) = text.split_once('/').ok_or(WANT)?;
     match kind {
+        // Beside another mail server, mailboxes are named by their addresses.
+        "mailbox" if name.contains('@') => {
+            Address::parse(name).map(|name| Lane::Mailbox(Mailbox(name.to_string()))).map_err(|_| WANT)
+        }
         "mailbox" => mailbox_name(name).map(Lane::Mailbox).map_err(|_| WANT),
         "domain" => Domain::parse(name).map(Lane::Domain).map_err(|_| WANT),
         "node" => NodeKey::parse(name).map(Lane::Node).map_err(|_| WANT),
@@ -63,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_read_as_it_is_written() {
-        for text in ["mailbox/one", "domain/b.example", &format!("node/{}", "0a".repeat(32))] {
+        for text in ["mailbox/one", "mailbox/one@a.example", "domain/b.example", &format!("node/{}", "0a".repeat(32))] {
             assert_eq!(lane(&parse_lane(text).unwrap()), text);
         }
         for bad in ["", "one", "mailbox/../x", "domain/b", "node/0a", "peer/x"] {

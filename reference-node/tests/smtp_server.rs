@@ -11,7 +11,9 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use postline_core::id::{Address, Domain, Mailbox};
 use postline_core::limits;
-use postline_node::smtp::door::{Answer, Arriving, Door, Resolved};
+use postline_core::server::io::RcptOutcome;
+use postline_node::smtp::door::{Answer, Arriving, Beside, Door, Resolved};
+use postline_node::smtp::lmtp::Each;
 use postline_node::smtp::server::{Port, Server};
 use postline_node::spool::{Incoming, Spool, StagedBytes};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -89,6 +91,14 @@ impl Door for House {
         assert_eq!(arriving.staged.blob.len, bytes.len() as u64);
         self.mails.lock().unwrap().push((arriving, bytes));
         Answer::Taken
+    }
+
+    async fn take_each(&self, arriving: Arriving, _beside: Beside) -> Vec<Each> {
+        let rcpts = arriving.envelope.to.clone();
+        self.take(arriving).await;
+        // Whose mailbox is elsewhere, was asked elsewhere, and is full.
+        let full = || Each::Passed(RcptOutcome::Later("452 4.2.2 full".into()));
+        rcpts.iter().map(|rcpt| if rcpt.mailbox.is_some() { Each::Node(Answer::Taken) } else { full() }).collect()
     }
 }
 

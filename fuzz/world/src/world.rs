@@ -539,6 +539,8 @@ impl World {
                 self.at(1, Happening::Connect(index, troubles, dial));
             }
             Output::Link(link, what) => self.say(index, link, what),
+            // No mail server stands beside a node here.
+            Output::TookFor(..) | Output::Stamp(..) => {}
             Output::Event(event) => {
                 self.watch(index, &event);
                 self.events.push((index, self.now, event));
@@ -670,6 +672,7 @@ const fn source(source: &Source) -> &'static str {
         Source::User { .. } => "submitted",
         Source::Stranger => "by SMTP",
         Source::Node => "by link",
+        Source::Front | Source::Relay { .. } => "from beside",
     }
 }
 

@@ -40,6 +40,23 @@ pub enum Source {
     Stranger,
     /// Another node, over its link.
     Node,
+    /// The mail server beside us, with mail for our users: what we don't take for ours, the host hands on at once.
+    Front,
+    /// The mail server beside us, with its users' mail for elsewhere: what has no line, the host hands back at once.
+    Relay {
+        /// The mailbox of the envelope sender, where they are ours: who is told of a failure.
+        sender: Option<Mailbox>,
+    },
+}
+
+/// A mail that the mail server beside us keeps, and has us stamp: its author is a user of ours, and logged in there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filtered {
+    /// The envelope recipients, at most [`ENVELOPE_RECIPIENTS`](crate::limits::ENVELOPE_RECIPIENTS); who is beyond gets
+    /// no offer.
+    pub to: Vec<Rcpt>,
+    /// What its header says. Its From is the envelope sender, and belongs to the login.
+    pub canonical: Canonical,
 }
 
 /// The mail envelope.

@@ -32,23 +32,42 @@ impl Server {
         }
         let took = self.room_for(&mail);
         if took == Took::Yes {
-            let carrier = if mail.source == Source::Stranger { Carrier::Smtp } else { Carrier::Submission };
-            out.emit(Output::Event(Event::Arrived {
-                mail: id,
-                message_id: mail.head.message_id.clone(),
-                carrier,
-                inert: match &mail.head.verdict {
-                    Verdict::Canonical(_) => None,
-                    Verdict::Inert(why) => Some(*why),
-                },
-            }));
             match mail.source.clone() {
-                Source::User { login, author } => self.submitted(tick, id, &mail, login, author, out),
-                Source::Stranger | Source::Node => self.came(tick, id, mail, out),
+                Source::User { login, author } => {
+                    Self::arrived(id, &mail, Carrier::Submission, out);
+                    self.submitted(tick, id, &mail, login, author, out);
+                }
+                Source::Stranger | Source::Node => {
+                    Self::arrived(id, &mail, Carrier::Smtp, out);
+                    self.came(tick, id, mail, out);
+                }
+                Source::Front => {
+                    Self::arrived(id, &mail, Carrier::Smtp, out);
+                    let taken = self.came_to_the_front(tick, id, mail, out);
+                    out.emit(Output::TookFor(id, taken));
+                    return Ok(());
+                }
+                Source::Relay { sender } => {
+                    let taken = self.relayed(tick, &mail, sender, out);
+                    out.emit(Output::TookFor(id, taken));
+                    return Ok(());
+                }
             }
         }
         out.emit(Output::Took(id, took));
         Ok(())
+    }
+
+    pub(super) fn arrived(id: MailId, mail: &MailIn, carrier: Carrier, out: &mut Outbox<Output>) {
+        out.emit(Output::Event(Event::Arrived {
+            mail: id,
+            message_id: mail.head.message_id.clone(),
+            carrier,
+            inert: match &mail.head.verdict {
+                Verdict::Canonical(_) => None,
+                Verdict::Inert(why) => Some(*why),
+            },
+        }));
     }
 
     fn room_for(&self, mail: &MailIn) -> Took {
@@ -58,6 +77,8 @@ impl Server {
         let author = match &mail.source {
             Source::User { author, .. } => author.as_ref(),
             Source::Stranger | Source::Node => None,
+            // What there is no room for is not taken for ours, and goes on as mail.
+            Source::Front | Source::Relay { .. } => return Took::Yes,
         };
         let crowded = |rcpt: &Rcpt| {
             let lane = match (&rcpt.mailbox, author) {
@@ -133,7 +154,7 @@ impl Server {
     }
 
     /// The accept and the offer that a person's own mail takes along, and what its pairs remember of them ([T-12]).
-    fn fields_for(
+    pub(super) fn fields_for(
         &mut self,
         tick: &Tick,
         author: &Address,
@@ -205,26 +226,7 @@ impl Server {
 
     /// Somebody wrote to our users: shown in any case; heeded where it is canonical.
     fn came(&mut self, tick: &Tick, id: MailId, mail: MailIn, out: &mut Outbox<Output>) {
-        let mut rcpts = unique(&mail.envelope.to);
-        let copy = mail.head.canonical().and_then(|canonical| self.copy_of(canonical, &rcpts));
-        let mut again = None;
-        if let Some((known, lined)) = copy {
-            let fresh = self.not_seen(known, lined.clone());
-            if fresh.len() < lined.len() {
-                out.emit(Output::Event(Event::Duplicate { mail: known, carrier: Carrier::Smtp }));
-            }
-            rcpts.retain(|rcpt| !lined.contains(rcpt));
-            if fresh.is_empty() && rcpts.is_empty() {
-                return;
-            }
-            if !fresh.is_empty() {
-                self.remember(tick, known, &fresh, out);
-            }
-            again = Some((known, fresh));
-        }
-        if let Some(canonical) = mail.head.canonical() {
-            self.heed(tick, id, &mail, canonical, out);
-        }
+        let (rcpts, again) = self.recognise(tick, id, &mail, out);
         let stamp = Some(mail.received).filter(|line| !line.is_empty()).into_iter().collect();
         let letter = Letter {
             from: mail.envelope.from,
@@ -237,6 +239,58 @@ impl Server {
             self.deliver_to(tick, known, &letter, fresh, Origin::Nobody, out);
         }
         self.deliver_to(tick, id, &letter, rcpts, Origin::Nobody, out);
+    }
+
+    /// Heeds a mail from outside, and finds out for whom it is a copy of an express mail that is known: gives the others,
+    /// and the express mail with those of its recipients who have it from nowhere yet.
+    fn recognise(
+        &mut self,
+        tick: &Tick,
+        id: MailId,
+        mail: &MailIn,
+        out: &mut Outbox<Output>,
+    ) -> (Vec<Rcpt>, Option<(MailId, Vec<Rcpt>)>) {
+        let mut rcpts = unique(&mail.envelope.to);
+        let copy = mail.head.canonical().and_then(|canonical| self.copy_of(canonical, &rcpts));
+        let mut again = None;
+        if let Some((known, lined)) = copy {
+            let fresh = self.not_seen(known, lined.clone());
+            if fresh.len() < lined.len() {
+                out.emit(Output::Event(Event::Duplicate { mail: known, carrier: Carrier::Smtp }));
+            }
+            rcpts.retain(|rcpt| !lined.contains(rcpt));
+            if fresh.is_empty() && rcpts.is_empty() {
+                return (rcpts, None);
+            }
+            if !fresh.is_empty() {
+                self.remember(tick, known, &fresh, out);
+            }
+            again = Some((known, fresh));
+        }
+        if let Some(canonical) = mail.head.canonical() {
+            self.heed(tick, id, mail, canonical, out);
+        }
+        (rcpts, again)
+    }
+
+    /// The same from the mail server beside us. Only what carries the id of a line is taken, so that it is shown once
+    /// whatever brings it; all else the host hands on, and the server hears for each recipient what became of it.
+    fn came_to_the_front(&mut self, tick: &Tick, id: MailId, mail: MailIn, out: &mut Outbox<Output>) -> Vec<Address> {
+        let (others, again) = self.recognise(tick, id, &mail, out);
+        let all = unique(&mail.envelope.to);
+        let taken = all.into_iter().filter(|rcpt| !others.contains(rcpt)).map(|rcpt| rcpt.address).collect();
+        if let Some((known, fresh)) = again {
+            let stamp = Some(mail.received).filter(|line| !line.is_empty()).into_iter().collect();
+            let letter = Letter {
+                from: mail.envelope.from,
+                text: Text::Came(mail.blob),
+                stamp,
+                strip: false,
+                message_id: mail.head.message_id,
+            };
+            self.deliver_to(tick, known, &letter, fresh, Origin::Nobody, out);
+        }
+        taken
     }
 
     /// One entry for each mailbox that the recipients resolve to.
@@ -403,7 +457,7 @@ impl Server {
 }
 
 /// The recipients, none twice, in order.
-fn unique(rcpts: &[Rcpt]) -> Vec<Rcpt> {
+pub(super) fn unique(rcpts: &[Rcpt]) -> Vec<Rcpt> {
     let mut seen = BTreeSet::new();
     rcpts.iter().filter(|rcpt| seen.insert(rcpt.address.clone())).cloned().collect()
 }
@@ -412,6 +466,12 @@ fn unique(rcpts: &[Rcpt]) -> Vec<Rcpt> {
 pub(super) fn claimed_copy(canonical: &Canonical) -> Option<MailId> {
     let claim = Carried::parse(&canonical.from, &canonical.to_cc, canonical.carried.as_ref()?).ok()?;
     Some(Seen::id_of(claim.nk(), claim.claimed().id))
+}
+
+/// What a mail's `Postline-Id` is claimed to be, unverified, where it names this node's key.
+pub(super) fn claimed_id(canonical: &Canonical, nk: NodeKey) -> Option<MailId> {
+    let claim = Carried::parse(&canonical.from, &canonical.to_cc, canonical.carried.as_ref()?).ok()?;
+    (claim.nk() == nk).then(|| MailId(claim.claimed().id.0))
 }
 
 /// The node that a mail's accept names, unverified: once the pair follows it, it is dialled.

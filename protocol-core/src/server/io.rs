@@ -1,6 +1,6 @@
 //! What the front door takes and gives. The host's whole vocabulary stands on this page.
 
-use crate::content::mail::{Letter, MailIn};
+use crate::content::mail::{FieldName, Filtered, Letter, MailIn};
 
 pub use crate::content::evidence::{Dkim, DkimPass, Evidence};
 use crate::fault::{Code, PeerFault};
@@ -15,6 +15,9 @@ use crate::wire::frame::{Carry, Frame, Reached};
 pub enum Input {
     /// A mail came by SMTP. Its id is 16 random bytes of the host's.
     Mail(MailId, MailIn),
+    /// A mail that another keeps wants our fields: answered by [`Output::Stamp`]. Its id is 16 random bytes of the host's,
+    /// and what its `Postline-Id` calls it.
+    Filter(MailId, Box<Filtered>),
     /// What was found out about the node that a mail's field names.
     Evidence(MailId, Evidence),
     /// Something happened on a link.
@@ -107,6 +110,12 @@ pub enum RcptOutcome {
 pub enum Output {
     /// The answer to [`Input::Mail`].
     Took(MailId, Took),
+    /// The answer to a mail from the server beside us, [`Source::Front`](crate::content::mail::Source::Front) or
+    /// [`Source::Relay`](crate::content::mail::Source::Relay): for these recipients it is ours now, for all others it
+    /// isn't. A mail that loops is answered by [`Output::Took`].
+    TookFor(MailId, Vec<Address>),
+    /// The answer to [`Input::Filter`]: the fields to add, each `Name: value`, unfolded, without CRLF.
+    Stamp(MailId, Vec<String>),
     /// Put a letter into a mailbox. The file's name comes from the id, so that doing it twice is doing it once.
     Deliver(SendId, Mailbox, Vec<Address>, Letter),
     /// Hand a letter over by SMTP, recipient by recipient.
@@ -167,6 +176,15 @@ pub enum Event {
         carrier: Carrier,
         /// Why it has no protocol effect, where it hasn't.
         inert: Option<crate::content::mail::Inert>,
+    },
+    /// A mail that another keeps got our fields.
+    Stamped {
+        /// Which.
+        mail: MailId,
+        /// Its Message-ID.
+        message_id: String,
+        /// Which fields.
+        fields: Vec<FieldName>,
     },
     /// The same mail came again by another carrier, and was not shown again.
     Duplicate {
@@ -245,6 +263,8 @@ pub enum Carrier {
     Submission,
     /// SMTP between servers.
     Smtp,
+    /// The mail server beside us, with what its users write.
+    Relay,
     /// A link.
     Link,
     /// Into a mailbox of ours.

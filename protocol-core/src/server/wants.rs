@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Command, Input, LinkIn, Server};
-use crate::content::mail::{Canonical, MailIn, Source};
+use crate::content::mail::{Canonical, MailIn, Rcpt, Source};
 use crate::id::{Address, Lane, LinkId, NodeKey, Pair};
 use crate::machine::queue::Origin;
 use crate::machine::trust::Trust;
@@ -17,6 +17,7 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
     let mut wants = Wants { server, keys: server.cold.clone() };
     match input {
         Input::Mail(_, mail) => wants.mail(mail),
+        Input::Filter(_, mail) => wants.written(&mail.canonical.from, &mail.to),
         Input::Evidence(mail, _) => {
             let pending = server.pending.get(mail);
             pending
@@ -81,12 +82,24 @@ impl Wants<'_> {
         let Some(canonical) = mail.head.canonical() else { return };
         match &mail.source {
             Source::User { author: Some(author), .. } => {
-                for rcpt in mail.envelope.to.iter().filter(|rcpt| rcpt.mailbox.is_none()) {
-                    self.pair_and_node(Pair { ours: author.clone(), theirs: rcpt.address.clone() });
+                self.written(author, &mail.envelope.to);
+            }
+            Source::Relay { .. } => {
+                if super::arrivals::claimed_id(canonical, self.server.ours.identity.nk()).is_some() {
+                    self.written(&canonical.from, &mail.envelope.to);
                 }
             }
             Source::User { author: None, .. } => {}
-            Source::Stranger | Source::Node => self.outside(canonical, mail.envelope.to.iter().map(|r| &r.address)),
+            Source::Stranger | Source::Front | Source::Node => {
+                self.outside(canonical, mail.envelope.to.iter().map(|r| &r.address));
+            }
+        }
+    }
+
+    /// What one of our users is to those elsewhere that they wrote to.
+    fn written(&mut self, author: &Address, to: &[Rcpt]) {
+        for rcpt in to.iter().filter(|rcpt| rcpt.mailbox.is_none()) {
+            self.pair_and_node(Pair { ours: author.clone(), theirs: rcpt.address.clone() });
         }
     }
 

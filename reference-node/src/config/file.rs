@@ -14,6 +14,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::beside::{Beside, Place};
+
 use super::keys::{is_key, is_section, nearest};
 use super::value::{Host, LinkHint, ListenAt, Nets, Selector, Text};
 use super::{
@@ -154,6 +156,8 @@ struct Raw {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    beside: RawBeside,
+    #[serde(default)]
     passwords: RawPasswords,
 }
 
@@ -242,6 +246,17 @@ struct RawLimits {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawBeside {
+    milter: Option<Text<Place>>,
+    lmtp_in: Option<Text<Place>>,
+    lmtp_out: Option<Text<Place>>,
+    reinject: Option<Text<Place>>,
+    deliver: Option<Text<Place>>,
+    allow_remote: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawPasswords {
     memory_kib: Option<u32>,
     passes: Option<u32>,
@@ -313,9 +328,37 @@ impl Raw {
                 level: self.log.level.unwrap_or(LogLevel::Info),
             },
             mail_bytes,
+            beside: self.beside.check(source)?,
             passwords,
             data_dir,
         })
+    }
+}
+
+impl RawBeside {
+    fn check(self, source: &Source<'_>) -> Result<Beside, ConfigFault> {
+        let place = |text: Option<Text<Place>>| text.map(|Text(place)| place);
+        let (milter, lmtp_in, lmtp_out) = (place(self.milter), place(self.lmtp_in), place(self.lmtp_out));
+        let doors = [("beside.milter", &milter), ("beside.lmtp_in", &lmtp_in), ("beside.lmtp_out", &lmtp_out)];
+        if !self.allow_remote.unwrap_or(false)
+            && let Some((key, place)) = doors.iter().find(|(_, place)| place.as_ref().is_some_and(|at| !at.is_local()))
+        {
+            let place = place.as_ref().map(ToString::to_string).unwrap_or_default();
+            let why = format!("{place} can be reached from elsewhere, and who reaches it can write as anybody here");
+            return Err(source.fault(key, format!("{why}; `beside.allow_remote = true` allows it")));
+        }
+        let reinject = place(self.reinject);
+        if lmtp_out.is_some() && reinject.is_none() {
+            return Err(source.fault("beside.lmtp_out", "wants `beside.reinject` too: where what has no line goes on"));
+        }
+        if reinject.is_some() && reinject == lmtp_out {
+            return Err(source.fault("beside.reinject", "leads back to `beside.lmtp_out`"));
+        }
+        let deliver = place(self.deliver);
+        if deliver.is_some() && deliver == lmtp_in {
+            return Err(source.fault("beside.deliver", "leads back to `beside.lmtp_in`"));
+        }
+        Ok(Beside { milter, lmtp_in, lmtp_out, reinject, deliver })
     }
 }
 

@@ -209,6 +209,45 @@ pub const KEYS: &[Key] = &[
         doc: "The largest mail that is taken, in bytes. It can only be lowered, to 65536 at least (RFC 5321 4.5.3.1.7).",
     },
     Key {
+        path: "beside.milter",
+        default: Default::None("\"127.0.0.1:7680\""),
+        change: Change::Restart(|old, new| old.beside.milter == new.beside.milter),
+        doc: "Beside Postfix: where its milter client has us stamp mail of logged-in users, before the DKIM signer.\n\
+              An address with a port, or \"unix:/path\". Who reaches this or the next two can write as anybody here.",
+    },
+    Key {
+        path: "beside.lmtp_in",
+        default: Default::None("\"127.0.0.1:7681\""),
+        change: Change::Restart(|old, new| old.beside.lmtp_in == new.beside.lmtp_in),
+        doc: "Where it brings mail for our users: virtual_transport = lmtp:inet:127.0.0.1:7681.",
+    },
+    Key {
+        path: "beside.lmtp_out",
+        default: Default::None("\"127.0.0.1:7682\""),
+        change: Change::Restart(|old, new| old.beside.lmtp_out == new.beside.lmtp_out),
+        doc: "Where it brings mail for elsewhere: default_transport = lmtp:inet:127.0.0.1:7682.",
+    },
+    Key {
+        path: "beside.reinject",
+        default: Default::None("\"127.0.0.1:10026\""),
+        change: Change::Restart(|old, new| old.beside.reinject == new.beside.reinject),
+        doc: "Where mail for elsewhere goes on that has no line: an smtpd of it without this transport (content_filter=smtp:).\n\
+              With it the node signs nothing (DKIM) and hands nothing to MX or smarthost: that is the other server's work.",
+    },
+    Key {
+        path: "beside.deliver",
+        default: Default::None("\"unix:/run/dovecot/lmtp\""),
+        change: Change::Restart(|old, new| old.beside.deliver == new.beside.deliver),
+        doc: "Where mail for our users goes on, by LMTP; without it into Maildirs. With it every address of our domains is\n\
+              a mailbox, named like the address: who exists is for that server to say, and `postmaster` needs no user here.",
+    },
+    Key {
+        path: "beside.allow_remote",
+        default: Default::Is("false"),
+        change: Change::Reload,
+        doc: "Whether milter, lmtp_in and lmtp_out may listen where other machines reach them.",
+    },
+    Key {
         path: "passwords.memory_kib",
         default: Default::Is("19456"),
         change: Change::Reload,

@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Login, Mail, Security, Target, Timeouts, clean};
+use super::{Login, Mail, Protocol, Security, Target, Timeouts, clean};
+use crate::beside::Place;
 
 /// How much of a mail's text is written at a time, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -52,6 +53,7 @@ pub(super) struct Client<'a> {
     timeouts: &'a Timeouts,
     offers: EhloResponse<String>,
     encrypted: bool,
+    protocol: Protocol,
 }
 
 impl<'a> Client<'a> {
@@ -64,21 +66,11 @@ impl<'a> Client<'a> {
     ) -> Result<Self, Broken> {
         let tcp = within(timeouts.connect, TcpStream::connect(target.addr)).await??;
         tcp.set_nodelay(true)?;
-        let mut client = Client {
-            stream: Box::new(tcp),
-            pending: Vec::new(),
-            timeouts,
-            offers: EhloResponse::default(),
-            encrypted: false,
-        };
+        let mut client = Self::new(Box::new(tcp), Protocol::Smtp, timeouts);
         if let Some(Security::Implicit(config)) = security {
             client = client.encrypt(&target.name, config).await?;
         }
-        let greeting = client.reply().await?;
-        if greeting.code != 220 {
-            return Err(Broken::Refused(text(&greeting)));
-        }
-        client.greet(helo).await?;
+        client.greeted(helo).await?;
         if let Some(Security::Opportunistic(config) | Security::Verified(config)) = security {
             if client.offers.has_capability(EXT_START_TLS) {
                 client = client.start_tls(&target.name, config).await?;
@@ -88,6 +80,32 @@ impl<'a> Client<'a> {
             }
         }
         Ok(client)
+    }
+
+    /// Connects to the mail server beside us, in the clear, and greets.
+    pub(super) async fn beside(
+        place: &Place,
+        protocol: Protocol,
+        helo: &Domain,
+        timeouts: &'a Timeouts,
+    ) -> Result<Self, Broken> {
+        let stream = within(timeouts.connect, place.connect()).await??;
+        let mut client = Self::new(Box::new(stream), protocol, timeouts);
+        client.greeted(helo).await?;
+        Ok(client)
+    }
+
+    fn new(stream: Box<dyn Stream>, protocol: Protocol, timeouts: &'a Timeouts) -> Self {
+        let offers = EhloResponse::default();
+        Client { stream, pending: Vec::new(), timeouts, offers, encrypted: false, protocol }
+    }
+
+    async fn greeted(&mut self, helo: &Domain) -> Result<(), Broken> {
+        let greeting = self.reply().await?;
+        if greeting.code != 220 {
+            return Err(Broken::Refused(text(&greeting)));
+        }
+        self.greet(helo).await
     }
 
     /// Logs in by AUTH PLAIN (RFC 4616). A failure is the operator's to mend, and no reason to return mail.
@@ -128,6 +146,10 @@ impl<'a> Client<'a> {
             return Ok(rcpts);
         }
         let reply = self.command("DATA").await?;
+        if reply.code == 354 && self.protocol == Protocol::Lmtp {
+            self.send_to_each(mail.bytes, &mut rcpts).await;
+            return Ok(rcpts);
+        }
         let end = match reply.code {
             354 => self.send(mail.bytes).await.map_or_else(
                 // Whether the host has it is not known; a second copy is better than none.
@@ -184,14 +206,16 @@ impl<'a> Client<'a> {
 
     /// EHLO; HELO where the host doesn't know it.
     async fn greet(&mut self, helo: &Domain) -> Result<(), Broken> {
-        let (reply, raw) = self.exchange(&format!("EHLO {helo}")).await?;
+        let verb = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
+        let (reply, raw) = self.exchange(&format!("{verb} {helo}")).await?;
         if reply.code == 250 {
             let bad = |why: smtp_proto::Error| Broken::Protocol(why.to_string());
             self.offers = EhloResponse::parse(&mut raw.iter()).map_err(bad)?;
             return Ok(());
         }
         self.offers = EhloResponse::default();
-        let reply = if (500..600).contains(&reply.code) { self.command(&format!("HELO {helo}")).await? } else { reply };
+        let older = (500..600).contains(&reply.code) && self.protocol == Protocol::Smtp;
+        let reply = if older { self.command(&format!("HELO {helo}")).await? } else { reply };
         if reply.code == 250 { Ok(()) } else { Err(Broken::Refused(text(&reply))) }
     }
 
@@ -234,12 +258,36 @@ impl<'a> Client<'a> {
         self.read(self.timeouts.reply).await
     }
 
+    /// LMTP: the mail, and a reply for each recipient that was taken so far (RFC 2033 §4.2).
+    async fn send_to_each(&mut self, mail: &[u8], rcpts: &mut [RcptOutcome]) {
+        let mut broken = self.write_mail(mail).await.err();
+        for rcpt in rcpts.iter_mut().filter(|rcpt| **rcpt == RcptOutcome::Done) {
+            if broken.is_none() {
+                match self.read(self.timeouts.end).await {
+                    Ok((reply, _)) => {
+                        *rcpt = refusal(&reply).unwrap_or(RcptOutcome::Done);
+                        continue;
+                    }
+                    Err(why) => broken = Some(why),
+                }
+            }
+            if let Some(why) = &broken {
+                *rcpt = RcptOutcome::Later(clean(&format!("the connection broke within the mail: {why}")));
+            }
+        }
+    }
+
     async fn send(&mut self, mail: &[u8]) -> Result<Response<String>, Broken> {
+        self.write_mail(mail).await?;
+        Ok(self.read(self.timeouts.end).await?.0)
+    }
+
+    async fn write_mail(&mut self, mail: &[u8]) -> Result<(), Broken> {
         for part in stuffed(mail).chunks(WRITE_BYTES) {
             within(self.timeouts.data, self.stream.write_all(part)).await??;
         }
         within(self.timeouts.data, self.stream.flush()).await??;
-        Ok(self.read(self.timeouts.end).await?.0)
+        Ok(())
     }
 
     /// The next reply, and its bytes. However it is cut into lines, it is bounded in size and in time.

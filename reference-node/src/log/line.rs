@@ -34,6 +34,9 @@ pub struct Line {
     /// Why it has no protocol effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inert: Option<String>,
+    /// Which fields of ours it got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<String>,
     /// For whom: the first of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rcpts: Vec<String>,
@@ -84,6 +87,13 @@ impl Line {
                 message_id: message_id.as_ref().map(text),
                 carrier: Some(words::carrier(*carrier)),
                 inert: inert.map(|inert| inert.to_string()),
+                ..Self::default()
+            },
+            Event::Stamped { mail, message_id, fields } => Self {
+                event: "stamped",
+                mail: Some(mail.to_string()),
+                message_id: Some(text(message_id)),
+                fields: Some(fields.iter().map(|field| field.as_str()).collect::<Vec<_>>().join(" ")),
                 ..Self::default()
             },
             Event::Duplicate { mail, carrier } => Self {

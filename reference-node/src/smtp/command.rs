@@ -14,6 +14,8 @@ pub enum Command<'a> {
     Ehlo(&'a str),
     /// A greeting of the old kind.
     Helo(&'a str),
+    /// LMTP's greeting (RFC 2033 §4.1).
+    Lhlo(&'a str),
     /// A mail begins.
     Mail(Sender),
     /// One more recipient.
@@ -125,6 +127,7 @@ impl<'a> Command<'a> {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => host(rest).map(Self::Ehlo),
             "HELO" => host(rest).map(Self::Helo),
+            "LHLO" => host(rest).map(Self::Lhlo),
             "MAIL" => mail(rest).map(Self::Mail),
             "RCPT" => rcpt(rest).map(Self::Rcpt),
             "AUTH" => auth(rest),
@@ -136,9 +139,7 @@ impl<'a> Command<'a> {
             "HELP" => Ok(Self::Help),
             "VRFY" if rest.is_empty() => Err(Fault::Arguments),
             "VRFY" => Ok(Self::Vrfy),
-            "BDAT" | "EXPN" | "ETRN" | "ATRN" | "BURL" | "LHLO" | "TURN" | "SEND" | "SOML" | "SAML" => {
-                Err(Fault::NotOffered)
-            }
+            "BDAT" | "EXPN" | "ETRN" | "ATRN" | "BURL" | "TURN" | "SEND" | "SOML" | "SAML" => Err(Fault::NotOffered),
             _ => Err(Fault::Unknown),
         }
     }

@@ -21,6 +21,8 @@ pub struct DataReader {
     seen: u64,
     taken: u64,
     spoilt: Option<Spoilt>,
+    /// Whether a bare CR or LF is a byte like any other.
+    lenient: bool,
 }
 
 /// Why a mail can't be taken, whatever else comes of it.
@@ -54,11 +56,17 @@ enum At {
 
 impl Default for DataReader {
     fn default() -> Self {
-        Self { at: At::LineStart, seen: 0, taken: 0, spoilt: None }
+        Self { at: At::LineStart, seen: 0, taken: 0, spoilt: None, lenient: false }
     }
 }
 
 impl DataReader {
+    /// A reader of what a server beside us took already: a bare CR or LF is text, ends no line, and makes a mail inert.
+    #[must_use]
+    pub fn lenient() -> Self {
+        Self { lenient: true, ..Self::default() }
+    }
+
     /// Reads `input`, and adds the mail's own bytes to `mail`, dots unstuffed, until the mail is spoilt.
     pub fn read(&mut self, input: &[u8], mail: &mut Vec<u8>) -> Progress {
         self.seen += input.len() as u64;
@@ -73,7 +81,14 @@ impl DataReader {
                     self.at = At::LineStart;
                 }
                 (At::DotCr | At::Cr, _) | (_, b'\n') => {
-                    self.spoilt.get_or_insert(Spoilt::BareLineEnd);
+                    if !self.lenient {
+                        self.spoilt.get_or_insert(Spoilt::BareLineEnd);
+                    } else if self.at == At::DotCr {
+                        self.take(b"\r", mail);
+                    }
+                    if byte == b'\n' {
+                        self.take(b"\n", mail);
+                    }
                     // The byte is looked at again: it may be the CR of a true line end.
                     self.at = At::Middle;
                     if byte != b'\n' {
@@ -152,6 +167,23 @@ mod tests {
             let input = format!("a{end}MAIL FROM:<x@x.example>\r\nb\r\n.\r\n");
             let (spoilt, progress, _) = read(input.as_bytes());
             assert_eq!((spoilt, progress), (Some(Spoilt::BareLineEnd), Progress::End(input.len())), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_lenient_reader_keeps_bare_line_ends_and_ends_where_the_strict_one_does() {
+        for (input, mail) in [
+            ("a\nb\r\n.\r\n", "a\nb\r\n"),
+            ("a\rb\r\n.\r\n", "a\rb\r\n"),
+            ("..\n.\r\n..\r\n.\r\n", ".\n.\r\n.\r\n"),
+            (".\ra\r\n.\r\n", "\ra\r\n"),
+            ("a\n.\n\r\n.\r\n", "a\n.\n\r\n"),
+            ("\r\r\n.\r\n", "\r\r\n"),
+            (".\n\r\n.\r\n", "\n\r\n"),
+        ] {
+            let (mut reader, mut got) = (DataReader::lenient(), Vec::new());
+            assert_eq!(reader.read(input.as_bytes(), &mut got), read(input.as_bytes()).1, "{input:?}");
+            assert_eq!((reader.spoilt(), got), (None, mail.into()), "{input:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use postline_core::content::mail::MailEnvelope;
 use postline_core::id::{Address, Domain, MailId, Mailbox};
 
+use super::lmtp::Each;
 use crate::spool::{Incoming, Staged};
 
 /// The node, as the SMTP sockets see it.
@@ -34,6 +35,18 @@ pub trait Door: Send + Sync + 'static {
 
     /// Takes a whole mail over: with [`Answer::Taken`] it is the node's, and durable.
     fn take(&self, arriving: Arriving) -> impl Future<Output = Answer> + Send;
+
+    /// Takes a whole mail from the mail server beside us: what becomes of it for each recipient, in their order.
+    fn take_each(&self, arriving: Arriving, beside: Beside) -> impl Future<Output = Vec<Each>> + Send;
+}
+
+/// For what the mail server beside us comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// It brings mail for our users.
+    Front,
+    /// It brings its users' mail for elsewhere.
+    Relay,
 }
 
 /// Where mail to an address goes.
@@ -58,7 +71,7 @@ pub struct Arriving {
     pub login: Option<Mailbox>,
     /// From where it came.
     pub peer: SocketAddr,
-    /// Its mail envelope. Recipients without a mailbox occur only with a login.
+    /// Its mail envelope. Recipients without a mailbox occur only with a login, and in mail for elsewhere.
     pub envelope: MailEnvelope,
     /// The `Received` field to put on top, name included, unfolded, without CRLF.
     pub received: String,

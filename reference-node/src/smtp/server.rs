@@ -19,21 +19,22 @@ use postline_core::time::Millis;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::door::{Answer, Arriving, Door};
+use super::door::{Answer, Arriving, Beside, Door};
+use super::lmtp::Each;
 use super::session::{Input, Output, Question, Role, Session, Setup, Whole};
+use crate::beside::{Listener, Stream};
 use crate::spool::Incoming;
 
 /// Where the TLS configuration of the next handshake comes from, so that a reload needs no restart.
 pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
-/// Which of the three ports a listener is.
+/// Which kind of port a listener is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
     /// Port 25: every server, STARTTLS.
@@ -42,6 +43,19 @@ pub enum Port {
     Submission,
     /// Port 465: our users, TLS from the first byte (RFC 8314 §3.3).
     Submissions,
+    /// LMTP, from the mail server beside us.
+    Lmtp(Beside),
+}
+
+impl Port {
+    const fn role(self) -> Role {
+        match self {
+            Self::Mx => Role::Mx,
+            Self::Submission | Self::Submissions => Role::Submission,
+            Self::Lmtp(Beside::Front) => Role::Front,
+            Self::Lmtp(Beside::Relay) => Role::Relay,
+        }
+    }
 }
 
 /// What all listeners share: the door, TLS, the word to go down, and the count of sessions.
@@ -61,9 +75,17 @@ impl<D: Door> Server<D> {
         Arc::new(Self { door, tls, drain, census, random: SystemRandom::new() })
     }
 
+    /// The same for one mail server beside us, which holds all its sessions from one place.
+    #[must_use]
+    pub fn beside(door: Arc<D>, tls: TlsSource, drain: watch::Receiver<bool>) -> Arc<Self> {
+        let census = Arc::new(Census::new(limits::BESIDE_SESSIONS, limits::BESIDE_SESSIONS));
+        Arc::new(Self { door, tls, drain, census, random: SystemRandom::new() })
+    }
+
     /// Serves a listener until the node goes down; returns when its last session has ended, or was cut off after
     /// [`SMTP_DRAIN_MS`](limits::SMTP_DRAIN_MS).
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, port: Port) {
+    pub async fn serve(self: Arc<Self>, listener: impl Into<Listener>, port: Port) {
+        let listener = listener.into();
         let mut sessions = JoinSet::new();
         let mut drain = self.drain.clone();
         loop {
@@ -76,11 +98,11 @@ impl<D: Door> Server<D> {
                     }
                 }
                 accepted = listener.accept() => match accepted {
-                    Ok((tcp, peer)) => match Census::seat(&self.census, peer.ip()) {
+                    Ok((stream, peer)) => match Census::seat(&self.census, peer.ip()) {
                         Some(seat) => {
-                            sessions.spawn(Arc::clone(&self).converse(tcp, peer, port, seat));
+                            sessions.spawn(Arc::clone(&self).converse(stream, peer, port, seat));
                         }
-                        None => turn_away(tcp, peer, port),
+                        None => turn_away(stream, peer, port),
                     },
                     Err(error) => {
                         // Most likely no file handles are left: others must end before this can go on.
@@ -98,23 +120,21 @@ impl<D: Door> Server<D> {
         }
     }
 
-    async fn converse(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, port: Port, _seat: Seat) {
-        match self.talk(tcp, peer, port).await {
+    async fn converse(self: Arc<Self>, stream: Stream, peer: SocketAddr, port: Port, _seat: Seat) {
+        match self.talk(stream, peer, port).await {
             Ok(()) => tracing::debug!(%peer, ?port, "SMTP session ended"),
             Err(error) => tracing::debug!(%peer, ?port, %error, "SMTP session broken off"),
         }
     }
 
     /// One conversation, from the greeting to the end.
-    async fn talk(&self, tcp: TcpStream, peer: SocketAddr, port: Port) -> io::Result<()> {
-        tcp.set_nodelay(true)?;
-        let mut wire = Wire::Plain(tcp);
+    async fn talk(&self, stream: Stream, peer: SocketAddr, port: Port) -> io::Result<()> {
+        let mut wire = Wire::Plain(stream);
         if port == Port::Submissions {
             wire = wire.secure((self.tls)()).await?;
         }
-        let role = if port == Port::Mx { Role::Mx } else { Role::Submission };
         let (host, postmaster) = (self.door.hostname().clone(), self.door.postmaster());
-        let setup = Setup { role, host, postmaster, peer: peer.ip(), secured: port == Port::Submissions };
+        let setup = Setup { role: port.role(), host, postmaster, peer: peer.ip(), secured: port == Port::Submissions };
         let clock = Clock::start();
         let mut out = Vec::new();
         let mut session = Session::new(clock.now(), setup, &mut out);
@@ -127,7 +147,7 @@ impl<D: Door> Server<D> {
                     Output::Say(lines) => unsaid.extend_from_slice(&lines),
                     Output::Data(bytes) => spool = spool.write(bytes).await,
                     Output::Drop => spool = Spooling::Idle,
-                    Output::Ask(question) => next = Some(self.ask(question, peer, &mut spool).await),
+                    Output::Ask(question) => next = Some(self.ask(question, peer, port, &mut spool).await),
                     Output::StartTls => {
                         wire.say(&mut unsaid).await?;
                         wire = wire.secure((self.tls)()).await?;
@@ -163,13 +183,26 @@ impl<D: Door> Server<D> {
         }
     }
 
-    async fn ask(&self, question: Question, peer: SocketAddr, spool: &mut Spooling) -> Input<'static> {
+    async fn ask(&self, question: Question, peer: SocketAddr, port: Port, spool: &mut Spooling) -> Input<'static> {
         match question {
             Question::Login(said) => Input::Login(self.door.login(&said.user, &said.password).await),
             Question::Sender(login, address) => Input::Owned(self.door.owns(&login, &address)),
             Question::Rcpt(address) => Input::Resolved(self.door.resolve(&address)),
             Question::Begin => Input::Begun(self.begin(spool)),
-            Question::Take(whole) => Input::Taken(self.take(*whole, peer, std::mem::take(spool)).await),
+            Question::Take(whole) => {
+                let rcpts = whole.envelope.to.len();
+                let arriving = match staged(*whole, peer, std::mem::take(spool)).await {
+                    Ok(arriving) => arriving,
+                    Err(answer) if matches!(port, Port::Lmtp(_)) => {
+                        return Input::TakenEach(vec![Each::Node(answer); rcpts]);
+                    }
+                    Err(answer) => return Input::Taken(answer),
+                };
+                match port {
+                    Port::Lmtp(beside) => Input::TakenEach(self.door.take_each(arriving, beside).await),
+                    Port::Mx | Port::Submission | Port::Submissions => Input::Taken(self.door.take(arriving).await),
+                }
+            }
         }
     }
 
@@ -179,22 +212,19 @@ impl<D: Door> Server<D> {
         *spool = Spooling::Open(Box::new(self.door.begin().map_err(|error| failed(&error))?));
         Ok(MailId(id))
     }
+}
 
-    async fn take(&self, whole: Whole, peer: SocketAddr, spool: Spooling) -> Answer {
-        let staged = match spool {
-            Spooling::Open(incoming) if incoming.len() <= limits::INLINE_BODY_BYTES => incoming.finish(),
-            Spooling::Open(incoming) => in_background(move || incoming.finish()).await,
-            Spooling::Failed(answer) => return answer,
-            Spooling::Idle => return Answer::Broken,
-        };
-        match staged {
-            Ok(staged) => {
-                let Whole { id, login, envelope, received } = whole;
-                self.door.take(Arriving { id, login, peer, envelope, received, staged }).await
-            }
-            Err(error) => failed(&error),
-        }
-    }
+/// A mail whose bytes are all here, hashed and, where it is large, synced.
+async fn staged(whole: Whole, peer: SocketAddr, spool: Spooling) -> Result<Arriving, Answer> {
+    let staged = match spool {
+        Spooling::Open(incoming) if incoming.len() <= limits::INLINE_BODY_BYTES => incoming.finish(),
+        Spooling::Open(incoming) => in_background(move || incoming.finish()).await,
+        Spooling::Failed(answer) => return Err(answer),
+        Spooling::Idle => return Err(Answer::Broken),
+    };
+    let staged = staged.map_err(|error| failed(&error))?;
+    let Whole { id, login, envelope, received } = whole;
+    Ok(Arriving { id, login, peer, envelope, received, staged })
 }
 
 /// The mail of a session, on its way to the disk.
@@ -238,20 +268,20 @@ fn failed(error: &io::Error) -> Answer {
 
 /// A connection, before or under TLS.
 enum Wire {
-    Plain(TcpStream),
-    Secure(Box<TlsStream<TcpStream>>),
+    Plain(Stream),
+    Secure(Box<TlsStream<Stream>>),
 }
 
 impl Wire {
     async fn secure(self, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let Self::Plain(tcp) = self else { return Err(io::Error::other("TLS inside TLS")) };
-        let handshake = TlsAcceptor::from(config).accept(tcp);
+        let Self::Plain(plain) = self else { return Err(io::Error::other("TLS inside TLS")) };
+        let handshake = TlsAcceptor::from(config).accept(plain);
         Ok(Self::Secure(Box::new(timeout(Duration::from_millis(limits::SMTP_TLS_MS), handshake).await??)))
     }
 
     async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.read(room).await,
+            Self::Plain(plain) => plain.read(room).await,
             Self::Secure(tls) => tls.read(room).await,
         }
     }
@@ -263,7 +293,7 @@ impl Wire {
         }
         let write = async {
             match self {
-                Self::Plain(tcp) => tcp.write_all(unsaid).await,
+                Self::Plain(plain) => plain.write_all(unsaid).await,
                 Self::Secure(tls) => {
                     tls.write_all(unsaid).await?;
                     tls.flush().await
@@ -278,7 +308,7 @@ impl Wire {
     async fn close(mut self) -> io::Result<()> {
         let shutdown = async {
             match &mut self {
-                Self::Plain(tcp) => tcp.shutdown().await,
+                Self::Plain(plain) => plain.shutdown().await,
                 Self::Secure(tls) => tls.shutdown().await,
             }
         };
@@ -308,15 +338,17 @@ impl Clock {
     }
 }
 
-async fn drained(drain: &mut watch::Receiver<bool>) {
+/// Waits until the node goes down.
+pub(crate) async fn drained(drain: &mut watch::Receiver<bool>) {
     // A sender that is gone can't call it off: the node is going down all the same.
     let _gone = drain.wait_for(|down| *down).await.is_err();
 }
 
 /// Tells a client that there is no seat, where that costs nothing.
-fn turn_away(tcp: TcpStream, peer: SocketAddr, port: Port) {
+fn turn_away(stream: Stream, peer: SocketAddr, port: Port) {
     tracing::info!(%peer, ?port, "too many SMTP sessions");
     if port != Port::Submissions
+        && let Stream::Tcp(tcp) = stream
         && let Ok(tcp) = tcp.into_std()
         && let Err(error) = io::Write::write(&mut &tcp, b"421 4.7.0 Too many sessions\r\n")
     {

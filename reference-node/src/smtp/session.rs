@@ -14,6 +14,8 @@
 //! (RFC 2920). What came before TLS is never read after it (attack 20). Port 25 never relays. Sockets, TLS, the spool
 //! and the clock are the [server](super::server)'s.
 //!
+//! LMTP is the same session but for its greeting, its trust in who connects, and a reply for each recipient (RFC 2033).
+//!
 //! RFC 5321, 1870 (SIZE), 2034 (ENHANCEDSTATUSCODES), 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME),
 //! 6531 (SMTPUTF8).
 
@@ -30,6 +32,7 @@ use super::backlog::{Backlog, BadLine};
 use super::command::{Command, Fault, Mechanism, Recipient, Sender};
 use super::data::{DataReader, Progress, Spoilt};
 use super::door::{Answer, Resolved};
+use super::lmtp::Each;
 use super::login::{Awaited, Credentials, Heard, Malformed};
 
 /// Whom a session serves.
@@ -39,6 +42,17 @@ pub enum Role {
     Submission,
     /// Every server, for our mailboxes only.
     Mx,
+    /// The mail server beside us, by LMTP, for our mailboxes only.
+    Front,
+    /// The mail server beside us, by LMTP, for elsewhere.
+    Relay,
+}
+
+impl Role {
+    /// Whether it speaks LMTP.
+    const fn is_lmtp(self) -> bool {
+        matches!(self, Self::Front | Self::Relay)
+    }
 }
 
 /// What a session needs to know from its start.
@@ -73,6 +87,8 @@ pub enum Input<'a> {
     Begun(Result<MailId, Answer>),
     /// The answer to [`Question::Take`].
     Taken(Answer),
+    /// The same in LMTP: an answer for each recipient, in the order of the mail envelope.
+    TakenEach(Vec<Each>),
     /// The node is going down.
     Drain,
     /// The time of [`Session::deadline`] has come.
@@ -165,7 +181,7 @@ enum Asked {
     Sender(Sender),
     Rcpt(Address),
     Begin(Draft),
-    Take(MailId),
+    Take(MailId, Vec<usize>),
 }
 
 #[derive(Debug)]
@@ -188,13 +204,16 @@ struct Draft {
     from: Option<Address>,
     utf8: bool,
     to: Vec<Rcpt>,
+    /// For each RCPT that was taken, whom of `to` it named: in LMTP each gets its reply (RFC 2033 §4.2).
+    said: Vec<usize>,
 }
 
 impl Session {
     /// A session that has just been opened, and greets.
     #[must_use]
     pub fn new(now: Millis, setup: Setup, out: &mut Vec<Output>) -> Self {
-        say(out, &format!("220 {} ESMTP Postline", setup.host));
+        let protocol = if setup.role.is_lmtp() { "LMTP" } else { "ESMTP" };
+        say(out, &format!("220 {} {protocol} Postline", setup.host));
         Self {
             setup,
             phase: Phase::Command,
@@ -226,10 +245,16 @@ impl Session {
             }
             (Phase::Asking(Asked::Begin(draft)), Input::Begun(Ok(id))) => {
                 say(out, "354 End with CRLF.CRLF");
-                self.phase = Phase::Data(Receiving { id, draft, reader: DataReader::default(), since: now, came: 0 });
+                let reader = if self.setup.role.is_lmtp() { DataReader::lenient() } else { DataReader::default() };
+                self.phase = Phase::Data(Receiving { id, draft, reader, since: now, came: 0 });
             }
             (Phase::Asking(Asked::Begin(_)), Input::Begun(Err(answer))) => say(out, &reply(answer)),
-            (Phase::Asking(Asked::Take(id)), Input::Taken(answer)) => self.settle(now, id, answer, out),
+            (Phase::Asking(Asked::Take(id, _)), Input::Taken(answer)) if !self.setup.role.is_lmtp() => {
+                self.settle(now, id, answer, out);
+            }
+            (Phase::Asking(Asked::Take(_, said)), Input::TakenEach(each)) if self.setup.role.is_lmtp() => {
+                self.settle_each(now, &said, &each, out);
+            }
             (Phase::Handshake, Input::Secured) => {
                 // Whatever was said before TLS may be anyone's word (RFC 3207 §4.2).
                 (self.hello, self.login, self.draft) = (None, None, None);
@@ -343,7 +368,14 @@ impl Session {
 
     fn command(&mut self, command: Command<'_>, out: &mut Vec<Output>) {
         match command {
-            Command::Ehlo(name) => self.greet(name, true, out),
+            Command::Ehlo(_) | Command::Helo(_) if self.setup.role.is_lmtp() => {
+                self.blame("500 5.5.1 This is LMTP: LHLO", out);
+            }
+            Command::Lhlo(_) if !self.setup.role.is_lmtp() => self.blame(Fault::NotOffered.reply(), out),
+            Command::StartTls | Command::Auth(..) if self.setup.role.is_lmtp() => {
+                self.blame(Fault::NotOffered.reply(), out);
+            }
+            Command::Ehlo(name) | Command::Lhlo(name) => self.greet(name, true, out),
             Command::Helo(name) => self.greet(name, false, out),
             Command::StartTls if self.setup.secured => self.blame("503 5.5.1 TLS stands already", out),
             Command::StartTls => {
@@ -380,7 +412,7 @@ impl Session {
         say(out, &format!("250-{}", self.setup.host));
         say(out, "250-PIPELINING");
         say(out, &format!("250-SIZE {}", limits::MAIL_BYTES));
-        if !self.setup.secured {
+        if !self.setup.secured && !self.setup.role.is_lmtp() {
             say(out, "250-STARTTLS");
         } else if self.setup.role == Role::Submission {
             say(out, "250-AUTH PLAIN LOGIN");
@@ -460,12 +492,12 @@ impl Session {
     }
 
     fn open_draft(&mut self, sender: Sender, out: &mut Vec<Output>) {
-        self.draft = Some(Draft { from: sender.address, utf8: sender.utf8, to: Vec::new() });
+        self.draft = Some(Draft { from: sender.address, utf8: sender.utf8, to: Vec::new(), said: Vec::new() });
         say(out, "250 2.1.0 Sender ok");
     }
 
     fn rcpt(&mut self, recipient: Recipient, out: &mut Vec<Output>) {
-        let Some(draft) = &self.draft else {
+        let Some(draft) = &mut self.draft else {
             // Honest clients pipeline these behind a MAIL that was refused: it is no error of theirs.
             return say(out, "503 5.5.1 MAIL first");
         };
@@ -475,7 +507,10 @@ impl Session {
         };
         if !ascii && !draft.utf8 {
             self.blame(Fault::NeedsUtf8.reply(), out);
-        } else if draft.to.iter().any(|rcpt| rcpt.address == address) {
+        } else if draft.said.len() >= 2 * limits::ENVELOPE_RECIPIENTS {
+            say(out, "452 4.5.3 Too many recipients");
+        } else if let Some(known) = draft.to.iter().position(|rcpt| rcpt.address == address) {
+            draft.said.push(known);
             say(out, RECIPIENT_OK);
         } else if draft.to.len() >= limits::ENVELOPE_RECIPIENTS {
             say(out, "452 4.5.3 Too many recipients");
@@ -487,12 +522,13 @@ impl Session {
     fn add_recipient(&mut self, address: Address, resolved: Resolved, out: &mut Vec<Output>) {
         let mailbox = match (resolved, self.setup.role) {
             (Resolved::Local(mailbox), _) => Some(mailbox),
-            (Resolved::Remote, Role::Submission) => None,
-            (Resolved::Remote, Role::Mx) => return say(out, "550 5.7.1 Relaying denied"),
+            (Resolved::Remote, Role::Submission | Role::Relay) | (Resolved::Unknown, Role::Relay) => None,
+            (Resolved::Remote, Role::Mx | Role::Front) => return say(out, "550 5.7.1 Relaying denied"),
             (Resolved::Unknown, _) => return say(out, "550 5.1.1 No such mailbox"),
             (Resolved::NotNow, _) => return say(out, "451 4.3.0 Can't say now"),
         };
         let Some(draft) = &mut self.draft else { return say(out, "503 5.5.1 MAIL first") };
+        draft.said.push(draft.to.len());
         draft.to.push(Rcpt { address, mailbox });
         say(out, RECIPIENT_OK);
     }
@@ -525,15 +561,16 @@ impl Session {
     }
 
     fn ended(&mut self, now: Millis, mail: Receiving, out: &mut Vec<Output>) {
+        let said = if self.setup.role.is_lmtp() { mail.draft.said.len() } else { 1 };
         match mail.reader.spoilt() {
             // Refused whole, as Postfix does it with smtpd_forbid_bare_newline = reject (attack 19).
             Some(Spoilt::BareLineEnd) => self.blame("550 5.6.0 Bare CR or LF in the mail", out),
-            Some(Spoilt::TooBig) => say(out, TOO_BIG),
+            Some(Spoilt::TooBig) => (0..said).for_each(|_| say(out, TOO_BIG)),
             None => {
                 let received = self.received(now, mail.id, mail.draft.utf8);
                 let envelope = MailEnvelope { from: mail.draft.from, to: mail.draft.to };
                 let whole = Whole { id: mail.id, login: self.login.clone(), envelope, received };
-                self.ask(Asked::Take(mail.id), Question::Take(Box::new(whole)), out);
+                self.ask(Asked::Take(mail.id, mail.draft.said), Question::Take(Box::new(whole)), out);
             }
         }
     }
@@ -548,6 +585,19 @@ impl Session {
         say(out, &format!("250 2.6.0 Taken as {id}"));
     }
 
+    fn settle_each(&mut self, now: Millis, said: &[usize], each: &[Each], out: &mut Vec<Output>) {
+        for index in said {
+            // A door that forgot somebody has not taken the mail for them.
+            let answer = each.get(*index).map_or_else(|| reply(Answer::Broken), Each::reply);
+            say(out, &answer);
+        }
+        if each.iter().any(Each::is_done) {
+            self.mails += 1;
+            self.commands = 0;
+            self.fruit = now;
+        }
+    }
+
     /// RFC 5321 §4.4, with the protocol names of RFC 3848 and RFC 6531 §4.3.
     fn received(&self, now: Millis, id: MailId, utf8: bool) -> String {
         let (name, extended) = match &self.hello {
@@ -557,7 +607,13 @@ impl Session {
         let with = match (extended, utf8) {
             (false, _) => "SMTP".to_owned(),
             (true, utf8) => {
-                let mut with = if utf8 { "UTF8SMTP" } else { "ESMTP" }.to_owned();
+                let mut with = match (self.setup.role.is_lmtp(), utf8) {
+                    (false, false) => "ESMTP",
+                    (false, true) => "UTF8SMTP",
+                    (true, false) => "LMTP",
+                    (true, true) => "UTF8LMTP",
+                }
+                .to_owned();
                 with.push_str(if self.setup.secured { "S" } else { "" });
                 with.push_str(if self.login.is_some() { "A" } else { "" });
                 with
@@ -613,7 +669,7 @@ const RECIPIENT_OK: &str = "250 2.1.5 Recipient ok";
 const TOO_BIG: &str = "552 5.3.4 Mail too big";
 
 /// What the client hears of an answer to a mail that wasn't taken.
-fn reply(answer: Answer) -> String {
+pub(super) fn reply(answer: Answer) -> String {
     match answer {
         Answer::Taken => "250 2.6.0 Taken".to_owned(),
         Answer::Busy => "452 4.3.1 No room now".to_owned(),

@@ -6,7 +6,10 @@ use postline_core::id::{Address, Domain, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::time::{MINUTE, Millis, SECOND};
 
+use postline_core::server::io::RcptOutcome;
+
 use super::door::{Answer, Resolved};
+use super::lmtp::Each;
 use super::session::{Input, Output, Question, Role, Session, Setup};
 
 /// Most bytes of replies that one byte of a client can bring about: a short EHLO gets the longest reply.
@@ -58,7 +61,12 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(kind: u8, script: &'a [u8]) -> Self {
-        let role = if kind & 1 == 0 { Role::Submission } else { Role::Mx };
+        let role = match kind & 9 {
+            0 => Role::Submission,
+            1 => Role::Mx,
+            8 => Role::Front,
+            _ => Role::Relay,
+        };
         let (host, postmaster) = names();
         let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         let mut out = Vec::new();
@@ -104,6 +112,17 @@ impl<'a> World<'a> {
                 Question::Begin => {
                     self.mail = Some(0);
                     Input::Begun(Ok(MailId([choice; 16])))
+                }
+                Question::Take(whole) if matches!(self.role, Role::Front | Role::Relay) => {
+                    let each =
+                        whole.envelope.to.iter().enumerate().map(|(at, _)| match (usize::from(choice) + at) % 5 {
+                            0 => Each::Node(Answer::Taken),
+                            1 => Each::Node(Answer::Busy),
+                            2 => Each::Passed(RcptOutcome::Done),
+                            3 => Each::Passed(RcptOutcome::Later("4.2.2 full".into())),
+                            _ => Each::Passed(RcptOutcome::Failed("550 5.1.1 who?\r\n250 ok".into())),
+                        });
+                    Input::TakenEach(each.collect())
                 }
                 Question::Take(_) => Input::Taken(match choice % 6 {
                     0 => Answer::Busy,
@@ -155,7 +174,10 @@ impl<'a> World<'a> {
                 }
             }
         }
-        assert!(said <= REPLY_PER_BYTE * in_play + REPLY_UNASKED, "{said} bytes said to {in_play}");
+        // In LMTP the end of a mail has a reply for each recipient.
+        let each =
+            if matches!(self.role, Role::Front | Role::Relay) { 2 * limits::ENVELOPE_RECIPIENTS * 64 } else { 0 };
+        assert!(said <= REPLY_PER_BYTE * in_play + REPLY_UNASKED + each, "{said} bytes said to {in_play}");
     }
 
     fn check(&mut self, question: &Question) {
@@ -165,7 +187,10 @@ impl<'a> World<'a> {
         assert!(!whole.received.contains(['\r', '\n']), "{whole:?}");
         match self.role {
             Role::Submission => assert!(whole.login.is_some(), "taken without a login: {whole:?}"),
-            Role::Mx => assert!(whole.envelope.to.iter().all(|rcpt| rcpt.mailbox.is_some()), "relayed: {whole:?}"),
+            Role::Relay => {}
+            Role::Mx | Role::Front => {
+                assert!(whole.envelope.to.iter().all(|rcpt| rcpt.mailbox.is_some()), "relayed: {whole:?}")
+            }
         }
     }
 }
