@@ -145,6 +145,30 @@ pub const EXPRESS_PER_MINUTE: u32 = 6_000;
 /// Sequence numbers reserved ahead, so that a crash never uses one twice.
 pub const SEQ_RESERVE: u64 = 1_024;
 
+// Discovery
+/// Longest well-known document that is read, in bytes.
+pub const WELL_KNOWN_BYTES: usize = 16 * 1024;
+/// How long one fetch of a well-known document may take, from the name to its last byte.
+pub const WELL_KNOWN_MS: u64 = 10 * SECOND;
+/// Most addresses of a domain at which its well-known document is asked for.
+pub const WELL_KNOWN_ADDRESSES: usize = 4;
+/// How long a well-known document, or that there is none, is kept before it is fetched again.
+pub const WELL_KNOWN_KEPT_MS: u64 = 5 * MINUTE;
+/// How long a failed fetch of a well-known document is kept before another one.
+pub const WELL_KNOWN_FAILED_MS: u64 = MINUTE;
+/// Most domains whose well-known document is kept; the oldest goes first.
+pub const WELL_KNOWN_DOMAINS: usize = 1_024;
+/// Most fetches of well-known documents under way at a time; another waits its turn within its own time.
+pub const WELL_KNOWN_FETCHES: usize = 32;
+/// How long it may take to find out where a node is dialled, all look-ups together.
+pub const DISCOVERY_MS: u64 = 2 * WELL_KNOWN_MS;
+/// Most hosts whose addresses are looked up for one dial.
+pub const DIAL_HOSTS: usize = 4;
+/// Most addresses that are tried in one dial, at most half of them of one host.
+pub const DIAL_ADDRESSES: usize = 8;
+/// When the next address of a dial is tried, counted from the one before, whatever became of that.
+pub const DIAL_STAGGER_MS: u64 = SECOND / 2;
+
 // DNS, DKIM, SMTP out
 /// Most records that one DNS look-up yields; the rest is passed over.
 pub const DNS_RECORDS: usize = 16;

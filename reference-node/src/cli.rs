@@ -25,10 +25,14 @@ use zeroize::Zeroizing;
 use crate::admin::{self, Answer, AskFault, AskPair, RefusalCode, Request};
 use crate::config::{Config, ConfigFault};
 use crate::directory::Directory;
-use crate::init::{Init, InitFault};
+use crate::discovery::published;
+use crate::init::{Init, InitFault, KeyFiles};
 use crate::shown::shown;
 pub use args::Demo;
-use args::{AliasCommand, Cli, ClockCommand, Command, InitArgs, PairArgs, QueueCommand, TrustCommand, UserCommand};
+use args::{
+    AliasCommand, Cli, ClockCommand, Command, DiscoveryCommand, InitArgs, PairArgs, QueueCommand, TrustCommand,
+    UserCommand,
+};
 
 /// Whatever went wrong in a part.
 pub type PartFault = Box<dyn Error + Send + Sync>;
@@ -131,6 +135,16 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
             let config = config()?;
             crate::log::install(config.log).map_err(|why| Failure::Part(why.into()))?;
             parts.serve(config, while_stdin)?;
+        }
+        Command::Discovery(DiscoveryCommand::Show) => {
+            let config = config()?;
+            let identity = KeyFiles::of(&config.data_dir).identity().map_err(|why| Failure::Part(why.into()))?;
+            let published = published(&identity, &config);
+            if cli.json {
+                show::json(out, &json!({ "discovery": published }))?;
+            } else {
+                show::published(out, &published)?;
+            }
         }
         Command::Demo(demo) => return Ok(parts.demo(&demo, cli.json)?),
         Command::User(command) => user(command, &config()?, cli.json, out)?,

@@ -22,6 +22,7 @@ use postline_core::net::{Allowed, Hint};
 use serde::Deserialize;
 
 use crate::beside::Beside;
+use crate::dns::Dnssec;
 
 pub use keys::{Change, Default, KEYS, Key, file_text};
 
@@ -53,6 +54,10 @@ pub struct Config {
     pub smarthost: Option<Smarthost>,
     /// `dns.zone_file`: answers DNS questions instead of the system's resolvers.
     pub zone_file: Option<PathBuf>,
+    /// `dns.servers`: the name servers to ask; empty: the system's.
+    pub name_servers: Vec<SocketAddr>,
+    /// `[discovery]`: how domains' own words on their nodes are proven.
+    pub discovery: DiscoveryWish,
     /// `dial.allow_private`: networks that may be dialled although they are private.
     pub allow_private: Allowed,
     /// `[dkim]`: the keys that sign outgoing mail.
@@ -136,6 +141,19 @@ pub enum SmarthostTls {
     Implicit,
     /// Not at all; then without a login.
     None,
+}
+
+/// How domains' own words on their nodes are proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryWish {
+    /// What is made of records under DNSSEC.
+    pub dnssec: Dnssec,
+    /// DNSKEY records to trust instead of the root's.
+    pub trust_anchor: Option<PathBuf>,
+    /// Certificate authorities to trust instead of the system's, PEM.
+    pub roots: Option<PathBuf>,
+    /// The port of well-known documents.
+    pub https_port: u16,
 }
 
 /// The keys that sign outgoing mail.

@@ -215,7 +215,7 @@ impl ResolverCache<Box<str>, Txt> for Keys {
 /// mail-auth's verifier. It wants a resolver of its own, which [`Keys`] keeps idle.
 fn authenticator(resolver: &Resolver) -> Option<MessageAuthenticator> {
     match resolver {
-        Resolver::Dns(dns) => Some(MessageAuthenticator((**dns).clone())),
+        Resolver::Dns(dns) => Some(MessageAuthenticator(dns.plain().clone())),
         Resolver::Zone(_) => {
             MessageAuthenticator::new(ResolverConfig::from_name_servers(Vec::new()), ResolverOpts::default()).ok()
         }

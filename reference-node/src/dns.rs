@@ -1,23 +1,27 @@
 //! What the node asks of DNS: where a domain's mail goes, where its node is, and which keys it publishes.
 //!
-//! Every look-up is bounded in time, count and size. A [`Zone`] answers in place of DNS in tests and demos. Who may be
-//! dialled is [`postline_core::net`]'s word; who *is* dialled is the address checked here (attacks 97, 98).
+//! Every look-up is bounded in time, count and size. A [`Zone`] answers in place of DNS in tests and demos. What is made of
+//! the answers about a node is [`discovery`](crate::discovery)'s.
 
+mod secure;
 mod zone;
 
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use postline_core::id::Domain;
 use postline_core::limits;
-use postline_core::net::{Allowed, Hint, may_dial};
 
+pub use secure::Dnssec;
+use secure::Secure;
 pub use zone::{Zone, ZoneFault};
 
 /// Who answers the node's look-ups.
@@ -25,7 +29,14 @@ pub enum Resolver {
     /// A fixed zone: tests, demos, closed nets.
     Zone(Zone),
     /// DNS.
-    Dns(Box<TokioResolver>),
+    Dns(Box<Dns>),
+}
+
+/// Name servers, and two ways to ask them.
+pub struct Dns {
+    servers: Vec<NameServerConfig>,
+    plain: TokioResolver,
+    secure: Option<Secure>,
 }
 
 /// Why a look-up yields nothing.
@@ -63,15 +74,11 @@ pub struct Service {
     pub host: Option<Domain>,
 }
 
-/// Why there is nowhere to dial. A peer never hears which (attack 99).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoTarget {
-    /// The domain names no node, or none that may be dialled.
-    #[error("the domain names no node that may be dialled")]
-    Nowhere,
-    /// DNS can't say for now.
-    #[error("dns failed for now: {0}")]
-    Temporary(String),
+impl Dns {
+    /// The resolver that believes what the name servers say.
+    pub(crate) const fn plain(&self) -> &TokioResolver {
+        &self.plain
+    }
 }
 
 impl Resolver {
@@ -98,12 +105,23 @@ impl Resolver {
     }
 
     fn build(servers: Vec<NameServerConfig>) -> Result<Self, DnsFault> {
-        let config = ResolverConfig::from_name_servers(servers);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
-        options.timeout = Duration::from_secs(3);
-        options.attempts = 2;
-        builder.build().map(|dns| Self::Dns(Box::new(dns))).map_err(fault)
+        let plain = builder(servers.clone()).build().map_err(fault)?;
+        Ok(Self::Dns(Box::new(Dns { servers, plain, secure: None })))
+    }
+
+    /// Lets [`proven_txt`](Self::proven_txt) believe what leads up to the trust anchor: a file of DNSKEY records, or IANA's
+    /// root keys. A zone stays as it is: all of it counts as proven.
+    ///
+    /// # Errors
+    /// [`DnsFault::Temporary`] where the file can't be read.
+    pub fn with_dnssec(self, how: Dnssec, anchor: Option<&Path>) -> Result<Self, DnsFault> {
+        match self {
+            Self::Dns(dns) if how != Dnssec::Off => {
+                let secure = Some(Secure::new(dns.servers.clone(), how, anchor)?);
+                Ok(Self::Dns(Box::new(Dns { secure, ..*dns })))
+            }
+            Self::Dns(_) | Self::Zone(_) => Ok(self),
+        }
     }
 
     /// Who takes the domain's mail, first choice first (RFC 5321 §5.1). Empty: nobody, and it says so (RFC 7505).
@@ -129,14 +147,21 @@ impl Resolver {
         Ok(exchanges)
     }
 
-    /// The host's addresses, IPv6 first.
+    /// The host's addresses, both kinds in turn, IPv6 first: a host with many of one kind is still tried by the other.
     ///
     /// # Errors
     /// [`DnsFault`]; a temporary failure of one kind of address counts only where the other kind yields nothing.
     pub async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsFault> {
         let (v6, v4) = tokio::join!(self.records(host.as_str(), Kind::Aaaa), self.records(host.as_str(), Kind::A));
-        let found = [&v6, &v4].into_iter().flatten().flatten().filter_map(Data::address);
-        match some(found) {
+        let of = |kind: &Result<Vec<Data>, DnsFault>| {
+            kind.iter().flatten().filter_map(Data::address).collect::<Vec<_>>().into_iter()
+        };
+        let (mut sixes, mut fours) = (of(&v6), of(&v4));
+        let turns = std::iter::from_fn(|| match (sixes.next(), fours.next()) {
+            (None, None) => None,
+            (six, four) => Some(six.into_iter().chain(four)),
+        });
+        match some(turns.flatten()) {
             Ok(found) => Ok(found),
             Err(none) => match (v6, v4) {
                 (Err(temporary @ DnsFault::Temporary(_)), _) | (_, Err(temporary @ DnsFault::Temporary(_))) => {
@@ -152,9 +177,19 @@ impl Resolver {
     /// # Errors
     /// [`DnsFault`].
     pub async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsFault> {
-        let texts = self.records(name, Kind::Txt).await?;
-        let texts = texts.into_iter().filter_map(|data| if let Data::Txt(text) = data { Some(text) } else { None });
-        some(texts.filter(|text| text.len() <= limits::DNS_TEXT_BYTES))
+        secure::texts(self.records(name, Kind::Txt).await?)
+    }
+
+    /// The name's TXT records as DNSSEC proves them, at the very name ([D-2]). None where they are unsigned, or nobody asked
+    /// for proofs.
+    ///
+    /// # Errors
+    /// [`DnsFault`]; temporary where a proof is broken.
+    pub async fn proven_txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsFault> {
+        secure::texts(match self {
+            Self::Zone(zone) => zone.records(name, Kind::Txt)?,
+            Self::Dns(dns) => dns.secure.as_ref().ok_or(DnsFault::None)?.txt(name).await?,
+        })
     }
 
     /// The name's SRV records, first choice first. The order among equals is fixed, not drawn by weight: a domain has
@@ -173,69 +208,39 @@ impl Resolver {
         Ok(services)
     }
 
-    /// Where the domain's node is dialled: by SRV `_postline._tcp`, else by the hint where it lies within the domain.
-    /// What comes back was checked, and is to be dialled as it is ([L-1]).
-    ///
-    /// # Errors
-    /// [`NoTarget`]. A temporary failure of SRV never falls back to the hint.
-    pub async fn dial_targets(
-        &self,
-        domain: &Domain,
-        hint: Option<&str>,
-        allow: &Allowed,
-    ) -> Result<Vec<SocketAddr>, NoTarget> {
-        let hosts = match self.srv(&format!("_postline._tcp.{domain}")).await {
-            Ok(services) => services.into_iter().filter_map(|service| Some((service.host?, service.port))).collect(),
-            Err(DnsFault::None) => within(domain, hint),
-            Err(DnsFault::Temporary(why)) => return Err(NoTarget::Temporary(why)),
-        };
-        let (mut targets, mut unsure) = (Vec::new(), None);
-        for (host, port) in hosts {
-            match self.addresses(&host).await {
-                Ok(ips) => targets.extend(ips.into_iter().map(|ip| SocketAddr::new(ip, port))),
-                Err(DnsFault::None) => {}
-                Err(DnsFault::Temporary(why)) => unsure = Some(why),
-            }
-        }
-        targets.retain(|target| match may_dial(*target, allow) {
-            Ok(()) => true,
-            Err(denied) => {
-                tracing::warn!(%domain, %target, %denied, "address of a node refused");
-                false
-            }
-        });
-        targets.truncate(limits::DNS_RECORDS);
-        match (targets.is_empty(), unsure) {
-            (false, _) => Ok(targets),
-            (true, Some(why)) => Err(NoTarget::Temporary(why)),
-            (true, None) => Err(NoTarget::Nowhere),
-        }
-    }
-
     async fn records(&self, name: &str, kind: Kind) -> Result<Vec<Data>, DnsFault> {
         let dns = match self {
             Self::Zone(zone) => return zone.records(name, kind),
-            Self::Dns(dns) => dns,
+            Self::Dns(dns) => &dns.plain,
         };
-        // The final dot makes it absolute: no search list applies.
-        let name = Name::from_ascii(format!("{name}.")).map_err(|_| DnsFault::None)?;
-        let limit = Duration::from_millis(limits::DNS_MS);
-        let late = |_| DnsFault::Temporary("no answer in time".to_owned());
-        let answer = tokio::time::timeout(limit, dns.lookup(name, kind.record_type())).await.map_err(late)?;
-        let answer = answer.map_err(fault)?;
+        let answer = in_time(dns.lookup(absolute(name)?, kind.record_type())).await?.map_err(fault)?;
         some(answer.answers().iter().filter_map(|record| Data::read(&record.data)))
     }
+}
+
+fn builder(servers: Vec<NameServerConfig>) -> ResolverBuilder<TokioRuntimeProvider> {
+    let config = ResolverConfig::from_name_servers(servers);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options = builder.options_mut();
+    options.timeout = Duration::from_secs(3);
+    options.attempts = 2;
+    builder
+}
+
+/// The final dot makes it absolute: no search list applies.
+fn absolute(name: &str) -> Result<Name, DnsFault> {
+    Name::from_ascii(format!("{name}.")).map_err(|_| DnsFault::None)
+}
+
+async fn in_time<T>(look_up: impl Future<Output = T>) -> Result<T, DnsFault> {
+    let limit = Duration::from_millis(limits::DNS_MS);
+    tokio::time::timeout(limit, look_up).await.map_err(|_| DnsFault::Temporary("no answer in time".to_owned()))
 }
 
 /// The first records, at most so many; none at all is a fault.
 fn some<T>(records: impl Iterator<Item = T>) -> Result<Vec<T>, DnsFault> {
     let records: Vec<T> = records.take(limits::DNS_RECORDS).collect();
     if records.is_empty() { Err(DnsFault::None) } else { Ok(records) }
-}
-
-fn within(domain: &Domain, hint: Option<&str>) -> Vec<(Domain, u16)> {
-    let hint = hint.and_then(|text| Hint::parse(text).ok()).filter(|hint| hint.within(domain));
-    hint.into_iter().map(|hint| (hint.host, hint.port)).collect()
 }
 
 fn fault(error: NetError) -> DnsFault {

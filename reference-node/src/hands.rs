@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::report;
 use postline_core::content::mail::{Letter, Text};
-use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox, NodeKey};
+use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::net::Allowed;
 use postline_core::server::io::{Outcome, RcptOutcome, Seek};
@@ -30,8 +30,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::beside::Place;
+use crate::discovery::Discovery;
 use crate::dkim::{self, Signer};
-use crate::dns::{DnsFault, Resolver};
+use crate::dns::Resolver;
 use crate::hand_over::{self, Login, Protocol, Route, Security, Timeouts};
 use crate::link::Links;
 use crate::maildir::{Attempt, Maildirs, Syncer};
@@ -53,7 +54,9 @@ pub struct World {
     /// The mailboxes.
     pub maildirs: Maildirs,
     /// Who knows domains and keys.
-    pub resolver: Resolver,
+    pub resolver: Arc<Resolver>,
+    /// Who finds nodes.
+    pub discovery: Discovery,
     /// Which nets may be connected to although they aren't globally routable.
     pub allow: Allowed,
     /// Our DKIM keys, by domain.
@@ -276,7 +279,7 @@ impl Hands {
                         Evidence::Temporary
                     }
                 },
-                Seek::Domain(domain) => domain_word(&world.resolver, &domain).await,
+                Seek::Domain(domain) => world.discovery.word(&domain).await,
             };
             let _stopped = inbox.send(Message::Input(Box::new(Input::Evidence(mail, evidence)), None)).await;
         });
@@ -287,7 +290,7 @@ impl Hands {
         let (world, inbox, links) = (Arc::clone(&self.world), self.inbox.clone(), self.links.clone());
         self.runtime.spawn(async move {
             let hint = dial.hint.as_deref();
-            let why = match world.resolver.dial_targets(&dial.theirs, hint, &world.allow).await {
+            let why = match world.discovery.targets(&dial.theirs, hint).await {
                 Ok(targets) => match links.dial(dial.clone(), &targets).await {
                     Ok(()) => return,
                     Err(why) => why.to_string(),
@@ -459,21 +462,5 @@ fn sign(world: &World, from: Option<&Address>, bytes: Vec<u8>) -> Vec<u8> {
             tracing::error!(%why, "mail leaves without our signature");
             bytes
         }
-    }
-}
-
-/// What the domain itself says of its node. Today that is a zone file's word only: DNSSEC and well-known are to come, and
-/// until then a domain in the open DNS counts as silent.
-async fn domain_word(resolver: &Resolver, domain: &Domain) -> Evidence {
-    let Resolver::Zone(_) = resolver else { return Evidence::Domain { names: None } };
-    match resolver.txt(&format!("_postline.{domain}")).await {
-        Ok(texts) => {
-            let key = texts.iter().find_map(|text| {
-                std::str::from_utf8(text).ok()?.strip_prefix("v=1; nk=").and_then(|key| NodeKey::parse(key).ok())
-            });
-            Evidence::Domain { names: key }
-        }
-        Err(DnsFault::None) => Evidence::Domain { names: None },
-        Err(DnsFault::Temporary(_)) => Evidence::Temporary,
     }
 }

@@ -107,7 +107,7 @@ pub fn init(wish: &Init) -> Result<Made, InitFault> {
     }
     let node_key: NodeKey = keys.make()?;
     make_certificate(&config)?;
-    let mut dns = records(&config);
+    let mut dns = records(&config, node_key);
     for domain in &config.domains {
         dns.extend(dkim_records(&config, domain)?);
     }
@@ -178,17 +178,16 @@ fn dkim_records(config: &Config, domain: &Domain) -> Result<Vec<DnsRecord>, Dkim
 }
 
 /// The records that every domain of a node needs, DKIM's apart.
-fn records(config: &Config) -> Vec<DnsRecord> {
+fn records(config: &Config, nk: NodeKey) -> Vec<DnsRecord> {
     let record = |name: String, kind: &str, data: String| DnsRecord { name, kind: kind.into(), data };
-    let port = config.listen.link.first().map_or(7678, std::net::SocketAddr::port);
     let host = &config.hostname;
     let of = |domain: &Domain| {
-        [
+        let mail = [
             record(format!("{domain}."), "MX", format!("10 {host}.")),
-            record(format!("_postline._tcp.{domain}."), "SRV", format!("0 0 {port} {host}.")),
             record(format!("{domain}."), "TXT", "v=spf1 mx -all".into()),
             record(format!("_dmarc.{domain}."), "TXT", "v=DMARC1; p=quarantine".into()),
-        ]
+        ];
+        mail.into_iter().chain(crate::discovery::records(nk, config, domain))
     };
     config.domains.iter().flat_map(of).collect()
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod directory;
+pub mod discovery;
 pub mod dkim;
 pub mod dns;
 pub mod doors;

@@ -27,6 +27,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -82,6 +83,8 @@ pub struct Timing {
     pub connect: Duration,
     /// All tries of a dial together, TLS included.
     pub dial: Duration,
+    /// From one try of a dial to the next.
+    pub stagger: Duration,
     /// One TLS handshake.
     pub handshake: Duration,
     /// One write, and the end of a connection.
@@ -94,6 +97,7 @@ impl Default for Timing {
         Self {
             connect: ms(limits::GREETING_MS / 2),
             dial: ms(limits::DIAL_MS - limits::GREETING_MS),
+            stagger: ms(limits::DIAL_STAGGER_MS),
             handshake: ms(limits::GREETING_MS),
             write: ms(limits::LINK_WRITE_MS),
         }
@@ -159,22 +163,34 @@ impl<H: LinkHost> Links<H> {
         }
     }
 
-    /// Dials a node at the first of these addresses that answers. They were resolved and checked by the caller.
+    /// Dials a node at these addresses, in turn: the next after a fixed while, whatever became of the one before, so that
+    /// nobody can tell from our coming what another host answered ([D-9], attack 99). The first that greets is it. The
+    /// addresses were resolved and checked by the caller.
     ///
     /// # Errors
     /// The last address's failure. Where it went well, the owner was told [`LinkIn::Up`].
     pub async fn dial(&self, dial: Dial, targets: &[SocketAddr]) -> io::Result<()> {
-        let all = async {
+        let mut tries = JoinSet::new();
+        for (turn, target) in (0..).zip(targets.iter().copied()) {
+            let (links, dial) = (self.clone(), dial.clone());
+            tries.spawn(async move {
+                sleep(links.0.timing.stagger * turn).await;
+                links.connect(&dial, target).await
+            });
+        }
+        let first = async {
             let mut last = io::ErrorKind::AddrNotAvailable.into();
-            for target in targets {
-                match self.connect(&dial, *target).await {
+            while let Some(tried) = tries.join_next().await {
+                match tried.map_err(io::Error::other)? {
                     Ok(secured) => return Ok(secured),
                     Err(error) => last = error,
                 }
             }
             Err(last)
         };
-        let secured = timeout(self.0.timing.dial, all).await??;
+        let secured = timeout(self.0.timing.dial, first).await??;
+        // The others are dropped with the set.
+        drop(tries);
         let go = Arc::new(Notify::new());
         tokio::spawn(self.clone().run(secured, Some(dial), go, None));
         Ok(())

@@ -19,6 +19,7 @@ use crate::beside::{Listener, Place};
 use crate::cli::PartFault;
 use crate::config::{Config, SmarthostTls};
 use crate::directory::{Directory, Live};
+use crate::discovery::{Discovery, Documents};
 use crate::dkim::Signer;
 use crate::dns::{Resolver, Zone};
 use crate::doors::{self, MailDoor};
@@ -37,7 +38,7 @@ use crate::smtp::door;
 use crate::smtp::server::{Port, Server as SmtpServer, TlsSource};
 use crate::store::Store;
 use crate::supervisor::{self, Inherited};
-use crate::tls::{self, CertificateFiles, Reloadable};
+use crate::tls::{self, CertificateFiles, Reloadable, TlsFault};
 
 /// How long the end of a node may take, sessions and links included.
 const END: Duration = Duration::from_secs(30);
@@ -310,8 +311,10 @@ fn world(config: &Config) -> Result<World, PartFault> {
             let text = std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
             Resolver::Zone(Zone::parse(&text).map_err(|why| format!("{}: {why}", file.display()))?)
         }
-        None => Resolver::system()?,
+        None if config.name_servers.is_empty() => Resolver::system()?,
+        None => Resolver::at(&config.name_servers)?,
     };
+    let resolver = Arc::new(resolver.with_dnssec(config.discovery.dnssec, config.discovery.trust_anchor.as_deref())?);
     let mut signers = BTreeMap::new();
     for domain in &config.domains {
         signers.insert(domain.clone(), Signer::load(&config.dkim.dir, domain, &config.dkim.selector)?);
@@ -321,17 +324,35 @@ fn world(config: &Config) -> Result<World, PartFault> {
     if let Err(why) = maildirs.sweep() {
         tracing::warn!(%why, "debris in maildirs stays for now");
     }
+    let discovery = Discovery::new(Arc::clone(&resolver), documents(config, &resolver)?, config.allow_private.clone());
     Ok(World {
         dir: config.data_dir.clone(),
         hostname: config.hostname.clone(),
         postmaster: doors::postmaster(first),
         maildirs,
         resolver,
+        discovery,
         allow: config.allow_private.clone(),
         signers,
         outward: outward(config)?,
         deliver: config.beside.deliver.clone(),
     })
+}
+
+/// Who fetches well-known documents. A system without certificate authorities is no reason not to run: then they count as
+/// silent, and the operator hears of it.
+fn documents(config: &Config, resolver: &Arc<Resolver>) -> Result<Option<Documents>, PartFault> {
+    let wish = &config.discovery;
+    match tls::https_client(wish.roots.as_deref()) {
+        Ok(tls) => {
+            Ok(Some(Documents::new(Arc::clone(resolver), Arc::new(tls), config.allow_private.clone(), wish.https_port)))
+        }
+        Err(why @ TlsFault::NoRoots(_)) => {
+            tracing::warn!(%why, "well-known documents of other domains count as silent");
+            Ok(None)
+        }
+        Err(why) => Err(why.into()),
+    }
 }
 
 fn outward(config: &Config) -> Result<Outward, PartFault> {

@@ -5,6 +5,7 @@
 //! | SMTP server | 1.2, 1.3 | not asked for | |
 //! | HTTPS server | 1.2, 1.3 | not asked for | ALPN `http/1.1` |
 //! | SMTP client | 1.2, 1.3 | verified, or any where policy is opportunistic | |
+//! | fetch of a well-known document | 1.2, 1.3 | verified | ALPN `http/1.1`, no resumption |
 //! | link, both ends | 1.3 | any: identity is the NK, proven over the exporter | ALPN `postline/1`, no resumption, no 0-RTT |
 //!
 //! The cryptography is ring's, passed explicitly: no process-wide default can change it. Who a node is, and what follows
@@ -234,6 +235,32 @@ pub fn smtp_client_verifying() -> Result<ClientConfig, TlsFault> {
 pub fn smtp_client_trusting(roots: RootCertStore) -> Result<ClientConfig, TlsFault> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(MAIL_VERSIONS)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The configuration that fetches well-known documents: the domain's name must be proven, on each connection anew ([D-3]).
+/// `roots` is a PEM file of the authorities that are trusted, instead of the system's.
+///
+/// # Errors
+/// [`TlsFault::NoRoots`] where the system has none, [`TlsFault::File`] and [`TlsFault::Pem`] for the file.
+pub fn https_client(roots: Option<&Path>) -> Result<ClientConfig, TlsFault> {
+    let mut config = match roots {
+        Some(path) => {
+            let no_roots = || TlsFault::Pem { path: path.to_owned(), want: "certificate" };
+            let mut roots = RootCertStore::empty();
+            for root in CertificateDer::pem_slice_iter(&read(path)?) {
+                roots.add(root.map_err(|_| no_roots())?).map_err(|_| no_roots())?;
+            }
+            if roots.is_empty() {
+                return Err(no_roots());
+            }
+            smtp_client_trusting(roots)?
+        }
+        None => smtp_client_verifying()?,
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    Ok(config)
 }
 
 /// What both ends of a link sign to prove their NKs on this very connection. Refuses connections that aren't a link's:

@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use postline_codec::word::WellKnown;
 use postline_core::seal::node::NodeIdentity;
 use postline_node::config::{Config, file_text};
+use postline_node::discovery::well_known;
 use postline_node::dkim::Signer;
 use postline_node::init::{Init, InitFault, KeyFault, KeyFiles, init, is_self_signed};
 use postline_node::tls::{CertificateFiles, smtp_server};
@@ -80,6 +82,7 @@ fn init_makes_a_node_that_loads() {
         "self-signed",
         "a.example. MX 10 mail.a.example.",
         "_postline._tcp.b.example. SRV 0 0 7678",
+        "_postline.b.example. TXT \"v=1; nk=",
     ] {
         assert!(says.contains(want), "{want:?} missing: {says}");
     }
@@ -101,6 +104,38 @@ fn init_makes_a_node_that_loads() {
             assert!(says.contains(&record.to_string()), "{record} missing: {says}");
         }
     }
+}
+
+/// [D-1], [D-2]
+#[test]
+fn discovery_show_prints_what_other_nodes_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = made(dir.path());
+    let identity = KeyFiles::of(&config.data_dir).identity().unwrap();
+    let says = good(dir.path(), &["discovery", "show"], "");
+    let line = says.lines().find(|line| line.starts_with('{')).unwrap();
+    let document = WellKnown::parse(line.as_bytes()).unwrap();
+    assert_eq!((document.nk, document.next), (identity.nk(), Some(identity.next_nk())));
+    assert_eq!(document.link.unwrap().to_string(), "mail.a.example:7678");
+    for want in [
+        "https://a.example/.well-known/postline",
+        "application/json",
+        "_postline._tcp.a.example. SRV 0 0 7678 mail.a.example.",
+        &format!("_postline.a.example. TXT \"v=1; nk={}\"", identity.nk()),
+    ] {
+        assert!(says.contains(want), "{want:?} missing: {says}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&good(dir.path(), &["--json", "discovery", "show"], "")).unwrap();
+    let shown = &json["discovery"];
+    assert_eq!(shown["document"].as_str().unwrap().as_bytes(), well_known(&identity, &config));
+    assert_eq!(shown["media_type"], "application/json");
+    assert_eq!(shown["dns"][1]["kind"], "TXT");
+
+    // Without keys nothing is named.
+    std::fs::remove_file(&KeyFiles::of(&config.data_dir).node_seed).unwrap();
+    let (status, says) = bad(dir.path(), &["discovery", "show"], "");
+    assert!(status != 0 && !says.contains("panicked"), "{says}");
 }
 
 #[test]

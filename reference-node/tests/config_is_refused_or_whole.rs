@@ -5,6 +5,7 @@ use std::path::Path;
 
 use postline_core::net::may_reach;
 use postline_node::config::{Config, ConfigFault, Default, KEYS, PasswordCost, file_text};
+use postline_node::dns::Dnssec;
 use proptest::prelude::*;
 
 const GOOD: &str = "data_dir = \"/srv/p\"\nhostname = \"mail.a.example\"\ndomains = [\"a.example\", \"B.example\"]\n";
@@ -50,6 +51,25 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known() {
 }
 
 #[test]
+fn name_servers_and_proofs_are_configured() {
+    let base = "data_dir = \".\"\nhostname = \"mail.a.example\"\ndomains = [\"a.example\"]\n";
+    let config = parse(base).unwrap();
+    assert!(config.name_servers.is_empty());
+    let wish = &config.discovery;
+    assert_eq!((wish.dnssec, wish.https_port, &wish.roots), (Dnssec::Auto, 443, &None));
+    let config = parse(&format!(
+        "{base}[dns]\nservers = [\"192.0.2.1\", \"[::1]:5353\"]\n[discovery]\ndnssec = \"require\"\n\
+         trust_anchor = \"root.key\"\nroots = \"/ca.pem\"\nhttps_port = 8443\n"
+    ))
+    .unwrap();
+    assert_eq!(config.name_servers, ["192.0.2.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
+    let wish = config.discovery;
+    assert_eq!((wish.dnssec, wish.https_port), (Dnssec::Require, 8443));
+    assert_eq!(wish.trust_anchor.unwrap(), Path::new("/etc/root.key"), "beside the data");
+    assert_eq!(wish.roots.unwrap(), Path::new("/ca.pem"));
+}
+
+#[test]
 fn a_bad_value_is_refused_with_its_line_and_why() {
     for (text, says) in [
         ("offers = \"yes\"", "/etc/p.toml:4: `offers`: invalid type: string \"yes\", expected a boolean"),
@@ -77,6 +97,23 @@ fn a_bad_value_is_refused_with_its_line_and_why() {
             "[link]\nadvertise = \"mail.c.example:7678\"",
             "/etc/p.toml:5: `link.advertise`: mail.c.example lies in none of `domains`",
         ),
+        (
+            "[dns]\nservers = [\"127.0.0.1\", \"ns.example\"]",
+            "/etc/p.toml:5: `dns.servers`: \"ns.example\": want an address, such as 127.0.0.1, [::1]:5353 or 127.0.0.1:5353",
+        ),
+        (
+            "[dns]\nzone_file = \"z\"\nservers = [\"::1\"]",
+            "/etc/p.toml:6: `dns.servers`: says nothing with `dns.zone_file`",
+        ),
+        (
+            "[discovery]\ndnssec = \"maybe\"",
+            "/etc/p.toml:5: `discovery.dnssec`: unknown variant `maybe`, expected one of `auto`, `require`, `off`",
+        ),
+        (
+            "[discovery]\ndnssec = \"off\"\ntrust_anchor = \"root.key\"",
+            "/etc/p.toml:6: `discovery.trust_anchor`: says nothing with `discovery.dnssec` off",
+        ),
+        ("[discovery]\nhttps_port = 0", "/etc/p.toml:5: `discovery.https_port`: want a port from 1 to 65535"),
         ("[smarthost]\nport = 25", "/etc/p.toml:5: `smarthost.port`: says nothing without `smarthost.host`"),
         (
             "[smarthost]\nhost = \"s.example\"\nuser = \"u\"",

@@ -68,7 +68,9 @@ fn published() -> Resolver {
 async fn passes(mail: &str, resolver: &Resolver) -> Vec<DkimPass> {
     match evaluate(mail.as_bytes(), resolver).await {
         Evidence::Dkim(Dkim { passed }) => passed,
-        other @ (Evidence::Domain { .. } | Evidence::Temporary) => panic!("want passes, got {other:?}"),
+        other @ (Evidence::Domain { .. } | Evidence::Contradiction | Evidence::Temporary) => {
+            panic!("want passes, got {other:?}")
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the node's look-ups yield, from a fixed zone, and where it dials.
+//! What the node's look-ups yield, from a fixed zone and from DNS.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by them
 
 use std::net::SocketAddr;
@@ -7,8 +7,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use postline_core::id::Domain;
-use postline_core::net::Allowed;
-use postline_node::dns::{DnsFault, NoTarget, Resolver, Zone};
+use postline_node::dns::{DnsFault, Resolver, Zone};
 use tokio::net::UdpSocket;
 
 fn resolver(zone: &str) -> Resolver {
@@ -16,10 +15,6 @@ fn resolver(zone: &str) -> Resolver {
 }
 
 fn domain(text: &str) -> Domain {
-    text.parse().unwrap()
-}
-
-fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
@@ -94,74 +89,6 @@ fn a_wrong_line_of_a_zone_is_named() {
     ] {
         assert_eq!(Zone::parse(text).unwrap_err().line, line, "{text:?}");
     }
-}
-
-const NODES: &str = "
-    _postline._tcp.b.example  SRV  20 0 7678 far.b.example
-    _postline._tcp.b.example  SRV  10 5 443 near.b.example
-    _postline._tcp.b.example  SRV  10 9 8443 host.provider.example
-    near.b.example            A    1.1.1.1
-    far.b.example             AAAA 2606:4700::1
-    host.provider.example     A    8.8.8.8
-    c.example                 A    9.9.9.9
-    node.c.example            A    9.9.9.10
-    _postline._tcp.d.example  SRV  0 0 7678 .
-    d.example                 A    9.9.9.9
-    _postline._tcp.e.example  FAIL
-    e.example                 A    9.9.9.9
-";
-
-#[tokio::test]
-async fn a_node_is_found_by_srv_in_its_order_whatever_the_hint() {
-    let targets =
-        resolver(NODES).dial_targets(&domain("b.example"), Some("evil.b.example:9999"), &Allowed::NONE).await.unwrap();
-    assert_eq!(targets, [at("8.8.8.8:8443"), at("1.1.1.1:443"), at("[2606:4700::1]:7678")]);
-}
-
-#[tokio::test]
-async fn a_hint_counts_only_within_the_mail_domain() {
-    let dns = resolver(NODES);
-    let c = domain("c.example");
-    for (hint, want) in [("c.example", "9.9.9.9:7678"), ("node.c.example:443", "9.9.9.10:443")] {
-        assert_eq!(dns.dial_targets(&c, Some(hint), &Allowed::NONE).await, Ok(vec![at(want)]));
-    }
-    for hint in [None, Some("host.provider.example"), Some("9.9.9.9"), Some("c.example:25"), Some("xc.example")] {
-        assert_eq!(dns.dial_targets(&c, hint, &Allowed::NONE).await, Err(NoTarget::Nowhere), "{hint:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_domain_that_runs_no_node_is_not_dialled_by_hint() {
-    let dns = resolver(NODES);
-    let got = dns.dial_targets(&domain("d.example"), Some("d.example"), &Allowed::NONE).await;
-    assert_eq!(got, Err(NoTarget::Nowhere));
-    let got = dns.dial_targets(&domain("e.example"), Some("e.example"), &Allowed::NONE).await;
-    assert!(matches!(got, Err(NoTarget::Temporary(_))), "a failure of SRV must not fall back to the hint: {got:?}");
-}
-
-#[tokio::test]
-async fn t_097_names_that_resolve_to_private_addresses_are_not_dialled() {
-    for ip in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.1.1", "0.0.0.0"] {
-        let dns = resolver(&format!("_postline._tcp.b.example SRV 0 0 7678 n.b.example\nn.b.example A {ip}"));
-        assert_eq!(dns.dial_targets(&domain("b.example"), None, &Allowed::NONE).await, Err(NoTarget::Nowhere), "{ip}");
-    }
-    for ip in ["::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"] {
-        let dns = resolver(&format!("n.b.example AAAA {ip}"));
-        let got = dns.dial_targets(&domain("b.example"), Some("n.b.example"), &Allowed::NONE).await;
-        assert_eq!(got, Err(NoTarget::Nowhere), "{ip}");
-    }
-    let dns = resolver("_postline._tcp.b.example SRV 0 0 22 n.b.example\nn.b.example A 1.1.1.1");
-    assert_eq!(dns.dial_targets(&domain("b.example"), None, &Allowed::NONE).await, Err(NoTarget::Nowhere));
-}
-
-#[tokio::test]
-async fn t_098_only_the_checked_addresses_of_a_mixed_answer_are_dialled() {
-    let dns = resolver("n.b.example A 127.0.0.1\nn.b.example A 1.1.1.1\nn.b.example AAAA ::1");
-    let targets = dns.dial_targets(&domain("b.example"), Some("n.b.example:7678"), &Allowed::NONE).await;
-    assert_eq!(targets, Ok(vec![at("1.1.1.1:7678")]));
-    let lab = Allowed::parse(["127.0.0.0/8"]).unwrap();
-    let targets = dns.dial_targets(&domain("b.example"), Some("n.b.example:7678"), &lab).await;
-    assert_eq!(targets, Ok(vec![at("127.0.0.1:7678"), at("1.1.1.1:7678")]));
 }
 
 /// A name server on loopback that knows b.example, fails for broken.example, and denies the rest.

@@ -118,10 +118,11 @@ pub fn trust_input(rng: &mut Rng) -> trust::Input {
 }
 
 fn evidence(rng: &mut Rng) -> Evidence {
-    match rng.below(4) {
+    match rng.below(5) {
         0 => Evidence::Temporary,
         1 => Evidence::Domain { names: Some(identity(rng.below(3)).nk()).filter(|_| rng.chance(500)) },
         2 => Evidence::Dkim(Dkim::default()),
+        3 => Evidence::Contradiction,
         _ => {
             let signed = SIGNED.iter().flat_map(|name| [*name; 2]).map(str::to_owned).collect();
             let domain = theirs(0).domain().clone();

@@ -12,6 +12,9 @@ pub enum Evidence {
         /// The key it names; `None` where the domain says nothing.
         names: Option<NodeKey>,
     },
+    /// The domain's own word was looked up, and its document and its record name different keys. Then it names none, and
+    /// DKIM is void: who could change one of the two must not win.
+    Contradiction,
     /// DNS or the network failed for now; we will ask again.
     Temporary,
 }

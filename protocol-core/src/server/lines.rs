@@ -142,7 +142,7 @@ impl Server {
         let Some(pending) = self.pending.get_mut(&mail) else { return };
         let answers = |asked: Asked| match evidence {
             Evidence::Dkim(_) => asked == Asked::Dkim,
-            Evidence::Domain { .. } => asked == Asked::Domain,
+            Evidence::Domain { .. } | Evidence::Contradiction => asked == Asked::Domain,
             Evidence::Temporary => false,
         };
         let late = tick.now.since(pending.since) >= limits::EVIDENCE_RETRY_MS;

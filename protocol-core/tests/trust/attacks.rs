@@ -450,6 +450,34 @@ fn t_014_the_domain_naming_another_key_suspends_whatever_the_mail_says() {
     assert_eq!(alice.state(), TrustState::Suspended);
 }
 
+/// [T-5]: who could change one of the domain's two words must not win.
+#[test]
+fn t_014_a_domain_that_contradicts_itself_voids_dkim_and_suspends_nothing() {
+    let (mut alice, bob) = a_line();
+    let spoofed = mallory().write(None);
+    for dkim_first in [true, false] {
+        let (mail, _) = alice.read(&spoofed);
+        let mut told = [Evidence::Contradiction, good_dkim(&spoofed.from)];
+        if dkim_first {
+            told.reverse();
+        }
+        let out: Vec<_> = told.into_iter().flat_map(|evidence| alice.tell(Input::Evidence(mail, evidence))).collect();
+        assert!(matches!(refusals(&out)[..], [PeerFault::Evidence(_)]), "{out:?}");
+        alice.crash();
+        assert_eq!(alice.trust.line(), Some(bob.nk()));
+    }
+
+    let (mut bob, mut alice) = alice_and_bob();
+    let offer = alice.write(None);
+    let (mail, _) = bob.read(&offer);
+    bob.tell(Input::Evidence(mail, good_dkim(&offer.from)));
+    bob.write(Some(&offer));
+    assert_eq!(bob.state(), TrustState::Accepting);
+    let out = bob.tell(Input::Evidence(mail, Evidence::Contradiction));
+    assert!(matches!(refusals(&out)[..], [PeerFault::Evidence(_)]), "{out:?}");
+    assert_ne!(bob.state(), TrustState::Accepting);
+}
+
 /// [T-6], [K-2]: a step is worth nothing on another connection.
 #[test]
 fn t_066_a_step_is_signed_only_beside_its_own_connection() {

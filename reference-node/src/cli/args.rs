@@ -47,6 +47,9 @@ pub(super) enum Command {
     /// Mails that wait
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// How other nodes find this one, and know its key
+    #[command(subcommand)]
+    Discovery(DiscoveryCommand),
     /// What happened to a mail
     Trace {
         /// Its Message-ID, or its id on this node
@@ -158,6 +161,12 @@ pub(super) struct PairArgs {
     /// The correspondent's address
     #[arg(value_parser = Address::parse)]
     pub(super) theirs: Address,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DiscoveryCommand {
+    /// Show what to publish: the document at /.well-known/postline, and the DNS records
+    Show,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::admin::{Answer, QueueRow, Status, TraceRow, TrustRow};
 use crate::directory::Directory;
-use crate::init::Made;
+use crate::discovery::Published;
+use crate::init::{DnsRecord, Made};
 use crate::shown::{hides, shown};
 
 /// The longest cell, in bytes.
@@ -73,12 +74,33 @@ pub(super) fn made(to: &mut dyn Write, made: &Made) -> io::Result<()> {
     )?;
     writeln!(to)?;
     writeln!(to, "Publish these records:")?;
-    for record in &made.dns {
+    zone(to, &made.dns)?;
+    writeln!(to)?;
+    writeln!(to, "`postline discovery show` prints the document that proves the node's key without DNSSEC.")?;
+    writeln!(to)?;
+    writeln!(to, "Then add the postmaster and your users with `postline user add`, and run `postline serve`.")
+}
+
+/// Writes what other nodes are to find.
+pub(super) fn published(to: &mut dyn Write, published: &Published) -> io::Result<()> {
+    writeln!(to, "Serve this as {} at", published.media_type)?;
+    for url in &published.urls {
+        writeln!(to, "  {url}")?;
+    }
+    writeln!(to)?;
+    write!(to, "{}", published.document)?;
+    writeln!(to)?;
+    writeln!(to, "And publish these records; the TXT record counts only where the zone is signed (DNSSEC):")?;
+    zone(to, &published.dns)
+}
+
+/// Records as zone files have them.
+fn zone(to: &mut dyn Write, records: &[DnsRecord]) -> io::Result<()> {
+    for record in records {
         let data = if record.kind == "TXT" { quoted(&record.data) } else { record.data.clone() };
         writeln!(to, "  {} {} {data}", record.name, record.kind)?;
     }
-    writeln!(to)?;
-    writeln!(to, "Then add the postmaster and your users with `postline user add`, and run `postline serve`.")
+    Ok(())
 }
 
 /// TXT data as zone files have it: strings of at most 255 bytes (RFC 1035 §3.3.14).

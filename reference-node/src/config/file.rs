@@ -17,10 +17,12 @@ use toml::de::{DeTable, DeValue};
 use crate::beside::{Beside, Place};
 
 use super::keys::{is_key, is_section, nearest};
-use super::value::{Host, LinkHint, ListenAt, Nets, Selector, Text};
+use crate::dns::Dnssec;
+
+use super::value::{Host, LinkHint, ListenAt, NameServer, Nets, Selector, Text};
 use super::{
-    At, Config, ConfigFault, Dkim, Http, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost, SmarthostLogin,
-    SmarthostTls, Tls,
+    At, Config, ConfigFault, DiscoveryWish, Dkim, Http, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost,
+    SmarthostLogin, SmarthostTls, Tls,
 };
 
 /// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
@@ -142,6 +144,8 @@ struct Raw {
     #[serde(default)]
     dns: RawDns,
     #[serde(default)]
+    discovery: RawDiscovery,
+    #[serde(default)]
     dial: RawDial,
     #[serde(default)]
     dkim: RawDkim,
@@ -196,7 +200,17 @@ struct RawSmarthost {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDns {
+    servers: Option<List>,
     zone_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDiscovery {
+    dnssec: Option<Dnssec>,
+    trust_anchor: Option<PathBuf>,
+    roots: Option<PathBuf>,
+    https_port: Option<u16>,
 }
 
 #[derive(Default, Deserialize)]
@@ -285,6 +299,10 @@ impl Raw {
             let why = format!("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES}");
             return Err(source.fault("admin.socket", why));
         }
+        let servers: Vec<NameServer> = source.list("dns.servers", self.dns.servers.unwrap_or_default())?;
+        if self.dns.zone_file.is_some() && !servers.is_empty() {
+            return Err(source.fault("dns.servers", "says nothing with `dns.zone_file`"));
+        }
         let nets: Vec<Nets> = source.list("dial.allow_private", self.dial.allow_private.unwrap_or_default())?;
         let nets = nets.iter().flat_map(|Nets(nets)| nets).map(String::as_str);
         let allow_private = Allowed::parse(nets).map_err(|bad| source.fault("dial.allow_private", bad.to_string()))?;
@@ -312,6 +330,8 @@ impl Raw {
             advertise,
             smarthost: self.smarthost.check(source, &data_dir)?,
             zone_file: self.dns.zone_file.map(|path| data_dir.join(path)),
+            name_servers: servers.into_iter().map(|NameServer(at)| at).collect(),
+            discovery: self.discovery.check(source, &data_dir)?,
             allow_private,
             dkim: Dkim {
                 selector: self.dkim.selector.map_or_else(|| "postline".into(), |selector| selector.0.0),
@@ -359,6 +379,21 @@ impl RawBeside {
             return Err(source.fault("beside.deliver", "leads back to `beside.lmtp_in`"));
         }
         Ok(Beside { milter, lmtp_in, lmtp_out, reinject, deliver })
+    }
+}
+
+impl RawDiscovery {
+    fn check(self, source: &Source<'_>, data_dir: &Path) -> Result<DiscoveryWish, ConfigFault> {
+        let https_port = self.https_port.unwrap_or(443);
+        if https_port == 0 {
+            return Err(source.fault("discovery.https_port", "want a port from 1 to 65535"));
+        }
+        let dnssec = self.dnssec.unwrap_or_default();
+        if dnssec == Dnssec::Off && self.trust_anchor.is_some() {
+            return Err(source.fault("discovery.trust_anchor", "says nothing with `discovery.dnssec` off"));
+        }
+        let inside = |path: Option<PathBuf>| path.map(|path| data_dir.join(path));
+        Ok(DiscoveryWish { dnssec, trust_anchor: inside(self.trust_anchor), roots: inside(self.roots), https_port })
     }
 }
 

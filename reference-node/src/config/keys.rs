@@ -141,10 +141,42 @@ pub const KEYS: &[Key] = &[
         doc: "The file whose first line is its password; only its owner may read it.",
     },
     Key {
+        path: "dns.servers",
+        default: Default::Is("[]"),
+        change: Change::Restart(|old, new| old.name_servers == new.name_servers),
+        doc: "The name servers to ask instead of the system's: addresses, with a port where it isn't 53. They must resolve for\n\
+              others (recursive), and pass DNSSEC on.",
+    },
+    Key {
         path: "dns.zone_file",
         default: Default::None("\"zone.txt\""),
         change: Change::Restart(|old, new| old.zone_file == new.zone_file),
         doc: "Answers DNS questions from a file instead of the system's resolvers: for tests and the demo.",
+    },
+    Key {
+        path: "discovery.dnssec",
+        default: Default::Is("\"auto\""),
+        change: Change::Restart(|old, new| old.discovery.dnssec == new.discovery.dnssec),
+        doc: "Whether `_postline` records of other domains count, which must be proven by DNSSEC: \"auto\", where the name servers\n\
+              pass proofs on; \"require\"; or \"off\".",
+    },
+    Key {
+        path: "discovery.trust_anchor",
+        default: Default::None("\"root.key\""),
+        change: Change::Restart(|old, new| old.discovery.trust_anchor == new.discovery.trust_anchor),
+        doc: "A file of DNSKEY records to start proofs from, instead of the root's keys.",
+    },
+    Key {
+        path: "discovery.roots",
+        default: Default::None("\"authorities.pem\""),
+        change: Change::Restart(|old, new| old.discovery.roots == new.discovery.roots),
+        doc: "The certificate authorities that vouch for well-known documents, PEM, instead of the system's.",
+    },
+    Key {
+        path: "discovery.https_port",
+        default: Default::Is("443"),
+        change: Change::Restart(|old, new| old.discovery.https_port == new.discovery.https_port),
+        doc: "The port at which well-known documents of other domains are asked for: anything but 443 is for tests.",
     },
     Key {
         path: "dial.allow_private",

@@ -60,6 +60,18 @@ impl FromStr for ListenAt {
     }
 }
 
+/// A name server.
+pub(super) struct NameServer(pub(super) SocketAddr);
+
+impl FromStr for NameServer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+        text.parse().or(bare).map(Self).map_err(|_| "want an address, such as 127.0.0.1, [::1]:5353 or 127.0.0.1:5353")
+    }
+}
+
 /// The stem of the DKIM selectors (RFC 6376 §3.1): one label, short enough for `-ed25519` behind it.
 pub(super) struct Selector(pub(super) String);
 

@@ -353,7 +353,7 @@ async fn two(timing: Timing) -> (Held, Held) {
 
 fn quick() -> Timing {
     let ms = Duration::from_millis;
-    Timing { connect: ms(500), dial: ms(1_000), handshake: ms(300), write: ms(300) }
+    Timing { connect: ms(500), dial: ms(1_000), stagger: ms(50), handshake: ms(300), write: ms(300) }
 }
 
 /// A TLS connection that a test speaks on by hand.
@@ -587,4 +587,39 @@ async fn t_103_a_trust_step_signed_for_one_connection_does_not_verify_on_another
         let value = OnConnection::new(TrustStep::Confirm, b"step", &exporter);
         assert_eq!(verify(us.nk(), value.role(), &value.canonical(), &signature).is_ok(), holds);
     }
+}
+
+/// [D-9]: whatever the first address answers, the second is tried at the same moment.
+#[tokio::test]
+async fn t_099_what_one_host_answers_does_not_show_at_the_next() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rude_at = rude.local_addr().unwrap();
+    let guard = tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = rude.accept().await {
+            let _gone = tcp.write_all(b"220 mail.example ESMTP\r\n").await;
+        }
+    });
+    let minute = Duration::from_secs(60);
+    let stagger = Duration::from_millis(300);
+    let timing = Timing { connect: minute, dial: minute, stagger, handshake: minute, write: minute };
+    let caller = node(1, 2, Vec::new(), timing).await;
+    for first in [gone, deaf.local_addr().unwrap(), rude_at] {
+        let watcher = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dial = Dial {
+            nk: identity(2).nk(),
+            ours: Domain::parse("n1.example").unwrap(),
+            theirs: Domain::parse("n2.example").unwrap(),
+            hint: None,
+        };
+        let (links, targets) = (caller.links.clone(), [first, watcher.local_addr().unwrap()]);
+        let began = Instant::now();
+        let dialling = tokio::spawn(async move { links.dial(dial, &targets).await });
+        let came = timeout(minute / 2, watcher.accept()).await;
+        assert!(came.is_ok(), "{first}: the second address waited for the first to fail");
+        assert!(began.elapsed() >= stagger, "{first}: it came {:?} after the dial", began.elapsed());
+        dialling.abort();
+    }
+    guard.abort();
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   domain names this key ........................ good
 //!   domain names another ......................... bad, whatever DKIM says
+//!   domain contradicts itself .................... bad, whatever DKIM says: kept as silent, with DKIM not good
 //!   domain silent, DKIM good ..................... good, for that exact address
 //!   domain silent, DKIM not good ................. bad
 //!   anything still open .......................... wait
@@ -94,7 +95,11 @@ impl Inquiry {
         match evidence {
             Evidence::Dkim(dkim) => self.dkim.answer(is_good(dkim, from, field)),
             Evidence::Domain { names } => self.domain.answer(*names),
-            Evidence::Temporary => {}
+            Evidence::Contradiction if matches!(self.domain, Finding::Asked { .. }) => {
+                self.domain = Finding::Known(None);
+                self.dkim = Finding::Known(false);
+            }
+            Evidence::Contradiction | Evidence::Temporary => {}
         }
     }
 
