@@ -19,6 +19,8 @@
 //! deterministic CBOR (RFC 8949 §4.2.1), one item, nothing behind it. Type 12 is kept for Whisper. What a frame may say
 //! when is the machines' to judge; bodies and pieces of bodies are handed out beside their frame.
 
+use std::collections::BTreeSet;
+
 use postline_core::fault::{Code, Misuse, PeerFault};
 use postline_core::id::{BlobRef, CarryId, Hash, Pair};
 use postline_core::limits::{self, CARRY_INLINE_BYTES, CHUNK_BYTES, FRAME_BYTES, HELLO_BYTES};
@@ -311,6 +313,9 @@ fn read(kind: u8, r: &mut Reader<'_>) -> Result<Incoming, Malformed> {
             let (seq, id) = (r.u64()?, CarryId(r.fixed()?));
             let from = r.address()?;
             let to = r.list(limits::ENVELOPE_RECIPIENTS as u64, Reader::address)?;
+            if to.is_empty() || to.iter().collect::<BTreeSet<_>>().len() != to.len() {
+                return Err(Malformed("recipients, none twice"));
+            }
             let envelope = ExpressEnvelope { from, to, submitted: r.millis()? };
             let body = read_body(r, &mut bytes)?;
             Frame::Carry(Carry { seq, id, envelope, body })

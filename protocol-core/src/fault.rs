@@ -101,6 +101,14 @@ pub enum PeerFault {
     /// Evidence that the node speaks for the address is missing or void.
     #[error("no evidence for the node: {0}")]
     Evidence(&'static str),
+    /// An express mail that there is no room for.
+    #[error("{got} mails wait here, at most {max}")]
+    Full {
+        /// How many wait.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
     /// More than the correspondent may send in a time.
     #[error("over the rate of {max} per {per_ms} ms")]
     Rate {
@@ -224,7 +232,7 @@ impl PeerFault {
             Self::Version(_) => Code::Version,
             Self::Late(_) => Code::Timeout,
             Self::Generation { .. } => Code::Generation,
-            Self::Rate { .. } => Code::Busy,
+            Self::Rate { .. } | Self::Full { .. } => Code::Busy,
             Self::WrongPeer
             | Self::Replayed
             | Self::Automatic

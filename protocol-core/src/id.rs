@@ -101,8 +101,9 @@ fn strict_ascii(text: &str) -> Option<String> {
     let ascii = uts.to_ascii(text.as_bytes(), deny, check, idna::uts46::DnsLength::Verify).ok()?.into_owned();
     let (unicode, whole) = uts.to_unicode(ascii.as_bytes(), deny, check);
     whole.ok()?;
-    if unicode.contains(['ß', 'ς', '\u{200c}', '\u{200d}']) && !has_a_label(text) {
-        // Deviation characters: two registries read them in two ways. Only the A-label says which is meant.
+    if unicode.contains(['ß', 'ς', '\u{200c}', '\u{200d}']) && !text.is_ascii() {
+        // Deviation characters: two registries read them in two ways. Only the A-label says which is meant, and one
+        // such label beside others in Unicode doesn't say it of them.
         return None;
     }
     // A label that claims to be encoded and holds nothing that needed encoding is a disguise (RUSTSEC-2024-0421).
@@ -375,6 +376,7 @@ mod tests {
             "ex\u{202e}ample.com",
             "xn--abc-.com",
             "faß.de",
+            "xn--bcher-kva.faß.de",
             "１.com/x",
         ] {
             assert!(Domain::parse(bad).is_err(), "{bad:?} was taken for a domain");

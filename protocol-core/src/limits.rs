@@ -49,7 +49,7 @@ pub const STAMP_LINES: usize = 16;
 pub const HOPS: usize = 50;
 
 // Trust
-/// Longest `Postline-*` field value after unfolding, in bytes.
+/// Longest body of a `Postline-*` field, in bytes, white space not counted.
 pub const FIELD_BYTES: usize = 512;
 /// Most tags in a `Postline-*` field.
 pub const FIELD_TAGS: usize = 16;
@@ -86,11 +86,11 @@ pub const EVIDENCE_EVERY_MS: u64 = 15 * MINUTE;
 pub const PENDING: usize = 10_000;
 
 // Link
-/// Longest frame body, in bytes.
+/// Longest frame, type and body, in bytes.
 pub const FRAME_BYTES: usize = 64 * 1024;
 /// What a stranger can make us hold on one connection before Proof, in bytes, TLS aside: two Hellos and as much unread.
 pub const GREETING_BYTES: usize = 4 * 1024;
-/// Longest frame before Proof, in bytes.
+/// Longest frame before the Ready of its receiver, type and body, in bytes; and longest Hello.
 pub const HELLO_BYTES: usize = GREETING_BYTES / 4;
 /// Longest body that rides inside its Carry; longer ones go in chunks.
 pub const CARRY_INLINE_BYTES: u64 = 16 * 1024;

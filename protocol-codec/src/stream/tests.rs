@@ -113,6 +113,19 @@ fn one_frame_of_each_kind_has_these_bytes() {
 
 /// [L-2]
 #[test]
+fn a_carry_without_recipients_or_with_one_twice_is_no_frame() {
+    let Frame::Carry(good) = carry(6, b"mail\r\n") else { panic!("a carry") };
+    let bob = good.envelope.to[0].clone();
+    for to in [vec![], vec![bob.clone(), bob]] {
+        let mut bad = good.clone();
+        bad.envelope.to = to;
+        let fault = fault_of(&bytes_of(&Frame::Carry(bad), Some(b"mail\r\n")));
+        assert_eq!(fault, Some(PeerFault::Frame("recipients, none twice")));
+    }
+}
+
+/// [L-2]
+#[test]
 fn t_092_frames_are_the_same_however_the_bytes_are_split() {
     let mut stream = Vec::new();
     for (frame, bytes) in one_of_each() {
@@ -261,7 +274,8 @@ fn any_carry() -> impl Strategy<Value = (Frame, Option<Vec<u8>>)> {
         prop::collection::vec(any::<u8>(), 0..2_000).prop_map(|b| (sha256(&[&b]), b.len() as u64, Some(b))),
         (any::<[u8; 32]>(), CARRY_INLINE_BYTES + 1..u64::MAX).prop_map(|(hash, len)| (Hash(hash), len, None)),
     ];
-    let to = prop::collection::vec(any_address(), 0..=limits::ENVELOPE_RECIPIENTS);
+    let to = prop::collection::btree_set(any_address(), 1..=limits::ENVELOPE_RECIPIENTS)
+        .prop_map(|to| to.into_iter().collect::<Vec<_>>());
     (any::<(u64, [u8; 16], u64)>(), any_address(), to, body).prop_map(
         |((seq, id, at), from, to, (sha256, len, bytes))| {
             let envelope = ExpressEnvelope { from, to, submitted: Millis(at) };

@@ -67,9 +67,18 @@ impl NodeIdentity {
 /// # Errors
 /// [`PeerFault::Signature`], whatever is wrong.
 pub fn verify(nk: NodeKey, role: Role, canonical: &[u8], signature: &[u8]) -> Result<(), PeerFault> {
+    if !is_canonical(&nk) {
+        return Err(PeerFault::Signature);
+    }
     let key = VerifyingKey::from_bytes(&nk.0).map_err(|_| PeerFault::Signature)?;
     let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| PeerFault::Signature)?;
     key.verify_strict(&role.input(canonical), &signature).map_err(|_| PeerFault::Signature)
+}
+
+/// Whether a key's coordinate is below the field's prime 2²⁵⁵ − 19 (RFC 8032 §5.1.3): the engine reduces it.
+fn is_canonical(nk: &NodeKey) -> bool {
+    let [low, middle @ .., high] = nk.0;
+    high & 0x7f != 0x7f || middle != [0xff; 30] || low < 0xed
 }
 
 /// Verifies a signature over a value that we can build ourselves, as [`verify`] does.
@@ -99,6 +108,22 @@ mod tests {
             let result = verify(ours.nk(), role, &value.canonical(), &signature);
             assert_eq!(result.is_ok(), role == Role::Confirm, "{role:?}");
         }
+    }
+
+    /// [K-3]
+    #[test]
+    fn t_068_a_key_has_one_spelling() {
+        let prime = [&[0xed][..], &[0xff; 30], &[0x7f]].concat();
+        for above in 0..19 {
+            let mut key: [u8; 32] = prime.clone().try_into().unwrap();
+            key[0] += above;
+            assert!(!is_canonical(&NodeKey(key)), "p + {above}");
+            key[31] |= 0x80;
+            assert!(!is_canonical(&NodeKey(key)), "p + {above}, the other sign");
+        }
+        let mut below: [u8; 32] = prime.try_into().unwrap();
+        below[0] -= 1;
+        assert!(is_canonical(&NodeKey(below)) && is_canonical(&identity().nk()));
     }
 
     #[test]

@@ -516,11 +516,7 @@ impl Server {
             return Err((why, in_the_way));
         }
         if self.waiting + rcpts.len() > limits::QUEUE_ENTRIES || self.draining {
-            return Err(whole(PeerFault::TooBig {
-                what: "mails that wait here",
-                got: self.waiting as u64,
-                max: limits::QUEUE_ENTRIES as u64,
-            }));
+            return Err(whole(PeerFault::Full { got: self.waiting as u64, max: limits::QUEUE_ENTRIES as u64 }));
         }
         let fresh = self.not_seen(known, rcpts);
         if fresh.is_empty() {

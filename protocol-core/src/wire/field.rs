@@ -116,16 +116,6 @@ impl Accept {
     }
 }
 
-impl Carried {
-    /// Whether an id that is first seen now is believed: `t` ≤ now + 24 h.
-    ///
-    /// # Errors
-    /// [`PeerFault::Future`].
-    pub fn valid_at(&self, first_seen: Millis) -> Result<(), PeerFault> {
-        not_from_the_future(self.at, first_seen)
-    }
-}
-
 fn not_from_the_future(at: Millis, first_seen: Millis) -> Result<(), PeerFault> {
     let latest = first_seen.plus(limits::CLOCK_SKEW_MS);
     if at <= latest {
@@ -251,8 +241,9 @@ struct Tagged<'t> {
 
 impl<'t> Tagged<'t> {
     fn read(role: Role, from: &Address, to_cc: &BTreeSet<Address>, tags: &'t Tags) -> Result<Self, PeerFault> {
+        // Each tag with its `=`, and a `;` between two.
         let len: usize = tags.iter().map(|(tag, text)| tag.len() + text.len() + 2).sum();
-        if tags.len() > limits::FIELD_TAGS || len > limits::FIELD_BYTES {
+        if tags.len() > limits::FIELD_TAGS || len > limits::FIELD_BYTES + 1 {
             return Err(PeerFault::Field("longer than a field may be"));
         }
         if text(tags, "v")? != "1" {
