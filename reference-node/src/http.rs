@@ -21,12 +21,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use postline_codec::word::WELL_KNOWN_PATH;
 use postline_core::limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-pub use pages::{Pages, Probe, WELL_KNOWN};
+pub use pages::{Pages, Probe};
 
 /// How long a request's head may take to come.
 const HEAD: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ where
 async fn answer(request: &Request<Incoming>, pages: &Pages, operator: bool) -> Response<Full<Bytes>> {
     let page = match request.uri().path() {
         _ if ![Method::GET, Method::HEAD].contains(request.method()) => Page::not_allowed(),
-        WELL_KNOWN => pages.well_known(),
+        WELL_KNOWN_PATH => pages.well_known(),
         "/metrics" if operator => pages.metrics().await,
         "/healthz" if operator => pages.health().await,
         "/readyz" if operator => pages.readiness().await,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use postline_codec::word::MEDIA_TYPE;
 use postline_core::server::{Ours, Server};
 use postline_core::store::Record;
 use tokio::net::TcpListener;
@@ -19,7 +20,7 @@ use crate::beside::{Listener, Place};
 use crate::cli::PartFault;
 use crate::config::{Config, SmarthostTls};
 use crate::directory::{Directory, Live};
-use crate::discovery::{Discovery, Documents};
+use crate::discovery::{Discovery, Documents, well_known};
 use crate::dkim::Signer;
 use crate::dns::{Resolver, Zone};
 use crate::doors::{self, MailDoor};
@@ -173,7 +174,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         draining: AtomicBool::new(false),
     });
     let probe = Probe { operator: Arc::clone(&operator) };
-    let shown = Arc::new(Pages { metrics, probe: probe.clone(), well_known: None });
+    let shown = Arc::new(Pages { metrics, probe: probe.clone(), well_known: document(&config)? });
     for (listener, audience) in pages {
         tokio::spawn(http::serve(listener, Arc::clone(&shown), audience, draining.clone()));
     }
@@ -337,6 +338,12 @@ fn world(config: &Config) -> Result<World, PartFault> {
         outward: outward(config)?,
         deliver: config.beside.deliver.clone(),
     })
+}
+
+/// What our domains say of their node, and its type.
+fn document(config: &Config) -> Result<(&'static str, Vec<u8>), PartFault> {
+    let identity = KeyFiles::of(&config.data_dir).identity()?;
+    Ok((MEDIA_TYPE, well_known(&identity, config)))
 }
 
 /// Who fetches well-known documents. A system without certificate authorities is no reason not to run: then they count as

@@ -73,12 +73,14 @@ async fn everybody_sees_the_well_known_document_and_nothing_else() {
     let nodes = with_pages().await;
     let public = at(&nodes.a, "http-public").await;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(tls::smtp_client_of_any().unwrap()));
-    for (path, status) in [("/metrics", 404), ("/healthz", 404), ("/readyz", 404)] {
+    let node_key = nodes.a.status().await.unwrap().node_key;
+    for (path, status) in [("/.well-known/postline", 200), ("/metrics", 404), ("/healthz", 404), ("/readyz", 404)] {
         let stream = TcpStream::connect(public).await.unwrap();
         let name = ServerName::try_from("mail.a.example").unwrap();
         let stream = connector.connect(name, stream).await.unwrap();
-        let (head, _) = ask(stream, &format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")).await;
+        let (head, body) = ask(stream, &format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")).await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {head}");
+        assert_eq!(status == 200, head.contains("application/json") && body.contains(&node_key), "{path}: {body}");
     }
     nodes.stop().await.unwrap();
 }

@@ -12,9 +12,6 @@ use crate::doors;
 use crate::metrics::{self, Metrics, Seen, lane_index};
 use crate::operator::Operator;
 
-/// Where the document lies that says which key is a domain's (RFC 8615).
-pub const WELL_KNOWN: &str = "/.well-known/postline";
-
 /// How long the owner may take to answer before it counts as stuck: a commit on a slow disk is far shorter.
 const OWNER: Duration = Duration::from_secs(5);
 
@@ -24,8 +21,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// Who can look at the owner.
     pub probe: Probe,
-    /// The well-known document, and its content type; `None` where there is none.
-    pub well_known: Option<(&'static str, Vec<u8>)>,
+    /// The type of the well-known document, and the document.
+    pub well_known: (&'static str, Vec<u8>),
 }
 
 /// Whether the node is well.
@@ -90,10 +87,8 @@ impl Probe {
 
 impl Pages {
     pub(super) fn well_known(&self) -> Page {
-        match &self.well_known {
-            Some((kind, document)) => Page::new(StatusCode::OK, kind, Bytes::from(document.clone())),
-            None => Page::new(StatusCode::NOT_FOUND, TEXT, "not found\n".into()),
-        }
+        let (kind, document) = &self.well_known;
+        Page::new(StatusCode::OK, kind, Bytes::from(document.clone()))
     }
 
     pub(super) async fn metrics(&self) -> Page {
