@@ -1,7 +1,7 @@
 //! Who may know whom: reads the sources and asks cargo for the trees, and fails on an arrow that points up.
 //!
 //! ```text
-//!   in core:   server, client → machine → seal → wire → content → step → fault → store → net → id → limits → time → canary
+//!   in core:   server, client → machine → seal → wire → content → step → fault → store → net → id, clock → limits → time → canary
 //!   crates:    node → codec → core        conformance, world → codec, core
 //! ```
 //!
@@ -27,7 +27,7 @@ const ROWS: [&[&str]; 13] = [
     &["fault"],
     &["store"],
     &["net"],
-    &["id"],
+    &["id", "clock"],
     &["limits"],
     &["time"],
     &["canary"],

@@ -2,9 +2,10 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use postline_core::time::{Millis, Steady};
+use postline_core::clock::Steady;
+use postline_core::time::Millis;
 
-pub use postline_core::time::Jump;
+pub use postline_core::clock::Jump;
 
 /// The node's clock. Where the wall clock leaps by more than an hour, time goes on steadily and the difference is
 /// reported, until the operator says `postline clock accept`.

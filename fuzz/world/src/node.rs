@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postline_core::clock::Steady;
 use postline_core::fault::Misuse;
 use postline_core::id::{Address, Domain, Hash, LinkId, MailId, Mailbox, NodeKey, Pair};
 use postline_core::limits;
@@ -10,7 +11,7 @@ use postline_core::seal::{NodeIdentity, Secret};
 use postline_core::server::{Input, Ours, Output, Server};
 use postline_core::step::{Machine, Outbox, Store, Tick};
 use postline_core::store::Key;
-use postline_core::time::{Millis, Steady};
+use postline_core::time::Millis;
 
 use crate::disk::{Disk, DiskFull};
 use crate::rng::Rng;
