@@ -1,0 +1,85 @@
+//! This implementation's answers: requests in JSON to calls of core and codec, and what comes back to JSON.
+
+mod fields;
+mod frames;
+mod names;
+mod transcripts;
+
+use postline_core::fault::PeerFault;
+use serde_json::Value;
+
+use crate::answer::{Answer, Class};
+use crate::input::{Input, Unfit};
+
+/// Why there is no value.
+pub(crate) enum Not {
+    /// The bytes are refused.
+    Refused(Class),
+    /// The request is not understood.
+    Understood(String),
+}
+
+pub(crate) type Said = Result<Value, Not>;
+
+impl From<Unfit> for Not {
+    fn from(Unfit(what): Unfit) -> Self {
+        Self::Understood(what)
+    }
+}
+
+impl From<PeerFault> for Not {
+    fn from(fault: PeerFault) -> Self {
+        Class::of(&fault).map_or_else(|| Self::Understood(fault.to_string()), Self::Refused)
+    }
+}
+
+impl From<Class> for Not {
+    fn from(class: Class) -> Self {
+        Self::Refused(class)
+    }
+}
+
+/// Answers one request.
+#[must_use]
+pub fn answer(op: &str, input: &Value) -> Answer {
+    match judge(op, Input(input)) {
+        Ok(value) => Answer::Ok(value),
+        Err(Not::Refused(class)) => Answer::Error(class),
+        Err(Not::Understood(what)) => Answer::Unimplemented(what),
+    }
+}
+
+fn judge(op: &str, input: Input<'_>) -> Said {
+    match op {
+        "domain.read" => names::domain(input),
+        "address.read" => names::address(input),
+        "hint.read" => names::hint(input),
+        "dial.judge" => names::dial(input),
+        "code.read" => names::code(input),
+        "limit.read" => names::limit(input),
+        "label.read" => names::label(input),
+        "field.read" => fields::read(input),
+        "field.write" => fields::write(input),
+        "content.make" => fields::content(input),
+        "offer.make" => fields::make_offer(input),
+        "accept.make" => fields::make_accept(input),
+        "id.make" => fields::make_id(input),
+        "offer.verify" => fields::verify_offer(input),
+        "accept.verify" => fields::verify_accept(input),
+        "id.verify" => fields::verify_id(input),
+        "confirm.make" => transcripts::make_confirm(input),
+        "done.make" => transcripts::make_done(input),
+        "confirm.read" => transcripts::read_confirm(input),
+        "done.read" => transcripts::read_done(input),
+        "t2.make" => transcripts::t2(input),
+        "step.sign" => transcripts::sign_step(input),
+        "step.verify" => transcripts::verify_step(input),
+        "hello.make" => transcripts::make_hello(input),
+        "hello.read" => transcripts::read_hello(input),
+        "proof.sign" => transcripts::sign_proof(input),
+        "proof.verify" => transcripts::verify_proof(input),
+        "frames.read" => frames::read(input),
+        "frame.make" => frames::make(input),
+        _ => Err(Not::Understood(format!("no such op: {op}"))),
+    }
+}
