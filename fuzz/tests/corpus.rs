@@ -42,6 +42,7 @@ fn a_file_with_a_byte_changed_is_survived_too() {
     }
 }
 
+/// [O-2]
 #[test]
 fn any_bytes_are_survived() {
     for (target, body) in TARGETS {

@@ -55,6 +55,7 @@ fn list(tags: &Tags) -> String {
     tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
+/// [F-1]
 #[test]
 fn every_golden_mail_reads_as_expected() {
     let mut wrong = String::new();
@@ -132,6 +133,7 @@ fn t_028_a_charset_changes_nothing_that_counts() {
     assert_inert(Inert::ContentType, &["duplicate-charset", "split-charset"]);
 }
 
+/// [F-4]
 #[test]
 fn what_a_postline_id_vouches_for_survives_honest_relays_only() {
     for path in golden().iter().filter(|path| !name(path).starts_with("hostile-")) {

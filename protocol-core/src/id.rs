@@ -356,6 +356,7 @@ mod tests {
         assert_eq!(Domain::parse("XN--bcher-KVA.example").unwrap().as_str(), "xn--bcher-kva.example");
     }
 
+    /// [N-1]
     #[test]
     fn t_016_fake_a_labels_and_odd_domains_are_refused() {
         for bad in [
@@ -383,6 +384,7 @@ mod tests {
         }
     }
 
+    /// [N-2]
     #[test]
     fn t_018_address_tricks_are_refused() {
         for bad in [
@@ -412,6 +414,7 @@ mod tests {
         assert!(Address::parse(&format!("{}@b.example", "a".repeat(65))).is_err());
     }
 
+    /// [N-3]
     #[test]
     fn the_local_part_is_kept_byte_for_byte() {
         let a = Address::parse("John.Doe+x@B.example").unwrap();

@@ -261,6 +261,7 @@ mod tests {
         SocketAddr::new(ip.parse().unwrap(), port)
     }
 
+    /// [L-1]
     #[test]
     fn t_097_ports_of_other_services_are_not_dialled() {
         for port in [443, 1024, 7678, 8080, 65535] {
@@ -296,6 +297,7 @@ mod tests {
         }
     }
 
+    /// [O-5]
     #[test]
     fn a_hint_names_a_host_within_the_mail_domain_or_nothing() {
         let b: Domain = "b.example".parse().unwrap();

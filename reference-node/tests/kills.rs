@@ -55,6 +55,7 @@ const ROUTES: [(&str, &str); 6] = [
 /// The mails that were acknowledged.
 type Ledger = Arc<Mutex<Vec<Letter>>>;
 
+/// [P-1] [P-2]
 #[tokio::test]
 #[ignore = "runs for minutes; ./check runs it"]
 async fn t_107_no_acknowledged_mail_is_lost_or_doubled_however_often_nodes_are_killed() {

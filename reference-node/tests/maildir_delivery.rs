@@ -45,6 +45,7 @@ fn a_mail_is_whole_and_visible_at_once() {
     }
 }
 
+/// [S-3]
 #[test]
 fn the_same_mail_again_is_one_mail_wherever_a_reader_put_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -284,6 +284,7 @@ fn has(tool: &str) -> bool {
     found
 }
 
+/// [S-7]
 #[tokio::test]
 async fn t_108_a_node_that_may_write_no_more_says_so_and_goes_on_when_it_may() {
     if !has("prlimit") {
@@ -324,6 +325,7 @@ async fn t_108_a_node_that_may_write_no_more_says_so_and_goes_on_when_it_may() {
     nodes.stop().await.unwrap();
 }
 
+/// [O-3]
 #[tokio::test]
 async fn t_108_a_sync_that_fails_acknowledges_nothing_and_the_node_recovers() {
     if !has("strace") {

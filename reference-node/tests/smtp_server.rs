@@ -374,6 +374,7 @@ async fn a_mail_that_never_ends_does_not_keep_a_node_up() {
     assert_eq!(client.hear().await, 0);
 }
 
+///
 #[tokio::test]
 async fn t_019_a_smuggled_mail_is_refused_whole() {
     let running = run(Port::Mx).await;

@@ -210,6 +210,7 @@ fn plain_may_be_asked_for_and_cancelled() {
     assert_eq!(talk.says(&plain("alice", "tea")), "235 2.7.0 Welcome\r\n");
 }
 
+///
 #[test]
 fn port_25_takes_mail_for_its_own_mailboxes_only() {
     let mut talk = Talk::mx();
@@ -229,6 +230,7 @@ fn port_25_takes_mail_for_its_own_mailboxes_only() {
     assert_eq!(talk.says(&format!("AUTH PLAIN {}", plain("alice", "tea"))), "502 5.5.1 Not offered here\r\n");
 }
 
+///
 #[test]
 fn a_login_writes_as_itself_only() {
     let mut talk = Talk::alice();
@@ -238,6 +240,7 @@ fn a_login_writes_as_itself_only() {
     assert_eq!(talk.says("MAIL FROM:<alice@a.example>"), "250 2.1.0 Sender ok\r\n");
 }
 
+///
 #[test]
 fn what_the_door_says_of_a_mail_is_told_and_the_session_goes_on() {
     for (answer, code) in [
@@ -358,6 +361,7 @@ fn t_019_a_command_ends_with_crlf_or_is_refused() {
     assert_eq!(talk.says("DATA"), "503 5.5.1 MAIL first\r\n");
 }
 
+///
 #[test]
 fn t_020_what_was_said_before_tls_is_never_read_after_it() {
     let mut talk = Talk::new(Role::Submission, false);
@@ -375,6 +379,7 @@ fn t_020_what_was_said_before_tls_is_never_read_after_it() {
     assert_eq!(talk.says("STARTTLS"), "503 5.5.1 TLS stands already\r\n");
 }
 
+///
 #[test]
 fn t_020_a_mail_begun_before_tls_is_forgotten() {
     let mut talk = Talk::mx();
@@ -382,6 +387,7 @@ fn t_020_a_mail_begun_before_tls_is_forgotten() {
     assert_eq!(talk.says("DATA"), "503 5.5.1 MAIL first\r\n");
 }
 
+///
 #[test]
 fn t_021_each_command_behind_a_refusal_gets_its_own_and_nothing_is_taken() {
     let mut talk = Talk::new(Role::Submission, true);
@@ -473,6 +479,7 @@ fn t_026_a_mail_is_measured_by_its_word_and_by_its_bytes() {
     assert!(talk.said.ends_with("552 5.3.4 Mail too big\r\n"));
 }
 
+///
 #[test]
 fn t_026_recipients_mails_errors_and_commands_are_bounded() {
     let mut talk = Talk::mx();
@@ -601,6 +608,7 @@ fn t_091_an_idle_session_holds_little() {
     assert_eq!(talk.session.appetite(), limits::SMTP_LINE_BYTES);
 }
 
+///
 #[test]
 fn t_106_a_wrong_password_and_an_unknown_user_sound_alike() {
     let failures = ["alice", "nobody"].map(|user| {

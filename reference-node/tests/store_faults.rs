@@ -251,6 +251,7 @@ fn t_107_a_torn_log_leaves_a_prefix() {
     assert!(seen.contains(&0) && seen.contains(&12) && seen.len() > 5, "{seen:?}");
 }
 
+/// [O-1]
 #[test]
 fn t_108_a_failed_sync_acknowledges_nothing_and_is_never_believed_later() {
     if !has_strace() {
@@ -387,6 +388,7 @@ fn t_109_a_damaged_record_is_put_aside_and_never_served() {
     assert!(store.body(records[1].blob.unwrap()).unwrap().is_none());
 }
 
+/// [S-8]
 #[test]
 fn t_109_rotten_bytes_are_refused_or_missed_but_never_served() {
     let dir = tempfile::tempdir().unwrap();
@@ -434,6 +436,7 @@ fn t_109_rotten_bytes_are_refused_or_missed_but_never_served() {
     assert!(refused > 10 && served > 1_000, "refused {refused}, served {served}");
 }
 
+/// [S-5]
 #[test]
 fn t_111_a_second_opener_is_refused_for_as_long_as_the_first_lives() {
     let dir = tempfile::tempdir().unwrap();
@@ -456,6 +459,7 @@ fn t_111_a_restored_backup_gets_a_higher_generation_that_stays() {
     assert_eq!(Reader::open(dir.path()).unwrap().generation().unwrap(), 2);
 }
 
+/// [S-1]
 #[test]
 fn a_commit_costs_one_sync() {
     if !has_strace() {

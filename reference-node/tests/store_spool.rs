@@ -126,6 +126,7 @@ fn t_109_a_body_that_is_not_its_hash_is_dropped_and_can_be_fetched_again() {
     partial.finish().unwrap().unwrap();
 }
 
+/// [P-7]
 #[test]
 fn one_node_can_neither_spoil_nor_block_what_another_sends() {
     let dir = tempfile::tempdir().unwrap();

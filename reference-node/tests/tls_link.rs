@@ -136,6 +136,7 @@ fn a_link_refuses_tls_1_2() {
     assert!(shake(old, link_server()).is_err());
 }
 
+/// [O-5]
 #[test]
 fn a_link_refuses_another_alpn_and_none() {
     let mut other = tls::link_client().unwrap();

@@ -39,6 +39,7 @@ canaries! {
     an_effect_before_its_commit_is_noticed: AckBeforePersist is ["I1", "I2", "I3", "I19", "I20"], in (Fault::CommitFails, 60);
     a_mail_shown_again_is_noticed: DedupOff is ["I2"];
     a_copy_without_its_id_is_noticed: FallbackWithoutId is ["I2"], in (Fault::HalfOpen, 60);
+    // [E-6]
     a_mail_suppressed_by_anybody_is_noticed: UnsignedCopySuppresses is ["I1", "I2"], in (Fault::Forger, 1_000);
     a_line_made_by_a_machine_is_noticed: AutomaticCounts is ["I19"];
     a_line_without_evidence_is_noticed: EvidenceNotNeeded is ["I19"];

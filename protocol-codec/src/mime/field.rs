@@ -116,6 +116,7 @@ mod tests {
         }
     }
 
+    /// [F-2]
     #[test]
     fn what_is_not_strictly_tags_is_refused() {
         for bad in [

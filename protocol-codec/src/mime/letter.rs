@@ -117,6 +117,7 @@ mod tests {
         }
     }
 
+    /// [E-8]
     #[test]
     fn stamps_stand_on_top_and_the_rest_is_untouched() {
         let original = b"from: a@b.example\r\n \tx\r\nPostline-Offer: v=9\r\n\r\n";
@@ -126,6 +127,7 @@ mod tests {
         assert_eq!(compose_head(&letter(&[], false), original), original);
     }
 
+    /// [F-5]
     #[test]
     fn t_023_fields_of_ours_that_a_user_brought_are_left_out_in_every_disguise() {
         let original = b"A: 1\r\nPOSTLINE-offer: v=1;\r\n b=2\r\nPostline-Accept : v=1\r\nB: 2\nPostline-Id: v=1\n\tx\rPostline-X:\r\nPostlined: 3\r\n\r\n";

@@ -71,6 +71,7 @@ mod tests {
 
     use super::*;
 
+    /// [N-4]
     #[test]
     fn t_017_a_shown_name_hides_and_reorders_nothing() {
         assert_eq!(display_name(" Alice\u{202e}gpj.exe\r\n\tBcc:\u{200b} x\0 "), "Alicegpj.exe Bcc: x");

@@ -99,6 +99,7 @@ mod tests {
         NodeIdentity::new(&Secret::new([7; 32]), NodeKey([9; 32]))
     }
 
+    /// [K-1]
     #[test]
     fn t_067_a_signature_of_one_role_is_none_of_another() {
         let ours = identity();

@@ -47,6 +47,7 @@ impl<const N: usize> ZeroizeOnDrop for Secret<N> {}
 mod tests {
     use super::*;
 
+    /// [K-5]
     #[test]
     fn a_secret_prints_nothing_of_itself_and_compares() {
         let secret = Secret::new([0x5e; 32]);

@@ -567,12 +567,14 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Address, Domain};
+    use crate::content::mail::{Head, Inert, MailEnvelope, Source, Verdict};
+    use crate::id::{Address, BlobRef, Domain, Hash, Mailbox};
     use crate::seal::{NodeIdentity, Secret};
-    use crate::server::{Command, Input, Ours};
+    use crate::server::{Command, Input, Ours, Took};
+    use crate::step::Store;
+    use crate::time::Millis;
 
-    #[test]
-    fn a_stranger_who_made_room_is_not_brought_back_by_a_later_step_of_the_batch() {
+    fn server() -> Server {
         let ours = Ours {
             identity: NodeIdentity::new(&Secret::new([1; 32]), NodeKey([2; 32])),
             domains: BTreeSet::from([Domain::parse("a.example").unwrap()]),
@@ -580,7 +582,56 @@ mod tests {
             offers: true,
             generation: 1,
         };
-        let mut server = Server::restore(ours, []).unwrap();
+        Server::restore(ours, []).unwrap()
+    }
+
+    /// A stranger's mail with so many `Received` fields, and what the front door says of it.
+    fn says(server: &mut Server, hops: usize) -> Option<Took> {
+        let to = Rcpt { address: Address::parse("one@a.example").unwrap(), mailbox: Some(Mailbox("one".to_owned())) };
+        let mail = MailIn {
+            source: Source::Stranger,
+            envelope: MailEnvelope { from: None, to: vec![to] },
+            head: Head { message_id: None, hops, verdict: Verdict::Inert(Inert::Missing) },
+            blob: BlobRef { sha256: Hash([3; 32]), len: 3 },
+            received: String::new(),
+        };
+        let tick = Tick { now: Millis(1), entropy: [4; 32] };
+        let mut out = Outbox::new();
+        server.mail(&tick, MailId([5; 16]), mail, &mut out).unwrap();
+        let (_, held) = out.split();
+        let outputs = held.open(NoStore.commit(&[]).unwrap());
+        outputs.into_iter().find_map(|output| if let Output::Took(_, took) = output { Some(took) } else { None })
+    }
+
+    struct NoStore;
+    impl Store for NoStore {
+        type Fault = core::convert::Infallible;
+        fn write(&mut self, _: &[Record]) -> Result<(), Self::Fault> {
+            Ok(())
+        }
+    }
+
+    ///
+    #[test]
+    fn t_102_a_mail_of_too_many_hops_is_looping() {
+        assert_eq!(says(&mut server(), limits::HOPS), Some(Took::Yes));
+        assert_eq!(says(&mut server(), limits::HOPS + 1), Some(Took::Loop));
+    }
+
+    ///
+    #[test]
+    fn a_full_queue_takes_nothing_and_says_busy_on_both_carriers() {
+        let mut server = server();
+        server.waiting = limits::QUEUE_ENTRIES - 1;
+        assert_eq!(says(&mut server, 0), Some(Took::Yes));
+        server.waiting = limits::QUEUE_ENTRIES;
+        assert_eq!(says(&mut server, 0), Some(Took::Busy));
+        assert_eq!(PeerFault::Full { got: 1, max: 1 }.code(), Code::Busy);
+    }
+
+    #[test]
+    fn a_stranger_who_made_room_is_not_brought_back_by_a_later_step_of_the_batch() {
+        let mut server = server();
         let address = |text| Address::parse(text).unwrap();
         let pair = Pair { ours: address("one@a.example"), theirs: address("two@b.example") };
         server.hydrate(&Key::Trust(pair.clone()), None).unwrap();

@@ -91,6 +91,7 @@ mod tests {
         Address::parse(&format!("s{n}@d{domain}.example")).unwrap()
     }
 
+    /// [P-7]
     #[test]
     fn t_012_one_domain_cannot_push_out_the_strangers_of_others() {
         let mut strangers = Strangers::default();

@@ -7,6 +7,7 @@ use postline_world::weather::{Fault, Weather};
 
 use crate::kit::{a_line, draft, marks, one, shown, two, whole};
 
+/// [L-10] [O-1]
 #[test]
 fn t_107_whenever_it_goes_down_what_was_acked_is_shown_once() {
     for (when, fault) in [
@@ -36,6 +37,7 @@ fn t_107_whenever_it_goes_down_what_was_acked_is_shown_once() {
     }
 }
 
+/// [L-18]
 #[test]
 fn a_mark_that_a_crash_swallowed_is_asked_for() {
     let mut world = a_line();

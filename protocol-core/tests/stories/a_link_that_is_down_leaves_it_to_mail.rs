@@ -6,6 +6,7 @@ use postline_world::weather::{Fault, Weather};
 
 use crate::kit::{a_line, draft, marks, one, shown, two, whole};
 
+/// [E-7]
 #[test]
 fn an_express_mail_goes_by_smtp_when_its_minute_is_over() {
     let mut world = a_line();
@@ -21,7 +22,7 @@ fn an_express_mail_goes_by_smtp_when_its_minute_is_over() {
     whole(&world);
 }
 
-/// The link brings the mail, but its Ack never comes back; a minute later the copy by SMTP is known for one.
+/// The link brings the mail, but its Ack never comes back; a minute later the copy by SMTP is known for one. [E-4] [E-5]
 #[test]
 fn t_038_the_copy_by_mail_after_the_one_by_link_is_not_shown() {
     let mut world = a_line();
@@ -37,7 +38,7 @@ fn t_038_the_copy_by_mail_after_the_one_by_link_is_not_shown() {
     whole(&world);
 }
 
-/// The copy by SMTP comes first; the link, up again, still has the mail to bring.
+/// The copy by SMTP comes first; the link, up again, still has the mail to bring. [E-5]
 #[test]
 fn t_038_the_copy_by_link_after_the_one_by_mail_is_not_shown() {
     let mut world = a_line();

@@ -22,6 +22,7 @@ fn draft(from: &str, to: &str, id: &str, answers: Option<&str>) -> Draft {
     }
 }
 
+/// [E-2] [E-9]
 #[test]
 fn a_mail_and_its_reply_make_a_line_and_express_mail_has_its_marks() {
     let mut world = World::of(&["a.example", "b.example"]);

@@ -16,4 +16,5 @@ mod a_reply_opens_the_link;
 mod crossed_offers_make_one_line;
 mod two_lanes_of_one_mail;
 mod what_fails_is_reported_once;
+mod what_gets_no_offer;
 mod what_never_opens_a_line;

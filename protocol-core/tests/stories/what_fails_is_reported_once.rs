@@ -9,6 +9,7 @@ use postline_world::weather::{Fault, Weather};
 
 use crate::kit::{a_line, draft, id, marks, one, shown, two, two_nodes, whole};
 
+/// [E-1]
 #[test]
 fn an_unknown_recipient_goes_by_smtp_and_is_reported_while_the_other_gets_the_mail() {
     let mut world = a_line();
@@ -20,6 +21,7 @@ fn an_unknown_recipient_goes_by_smtp_and_is_reported_while_the_other_gets_the_ma
     whole(&world);
 }
 
+/// [P-3] [E-7]
 #[test]
 fn a_mail_that_nobody_takes_for_five_days_is_reported_once() {
     let mut world = two_nodes();
@@ -37,6 +39,7 @@ fn a_mail_that_nobody_takes_for_five_days_is_reported_once() {
     whole(&world);
 }
 
+///
 #[test]
 fn t_102_a_failing_report_is_not_reported_and_no_automatic_mail_leaves() {
     let mut world = two_nodes();

@@ -47,6 +47,7 @@ fn t_007_a_vacation_notice_is_no_reply() {
     whole(&world);
 }
 
+/// [O-6]
 #[test]
 fn t_007_a_robot_that_quotes_the_offer_is_no_correspondent() {
     let mut world = two_nodes();

@@ -390,6 +390,7 @@ fn t_012_express_mail_is_limited_per_correspondent() {
     assert_eq!(other.tell(Input::Express { nk: other_bob.nk() }), [Output::Admitted]);
 }
 
+/// [E-3]
 #[test]
 fn t_013_express_needs_the_lines_own_key_and_sounds_like_a_stranger_otherwise() {
     let (mut alice, _) = a_line();

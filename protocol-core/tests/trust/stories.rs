@@ -287,6 +287,7 @@ fn an_accept_that_outlasts_its_offer_falls_back_to_nothing() {
     assert_eq!(bob.state(), TrustState::Stranger);
 }
 
+/// [K-4]
 #[test]
 fn a_key_that_was_announced_takes_over_quietly() {
     let next = NodeKey([7; 32]);

@@ -548,7 +548,7 @@ fn a_dial_without_an_end_ends_and_a_want_does_not_last_for_ever() {
     assert_eq!(ours.deadline(), None);
 }
 
-/// [L-22]
+/// [L-22] [S-4]
 #[test]
 fn t_111_a_store_that_is_an_older_copy_of_itself_is_found_out() {
     // Theirs: what they acked, they no longer know. Where they dialled, that may be a Ready that was overtaken: we dial.
@@ -611,6 +611,34 @@ fn lists_go_in_frames_of_bounded_length() {
     }
 }
 
+/// [C-4]
+#[test]
+fn a_bye_is_not_answered_and_who_says_one_closes() {
+    let mut ours = up();
+    let outputs = step(&mut ours, 1, Input::Frame(LinkId(1), Frame::Bye { code: Code::Busy }));
+    assert!(frames(&outputs).is_empty() && outputs.contains(&Output::Out(LinkId(1), LinkOut::Close)), "{outputs:?}");
+
+    let mut ours = up();
+    let outputs = step(&mut ours, 1, Input::Garbage(LinkId(1), PeerFault::Frame("a frame")));
+    let bye = Output::Out(LinkId(1), LinkOut::Send(Frame::Bye { code: Code::Protocol }));
+    assert_eq!(outputs[..2], [bye, Output::Out(LinkId(1), LinkOut::Close)]);
+}
+
+/// [C-3]
+#[test]
+fn a_refusal_settles_one_mail_and_leaves_the_link_up() {
+    let mut ours = up();
+    for n in [1, 2] {
+        step(&mut ours, 1, Input::Send(outgoing(n, 10)));
+    }
+    let refuse = Frame::Refuse { seq: 1, code: Code::NotTrusted, rcpts: BTreeSet::new() };
+    let outputs = step(&mut ours, 2, Input::Frame(LinkId(1), refuse));
+    assert!(matches!(outputs[..], [Output::Refused { code: Code::NotTrusted, .. }]), "{outputs:?}");
+    let outputs = step(&mut ours, 3, Input::Frame(LinkId(1), Frame::Ack { seq: 2 }));
+    assert!(matches!(outputs[..], [Output::Acked(_)]), "{outputs:?}");
+    assert!(ours.is_up());
+}
+
 #[test]
 fn a_leaving_node_says_goodbye_and_takes_no_link() {
     let mut ours = up();
@@ -623,6 +651,7 @@ fn a_leaving_node_says_goodbye_and_takes_no_link() {
     assert_eq!(frames(&outputs), [&Frame::Bye { code: Code::Goodbye }]);
 }
 
+/// [S-2]
 #[test]
 fn a_damaged_record_is_told_from_one_of_a_later_version() {
     let record = Memory::NEW.record(THEM).value.unwrap();

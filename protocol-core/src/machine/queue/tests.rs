@@ -86,6 +86,7 @@ fn a_mail_leaves_at_once_and_is_gone_when_it_is_done() {
     assert!(lane.queue.is_empty() && lane.disk.is_empty());
 }
 
+///
 #[test]
 fn each_recipient_has_a_result_of_its_own() {
     let mut lane = Kept::new(domain_lane());
@@ -102,6 +103,7 @@ fn each_recipient_has_a_result_of_its_own() {
     assert_eq!(lane.queue.entry(mail(1)).unwrap().rcpts, [address("b@b.example")]);
 }
 
+///
 #[test]
 fn waits_double_within_their_bounds_and_never_meet() {
     let waits = |mail: MailId| -> Vec<u64> {
