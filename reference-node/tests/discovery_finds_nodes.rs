@@ -50,13 +50,14 @@ const NODES: &str = "
     e.example                 A    9.9.9.9
 ";
 
-/// [D-8]
+/// [D-8] [L-20]
 #[tokio::test]
 async fn a_node_is_found_by_srv_in_its_order_whatever_the_hint() {
     let targets = node(NODES, &Allowed::NONE).targets(&domain("b.example"), Some("evil.b.example:9999")).await.unwrap();
     assert_eq!(targets, [at("8.8.8.8:8443"), at("1.1.1.1:443"), at("[2606:4700::1]:7678")]);
 }
 
+/// [L-20]
 #[tokio::test]
 async fn a_hint_counts_only_within_the_mail_domain() {
     let dns = node(NODES, &Allowed::NONE);

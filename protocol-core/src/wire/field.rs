@@ -116,6 +116,16 @@ impl Accept {
     }
 }
 
+impl Carried {
+    /// Whether an id that is first seen now is believed: `t` ≤ now + 24 h.
+    ///
+    /// # Errors
+    /// [`PeerFault::Future`].
+    pub fn valid_at(&self, first_seen: Millis) -> Result<(), PeerFault> {
+        not_from_the_future(self.at, first_seen)
+    }
+}
+
 fn not_from_the_future(at: Millis, first_seen: Millis) -> Result<(), PeerFault> {
     let latest = first_seen.plus(limits::CLOCK_SKEW_MS);
     if at <= latest {

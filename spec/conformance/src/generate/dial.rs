@@ -5,113 +5,22 @@ use serde_json::json;
 use super::Making;
 use crate::answer::Class;
 
-const GOOD: &[&str] = &[
-    "1.1.1.1",
-    "8.8.8.8",
-    "9.255.255.255",
-    "11.0.0.0",
-    "100.63.255.255",
-    "100.128.0.0",
-    "126.255.255.255",
-    "128.0.0.1",
-    "169.253.255.255",
-    "169.255.0.0",
-    "172.15.255.255",
-    "172.32.0.0",
-    "192.0.1.1",
-    "192.167.255.255",
-    "192.169.0.0",
-    "198.17.255.255",
-    "198.20.0.0",
-    "223.255.255.255",
-    "::ffff:8.8.8.8",
-    "2001:200::1",
-    "2001:4860:4860::8888",
-    "2606:4700:4700::1111",
-    "2a00:1450:4001::1",
-    "2003::1",
-    "3ffd:ffff::1",
-];
-
-const BAD: &[&str] = &[
-    "0.0.0.0",
-    "0.1.2.3",
-    "10.0.0.1",
-    "10.255.255.255",
-    "100.64.0.1",
-    "100.127.255.255",
-    "127.0.0.1",
-    "127.255.255.254",
-    "169.254.0.1",
-    "169.254.169.254",
-    "172.16.0.1",
-    "172.31.255.255",
-    "192.0.0.1",
-    "192.0.0.170",
-    "192.0.2.1",
-    "192.88.99.1",
-    "192.168.0.1",
-    "192.168.255.255",
-    "198.18.0.1",
-    "198.19.255.255",
-    "198.51.100.7",
-    "203.0.113.7",
-    "224.0.0.1",
-    "239.255.255.255",
-    "240.0.0.1",
-    "255.255.255.255",
-    "::",
-    "::1",
-    "::127.0.0.1",
-    "::8.8.8.8",
-    "::ffff:127.0.0.1",
-    "::ffff:10.0.0.1",
-    "::ffff:169.254.169.254",
-    "::ffff:0:7f00:1",
-    "::ffff:100.64.0.1",
-    "64:ff9b::127.0.0.1",
-    "64:ff9b::8.8.8.8",
-    "64:ff9b:1::1",
-    "100::1",
-    "100:0:0:1::1",
-    "2001::1",
-    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
-    "2001:2::1",
-    "2001:10::1",
-    "2001:20::1",
-    "2001:1ff::1",
-    "2001:db8::1",
-    "2002:7f00:1::1",
-    "2002:808:808::1",
-    "2620:4f:8000::1",
-    "3ffe::1",
-    "3fff::1",
-    "3fff:fff:ffff::1",
-    "4000::1",
-    "5f00::1",
-    "fc00::1",
-    "fd12:3456:789a::1",
-    "fe80::1",
-    "febf::1",
-    "fec0::1",
-    "ff02::1",
-    "ff0e::1",
-];
+/// The table that a test of core holds the product to.
+const TABLE: &str = include_str!("../../../../protocol-core/tests/dial_table.txt");
 
 pub(super) fn dial() -> Making {
     let mut m = Making::new("dial", "Which addresses and ports may be dialled, and what a hint may name.");
     let ask = |ip: &str, port: u16, allow: &[&str]| json!({ "ip": ip, "port": port, "allow": allow });
-    for ip in GOOD {
-        m.good("dial.judge", &["L-1"], "globally routable", ask(ip, 7678, &[]));
-    }
-    for ip in BAD {
-        m.bad("dial.judge", &["L-1"], "not globally routable", Class::Address, ask(ip, 7678, &[]));
-    }
-    for port in [443, 1024, 8080, 65535] {
-        m.good("dial.judge", &["L-1"], "a port of a link", ask("8.8.8.8", port, &[]));
-    }
-    for port in [0, 1, 22, 25, 80, 442, 444, 587, 1023] {
-        m.bad("dial.judge", &["L-1"], "a port of another service", Class::Port, ask("8.8.8.8", port, &[]));
+    for line in TABLE.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let (Some(ip), Some(port), Some(verdict)) = (words.next(), words.next(), words.next()) else { continue };
+        let input = ask(ip, port.parse().unwrap_or_default(), &[]);
+        match verdict {
+            "dial" => _ = m.good("dial.judge", &["L-1"], "globally routable, and a link's port", input),
+            "port" => m.bad("dial.judge", &["L-1"], "a port of another service", Class::Port, input),
+            "special" => m.bad("dial.judge", &["L-1"], "not globally routable", Class::Address, input),
+            _ => m.bad("dial.judge", &["L-1"], "no address", Class::Address, input),
+        }
     }
     m.bad("dial.judge", &["L-1"], "the port is judged before the address", Class::Port, ask("127.0.0.1", 25, &[]));
     let lab = ["127.0.0.0/8", "10.1.2.3", "fd00::/8"];

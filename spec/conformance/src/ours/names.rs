@@ -35,7 +35,7 @@ pub(super) fn hint(input: Input<'_>) -> Said {
 
 pub(super) fn dial(input: Input<'_>) -> Said {
     let not = |what: &str| Not::Understood(what.to_owned());
-    let ip: IpAddr = input.text("ip")?.parse().map_err(|_| not("no IP address"))?;
+    let ip: IpAddr = input.text("ip")?.parse().map_err(|_| Class::Address)?;
     let port = u16::try_from(input.number("port")?).map_err(|_| not("no port"))?;
     let nets: Option<Vec<&str>> = input.list("allow")?.iter().map(|net| net.as_str()).collect();
     let allowed = Allowed::parse(nets.ok_or_else(|| not("no nets"))?).map_err(|_| not("no net"))?;
