@@ -82,6 +82,7 @@ mod tests {
 
     const START: Millis = Millis(1_000_000_000);
 
+    /// [S-6]
     #[test]
     fn t_110_a_leap_by_years_moves_no_timer_until_the_operator_says_so() {
         let mut clock = Steady::start(START);
