@@ -27,6 +27,10 @@ pub struct Node {
     pub domain: Domain,
     /// Further domains that it serves.
     pub also: BTreeSet<Domain>,
+    /// Whose addresses lie in one of those.
+    pub lives: BTreeMap<Mailbox, Domain>,
+    /// The key that it says its own has followed, where that is a lie.
+    pub usurps: Option<NodeKey>,
     /// Whose mailboxes it has.
     pub users: BTreeSet<Mailbox>,
     /// What survives a crash.
@@ -93,6 +97,8 @@ impl Node {
         let mut node = Self {
             domain: domain.clone(),
             also: BTreeSet::new(),
+            lives: BTreeMap::new(),
+            usurps: None,
             users: BTreeSet::new(),
             disk: Disk::default(),
             mailboxes: BTreeMap::new(),
@@ -127,7 +133,7 @@ impl Node {
     pub fn identity(&self) -> NodeIdentity {
         let next = self.announces.unwrap_or_else(|| NodeIdentity::public(&self.seed_of(self.rotations + 1)));
         let former = self.rotations.checked_sub(1).map(|before| NodeIdentity::public(&self.seed_of(before)));
-        NodeIdentity::new(&self.seed_of(self.rotations), next).following(former)
+        NodeIdentity::new(&self.seed_of(self.rotations), next).following(self.usurps.or(former))
     }
 
     const fn seed_of(&self, rotation: u8) -> Secret<32> {
@@ -141,8 +147,13 @@ impl Node {
     /// Every key that it has or had.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<NodeKey> {
-        let own = (0..=self.rotations).map(|rotation| NodeIdentity::public(&self.seed_of(rotation)));
-        own.chain(self.left.iter().copied()).collect()
+        self.lineage().into_iter().chain(self.left.iter().copied()).collect()
+    }
+
+    /// Its key, and those that it had before with continuity.
+    #[must_use]
+    pub fn lineage(&self) -> BTreeSet<NodeKey> {
+        (0..=self.rotations).map(|rotation| NodeIdentity::public(&self.seed_of(rotation))).collect()
     }
 
     /// Whether it serves a domain.

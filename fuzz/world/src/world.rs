@@ -15,7 +15,7 @@ use postline_core::content::mail::{Letter, MailIn, Rcpt, Source, Text};
 use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::{Outcome, RcptOutcome, Seek};
-use postline_core::server::{Dial, Event, Input, Output, SendId, Took};
+use postline_core::server::{Command, Dial, Event, Input, Output, SendId, Took};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 use crate::bytes::{Draft, mail_in, mailbox_of, marker_of};
@@ -59,6 +59,8 @@ pub struct World {
     pub broken: Option<Broken>,
     /// How many steps were made.
     pub steps: u64,
+    /// Whether people take a key that is proposed to them.
+    pub people_accept: bool,
     /// What each node looked up, in order.
     lookups: Vec<(usize, &'static str)>,
     rng: Rng,
@@ -159,6 +161,7 @@ impl World {
             trace: Trace::new(reads),
             broken: None,
             steps: 0,
+            people_accept: false,
             lookups: Vec::new(),
             rng: Rng::new(seed),
             queue: BTreeMap::new(),
@@ -215,6 +218,15 @@ impl World {
     #[must_use]
     pub fn looked_up(&self, node: usize) -> Vec<&'static str> {
         self.lookups.iter().filter(|(by, _)| *by == node).map(|(_, what)| *what).collect()
+    }
+
+    /// Changes what a node is, before anything happens, and starts it anew.
+    pub fn sets_up(&mut self, node: usize, set: impl FnOnce(&mut Node)) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            set(node);
+            let started = node.start();
+            self.holds(started);
+        }
     }
 
     fn trouble_at(&mut self, node: usize) {
@@ -584,6 +596,10 @@ impl World {
             Output::TookFor(..) | Output::Stamp(..) => {}
             Output::Event(event) => {
                 self.watch(index, &event);
+                if let (true, Event::Proposed { pair, nk }) = (self.people_accept, &event) {
+                    let input = Input::Command(Command::Readmit(pair.clone(), *nk));
+                    self.comes_back(MINUTE, index, input);
+                }
                 self.events.push((index, self.now, event));
             }
         }

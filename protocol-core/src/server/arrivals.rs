@@ -402,9 +402,8 @@ impl Server {
                 self.unheeded(tick, id, pair, offer.filter(|_| !automatic), out);
                 continue;
             }
-            let named = |nk| self.stands_for(pair, nk);
-            let offer = offer.map(|offer| Offer { nk: named(offer.nk), ..offer });
-            let accept = accept.map(|accept| Accept { nk: named(accept.nk), ..accept });
+            let offer = offer.map(|offer| Offer { nk: self.name(offer.nk), ..offer });
+            let accept = accept.map(|accept| Accept { nk: self.name(accept.nk), ..accept });
             let came = Came { mail: id, message_id: canonical.message_id.clone(), offer, accept, automatic };
             self.trust(tick, pair, trust::Input::Came(Box::new(came)), out);
         }

@@ -76,9 +76,11 @@ impl Server {
     }
 
     /// A pair with a line has something to do: once a day its domain is asked again which key is its node's ([T-23]).
+    /// Only while the link is up, so that a node that has changed its key has had the word before its domain.
     pub(super) fn look(&mut self, tick: &Tick, pair: &Pair, out: &mut Outbox<Output>) {
-        let wants = self.pairs.get(pair).is_some_and(|trust| trust.wants_look(tick.now));
-        if !wants || self.is_here(pair) || self.pending.len() >= limits::PENDING {
+        let line = self.pairs.get(pair).filter(|trust| trust.wants_look(tick.now)).and_then(trust::Trust::line);
+        let is_up = line.and_then(|nk| self.links.get(&nk)).is_some_and(link::Link::is_up);
+        if !is_up || self.is_here(pair) || self.pending.len() >= limits::PENDING {
             return;
         }
         let (ours, theirs) = (pair.ours.to_string(), pair.theirs.to_string());
@@ -183,9 +185,9 @@ impl Server {
             out.save(pending.record(mail));
         }
         for pair in &waiting {
-            // The domain may name a key that its node has now: for the pair it is that node.
+            // The domain may name a key that its node has changed to.
             let evidence = match evidence {
-                Evidence::Domain { names: Some(key) } => Evidence::Domain { names: Some(self.stands_for(pair, *key)) },
+                Evidence::Domain { names: Some(key) } => Evidence::Domain { names: Some(self.name(*key)) },
                 Evidence::Domain { names: None }
                 | Evidence::Contradiction
                 | Evidence::Dkim(_)

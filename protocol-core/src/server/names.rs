@@ -28,7 +28,8 @@ impl Server {
         self.aliases.get(&key).copied().flatten().unwrap_or(key)
     }
 
-    /// The same, for a pair that knows a node: its next key stands for it as soon as it is seen, before any link is up.
+    /// The same for a copy of what the pair's node carried: its next key may have signed it before any link by that key
+    /// is up. For nothing else: the node alone says that the key is its next.
     pub(super) fn stands_for(&self, pair: &Pair, key: NodeKey) -> NodeKey {
         let name = self.name(key);
         match self.pairs.get(pair).and_then(Trust::known) {

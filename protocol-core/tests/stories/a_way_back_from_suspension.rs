@@ -3,7 +3,7 @@
 
 use postline_core::machine::trust::TrustState;
 use postline_core::server::{Command, Event};
-use postline_core::time::{DAY, MINUTE};
+use postline_core::time::{DAY, MINUTE, SECOND};
 use postline_world::world::{Trouble, World};
 
 use crate::kit::{a_line, by_link, draft, id, one, pair, round_trip, shown, states, two};
@@ -55,8 +55,11 @@ fn t_014_a_domain_that_names_another_key_suspends_the_line_at_its_next_mail() {
     world.pass(MINUTE);
     assert_eq!(states(&world)[0], TrustState::Trusted, "it was looked at when the line was made");
     world.pass(DAY);
-    world.write(&draft(&one(), &two(), "next-day"));
-    world.pass(MINUTE);
+    // The first mail brings the link up, and with the next it is looked at.
+    for name in ["next-day", "and-one-more"] {
+        world.write(&draft(&one(), &two(), name));
+        world.pass(SECOND);
+    }
     assert_eq!(states(&world)[0], TrustState::Suspended, "{:#?}", world.events);
     // Its word is mended; the key is the known one, and needs nobody's word.
     world.says_its_key(1);

@@ -422,8 +422,8 @@ fn t_014_a_key_without_continuity_suspends_the_line() {
     let accept = alice.write(Some(&offer));
     let m2 = said(&taken_over.read_vouched(&accept));
     alice.tell(Input::Evidence(alice.mail_of(&offer), Evidence::Domain { names: None }));
-    let proposed = Output::Proposed { nk: taken_over.nk() };
-    assert_eq!(alice.hear(taken_over.nk(), m2[0].0, &m2[0].1), [proposed]);
+    let proposed = [Output::Proposed { nk: taken_over.nk() }, Output::WantLink { nk: taken_over.nk() }];
+    assert_eq!(alice.hear(taken_over.nk(), m2[0].0, &m2[0].1), proposed);
     assert_eq!(alice.hear(taken_over.nk(), m2[0].0, &m2[0].1), [], "said once");
     alice.crash();
     assert_eq!((alice.state(), alice.trust.candidate()), (TrustState::Suspended, Some(taken_over.nk())));

@@ -205,7 +205,7 @@ impl World {
         let marker = marker_of(&parcel.bytes).unwrap_or_default();
         let author = self.home(&canonical.from).and_then(|home| self.nodes.get(home));
         let must = parcel.intact && rcpts.clone().all(|rcpt| self.ledger.was_carried(&marker, rcpt));
-        let keys = author.map(crate::node::Node::keys).unwrap_or_default();
+        let keys = author.map(crate::node::Node::lineage).unwrap_or_default();
         let signer = vouched.map(|carried| carried.nk);
         let of_line = |line: Option<NodeKey>| match signer {
             Some(nk) => line.is_some_and(|line| line == nk || (keys.contains(&line) && keys.contains(&nk))),

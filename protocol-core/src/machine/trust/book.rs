@@ -248,11 +248,13 @@ impl Book {
         };
         let candidate = self.suspended.as_ref().and_then(|suspension| suspension.candidate);
         let held = self.held.iter().map(|held| held.nk);
-        held.chain(self.claims.iter().map(|claim| claim.nk)).chain(phase).chain(candidate)
+        let said = self.inquiries().filter_map(Inquiry::said);
+        held.chain(self.claims.iter().map(|claim| claim.nk)).chain(phase).chain(candidate).chain(said)
     }
 
     /// A node goes by another name from now on.
     pub(super) fn rename(&mut self, from: NodeKey, to: NodeKey) {
+        self.inquiries_mut().for_each(|(inquiry, _)| inquiry.rename(from, to));
         let phase = match &mut self.phase {
             Phase::Accepting(accepting) => Some(&mut accepting.held.nk),
             Phase::Confirming(confirming) => Some(&mut confirming.nk),

@@ -335,6 +335,8 @@ impl<'a> Turn<'a> {
         let suspension = self.book.suspended.get_or_insert_default();
         if suspension.candidate.replace(nk) != Some(nk) {
             self.emit(Output::Proposed { nk });
+            // It may turn out to be the known node, by another key.
+            self.emit(Output::WantLink { nk });
         }
     }
 
