@@ -28,11 +28,13 @@ pub enum Canary {
     DeliveredTooEarly,
     /// Nobody is told of a mail that failed.
     FailureKeptQuiet,
+    /// Any key that says it follows a node's is believed, announced or not.
+    RotationWithoutAnnouncement,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -44,6 +46,7 @@ impl Canary {
         Self::SeqsUsedAgain,
         Self::DeliveredTooEarly,
         Self::FailureKeptQuiet,
+        Self::RotationWithoutAnnouncement,
     ];
 }
 

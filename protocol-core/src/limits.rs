@@ -54,7 +54,7 @@ pub const FIELD_BYTES: usize = 512;
 /// Most tags in a `Postline-*` field.
 pub const FIELD_TAGS: usize = 16;
 /// Longest `h=` hint, in bytes: with it, every field of ours stays within [`FIELD_BYTES`].
-pub const HINT_BYTES: usize = 200;
+pub const HINT_BYTES: usize = 170;
 /// Most To ∪ Cc addresses of a mail that gets offers, or that counts as a reply.
 pub const OFFER_RECIPIENTS: usize = 20;
 /// How long an offer stands, as we write it.
@@ -79,6 +79,12 @@ pub const CONFIRM_MS: u64 = 7 * DAY;
 pub const ACCEPTER_DIALS_AFTER_MS: u64 = 30 * SECOND;
 /// How long evidence is asked for again after temporary failures.
 pub const EVIDENCE_RETRY_MS: u64 = 24 * HOUR;
+/// How long the word of a line's domain is taken for granted; then the next mail has it asked again.
+pub const DOMAIN_LOOK_MS: u64 = DAY;
+/// Shortest time between two changes of one node's key that are followed.
+pub const ROTATE_EVERY_MS: u64 = HOUR;
+/// Most domains that the operator blocks.
+pub const BLOCKED_DOMAINS: usize = 10_000;
 /// How often an evidence look-up is tried again after a temporary failure.
 pub const EVIDENCE_EVERY_MS: u64 = 15 * MINUTE;
 

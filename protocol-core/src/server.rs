@@ -16,9 +16,12 @@
 //! A crash forgets connections, what was under way on them, and attempts under way. Spec: `spec/00-overview.md`.
 
 mod arrivals;
+mod blocks;
 mod book;
+mod here;
 pub mod io;
 mod lines;
+mod names;
 mod queues;
 mod relays;
 mod strangers;
@@ -27,6 +30,7 @@ mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use here::HERE;
 pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
 
 use crate::canary::{self, Canary};
@@ -37,7 +41,7 @@ use crate::limits;
 use crate::machine::greeting::Greeting;
 use crate::machine::link::Link;
 use crate::machine::queue::Queue;
-use crate::machine::trust::{Trust, TrustState};
+use crate::machine::trust::Trust;
 use crate::net::Hint;
 use crate::seal::NodeIdentity;
 use crate::step::{Machine, Outbox, Tick};
@@ -82,6 +86,12 @@ pub struct Server {
     waiting: usize,
     links: BTreeMap<NodeKey, Link>,
     routes: BTreeMap<NodeKey, Option<Route>>,
+    /// The names of nodes that have changed their key, by key; `None`: the key is its node's name.
+    aliases: BTreeMap<NodeKey, Option<NodeKey>>,
+    /// The domains that the operator blocks.
+    blocked: BTreeSet<Domain>,
+    /// What people of ours said about offers; `None`: nothing.
+    offers: BTreeMap<Address, Option<bool>>,
     greetings: BTreeMap<LinkId, Greet>,
     proven: BTreeMap<LinkId, Conn>,
     /// Express mails whose bodies are being fetched.
@@ -105,7 +115,10 @@ struct Greet {
 /// A connection whose other end has proven its key.
 #[derive(Clone, Copy, Debug)]
 struct Conn {
+    /// The node's name.
     nk: NodeKey,
+    /// The key that it proved.
+    key: NodeKey,
     exporter: [u8; 32],
 }
 
@@ -130,6 +143,9 @@ impl Server {
             waiting: 0,
             links: BTreeMap::new(),
             routes: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            offers: BTreeMap::new(),
             greetings: BTreeMap::new(),
             proven: BTreeMap::new(),
             fetching: BTreeMap::new(),
@@ -148,6 +164,10 @@ impl Server {
             Key::Node => self.strangers_in_all = book::read_node(record)?,
             Key::Due(pair) => _ = self.cold.insert(Key::Trust(pair.clone())),
             Key::Pending(mail) => _ = self.pending.insert(*mail, Pending::restore(record)?),
+            Key::Blocked(domain) => {
+                book::read_blocked(record)?;
+                self.blocked.insert(domain.clone());
+            }
             Key::Queue(..) if canary::is_on(Canary::QueueForgotten) => {}
             Key::Queue(lane, mail) => {
                 let queue = self.lanes.entry(lane.clone()).or_insert_with(|| Queue::new(lane.clone()));
@@ -160,7 +180,13 @@ impl Server {
                 let deadline = queue.deadline();
                 self.timers.set(Who::Lane(lane.clone()), deadline);
             }
-            Key::Trust(_) | Key::Strangers(_) | Key::Peer(_) | Key::Route(_) | Key::Seen(_) => {
+            Key::Trust(_)
+            | Key::Strangers(_)
+            | Key::Peer(_)
+            | Key::Route(_)
+            | Key::Alias(_)
+            | Key::Offers(_)
+            | Key::Seen(_) => {
                 self.hydrate(&record.key, Some(record))?;
             }
         }
@@ -205,7 +231,9 @@ impl Server {
             }
             Key::Route(nk) => _ = self.routes.insert(*nk, record.map(Route::restore).transpose()?),
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
-            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) => {}
+            Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
+            Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
+            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) | Key::Blocked(_) => {}
         }
         Ok(())
     }
@@ -233,7 +261,10 @@ impl Server {
             }
             Key::Route(nk) => !self.links.contains_key(nk) && self.routes.remove(nk).is_some(),
             Key::Seen(mail) => self.seen.remove(mail).is_some(),
-            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) => false,
+            // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
+            Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
+            Key::Offers(ours) => self.offers.remove(ours).is_some(),
+            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) | Key::Blocked(_) => false,
         }
     }
 
@@ -246,8 +277,15 @@ impl Server {
             + self.seen.len()
             + self.waiting
             + self.links.len()
+            + self.aliases.len()
+            + self.offers.len()
             + self.greetings.len()
             + self.fetching.len()
+    }
+
+    /// The domains that the operator blocks.
+    pub fn blocked_domains(&self) -> impl Iterator<Item = &Domain> {
+        self.blocked.iter()
     }
 
     /// The lanes, for operators.
@@ -263,7 +301,9 @@ impl Server {
     fn keep_pair(&mut self, trust: Trust) {
         let pair = trust.pair().clone();
         self.timers.set(Who::Pair(pair.clone()), trust.deadline());
-        if let Some(nk) = trust.peer_nk().filter(|_| trust.wants_link()) {
+        let unnamed = trust.nodes().filter(|nk| !self.aliases.contains_key(nk));
+        self.cold.extend(unnamed.map(Key::Alias));
+        if let Some(nk) = trust.peer_nk().filter(|nk| trust.wants_link() && *nk != here::HERE) {
             self.timers.set(Who::Node(nk), Some(self.now));
         }
         self.pairs.insert(pair.clone(), trust);
@@ -272,8 +312,8 @@ impl Server {
 
     /// Keeps the index of unfinished pairs true, and sees that their nodes are brought.
     fn note_unfinished(&mut self, pair: &Pair) {
-        let open = |trust: &&Trust| matches!(trust.state(), TrustState::Accepting | TrustState::Confirming);
-        let needs = self.pairs.get(pair).filter(open).and_then(Trust::peer_nk);
+        let open = self.pairs.get(pair).filter(|trust| trust.is_under_way());
+        let needs = open.and_then(Trust::peer_nk).filter(|nk| *nk != here::HERE);
         let needed = self.needs.get(pair).copied();
         if needs == needed {
             return;
@@ -319,7 +359,7 @@ impl Machine for Server {
             Input::Link(link, input) => self.link(&tick, link, input, out)?,
             Input::Unreached(dial) => self.unreached(&tick, &dial, out),
             Input::Report(send, outcome) => self.report(&tick, send, outcome, out)?,
-            Input::Command(command) => self.command(&tick, command, out),
+            Input::Command(command) => self.command(&tick, command, out)?,
             Input::Wake => self.wake(&tick, out),
         }
         self.now = tick.now;
@@ -353,11 +393,15 @@ impl Server {
         }
     }
 
-    fn command(&mut self, tick: &Tick, command: Command, out: &mut Outbox<Output>) {
+    fn command(&mut self, tick: &Tick, command: Command, out: &mut Outbox<Output>) -> Result<(), Misuse> {
         use crate::machine::{link, queue, trust};
         match command {
             Command::Block(pair) => self.trust(tick, &pair, trust::Input::Block, out),
             Command::Unblock(pair) => self.trust(tick, &pair, trust::Input::Unblock, out),
+            Command::Readmit(pair, nk) => self.trust(tick, &pair, trust::Input::Readmit(nk), out),
+            Command::BlockDomain(domain) => self.block_domain(tick, domain, out)?,
+            Command::UnblockDomain(domain) => self.unblock_domain(&domain, out),
+            Command::Offers(ours, on) => self.set_offers(ours, on, out)?,
             Command::Retry(lane) => {
                 let all = || self.lanes.keys().cloned().collect();
                 for lane in lane.map_or_else(all, |lane| vec![lane]) {
@@ -371,5 +415,6 @@ impl Server {
                 }
             }
         }
+        Ok(())
     }
 }

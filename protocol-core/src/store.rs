@@ -25,6 +25,12 @@ pub enum Key {
     Peer(NodeKey),
     /// How another node is found, once a pair has something to say to it.
     Route(NodeKey),
+    /// By which name we know the node that has this key: one that it has changed its key to.
+    Alias(NodeKey),
+    /// A domain that the operator has blocked.
+    Blocked(Domain),
+    /// Whether mails of one of our addresses take offers and accepts along.
+    Offers(Address),
     /// A mail that waits on one lane.
     Queue(Lane, MailId),
     /// An arrival's id, remembered so that no other carrier shows it again.
@@ -42,6 +48,9 @@ impl fmt::Display for Key {
             Self::Pending(mail) => write!(f, "pending/{mail}"),
             Self::Peer(nk) => write!(f, "peer/{nk}"),
             Self::Route(nk) => write!(f, "route/{nk}"),
+            Self::Alias(nk) => write!(f, "alias/{nk}"),
+            Self::Blocked(domain) => write!(f, "blocked/{domain}"),
+            Self::Offers(ours) => write!(f, "offers/{}", escape(ours)),
             Self::Queue(Lane::Mailbox(name), mail) => write!(f, "queue/mailbox/{}/{mail}", escape(name)),
             Self::Queue(Lane::Domain(domain), mail) => write!(f, "queue/domain/{domain}/{mail}"),
             Self::Queue(Lane::Node(nk), mail) => write!(f, "queue/node/{nk}/{mail}"),
@@ -69,6 +78,9 @@ impl Key {
             ["pending", mail] => Self::Pending(MailId::parse(mail).ok()?),
             ["route", nk] => Self::Route(NodeKey::parse(nk).ok()?),
             ["peer", nk] => Self::Peer(NodeKey::parse(nk).ok()?),
+            ["alias", nk] => Self::Alias(NodeKey::parse(nk).ok()?),
+            ["blocked", domain] => Self::Blocked(Domain::parse(domain).ok()?),
+            ["offers", ours] => Self::Offers(address(ours)?),
             ["queue", "mailbox", name, mail] => {
                 Self::Queue(Lane::Mailbox(Mailbox(un(name))), MailId::parse(mail).ok()?)
             }
@@ -84,7 +96,7 @@ impl Key {
     /// Whether a host brings this record when the machine is restored; the others are brought when they are wanted.
     #[must_use]
     pub fn restored_at_start(&self) -> bool {
-        matches!(self, Self::Node | Self::Due(_) | Self::Queue(..) | Self::Pending(_))
+        matches!(self, Self::Node | Self::Due(_) | Self::Queue(..) | Self::Pending(_) | Self::Blocked(_))
     }
 }
 

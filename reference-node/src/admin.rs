@@ -12,7 +12,7 @@
 mod client;
 mod server;
 
-use postline_core::id::{Address, Lane};
+use postline_core::id::{Address, Domain, Lane};
 use serde::{Deserialize, Serialize};
 
 pub use client::{AskFault, ask};
@@ -44,6 +44,40 @@ pub enum Request {
     TrustBlock(AskPair),
     /// Back to strangers.
     TrustUnblock(AskPair),
+    /// The key that a suspended line's new round trip has proven is their node's.
+    TrustAccept {
+        /// The address on this node.
+        #[serde(with = "text")]
+        ours: Address,
+        /// The correspondent's address.
+        #[serde(with = "text")]
+        theirs: Address,
+        /// Which key, hex; where none is named, the one that is proposed now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node_key: Option<String>,
+    },
+    /// No line with anybody of a domain, until unblocked.
+    TrustBlockDomain {
+        /// Which.
+        #[serde(with = "text")]
+        domain: Domain,
+    },
+    /// As before it was blocked.
+    TrustUnblockDomain {
+        /// Which.
+        #[serde(with = "text")]
+        domain: Domain,
+    },
+    /// The domains that are blocked.
+    TrustBlockedDomains {},
+    /// Whether an address's mails take offers and accepts along.
+    UserOffers {
+        /// The address on this node.
+        #[serde(with = "text")]
+        address: Address,
+        /// Whether.
+        on: bool,
+    },
     /// What waits.
     QueueList {
         /// At most so many, up to [`ROWS`].
@@ -108,6 +142,11 @@ pub enum Answer {
     },
     /// What two addresses are to each other.
     TrustShow(TrustRow),
+    /// The domains that are blocked.
+    BlockedDomains {
+        /// Which.
+        domains: Vec<String>,
+    },
     /// What waits.
     QueueList {
         /// One row a mail and lane.
@@ -197,6 +236,9 @@ pub struct TrustRow {
     /// The key of their node, hex, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_key: Option<String>,
+    /// The key that waits for the person's word, hex, where the line is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_key: Option<String>,
     /// When the state falls back, in milliseconds since 1970, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   init ──▶ a new directory          serve, demo ──▶ Parts (what others build)
+//!   node rotate ──▶ keys/, while the node is down
 //!   user, alias ──▶ users.json ──▶ the running node follows
 //!   the rest ──▶ admin socket ──▶ the running node
 //! ```
@@ -30,8 +31,8 @@ use crate::init::{Init, InitFault, KeyFiles};
 use crate::shown::shown;
 pub use args::Demo;
 use args::{
-    AliasCommand, Cli, ClockCommand, Command, DiscoveryCommand, InitArgs, PairArgs, QueueCommand, TrustCommand,
-    UserCommand,
+    AliasCommand, Cli, ClockCommand, Command, DiscoveryCommand, InitArgs, NodeCommand, PairArgs, QueueCommand,
+    TrustCommand, UserCommand,
 };
 
 /// Whatever went wrong in a part.
@@ -147,6 +148,10 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
             }
         }
         Command::Demo(demo) => return Ok(parts.demo(&demo, cli.json)?),
+        Command::User(UserCommand::Offers { address, on }) => {
+            ask(&config()?, &Request::UserOffers { address, on }, cli.json, out)?;
+        }
+        Command::Node(NodeCommand::Rotate { next }) => rotate(&config()?, next.as_deref(), cli.json, out)?,
         Command::User(command) => user(command, &config()?, cli.json, out)?,
         Command::Alias(command) => alias(command, &config()?, cli.json, out)?,
         Command::Status => ask(&config()?, &Request::Status {}, cli.json, out)?,
@@ -207,6 +212,8 @@ fn user(command: UserCommand, config: &Config, json: bool, out: &mut dyn Write) 
         UserCommand::Add { name } => directory.add(&name, &password(&name)?)?,
         UserCommand::Passwd { name } => directory.passwd(&name, &password(&name)?)?,
         UserCommand::Remove { name } => directory.remove(&name)?,
+        // Asked of the running node: it is no file's.
+        UserCommand::Offers { .. } => return Ok(()),
         UserCommand::List if json => {
             let row = |user: &Mailbox| {
                 let aliases = directory.aliases().filter(|(_, leads)| *leads == user);
@@ -217,6 +224,21 @@ fn user(command: UserCommand, config: &Config, json: bool, out: &mut dyn Write) 
         UserCommand::List => return Ok(show::users(out, &directory)?),
     }
     changed(config, json, out)
+}
+
+/// Changes the node's key. A running node would go on with the old one, so it must be stopped first.
+fn rotate(config: &Config, next: Option<&Path>, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    match admin::ask(&config.admin_socket, &Request::Status {}) {
+        Err(AskFault::NotRunning(_)) => {}
+        Ok(_) => return Err(Failure::Usage("the node runs: stop it first (`postline drain`)".into())),
+        Err(fault @ (AskFault::Io(_) | AskFault::Malformed(_))) => return Err(fault.into()),
+    }
+    let keys = KeyFiles::of(&config.data_dir);
+    let rotated = keys.rotate(next).map_err(|fault| Failure::Init(InitFault::Key(fault)))?;
+    if json {
+        return Ok(show::json(out, &json!({ "rotated": rotated }))?);
+    }
+    Ok(show::rotated(out, &rotated)?)
 }
 
 fn alias(command: AliasCommand, config: &Config, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
@@ -250,6 +272,12 @@ fn trust(command: TrustCommand) -> Request {
         TrustCommand::Show(args) => Request::TrustShow(pair(args)),
         TrustCommand::Block(args) => Request::TrustBlock(pair(args)),
         TrustCommand::Unblock(args) => Request::TrustUnblock(pair(args)),
+        TrustCommand::Accept { pair: PairArgs { ours, theirs }, node_key } => {
+            Request::TrustAccept { ours, theirs, node_key }
+        }
+        TrustCommand::BlockDomain { domain } => Request::TrustBlockDomain { domain },
+        TrustCommand::UnblockDomain { domain } => Request::TrustUnblockDomain { domain },
+        TrustCommand::BlockedDomains => Request::TrustBlockedDomains {},
     }
 }
 

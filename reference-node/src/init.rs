@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::config::{Config, ConfigFault, file_text};
 use crate::dkim::{DkimFault, Signer, keygen};
 use crate::private_file;
-pub use keys::{KeyFault, KeyFiles};
+pub use keys::{KeyFault, KeyFiles, Rotated};
 
 /// The first line of a certificate file that `init` made; PEM readers pass over it.
 const SELF_SIGNED: &str = "# self-signed by `postline init`: mail programs will warn; put a real certificate here";

@@ -109,6 +109,8 @@ pub fn trace_line(event: &Event) -> Option<TraceLine> {
         Event::Stamped { mail, message_id, .. } => (*mail, Some(message_id.clone())),
         Event::Marked { mail, .. } | Event::Duplicate { mail, .. } | Event::Waits { mail, .. } => (*mail, None),
         Event::Trust { .. }
+        | Event::Proposed { .. }
+        | Event::Rotated { .. }
         | Event::LinkUp { .. }
         | Event::LinkDown { .. }
         | Event::Refused { .. }

@@ -202,6 +202,8 @@ impl Metrics {
             }
             Event::Waits { lane, .. } => one(&self.waits, "lane", LANES.get(lane_index(lane)).copied().unwrap_or("")),
             Event::Trust { to, .. } => one(&self.trust, "to", words::trust(*to)),
+            Event::Proposed { .. } => one(&self.trust, "to", "key_proposed"),
+            Event::Rotated { .. } => one(&self.links, "change", "key_changed"),
             Event::LinkUp { .. } => one(&self.links, "change", "up"),
             Event::LinkDown { code, .. } => one(&self.links, "change", code_word(*code)),
             Event::Refused { why, .. } => one(&self.refused_peers, "code", code_word(why.code())),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use postline_core::id::{Lane, MailId, Pair};
+use postline_core::id::{Address, Domain, Lane, MailId, Pair};
 use postline_core::machine::queue::{Phase, Shown};
 use postline_core::machine::trust::{Trust, TrustState};
-use postline_core::server::Command;
+use postline_core::server::{Command, HERE};
 use postline_core::store::{Key, Record};
 use tokio::sync::Notify;
 
@@ -51,6 +51,11 @@ impl AdminHost for Operator {
             Request::TrustShow(pair) => self.trust_show(pair.into()).await,
             Request::TrustBlock(pair) => self.command(Command::Block(pair.into())).await,
             Request::TrustUnblock(pair) => self.command(Command::Unblock(pair.into())).await,
+            Request::TrustAccept { ours, theirs, node_key } => self.trust_accept(Pair { ours, theirs }, node_key).await,
+            Request::TrustBlockDomain { domain } => self.block_domain(domain).await,
+            Request::TrustUnblockDomain { domain } => self.command(Command::UnblockDomain(domain)).await,
+            Request::TrustBlockedDomains {} => self.blocked_domains().await,
+            Request::UserOffers { address, on } => self.offers(address, on).await,
             Request::QueueList { limit } => self.queue_list(limit).await,
             Request::QueueRetry { lane } => self.command(Command::Retry(lane)).await,
             Request::Trace { message_id } => self.trace(message_id).await,
@@ -93,6 +98,56 @@ impl Operator {
     async fn command(&self, command: Command) -> Result<Answer, Refusal> {
         doors::command(&self.inbox, command).await?;
         Ok(Answer::Done {})
+    }
+
+    /// Takes the key that is proposed for a pair, and no other.
+    async fn trust_accept(&self, pair: Pair, named: Option<String>) -> Result<Answer, Refusal> {
+        let key = Key::Trust(pair.clone());
+        let record = self.read(move |reader| reader.get(&key)).await?;
+        let trust = record.and_then(|record| Trust::restore(pair.clone(), &record).ok());
+        let Some(proposed) = trust.and_then(|trust| trust.candidate()) else {
+            let why = "no key waits for your word: after the line was suspended, it takes a mail and its reply";
+            return Err(Refusal::new(RefusalCode::NotFound, why));
+        };
+        if named.is_some_and(|named| named != proposed.to_string()) {
+            let why = format!("the key that waits for your word is {proposed}");
+            return Err(Refusal::new(RefusalCode::NotFound, why));
+        }
+        self.command(Command::Readmit(pair, proposed)).await
+    }
+
+    fn serves(&self, domain: &Domain) -> bool {
+        self.fixed.domains.contains(&domain.to_string())
+    }
+
+    async fn block_domain(&self, domain: Domain) -> Result<Answer, Refusal> {
+        if self.serves(&domain) {
+            let why = format!("{domain} is a domain of this node");
+            return Err(Refusal::new(RefusalCode::Malformed, why));
+        }
+        let (max, wanted) = (postline_core::limits::BLOCKED_DOMAINS, domain.clone());
+        let full = doors::look(&self.inbox, move |look| {
+            let blocked = look.server.blocked_domains();
+            blocked.filter(|other| **other != wanted).count() >= max
+        });
+        if full.await? {
+            return Err(Refusal::new(RefusalCode::Failed, format!("{max} domains are blocked, and no more can be")));
+        }
+        self.command(Command::BlockDomain(domain)).await
+    }
+
+    async fn blocked_domains(&self) -> Result<Answer, Refusal> {
+        let domains =
+            doors::look(&self.inbox, |look| look.server.blocked_domains().map(ToString::to_string).collect::<Vec<_>>());
+        Ok(Answer::BlockedDomains { domains: domains.await? })
+    }
+
+    async fn offers(&self, address: Address, on: bool) -> Result<Answer, Refusal> {
+        if !self.serves(address.domain()) {
+            let why = format!("{} is no domain of this node", address.domain());
+            return Err(Refusal::new(RefusalCode::NotFound, why));
+        }
+        self.command(Command::Offers(address, on)).await
     }
 
     async fn status(&self) -> Result<Answer, Refusal> {
@@ -213,7 +268,8 @@ fn trust_row(record: &Record) -> Option<TrustRow> {
         ours: pair.ours.to_string(),
         theirs: pair.theirs.to_string(),
         state: words::trust(trust.state()).to_owned(),
-        node_key: trust.peer_nk().map(|nk| nk.to_string()),
+        node_key: trust.peer_nk().or(trust.known()).filter(|nk| *nk != HERE).map(|nk| nk.to_string()),
+        proposed_key: trust.candidate().map(|nk| nk.to_string()),
         until_ms: record.expires.map(|at| at.0),
         offers: None,
         held: None,

@@ -34,6 +34,11 @@ impl AdminHost for OnePair {
             Request::Trace { message_id } if message_id == "panic" => panic!("the host broke"),
             Request::TrustBlock(_)
             | Request::TrustUnblock(_)
+            | Request::TrustAccept { .. }
+            | Request::TrustBlockDomain { .. }
+            | Request::TrustUnblockDomain { .. }
+            | Request::TrustBlockedDomains {}
+            | Request::UserOffers { .. }
             | Request::QueueList { .. }
             | Request::QueueRetry { .. }
             | Request::Trace { .. }

@@ -93,6 +93,56 @@ async fn a_reload_shows_the_new_certificate_and_lets_new_people_in() {
     nodes.stop().await.unwrap();
 }
 
+/// [K-6]: by the command line, between two runs; the other node follows, and the line stays.
+#[tokio::test]
+async fn a_node_changes_its_key_between_two_runs_and_the_line_stays() {
+    let mut nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let before = nodes.b.status().await.unwrap().node_key;
+    let refused = nodes.b.command("node").arg("rotate").output().await.unwrap();
+    assert_eq!(refused.status.code(), Some(2), "not while it runs");
+    nodes.b.end().await.unwrap();
+    let rotated = said(&nodes.b, &["node", "rotate"]).await;
+    assert_eq!(rotated["rotated"]["former_key"], before.as_str());
+    nodes.b.start().await.unwrap();
+    assert_eq!(rotated["rotated"]["node_key"], nodes.b.status().await.unwrap().node_key.as_str());
+    let mut two = Person::new("two@b.example", &nodes.b).await.unwrap();
+    two.submit(&Letter::to("one@a.example", "by-the-new-key")).await.unwrap();
+    nodes.a.inbox("one").wait_for("by-the-new-key", PATIENCE).await.unwrap();
+    assert_eq!(came_by(&nodes.a, "by-the-new-key").await, "link");
+    assert!(nodes.a.log().contains("key_changed"), "its operator is told");
+    nodes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn domains_are_blocked_and_offers_kept_in_by_the_command_line() {
+    let nodes = common::strangers().await;
+    said(&nodes.a, &["trust", "block-domain", "c.example"]).await;
+    said(&nodes.a, &["trust", "block-domain", "d.example"]).await;
+    said(&nodes.a, &["trust", "unblock-domain", "d.example"]).await;
+    let blocked = said(&nodes.a, &["trust", "blocked-domains"]).await;
+    assert_eq!(blocked["blocked_domains"]["domains"], serde_json::json!(["c.example"]));
+    said(&nodes.a, &["user", "offers", "one@a.example", "off"]).await;
+    for refused in [
+        ["trust", "block-domain", "a.example", ""],
+        ["user", "offers", "one@b.example", "off"],
+        ["trust", "accept", "one@a.example", "two@b.example"],
+    ] {
+        let words = refused.iter().filter(|word| !word.is_empty());
+        let output = nodes.a.command("--json").args(words).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{refused:?}");
+    }
+    let mut one = Person::new("one@a.example", &nodes.a).await.unwrap();
+    one.submit(&Letter::to("two@b.example", "no-offer")).await.unwrap();
+    nodes.b.inbox("two").wait_for("no-offer", PATIENCE).await.unwrap();
+    assert_eq!(nodes.a.trust("one@a.example", "two@b.example").await.unwrap(), "stranger");
+    said(&nodes.a, &["user", "offers", "one@a.example", "on"]).await;
+    one.submit(&Letter::to("two@b.example", "offer")).await.unwrap();
+    nodes.b.inbox("two").wait_for("offer", PATIENCE).await.unwrap();
+    assert_eq!(nodes.a.trust("one@a.example", "two@b.example").await.unwrap(), "offered");
+    nodes.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn t_111_a_second_node_on_the_same_data_is_refused() {
     let nodes = common::strangers().await;

@@ -296,6 +296,7 @@ fn offer(node: &NodeIdentity, from: &Address, to_cc: BTreeSet<Address>, nth: [u8
         days: limits::OFFER_TTL_DAYS,
         nonce: nonce(b"offer", nth),
         nk: node.nk(),
+        next: None,
         hint: None,
         ak: None,
     };
@@ -312,6 +313,7 @@ fn accept(node: &NodeIdentity, from: &Address, to_cc: BTreeSet<Address>, re: Has
         at,
         nonce: nonce(b"accept", nth),
         nk: node.nk(),
+        next: None,
         hint: None,
         ak: None,
     };

@@ -24,8 +24,14 @@ const IN_MEMORY: usize = 4 * limits::GREETINGS;
 /// A node of the world.
 #[derive(Debug)]
 pub struct Node {
-    /// Its one domain.
+    /// Its domain.
     pub domain: Domain,
+    /// Further domains that it serves.
+    pub also: BTreeSet<Domain>,
+    /// Whose addresses lie in one of those.
+    pub lives: BTreeMap<Mailbox, Domain>,
+    /// The key that it says its own has followed, where that is a lie.
+    pub usurps: Option<NodeKey>,
     /// Whose mailboxes it has.
     pub users: BTreeSet<Mailbox>,
     /// What survives a crash.
@@ -51,6 +57,12 @@ pub struct Node {
     batch: Outbox<Output>,
     warm: BTreeSet<Key>,
     seed: u8,
+    /// How often it changed its key to the next.
+    rotations: u8,
+    /// What it announces as its next key, where that is a lie.
+    pub announces: Option<NodeKey>,
+    /// Keys that it had and left without continuity.
+    left: BTreeSet<NodeKey>,
     entropy: u64,
 }
 
@@ -85,6 +97,9 @@ impl Node {
     pub fn new(domain: &Domain, seed: u8) -> Self {
         let mut node = Self {
             domain: domain.clone(),
+            also: BTreeSet::new(),
+            lives: BTreeMap::new(),
+            usurps: None,
             users: BTreeSet::new(),
             disk: Disk::default(),
             mailboxes: BTreeMap::new(),
@@ -99,6 +114,9 @@ impl Node {
             batch: Outbox::new(),
             warm: BTreeSet::new(),
             seed,
+            rotations: 0,
+            announces: None,
+            left: BTreeSet::new(),
             entropy: 0,
         };
         node.start().expect("an empty disk restores");
@@ -114,19 +132,62 @@ impl Node {
     /// The identity that signs for it.
     #[must_use]
     pub fn identity(&self) -> NodeIdentity {
-        let next = NodeIdentity::public(&Secret::new([self.seed ^ 0x80; 32]));
-        NodeIdentity::new(&Secret::new([self.seed; 32]), next)
+        let next = self.announces.unwrap_or_else(|| NodeIdentity::public(&self.seed_of(self.rotations + 1)));
+        let former = self.rotations.checked_sub(1).map(|before| NodeIdentity::public(&self.seed_of(before)));
+        NodeIdentity::new(&self.seed_of(self.rotations), next).following(self.usurps.or(former))
+    }
+
+    const fn seed_of(&self, rotation: u8) -> Secret<32> {
+        let odd = if rotation % 2 == 1 { 0x80 } else { 0 };
+        let mut seed = [self.seed ^ odd; 32];
+        let [first, ..] = &mut seed;
+        *first ^= rotation / 2;
+        Secret::new(seed)
+    }
+
+    /// Every key that it has or had.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<NodeKey> {
+        self.lineage().into_iter().chain(self.left.iter().copied()).collect()
+    }
+
+    /// Its key, and those that it had before with continuity.
+    #[must_use]
+    pub fn lineage(&self) -> BTreeSet<NodeKey> {
+        (0..=self.rotations).map(|rotation| NodeIdentity::public(&self.seed_of(rotation))).collect()
+    }
+
+    /// Whether it serves a domain.
+    #[must_use]
+    pub fn serves(&self, domain: &Domain) -> bool {
+        self.domain == *domain || self.also.contains(domain)
+    }
+
+    /// Somebody starts it with the key that it had before the last change.
+    pub const fn take_former_key(&mut self) {
+        self.rotations = self.rotations.saturating_sub(1);
+    }
+
+    /// Its operator changes its key to the next, while it is down: with continuity, or to one that nobody was told of.
+    pub fn rotate(&mut self, announced: bool) {
+        if announced {
+            self.rotations += 1;
+        } else {
+            self.left = self.keys();
+            (self.seed, self.rotations) = (self.seed.wrapping_add(32), 0);
+        }
     }
 
     /// Somebody else has the domain: another key, not the one that was announced, and an empty disk.
     pub fn take_over(&mut self, seed: u8) {
-        (self.seed, self.disk) = (seed, Disk::default());
+        self.left = self.keys();
+        (self.seed, self.rotations, self.disk) = (seed, 0, Disk::default());
     }
 
     fn ours(&self) -> Ours {
         Ours {
             identity: self.identity(),
-            domains: BTreeSet::from([self.domain.clone()]),
+            domains: self.also.iter().chain([&self.domain]).cloned().collect(),
             hint: None,
             offers: true,
             generation: self.generation,

@@ -1,6 +1,6 @@
 //! One seed, one run: people and faults are drawn, chaos lasts its time, all is healed, and what was promised must hold.
 
-use postline_core::id::{Address, Mailbox, Pair};
+use postline_core::id::{Address, Domain, Mailbox, Pair};
 use postline_core::machine::trust::TrustState;
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
 
@@ -12,6 +12,8 @@ use crate::world::{Deed, FORWARDS, LISTS, ROBOTS, Trouble, World, chaos_ms};
 
 /// Names of domains, the lawless one last.
 const DOMAINS: [&str; 4] = ["a.example", "b.example", "c.example", "x.example"];
+/// Further domains of the first nodes.
+const FURTHER: [&str; 3] = ["d.example", "e.example", "f.example"];
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -46,12 +48,15 @@ pub fn run(seed: u64, reads: bool) -> Run {
 #[must_use]
 pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
     let mut rng = Rng::new(seed);
-    let drawn = Weather::of(&mut rng);
+    let mut names = Rng::new(!seed);
+    let drawn = Weather::of(&mut rng).and_names(&mut names);
     let only = faults.iter().fold(Weather::calm(), |weather, (fault, odds)| weather.with(*fault, *odds));
     let weather = if faults.is_empty() { drawn } else { only };
     let mut world = populated(&mut rng, weather.clone(), reads);
     let lasts = chaos_ms(&mut rng);
     plan(&mut world, &mut rng, lasts);
+    world.people_accept = true;
+    plan_keys(&mut world, &mut names, lasts);
     world.pass(lasts);
     world.heal();
     if world.broken.is_none() {
@@ -91,6 +96,21 @@ fn populated(rng: &mut Rng, weather: Weather, reads: bool) -> World {
             world.ledger.lawless.insert(index);
         }
     }
+    if lawless {
+        // It says that it was another before.
+        let victim = world.nodes.first().map(crate::node::Node::nk);
+        world.sets_up(nodes, |node| node.usurps = victim);
+    }
+    if world.weather.has(Fault::Domains) {
+        for (index, name) in FURTHER.into_iter().enumerate().take(nodes) {
+            let (Ok(domain), dan) = (Domain::parse(name), Mailbox("dan".to_owned())) else { continue };
+            world.sets_up(index, |node| {
+                node.users.insert(dan.clone());
+                node.lives.insert(dan, domain.clone());
+                node.also.insert(domain);
+            });
+        }
+    }
     for index in 0..world.nodes.len() {
         if rng.chance(300) {
             world.says_its_key(index);
@@ -127,6 +147,18 @@ fn plan_conversation(world: &mut World, rng: &mut Rng, lasts: u64, one: &Address
             _ => Deed::AnswerTo(who.clone(), whom.clone()),
         };
         world.plan_deed(at, deed);
+    }
+}
+
+/// Draws which nodes change their keys, and when: none twice, since who is away for two changes can't follow.
+fn plan_keys(world: &mut World, rng: &mut Rng, lasts: u64) {
+    for node in 0..world.nodes.len() {
+        let at = rng.below(lasts);
+        if world.weather.has(Fault::KeyRotates) && rng.chance(600) {
+            world.plan(at, Trouble::Rotate(node));
+        } else if world.weather.has(Fault::KeyChanges) && rng.chance(500) {
+            world.plan(at, Trouble::Rekey(node));
+        }
     }
 }
 
@@ -237,7 +269,7 @@ fn end(world: &World) -> Result<(), Broken> {
 
 /// Whether, once healed, two who write to each other must come to a line.
 fn is_orderly(weather: &Weather) -> bool {
-    let spoils = [Fault::Backup, Fault::Clone, Fault::Byzantine];
+    let spoils = [Fault::Backup, Fault::Clone, Fault::Byzantine, Fault::KeyChanges];
     !spoils.into_iter().any(|fault| weather.has(fault))
 }
 

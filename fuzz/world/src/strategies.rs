@@ -64,7 +64,7 @@ pub fn trust_input(rng: &mut Rng) -> trust::Input {
             trust::Input::Wrote { offer: Some(offer), accept: None }
         }
         2 => {
-            let accept = SentAccept { re: hash(n), nonce: nonce(n + 1), t1: hash(n + 1) };
+            let accept = SentAccept { re: hash(n), nonce: nonce(n + 1), t1: hash(n + 1), at: START };
             trust::Input::Wrote { offer: None, accept: Some(accept) }
         }
         3..=5 => {
@@ -75,6 +75,7 @@ pub fn trust_input(rng: &mut Rng) -> trust::Input {
                 expires: START.plus(rng.below(365) * DAY),
                 nonce: nonce(n),
                 nk,
+                next: None,
                 hint: None,
                 ak: None,
                 hash: hash(n),
@@ -86,6 +87,7 @@ pub fn trust_input(rng: &mut Rng) -> trust::Input {
                 at: START,
                 nonce: nonce(n + 1),
                 nk,
+                next: None,
                 hint: None,
                 ak: None,
                 t1: hash(n + 1),
@@ -107,11 +109,13 @@ pub fn trust_input(rng: &mut Rng) -> trust::Input {
         }
         10 => trust::Input::LinkUp(nk),
         11 => trust::Input::Express { nk },
-        12 => match rng.below(4) {
+        12 => match rng.below(6) {
             0 => trust::Input::Block,
             1 => trust::Input::Unblock,
             2 => trust::Input::Denied,
-            _ => trust::Input::Announced { nk, next: identity(m).next_nk() },
+            3 => trust::Input::Readmit(nk),
+            4 => trust::Input::Look(mail(n).0),
+            _ => trust::Input::Renamed { from: nk, to: identity(m + 1).nk() },
         },
         _ => trust::Input::Wake,
     }
@@ -303,9 +307,13 @@ pub fn server_input(rng: &mut Rng) -> Input {
             let mail = MailId([u8::try_from(rng.below(9)).unwrap_or_default(); 16]);
             Input::Report(SendId { lane, mail, attempt: 1 }, Outcome { rcpts })
         }
-        14 => match rng.below(4) {
+        14 => match rng.below(8) {
             0 => Input::Command(Command::Block(pair())),
             1 => Input::Command(Command::Unblock(pair())),
+            2 => Input::Command(Command::Readmit(pair(), identity(1).nk())),
+            3 => Input::Command(Command::BlockDomain(domain(rng))),
+            4 => Input::Command(Command::UnblockDomain(domain(rng))),
+            5 => Input::Command(Command::Offers(ours(), rng.chance(500))),
             _ => Input::Command(Command::Retry(None)),
         },
         _ => Input::Wake,

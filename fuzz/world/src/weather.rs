@@ -63,10 +63,16 @@ pub enum Fault {
     Forger,
     /// Somebody opens connections and says nothing, or nonsense.
     Flood,
+    /// Nodes change their keys to those that they announced.
+    KeyRotates,
+    /// A node changes its key to one that nobody was told of.
+    KeyChanges,
+    /// Nodes serve several domains.
+    Domains,
 }
 
 impl Fault {
-    /// All of them, with the odds, per thousand occasions, that a run that has them draws from.
+    /// All but those of names, with the odds, per thousand occasions, that a run that has them draws from.
     pub const ALL: [(Self, u64); 28] = [
         (Self::CommitFails, 40),
         (Self::CommitLies, 20),
@@ -97,6 +103,9 @@ impl Fault {
         (Self::Forger, 1_000),
         (Self::Flood, 1_000),
     ];
+
+    /// What may happen to keys and domains, with how many runs of a thousand have it.
+    const NAMES: [(Self, u64); 3] = [(Self::KeyRotates, 300), (Self::KeyChanges, 100), (Self::Domains, 250)];
 }
 
 /// The faults that are on, and how often each strikes in a thousand occasions.
@@ -122,6 +131,13 @@ impl Weather {
             }
         }
         Self(on)
+    }
+
+    /// The same, with what may happen to keys and domains. Drawn by itself, so that a seed keeps what it had before.
+    #[must_use]
+    pub fn and_names(self, rng: &mut Rng) -> Self {
+        let drawn = Fault::NAMES.into_iter().filter(|(_, per_mille)| rng.chance(*per_mille));
+        drawn.fold(self, |weather, (fault, _)| weather.with(fault, 1_000))
     }
 
     /// The same, with one more.

@@ -14,8 +14,8 @@ use postline_core::canary::{self, Canary};
 use postline_core::content::mail::{Letter, MailIn, Rcpt, Source, Text};
 use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox};
 use postline_core::machine::queue::Phase;
-use postline_core::server::io::{Outcome, RcptOutcome};
-use postline_core::server::{Dial, Event, Input, Output, SendId, Took};
+use postline_core::server::io::{Outcome, RcptOutcome, Seek};
+use postline_core::server::{Command, Dial, Event, Input, Output, SendId, Took};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 use crate::bytes::{Draft, mail_in, mailbox_of, marker_of};
@@ -59,6 +59,10 @@ pub struct World {
     pub broken: Option<Broken>,
     /// How many steps were made.
     pub steps: u64,
+    /// Whether people take a key that is proposed to them.
+    pub people_accept: bool,
+    /// What each node looked up, in order.
+    lookups: Vec<(usize, &'static str)>,
     rng: Rng,
     queue: BTreeMap<(Millis, u64), Happening>,
     sequence: u64,
@@ -117,6 +121,10 @@ pub enum Trouble {
     BackUp(usize),
     /// A node is started from its backup; the flag: its operator says so.
     Restore(usize, bool),
+    /// A node's key changes to the one that it announced.
+    Rotate(usize),
+    /// A node's key changes to one that nobody was told of.
+    Rekey(usize),
     /// Somebody does something evil.
     Evil,
     /// Somebody opens connections to a node.
@@ -153,6 +161,8 @@ impl World {
             trace: Trace::new(reads),
             broken: None,
             steps: 0,
+            people_accept: false,
+            lookups: Vec::new(),
             rng: Rng::new(seed),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -173,7 +183,7 @@ impl World {
     /// The node that serves an address.
     #[must_use]
     pub fn home(&self, address: &Address) -> Option<usize> {
-        self.nodes.iter().position(|node| node.domain == *address.domain())
+        self.nodes.iter().position(|node| node.serves(address.domain()))
     }
 
     fn at(&mut self, delay: u64, happening: Happening) {
@@ -188,7 +198,34 @@ impl World {
     /// Has a domain say itself which key is its node's.
     pub fn says_its_key(&mut self, node: usize) {
         if let Some(node) = self.nodes.get(node) {
-            self.post.says.insert(node.domain.clone(), node.nk());
+            for domain in node.also.iter().chain([&node.domain]) {
+                self.post.says.insert(domain.clone(), node.nk());
+            }
+        }
+    }
+
+    /// Has a domain say that a key is its node's.
+    pub fn says(&mut self, domain: &postline_core::id::Domain, nk: postline_core::id::NodeKey) {
+        self.post.says.insert(domain.clone(), nk);
+    }
+
+    /// What relays have on their way is gone.
+    pub fn lose_mail(&mut self) {
+        self.queue.retain(|_, happening| !matches!(happening, Happening::Parcel(parcel) if parcel.sender.is_none()));
+    }
+
+    /// What a node looked up: of a mail's signatures, or of a domain.
+    #[must_use]
+    pub fn looked_up(&self, node: usize) -> Vec<&'static str> {
+        self.lookups.iter().filter(|(by, _)| *by == node).map(|(_, what)| *what).collect()
+    }
+
+    /// Changes what a node is, before anything happens, and starts it anew.
+    pub fn sets_up(&mut self, node: usize, set: impl FnOnce(&mut Node)) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            set(node);
+            let started = node.start();
+            self.holds(started);
         }
     }
 
@@ -387,8 +424,21 @@ impl World {
                     self.ledger.rolled_back.insert(index);
                 }
             }
+            Trouble::Rotate(node) => self.rotate(node, true),
+            Trouble::Rekey(node) => self.rotate(node, false),
             Trouble::Evil => self.do_evil(),
             Trouble::Flood(node) => self.flood(node),
+        }
+    }
+
+    /// A node is stopped, its key is changed, and it is started again. Where its domain said which key it is, it says so.
+    fn rotate(&mut self, index: usize, announced: bool) {
+        self.crash(index);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.rotate(announced);
+            if self.post.says.contains_key(&node.domain) {
+                self.says_its_key(index);
+            }
         }
     }
 
@@ -527,10 +577,13 @@ impl World {
             Output::Took(mail, took) => self.took(index, mail, took),
             Output::Deliver(send, mailbox, rcpts, letter) => self.deliver(index, send, mailbox, &rcpts, &letter),
             Output::Smtp(send, domain, rcpts, letter) => self.hand_over(index, send, domain, rcpts, &letter),
-            Output::Seek(mail, seek) => self.seek(index, mail, &seek),
+            Output::Seek(mail, seek) => {
+                self.lookups.push((index, if matches!(seek, Seek::Domain(_)) { "domain" } else { "dkim" }));
+                self.seek(index, mail, &seek);
+            }
             Output::Dial(dial) => {
                 if let Some(node) = self.nodes.get(index)
-                    && !self.ledger.has_written_to_domain(&node.domain, &dial.theirs)
+                    && !(node.serves(&dial.ours) && self.ledger.has_written_to_domain(&dial.ours, &dial.theirs))
                     && !self.ledger.lawless.contains(&index)
                 {
                     self.breaks(("I22", format!("node {index} dials {}, to whom nobody wrote", dial.theirs)));
@@ -543,6 +596,10 @@ impl World {
             Output::TookFor(..) | Output::Stamp(..) => {}
             Output::Event(event) => {
                 self.watch(index, &event);
+                if let (true, Event::Proposed { pair, nk }) = (self.people_accept, &event) {
+                    let input = Input::Command(Command::Readmit(pair.clone(), *nk));
+                    self.comes_back(MINUTE, index, input);
+                }
                 self.events.push((index, self.now, event));
             }
         }

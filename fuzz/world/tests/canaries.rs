@@ -48,4 +48,5 @@ canaries! {
     a_number_for_two_mails_is_noticed: SeqsUsedAgain is ["I16"], in (Fault::CrashAfterCommit, 30);
     a_mark_before_its_mailbox_is_noticed: DeliveredTooEarly is ["I5"];
     a_failure_kept_quiet_is_noticed: FailureKeptQuiet is ["I1"];
+    a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
 }

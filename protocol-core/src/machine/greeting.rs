@@ -10,12 +10,15 @@
 //! node is here and which key it has, and no more: key, signature and domain fail alike. The TLS exporter in the proof
 //! ties it to this connection; a role for each end keeps it from being mirrored.
 //!
+//! Where the key that was dialled has announced another as its next, that one is as good, if it says whom it follows.
+//!
 //! What a proven key may do is the front door's to know; whether the other end closes the connection is the host's.
 
 use std::collections::BTreeSet;
 
+use crate::canary::{self, Canary};
 use crate::fault::{Code, PeerFault};
-use crate::id::{Domain, NodeKey};
+use crate::id::{Domain, Hash, NodeKey};
 use crate::limits;
 use crate::seal::{NodeIdentity, verify};
 use crate::step::{Outbox, Tick};
@@ -54,6 +57,8 @@ pub enum Output {
     Proven {
         /// The key.
         nk: NodeKey,
+        /// The key that it has followed, as the other end says: to be believed only where that one announced it.
+        former: Option<NodeKey>,
         /// The domains, ours as listener.
         domains: Domains,
     },
@@ -68,6 +73,8 @@ pub enum Output {
 pub struct Greeting {
     exporter: [u8; 32],
     late: Millis,
+    /// Hashes of the keys that the one that we dialled announced as its next.
+    next: Vec<Hash>,
     awaits: Awaits,
 }
 
@@ -78,7 +85,7 @@ enum Awaits {
     /// Dialler: the listener's Hello.
     Answer { nk: NodeKey, domains: Domains, ours: Vec<u8> },
     /// Either: the other end's Proof.
-    Proof { end: End, nk: NodeKey, domains: Domains, ours: Vec<u8>, theirs: Vec<u8> },
+    Proof { end: End, nk: NodeKey, former: Option<NodeKey>, domains: Domains, ours: Vec<u8>, theirs: Vec<u8> },
     /// Nothing any more.
     Over,
 }
@@ -100,15 +107,23 @@ impl Greeting {
         exporter: [u8; 32],
         out: &mut Outbox<Output>,
     ) -> Self {
-        let ours = Hello::new(identity.nk(), domains.clone(), nonce(tick, &exporter)).canonical();
+        let ours = Hello::new(identity.nk(), domains.clone(), nonce(tick, &exporter));
+        let ours = ours.following(identity.former()).canonical();
         out.emit(Output::Send(Frame::Hello(ours.clone())));
-        Self { exporter, late: tick.now.plus(limits::GREETING_MS), awaits: Awaits::Answer { nk, domains, ours } }
+        let awaits = Awaits::Answer { nk, domains, ours };
+        Self { exporter, late: tick.now.plus(limits::GREETING_MS), next: Vec::new(), awaits }
+    }
+
+    /// The same dial, content also with the key that the one dialled announced as its next.
+    #[must_use]
+    pub fn or_next(self, next: Vec<Hash>) -> Self {
+        Self { next, ..self }
     }
 
     /// Begins on a connection that the other end dialled.
     #[must_use]
     pub const fn answer(tick: &Tick, exporter: [u8; 32]) -> Self {
-        Self { exporter, late: tick.now.plus(limits::GREETING_MS), awaits: Awaits::Hello }
+        Self { exporter, late: tick.now.plus(limits::GREETING_MS), next: Vec::new(), awaits: Awaits::Hello }
     }
 
     /// Takes one input. After `Proven`, `Left` or `Failed` nothing has an effect any more.
@@ -130,6 +145,15 @@ impl Greeting {
         match &self.awaits {
             Awaits::Answer { nk, .. } | Awaits::Proof { nk, .. } => Some(*nk),
             Awaits::Hello | Awaits::Over => None,
+        }
+    }
+
+    /// The key that the other end says its own has followed.
+    #[must_use]
+    pub const fn claims_to_follow(&self) -> Option<NodeKey> {
+        match &self.awaits {
+            Awaits::Proof { former, .. } => *former,
+            Awaits::Hello | Awaits::Answer { .. } | Awaits::Over => None,
         }
     }
 
@@ -156,6 +180,7 @@ impl Greeting {
     /// Listener: judges the dialler's Hello, and answers with ours and its proof.
     fn answered(&self, tick: &Tick, ours: Ours<'_>, theirs: Vec<u8>) -> Result<Change, PeerFault> {
         let hello = judge(ours.identity.nk(), &theirs)?;
+        let former = hello.former();
         let Domains { speaker, listener } = hello.domains;
         if !ours.domains.contains(&listener) {
             return Err(PeerFault::WrongDomain(listener));
@@ -164,12 +189,13 @@ impl Greeting {
             return Err(PeerFault::WrongDomain(speaker));
         }
         let mirrored = Domains { speaker: listener.clone(), listener: speaker.clone() };
-        let bytes = Hello::new(ours.identity.nk(), mirrored, nonce(tick, &self.exporter)).canonical();
+        let answer = Hello::new(ours.identity.nk(), mirrored, nonce(tick, &self.exporter));
+        let bytes = answer.following(ours.identity.former()).canonical();
         let proof = ours.identity.sign(&Proof::new(End::Listener, &theirs, &bytes, &self.exporter));
         let domains = Domains { speaker, listener };
         Ok(Change {
             say: vec![Frame::Hello(bytes.clone()), Frame::Proof(proof.to_vec())],
-            next: Awaits::Proof { end: End::Dialler, nk: hello.nk, domains, ours: bytes, theirs },
+            next: Awaits::Proof { end: End::Dialler, nk: hello.nk, former, domains, ours: bytes, theirs },
             end: None,
         })
     }
@@ -180,7 +206,7 @@ impl Greeting {
             return Err(PeerFault::Frame("a hello in its place"));
         };
         let hello = judge(ours.identity.nk(), &theirs)?;
-        if hello.nk != *nk {
+        if hello.nk != *nk && !self.follows(&hello, *nk) {
             return Err(PeerFault::WrongKey { got: hello.nk, want: *nk });
         }
         if hello.domains.speaker != domains.listener {
@@ -189,17 +215,23 @@ impl Greeting {
         if hello.domains.listener != domains.speaker {
             return Err(PeerFault::WrongDomain(hello.domains.listener));
         }
-        let (ours, domains) = (bytes.clone(), hello.domains);
+        let (ours, nk, former, domains) = (bytes.clone(), hello.nk, hello.former(), hello.domains);
         Ok(Change {
-            next: Awaits::Proof { end: End::Listener, nk: *nk, domains, ours, theirs },
+            next: Awaits::Proof { end: End::Listener, nk, former, domains, ours, theirs },
             say: Vec::new(),
             end: None,
         })
     }
 
+    /// Whether a Hello is by the key that the one dialled announced as its next ([K-6]).
+    fn follows(&self, hello: &Hello, dialled: NodeKey) -> bool {
+        let announced = self.next.contains(&sha256(&[&hello.nk.0]));
+        hello.former() == Some(dialled) && (announced || canary::is_on(Canary::RotationWithoutAnnouncement))
+    }
+
     /// Either: judges the other end's proof; the dialler now gives its own.
     fn proven(&self, ours: Ours<'_>, signature: &[u8]) -> Result<Change, PeerFault> {
-        let Awaits::Proof { end, nk, domains, ours: bytes, theirs } = &self.awaits else {
+        let Awaits::Proof { end, nk, former, domains, ours: bytes, theirs } = &self.awaits else {
             return Err(PeerFault::Frame("a proof in its place"));
         };
         let (dialler, listener) = match end {
@@ -215,7 +247,8 @@ impl Greeting {
                 vec![Frame::Proof(proof.to_vec())]
             }
         };
-        Ok(Change { next: Awaits::Over, say, end: Some(Output::Proven { nk: *nk, domains: domains.clone() }) })
+        let proven = Output::Proven { nk: *nk, former: *former, domains: domains.clone() };
+        Ok(Change { next: Awaits::Over, say, end: Some(proven) })
     }
 
     fn apply(&mut self, change: Change, out: &mut Outbox<Output>) {

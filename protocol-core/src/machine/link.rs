@@ -127,6 +127,7 @@ enum Change {
     Fault(LinkId, PeerFault),
     SayReady(LinkId),
     Listen(LinkId),
+    Rotate(NodeKey),
     Hold(Ready),
     Agree(LinkId, Ready, Memory),
     Suspect(LinkId),
@@ -221,6 +222,24 @@ impl Link {
         }
     }
 
+    /// The key that the other node proves now. It is known by the one that it proved first, for good.
+    #[must_use]
+    pub fn key(&self) -> NodeKey {
+        self.memory.key.unwrap_or(self.nk)
+    }
+
+    /// Whether the other node ever proved its key to us.
+    #[must_use]
+    pub const fn is_proven(&self) -> bool {
+        self.memory.proven
+    }
+
+    /// When the other node last changed its key.
+    #[must_use]
+    pub const fn rotated(&self) -> Millis {
+        self.memory.rotated
+    }
+
     /// Whether the link is up.
     #[must_use]
     pub const fn is_up(&self) -> bool {
@@ -249,6 +268,7 @@ impl Link {
         let on_the_link = |link| self.connection() == Some(link);
         Ok(match input {
             Input::Proven { link, dialled } => self.met(link, dialled),
+            Input::Rotated(key) => Change::Rotate(key),
             Input::Unreachable => Change::Unreachable,
             Input::Frame(link, frame) => self.heard(tick, link, frame),
             Input::Garbage(link, fault) if self.knows(link) => Change::Fault(link, fault),
@@ -322,7 +342,7 @@ impl Link {
             if theirs.held.is_some() {
                 return Err(PeerFault::Frame("one ready"));
             }
-            if self.is_up() || (self.mine != Mine::None && self.our_nk < self.nk) {
+            if self.is_up() || (self.mine != Mine::None && self.our_nk < self.key()) {
                 return Ok(Change::Hold(ready));
             }
             return self.answered(link, ready);
@@ -464,6 +484,7 @@ impl Link {
                 self.memory.proven = true;
                 self.redial.met(tick.now);
             }
+            Change::Rotate(key) => self.rotate(tick, key, out),
             Change::Hold(ready) => self.hold(tick, ready, out),
             Change::Agree(link, ready, memory) => self.agree(tick, link, &ready, memory, out),
             Change::Suspect(link) => {
@@ -575,6 +596,20 @@ impl Link {
         }
         if let Some(blob) = unwanted {
             out.emit(Output::Out(link, LinkOut::Unfetch { blob }));
+        }
+    }
+
+    /// The other node has another key: no connection of the old one counts any more.
+    fn rotate(&mut self, tick: &Tick, key: NodeKey, out: &mut Outbox<Output>) {
+        (self.memory.key, self.memory.next_nk, self.memory.rotated) = (Some(key), None, tick.now);
+        self.close_theirs(out);
+        if let Mine::SaidReady { link, .. } = self.mine {
+            close(link, Code::Goodbye, out);
+            self.mine = Mine::None;
+        }
+        if let Some(up) = self.connection() {
+            close(up, Code::Goodbye, out);
+            self.lose(tick, up, Code::Goodbye, out);
         }
     }
 

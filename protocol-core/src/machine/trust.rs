@@ -13,6 +13,8 @@
 //!
 //!  any ── Block ──▶ Revoked        Revoked, Suspended ── Unblock ──▶ Stranger (Suspended keeps what it holds: Held)
 //!  Trusted ── Denied ──▶ Stranger, their key remembered
+//!  Suspended ── the same round trip, by the known key ──▶ Trusted
+//!            ── the same, by another key ──▶ proposed ── Readmit ──▶ on, as Accepting or Confirming
 //! ```
 //!
 //! * **L1** (both wrote) is Crossed and what follows; it is shown and gives no right. **L2** is Trusted. L3 and L4 are
@@ -27,8 +29,12 @@
 //!   source counts as silent. The rule itself is in `inquiry`.
 //! * **A fall is loud.** *Denied* (their node has no line with us) falls to Stranger: the next mail carries an offer
 //!   again. Their key stays remembered, so that the new round trip can't bring another one in silently. *Suspended*: a
-//!   key with good evidence that is neither the line's nor the announced next. An address key in a field is claimed, not
-//!   proven, so the person always decides: Unblock, then a new round trip ([T-9]).
+//!   key with good evidence that isn't the line's, brought by a mail or named by the domain. A round trip goes on
+//!   underneath, and stops where a word would be said to another key than the known one: that key is proposed, and the
+//!   person decides ([T-9]). An address key in a field is claimed, not proven, so it decides nothing yet.
+//! * **Nodes go by names** that the front door gives: a node that changes its key with continuity keeps its name, so
+//!   that here every other name is another node ([K-6]).
+//! * **An accept that had no answer** is said again, verbatim, by the next mail to the same people ([T-22]).
 //! * **Blocked, unknown and never installed act alike** towards the outside, DKIM look-ups included ([T-7]).
 //!
 //! Left to others: parsing and verifying the fields and the steps' signatures (the front door, with `seal`), the bounds
@@ -81,13 +87,16 @@ pub enum Input {
     },
     /// The link with `nk` is up: whatever is unfinished is said again, verbatim. Before any Carry of the pair.
     LinkUp(NodeKey),
-    /// The node `nk` says which key will follow its own (Ready). Only the pair's own node is believed.
-    Announced {
-        /// The node.
-        nk: NodeKey,
-        /// Hash of its next key.
-        next: Hash,
+    /// A node that the pair has to do with goes by another name from now on: it has shown that it is a node that we
+    /// knew before, and has only changed its key.
+    Renamed {
+        /// The name it had.
+        from: NodeKey,
+        /// The name it has.
+        to: NodeKey,
     },
+    /// It is time to ask the domain of a line for its word again; the answer comes as the evidence of this id.
+    Look(MailId),
     /// An express mail of theirs came on a link whose other end proved `nk`: is it admitted?
     Express {
         /// The proven key.
@@ -99,6 +108,8 @@ pub enum Input {
     Block,
     /// The person unblocks them, or, where their node's key changed, lets a new round trip begin.
     Unblock,
+    /// The person takes the key that [`Output::Proposed`] named for their node's.
+    Readmit(NodeKey),
     /// The deadline has come.
     Wake,
 }
@@ -131,11 +142,13 @@ pub struct SentAccept {
     pub nonce: Nonce,
     /// T1: hash of T0 and its signed bytes and signature.
     pub t1: Hash,
+    /// When it was made.
+    pub at: Millis,
 }
 
 impl From<&Accept> for SentAccept {
     fn from(accept: &Accept) -> Self {
-        Self { re: accept.re, nonce: accept.nonce, t1: accept.t1 }
+        Self { re: accept.re, nonce: accept.nonce, t1: accept.t1, at: accept.at }
     }
 }
 
@@ -178,6 +191,12 @@ pub enum Output {
     },
     /// The express mail is admitted.
     Admitted,
+    /// Another key than the suspended line's has come through a new round trip of mails. It counts once the person says
+    /// so: [`Input::Readmit`].
+    Proposed {
+        /// The key.
+        nk: NodeKey,
+    },
     /// The pair changed.
     Changed {
         /// What it was.
@@ -262,8 +281,8 @@ impl Trust {
     #[must_use]
     pub fn line(&self) -> Option<NodeKey> {
         match self.book.phase {
-            Phase::Trusted(_) => self.book.known.as_ref().map(|known| known.nk),
-            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Suspended | Phase::Revoked => None,
+            Phase::Trusted(_) => self.book.known,
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Revoked => None,
         }
     }
 
@@ -274,7 +293,60 @@ impl Trust {
             Phase::Accepting(accepting) => Some(accepting.held.nk),
             Phase::Confirming(confirming) => Some(confirming.nk),
             Phase::Trusted(_) => self.line(),
-            Phase::Open | Phase::Suspended | Phase::Revoked => None,
+            Phase::Open | Phase::Revoked => None,
+        }
+    }
+
+    /// Hash of the key that will follow that node's, as its field said, while the handshake is under way.
+    #[must_use]
+    pub fn next_nk(&self) -> Option<Hash> {
+        match &self.book.phase {
+            Phase::Accepting(accepting) => accepting.held.next,
+            Phase::Confirming(confirming) => confirming.next,
+            Phase::Open | Phase::Trusted(_) | Phase::Revoked => None,
+        }
+    }
+
+    /// The node of the line that is, or was.
+    #[must_use]
+    pub const fn known(&self) -> Option<NodeKey> {
+        self.book.known
+    }
+
+    /// Every other node that the pair has to do with: what they may have been renamed to is wanted.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeKey> {
+        self.book.nodes()
+    }
+
+    /// The key that waits for the person's word, where the line is suspended.
+    #[must_use]
+    pub fn candidate(&self) -> Option<NodeKey> {
+        self.book.suspended.as_ref().and_then(|suspension| suspension.candidate)
+    }
+
+    /// Whether a handshake is under way, and with it something to say on the link to [`Trust::peer_nk`].
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        matches!(self.book.phase, Phase::Accepting(_) | Phase::Confirming(_))
+    }
+
+    /// Whether it is time to ask the domain of the line for its word again ([T-23]).
+    #[must_use]
+    pub fn wants_look(&self, now: Millis) -> bool {
+        match &self.book.phase {
+            Phase::Trusted(line) => now.since(line.look.at) >= limits::DOMAIN_LOOK_MS,
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Revoked => false,
+        }
+    }
+
+    /// Our accept that has had no answer yet: what it takes to say it again, verbatim ([T-22]).
+    #[must_use]
+    pub fn unanswered(&self) -> Option<SentAccept> {
+        match &self.book.phase {
+            Phase::Accepting(accepting) if accepting.m2.is_none() => {
+                Some(SentAccept { re: accepting.held.t0, nonce: accepting.nonce, t1: accepting.t1, at: accepting.at })
+            }
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Revoked => None,
         }
     }
 
@@ -285,7 +357,7 @@ impl Trust {
             Phase::Accepting(accepting) => accepting.held.hint.as_deref(),
             Phase::Confirming(confirming) => confirming.hint.as_deref(),
             Phase::Trusted(line) => line.hint.as_deref(),
-            Phase::Open | Phase::Suspended | Phase::Revoked => None,
+            Phase::Open | Phase::Revoked => None,
         }
     }
 
@@ -295,7 +367,7 @@ impl Trust {
         match &self.book.phase {
             Phase::Confirming(_) => true,
             Phase::Accepting(accepting) => accepting.dials_at.is_none(),
-            Phase::Open | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => false,
+            Phase::Open | Phase::Trusted(_) | Phase::Revoked => false,
         }
     }
 
@@ -314,7 +386,7 @@ impl Trust {
         let message = sha256(&[answers.first()?.as_bytes()]);
         match self.book.phase {
             Phase::Open => self.book.best_held(now, |held| held.message == message),
-            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => None,
+            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Revoked => None,
         }
     }
 
@@ -329,7 +401,7 @@ impl Trust {
     pub const fn t2(&self) -> Option<Hash> {
         match &self.book.phase {
             Phase::Trusted(line) => Some(line.t2),
-            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Suspended | Phase::Revoked => None,
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Revoked => None,
         }
     }
 
@@ -344,10 +416,12 @@ impl Trust {
             Input::Evidence(mail, evidence) => turn.evidence(mail, &evidence),
             Input::Step { nk, step, bytes } => turn.step(nk, step, &bytes),
             Input::LinkUp(nk) => turn.link_up(nk),
-            Input::Announced { nk, next } => turn.announced(nk, next),
+            Input::Renamed { from, to } => turn.renamed(from, to),
+            Input::Look(mail) => turn.look(mail),
             Input::Denied => turn.denied(),
             Input::Block => turn.block(),
             Input::Unblock => turn.unblock(),
+            Input::Readmit(nk) => turn.readmit(nk),
             Input::Wake => turn.wake(),
             Input::Express { .. } => {}
         }
@@ -361,17 +435,18 @@ impl Trust {
     /// which two addresses have a line.
     fn admit(&self, now: Millis, nk: NodeKey) -> Change {
         let refused = |why| Change { book: None, express_full: self.express_full, effects: vec![Output::Refused(why)] };
-        let rotated = match (&self.book.phase, &self.book.known) {
-            (Phase::Trusted(_), Some(known)) if known.nk == nk => None,
-            (Phase::Trusted(_), Some(known)) if known.is_next(nk) => Some(self.book.rotated(nk)),
-            (Phase::Revoked, _) => return refused(PeerFault::Blocked),
-            _ => return refused(PeerFault::NotTrusted),
-        };
+        match &self.book.phase {
+            Phase::Trusted(_) if self.book.known == Some(nk) => {}
+            Phase::Revoked => return refused(PeerFault::Blocked),
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) => {
+                return refused(PeerFault::NotTrusted);
+            }
+        }
         let express_full = self.express_full.max(now).plus(MINUTE / u64::from(limits::EXPRESS_PER_MINUTE));
         if express_full.since(now) > MINUTE {
             return refused(PeerFault::Rate { max: limits::EXPRESS_PER_MINUTE, per_ms: MINUTE });
         }
-        Change { book: rotated, express_full, effects: vec![Output::Admitted] }
+        Change { book: None, express_full, effects: vec![Output::Admitted] }
     }
 
     fn apply(&mut self, change: Change, out: &mut Outbox<Output>) {

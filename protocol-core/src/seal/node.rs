@@ -11,12 +11,13 @@ use crate::wire::signed::{Role, Signable};
 /// An Ed25519 signature (RFC 8032).
 pub type Signature = [u8; 64];
 
-/// The node's signing key, and the hash of the one that will follow it.
+/// The node's signing key, the hash of the one that will follow it, and the public half of the one before.
 #[derive(Debug)]
 pub struct NodeIdentity {
     key: SigningKeyBox,
     nk: NodeKey,
     next_nk: Hash,
+    former: Option<NodeKey>,
 }
 
 struct SigningKeyBox(SigningKey);
@@ -33,7 +34,13 @@ impl NodeIdentity {
     pub fn new(seed: &Secret<32>, next: NodeKey) -> Self {
         let key = SigningKey::from_bytes(seed.expose());
         let nk = NodeKey(key.verifying_key().to_bytes());
-        Self { key: SigningKeyBox(key), nk, next_nk: sha256(&[&next.0]) }
+        Self { key: SigningKeyBox(key), nk, next_nk: sha256(&[&next.0]), former: None }
+    }
+
+    /// The same identity, which says that its key has followed this one.
+    #[must_use]
+    pub fn following(self, former: Option<NodeKey>) -> Self {
+        Self { former: former.filter(|former| *former != self.nk), ..self }
     }
 
     /// The public key that a seed makes.
@@ -52,6 +59,12 @@ impl NodeIdentity {
     #[must_use]
     pub const fn next_nk(&self) -> Hash {
         self.next_nk
+    }
+
+    /// The public key that ours has followed, where there was one.
+    #[must_use]
+    pub const fn former(&self) -> Option<NodeKey> {
+        self.former
     }
 
     /// Signs a value that was built here. There is no way to sign bytes (attack 66).

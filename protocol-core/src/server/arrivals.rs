@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::book::{Pending, Seen};
+use super::here::HERE;
 use super::io::{Carrier, Event, Mark, Output, Peer, Took};
 use super::{Server, strangers};
 use crate::canary::{self, Canary};
-use crate::content::mail::{Canonical, FieldName, Letter, MailIn, Rcpt, Source, Text, Verdict};
+use crate::content::mail::{Canonical, FieldName, Letter, MailIn, Rcpt, Source, Tags, Text, Verdict};
 use crate::fault::{Misuse, PeerFault};
-use crate::id::{Address, CarryId, Lane, MailId, Mailbox, NodeKey, Nonce, Pair};
+use crate::id::{Address, CarryId, Hash, Lane, MailId, Mailbox, NodeKey, Nonce, Pair};
 use crate::limits;
 use crate::machine::queue::{self, Entry, Express, Origin};
 use crate::machine::trust::{self, Came, SentAccept, SentOffer, TrustState};
 use crate::seal;
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
+use crate::time::Millis;
 use crate::wire::field::{Accept, AcceptDraft, Carried, CarriedDraft, Field, Offer, OfferDraft};
 
 impl Server {
@@ -104,7 +106,10 @@ impl Server {
     ) {
         let canonical = mail.head.canonical();
         let mut fields = match (&author, canonical) {
-            (Some(author), Some(canonical)) => self.fields_for(tick, author, canonical, &mail.envelope.to, out),
+            (Some(author), Some(canonical)) => {
+                self.wrote_here(tick, id, author, canonical, &mail.envelope.to, out);
+                self.fields_for(tick, author, canonical, &mail.envelope.to, out)
+            }
             _ => Vec::new(),
         };
         let origin = Origin::User(login);
@@ -135,6 +140,12 @@ impl Server {
             // Who gets it by link must know a copy that was meant for the others.
             fields.push(self.carried_line(tick, id, author, express));
         }
+        for (_, rcpts) in lanes.iter().filter(|(lane, _)| matches!(lane, Lane::Node(_))) {
+            for rcpt in rcpts {
+                let pair = author.clone().map(|ours| Pair { ours, theirs: rcpt.clone() });
+                pair.into_iter().for_each(|pair| self.look(tick, &pair, out));
+            }
+        }
         for (lane, rcpts) in lanes {
             let by_link = matches!(lane, Lane::Node(_));
             let letter = letter(if matches!(lane, Lane::Domain(_)) { &fields } else { &[] });
@@ -148,8 +159,8 @@ impl Server {
     fn lane_to(&self, author: &Address, rcpt: &Address) -> Lane {
         let pair = Pair { ours: author.clone(), theirs: rcpt.clone() };
         match self.pairs.get(&pair).and_then(trust::Trust::line) {
-            Some(nk) => Lane::Node(nk),
-            None => Lane::Domain(rcpt.domain().clone()),
+            Some(nk) if nk != HERE && !self.is_blocked(&pair) => Lane::Node(nk),
+            Some(_) | None => Lane::Domain(rcpt.domain().clone()),
         }
     }
 
@@ -163,51 +174,34 @@ impl Server {
         out: &mut Outbox<Output>,
     ) -> Vec<String> {
         let automatic = canonical.automatic.is_some() && !canary::is_on(Canary::AutomaticCounts);
-        if automatic || canonical.to_cc.len() > limits::OFFER_RECIPIENTS {
+        if automatic || canonical.to_cc.len() > limits::OFFER_RECIPIENTS || self.keeps_out(author) {
             return Vec::new();
         }
         let named = rcpts.iter().filter(|rcpt| rcpt.mailbox.is_none() && canonical.to_cc.contains(&rcpt.address));
         let pairs = named.map(|rcpt| Pair { ours: author.clone(), theirs: rcpt.address.clone() });
-        let pairs: BTreeSet<Pair> = pairs.filter(|pair| self.pairs.contains_key(pair)).collect();
+        let open = |pair: &Pair| self.pairs.contains_key(pair) && !self.is_blocked(pair);
+        let pairs: BTreeSet<Pair> = pairs.filter(open).collect();
         let mut lines = Vec::new();
         let accepting = pairs.iter().find_map(|pair| {
             let held = self.pairs.get(pair)?.accepts(&canonical.answers, tick.now)?;
             Some((pair.clone(), held.t0))
         });
         let accepting = accepting.map(|(pair, re)| {
-            let draft = AcceptDraft {
-                from: author.clone(),
-                to_cc: canonical.to_cc.clone(),
-                re,
-                at: tick.now,
-                nonce: self.nonce(tick, b"accept"),
-                nk: self.ours.identity.nk(),
-                hint: self.ours.hint.clone(),
-                ak: None,
-            };
-            let signature = self.ours.identity.sign(&draft);
-            let (tags, accept) = draft.signed(signature);
+            let (tags, accept) = self.accept(tick, author, &canonical.to_cc, re);
             lines.push(FieldName::Accept.line(&tags));
             let sent = SentAccept::from(&accept);
             self.trust(tick, &pair, trust::Input::Wrote { offer: None, accept: Some(sent) }, out);
             pair
         });
+        if accepting.is_none() {
+            let again = pairs.iter().find_map(|pair| self.accept_again(pair, author, &canonical.to_cc));
+            lines.extend(again.map(|tags| FieldName::Accept.line(&tags)));
+        }
         let offered = pairs.iter().filter(|pair| Some(*pair) != accepting.as_ref());
         let offered: Vec<Pair> =
             offered.filter(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_offer)).cloned().collect();
-        if self.ours.offers && !canonical.has_group && !offered.is_empty() {
-            let draft = OfferDraft {
-                from: author.clone(),
-                to_cc: canonical.to_cc.clone(),
-                at: tick.now,
-                days: limits::OFFER_TTL_DAYS,
-                nonce: self.nonce(tick, b"offer"),
-                nk: self.ours.identity.nk(),
-                hint: self.ours.hint.clone(),
-                ak: None,
-            };
-            let signature = self.ours.identity.sign(&draft);
-            let (tags, offer) = draft.signed(signature);
+        if self.takes_offers_along(author) && !canonical.has_group && !offered.is_empty() {
+            let (tags, offer) = self.offer(tick, author, &canonical.to_cc);
             lines.push(FieldName::Offer.line(&tags));
             let sent = SentOffer::from(&offer);
             for pair in offered {
@@ -215,6 +209,59 @@ impl Server {
             }
         }
         lines
+    }
+
+    /// An offer of a user of ours, signed.
+    pub(super) fn offer(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>) -> (Tags, Offer) {
+        let draft = OfferDraft {
+            from: from.clone(),
+            to_cc: to_cc.clone(),
+            at: tick.now,
+            days: limits::OFFER_TTL_DAYS,
+            nonce: self.nonce(tick, b"offer"),
+            nk: self.ours.identity.nk(),
+            next: Some(self.ours.identity.next_nk()),
+            hint: self.ours.hint.clone(),
+            ak: None,
+        };
+        let signature = self.ours.identity.sign(&draft);
+        draft.signed(signature)
+    }
+
+    /// An accept of a user of ours, signed.
+    pub(super) fn accept(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>, re: Hash) -> (Tags, Accept) {
+        self.accept_made(from, to_cc, re, tick.now, self.nonce(tick, b"accept"))
+    }
+
+    fn accept_made(
+        &self,
+        from: &Address,
+        to_cc: &BTreeSet<Address>,
+        re: Hash,
+        at: Millis,
+        nonce: Nonce,
+    ) -> (Tags, Accept) {
+        let draft = AcceptDraft {
+            from: from.clone(),
+            to_cc: to_cc.clone(),
+            re,
+            at,
+            nonce,
+            nk: self.ours.identity.nk(),
+            next: Some(self.ours.identity.next_nk()),
+            hint: self.ours.hint.clone(),
+            ak: None,
+        };
+        let signature = self.ours.identity.sign(&draft);
+        draft.signed(signature)
+    }
+
+    /// The accept that had no answer yet, verbatim: the mail that it went with may be lost ([T-22]). Signatures are made
+    /// of what is signed alone, so the same accept comes out, or none: where To, Cc, our key or our place are others now.
+    fn accept_again(&self, pair: &Pair, from: &Address, to_cc: &BTreeSet<Address>) -> Option<Tags> {
+        let sent = self.pairs.get(pair)?.unanswered()?;
+        let (tags, accept) = self.accept_made(from, to_cc, sent.re, sent.at, sent.nonce);
+        (accept.t1 == sent.t1).then_some(tags)
     }
 
     fn nonce(&self, tick: &Tick, label: &[u8]) -> Nonce {
@@ -322,6 +369,10 @@ impl Server {
         if canonical.offer.is_none() && canonical.accept.is_none() {
             return;
         }
+        if self.ours.domains.contains(canonical.from.domain()) {
+            // Who writes for our own domains hands in here: what comes back from outside says nothing ([T-20]).
+            return;
+        }
         let automatic = canonical.automatic.is_some() || mail.envelope.from.is_none();
         let automatic = automatic && !canary::is_on(Canary::AutomaticCounts);
         let named = mail.envelope.to.iter().filter(|rcpt| canonical.to_cc.contains(&rcpt.address));
@@ -347,6 +398,12 @@ impl Server {
             if offer.is_none() && accept.is_none() {
                 continue;
             }
+            if self.is_blocked(pair) {
+                self.unheeded(tick, id, pair, offer.filter(|_| !automatic), out);
+                continue;
+            }
+            let offer = offer.map(|offer| Offer { nk: self.name(offer.nk), ..offer });
+            let accept = accept.map(|accept| Accept { nk: self.name(accept.nk), ..accept });
             let came = Came { mail: id, message_id: canonical.message_id.clone(), offer, accept, automatic };
             self.trust(tick, pair, trust::Input::Came(Box::new(came)), out);
         }
@@ -355,21 +412,30 @@ impl Server {
         }
     }
 
+    /// A mail of a blocked domain: it causes what a blocked person's does, and so a stranger's, to be seen outside ([T-7]).
+    fn unheeded(&mut self, tick: &Tick, id: MailId, pair: &Pair, offer: Option<Offer>, out: &mut Outbox<Output>) {
+        if offer.is_some_and(|offer| offer.valid_at(tick.now).is_ok()) {
+            self.seek(tick, id, pair, super::book::Asked::Dkim, out);
+        }
+        out.emit(Output::Event(Event::Refused { peer: Peer::Pair(pair.clone()), why: PeerFault::Blocked }));
+    }
+
     /// Which express mail this is a copy of, and for whom: those who have a line to the node that signed its
     /// `Postline-Id`, where that vouches for these very bytes. An unauthenticated copy never suppresses.
     fn copy_of(&self, canonical: &Canonical, rcpts: &[Rcpt]) -> Option<(MailId, Vec<Rcpt>)> {
         let tags = canonical.carried.as_ref()?;
         if canary::is_on(Canary::UnsignedCopySuppresses) {
-            return claimed_copy(canonical).map(|known| (known, rcpts.to_vec()));
+            return claimed_copy(canonical).map(|(nk, id)| (Seen::id_of(nk, id), rcpts.to_vec()));
         }
         let carried: Carried = seal::field::read(&canonical.from, &canonical.to_cc, tags).ok()?;
-        let lined = |rcpt: &&Rcpt| {
+        let line = |rcpt: &Rcpt| {
             let pair = Pair { ours: rcpt.address.clone(), theirs: canonical.from.clone() };
-            self.pairs.get(&pair).and_then(trust::Trust::line) == Some(carried.nk)
+            let line = self.pairs.get(&pair).filter(|_| !self.is_blocked(&pair)).and_then(trust::Trust::line);
+            line.filter(|nk| *nk == self.stands_for(&pair, carried.nk))
         };
-        let lined: Vec<Rcpt> = rcpts.iter().filter(lined).cloned().collect();
-        let genuine = carried.content == canonical.content && !lined.is_empty();
-        genuine.then(|| (Seen::id_of(carried.nk, carried.id), lined))
+        let nk = rcpts.iter().find_map(line)?;
+        let lined: Vec<Rcpt> = rcpts.iter().filter(|rcpt| line(rcpt) == Some(nk)).cloned().collect();
+        (carried.content == canonical.content).then(|| (Seen::id_of(nk, carried.id), lined))
     }
 
     /// The recipients for whom this arrival was not seen yet.
@@ -462,10 +528,10 @@ pub(super) fn unique(rcpts: &[Rcpt]) -> Vec<Rcpt> {
     rcpts.iter().filter(|rcpt| seen.insert(rcpt.address.clone())).cloned().collect()
 }
 
-/// What a mail's `Postline-Id` claims this arrival is known as, unverified.
-pub(super) fn claimed_copy(canonical: &Canonical) -> Option<MailId> {
+/// The express mail that a mail's `Postline-Id` claims to be a copy of, unverified.
+pub(super) fn claimed_copy(canonical: &Canonical) -> Option<(NodeKey, CarryId)> {
     let claim = Carried::parse(&canonical.from, &canonical.to_cc, canonical.carried.as_ref()?).ok()?;
-    Some(Seen::id_of(claim.nk(), claim.claimed().id))
+    Some((claim.nk(), claim.claimed().id))
 }
 
 /// What a mail's `Postline-Id` is claimed to be, unverified, where it names this node's key.
@@ -477,5 +543,11 @@ pub(super) fn claimed_id(canonical: &Canonical, nk: NodeKey) -> Option<MailId> {
 /// The node that a mail's accept names, unverified: once the pair follows it, it is dialled.
 pub(super) fn claimed_node(canonical: &Canonical) -> Option<NodeKey> {
     let claim = Accept::parse(&canonical.from, &canonical.to_cc, canonical.accept.as_ref()?).ok()?;
+    Some(claim.nk())
+}
+
+/// The node that a mail's offer names, unverified.
+pub(super) fn claimed_offerer(canonical: &Canonical) -> Option<NodeKey> {
+    let claim = Offer::parse(&canonical.from, &canonical.to_cc, canonical.offer.as_ref()?).ok()?;
     Some(claim.nk())
 }

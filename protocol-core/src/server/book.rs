@@ -155,6 +155,33 @@ impl Pending {
     }
 }
 
+/// By which name a node is known that has this key.
+pub(super) fn write_alias(nk: NodeKey, name: NodeKey) -> Record {
+    Record::put(Key::Alias(nk), write(1, |w| _ = w.bytes(&name.0)))
+}
+
+pub(super) fn read_alias(record: &Record) -> Result<NodeKey, RestoreError> {
+    read(record, |r| r.fixed().map(NodeKey))
+}
+
+/// A domain that the operator blocks.
+pub(super) fn write_blocked(domain: &Domain, since: Millis) -> Record {
+    Record::put(Key::Blocked(domain.clone()), write(1, |w| _ = w.millis(since)))
+}
+
+pub(super) fn read_blocked(record: &Record) -> Result<Millis, RestoreError> {
+    read(record, |r| r.millis())
+}
+
+/// Whether mails of an address take offers and accepts along.
+pub(super) fn write_offers(ours: &Address, on: bool) -> Record {
+    Record::put(Key::Offers(ours.clone()), write(1, |w| _ = w.bool(on)))
+}
+
+pub(super) fn read_offers(record: &Record) -> Result<bool, RestoreError> {
+    read(record, |r| r.bool())
+}
+
 /// The node's own record: how many strangers' offers it holds in all.
 pub(super) fn write_node(strangers: u64) -> Record {
     Record::put(Key::Node, write(1, |w| _ = w.u64(strangers)))

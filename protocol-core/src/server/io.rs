@@ -70,6 +70,15 @@ pub enum Command {
     Block(Pair),
     /// Back to strangers.
     Unblock(Pair),
+    /// The line between these two was suspended, and [`Event::Proposed`] named this key: it is their node's.
+    Readmit(Pair, NodeKey),
+    /// No line with anybody of this domain, until unblocked; what each two are to each other is kept.
+    BlockDomain(Domain),
+    /// As before the domain was blocked.
+    UnblockDomain(Domain),
+    /// Whether mails of this address of ours take offers and accepts along; lines that there are stay. Without this
+    /// word it is as [`Ours::offers`](super::Ours::offers) says.
+    Offers(Address, bool),
     /// Try everything that waits on this lane now; `None`: on all.
     Retry(Option<Lane>),
     /// Take no new work, say Bye on every link: the node is going down.
@@ -153,7 +162,7 @@ pub enum Seek {
 /// Whom to dial. Discovery (SRV, else the hint within the mail domain) and the address check are the host's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dial {
-    /// The key that it must prove.
+    /// Which node, by the key that it was first known by: which key it must prove now is the front door's to know.
     pub nk: NodeKey,
     /// The domain we speak for.
     pub ours: Domain,
@@ -225,6 +234,23 @@ pub enum Event {
         from: TrustState,
         /// What it is.
         to: TrustState,
+    },
+    /// The line between two is suspended, and another key of their node has come through a new round trip of mails: the
+    /// person may take it, by [`Command::Readmit`].
+    Proposed {
+        /// Which.
+        pair: Pair,
+        /// The key.
+        nk: NodeKey,
+    },
+    /// A node changed its key to the one that it had announced: it is the same node, and everything stays.
+    Rotated {
+        /// Which node: the key that it was first known by.
+        nk: NodeKey,
+        /// The key that it had.
+        from: NodeKey,
+        /// The key that it has.
+        to: NodeKey,
     },
     /// A link came up.
     LinkUp {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::book::{Asked, Pending, Route, Seen};
+use super::here::HERE;
 use super::io::{Carrier, Dial, Event, Evidence, LinkIn, LinkOut, Output, Peer, Seek};
 use super::timers::Who;
 use super::{Conn, Greet, Server};
@@ -16,14 +17,20 @@ use crate::machine::queue::{self, Origin, Queue};
 use crate::machine::{link, trust};
 use crate::seal;
 use crate::step::{Machine, Outbox, Tick};
-use crate::store::{Key, Record};
+use crate::store::{Key, Record, sha256};
 use crate::wire::frame::{Carry, Domains, Frame, Mark, Reached, Trust as TrustFrame};
 use crate::wire::signed::OnConnection;
 
 // Pairs
 impl Server {
-    /// Tells a pair something.
+    /// Tells a pair something. Nodes that have another name since are called by it first.
     pub(super) fn trust(&mut self, tick: &Tick, pair: &Pair, input: trust::Input, out: &mut Outbox<Output>) {
+        self.rename(tick, pair, out);
+        self.tell(tick, pair, input, out);
+    }
+
+    /// Tells a pair something, as its nodes are named now.
+    pub(super) fn tell(&mut self, tick: &Tick, pair: &Pair, input: trust::Input, out: &mut Outbox<Output>) {
         let Some(machine) = self.pairs.get_mut(pair) else { return };
         let mut child = Outbox::new();
         let stepped = machine.step(tick, input, &mut child);
@@ -31,9 +38,14 @@ impl Server {
         self.timers.set(Who::Pair(pair.clone()), machine.deadline());
         self.note_unfinished(pair);
         for output in out.adopt(child) {
+            if self.had_here(tick, pair, &output, out) {
+                continue;
+            }
             match output {
                 trust::Output::SeekDkim(mail) => self.seek(tick, mail, pair, Asked::Dkim, out),
                 trust::Output::SeekDomain(mail) => self.seek(tick, mail, pair, Asked::Domain, out),
+                // Nothing goes out to a blocked domain; unblocked, the handshake goes on if there still is one.
+                trust::Output::WantLink { .. } | trust::Output::Say { .. } if self.is_blocked(pair) => {}
                 trust::Output::WantLink { nk } => {
                     self.learn_route(nk, pair, out);
                     self.want_link(tick, nk, out);
@@ -43,25 +55,40 @@ impl Server {
                     out.emit(Output::Event(Event::Trust { pair: pair.clone(), from, to }));
                     self.count_strangers(tick, pair, from, to, out);
                     if to == trust::TrustState::Trusted {
-                        self.lined(tick, pair, out);
+                        self.lined(pair, out);
                     }
                 }
                 trust::Output::Refused(why) => {
                     out.emit(Output::Event(Event::Refused { peer: Peer::Pair(pair.clone()), why }));
                 }
+                trust::Output::Proposed { nk } => out.emit(Output::Event(Event::Proposed { pair: pair.clone(), nk })),
                 // Asked for by `admitted` only.
                 trust::Output::Admitted => {}
             }
         }
     }
 
-    /// Two have a line: the way to their node is remembered, and which key will follow its own.
-    fn lined(&mut self, tick: &Tick, pair: &Pair, out: &mut Outbox<Output>) {
-        let Some(nk) = self.pairs.get(pair).and_then(trust::Trust::line) else { return };
-        self.learn_route(nk, pair, out);
-        if let Some(next) = self.links.get(&nk).and_then(link::Link::next_nk) {
-            self.trust(tick, pair, trust::Input::Announced { nk, next }, out);
+    /// Two have a line: the way to their node is remembered.
+    fn lined(&mut self, pair: &Pair, out: &mut Outbox<Output>) {
+        if let Some(nk) = self.pairs.get(pair).and_then(trust::Trust::line).filter(|nk| *nk != HERE) {
+            self.learn_route(nk, pair, out);
         }
+    }
+
+    /// A pair with a line has something to do: once a day its domain is asked again which key is its node's ([T-23]).
+    /// Only while the link is up, so that a node that has changed its key has had the word before its domain.
+    pub(super) fn look(&mut self, tick: &Tick, pair: &Pair, out: &mut Outbox<Output>) {
+        let line = self.pairs.get(pair).filter(|trust| trust.wants_look(tick.now)).and_then(trust::Trust::line);
+        let is_up = line.and_then(|nk| self.links.get(&nk)).is_some_and(link::Link::is_up);
+        if !is_up || self.is_here(pair) || self.pending.len() >= limits::PENDING {
+            return;
+        }
+        let (ours, theirs) = (pair.ours.to_string(), pair.theirs.to_string());
+        let hash = sha256(&[b"postline/1 look", ours.as_bytes(), &[0], theirs.as_bytes()]).0;
+        let mut id = [0; MailId::LEN];
+        id.copy_from_slice(hash.split_at(MailId::LEN).0);
+        self.pending.remove(&MailId(id));
+        self.trust(tick, pair, trust::Input::Look(MailId(id)), out);
     }
 
     /// Has a node dialled: at once, or as soon as its records are here.
@@ -114,7 +141,7 @@ impl Server {
     }
 
     /// Remembers how a node is found; from then on it is no stranger.
-    fn learn_route(&mut self, nk: NodeKey, pair: &Pair, out: &mut Outbox<Output>) {
+    pub(super) fn learn_route(&mut self, nk: NodeKey, pair: &Pair, out: &mut Outbox<Output>) {
         let hint = self.pairs.get(pair).and_then(trust::Trust::hint).map(str::to_owned);
         let route = Route { ours: pair.ours.domain().clone(), theirs: pair.theirs.domain().clone(), hint };
         if self.routes.get(&nk) != Some(&Some(route.clone())) {
@@ -124,7 +151,7 @@ impl Server {
     }
 
     /// Asks the host for evidence, and remembers who waits for it.
-    fn seek(&mut self, tick: &Tick, mail: MailId, pair: &Pair, asked: Asked, out: &mut Outbox<Output>) {
+    pub(super) fn seek(&mut self, tick: &Tick, mail: MailId, pair: &Pair, asked: Asked, out: &mut Outbox<Output>) {
         let pending = self.pending.entry(mail).or_insert_with(|| Pending::new(None, tick.now));
         let seek = match (asked, pending.blob) {
             (Asked::Dkim, Some(blob)) => Seek::Dkim(blob),
@@ -157,8 +184,20 @@ impl Server {
         } else {
             out.save(pending.record(mail));
         }
-        for pair in waiting {
-            self.trust(tick, &pair, trust::Input::Evidence(mail, evidence.clone()), out);
+        for pair in &waiting {
+            // The domain may name a key that its node has changed to.
+            let evidence = match evidence {
+                Evidence::Domain { names: Some(key) } => Evidence::Domain { names: Some(self.name(*key)) },
+                Evidence::Domain { names: None }
+                | Evidence::Contradiction
+                | Evidence::Dkim(_)
+                | Evidence::Temporary => evidence.clone(),
+            };
+            self.trust(tick, pair, trust::Input::Evidence(mail, evidence), out);
+        }
+        let awaited = waiting.iter().any(|pair| self.pairs.get(pair).is_some_and(|trust| trust.awaits(mail)));
+        if *evidence == Evidence::Temporary && !awaited && self.pending.remove(&mail).is_some() {
+            out.save(Record::remove(Key::Pending(mail)));
         }
     }
 
@@ -250,11 +289,14 @@ impl Server {
             self.greeting(tick, oldest, greeting::Input::Garbage(why), out);
         }
         let mut child = Outbox::new();
-        let nk = dialled.as_ref().map(|dial| dial.nk);
+        let nk = dialled.as_ref().map(|dial| self.name(dial.nk));
         let machine = match dialled {
             Some(dial) => {
                 let domains = Domains { speaker: dial.ours, listener: dial.theirs };
-                Greeting::dial(tick, &self.ours.identity, domains, dial.nk, exporter, &mut child)
+                let name = self.name(dial.nk);
+                let key = self.key_of(name);
+                Greeting::dial(tick, &self.ours.identity, domains, key, exporter, &mut child)
+                    .or_next(self.announced(name))
             }
             None => Greeting::answer(tick, exporter),
         };
@@ -301,23 +343,31 @@ impl Server {
                     out.emit(Output::Link(link, LinkOut::Close));
                     self.end_greeting(tick, link, out);
                 }
-                greeting::Output::Proven { nk, .. } => self.proved(tick, link, nk, out),
+                greeting::Output::Proven { nk, former, domains } => {
+                    let blocked = self.blocked.contains(&domains.speaker);
+                    let name = if blocked { None } else { self.who_is(tick, nk, former, out) };
+                    self.proved(tick, link, nk, name, out);
+                }
             }
         }
     }
 
-    fn proved(&mut self, tick: &Tick, link: LinkId, nk: NodeKey, out: &mut Outbox<Output>) {
+    /// A connection's other end proved a key, and is the node of this name.
+    fn proved(&mut self, tick: &Tick, link: LinkId, key: NodeKey, name: Option<NodeKey>, out: &mut Outbox<Output>) {
         let Some(greet) = self.greetings.remove(&link) else { return };
         self.timers.set(Who::Greeting(link), None);
-        let known = matches!(self.routes.get(&nk), Some(Some(_))) || self.unfinished.contains_key(&nk);
-        if !known {
+        let has_to_do = |nk: &NodeKey| matches!(self.routes.get(nk), Some(Some(_))) || self.unfinished.contains_key(nk);
+        let Some(nk) = name.filter(has_to_do) else {
             // A key that no pair of ours has to do with is a stranger's: it is told what a wrong key is told.
             out.emit(Output::Link(link, LinkOut::Send(Frame::Bye { code: Code::Denied })));
             out.emit(Output::Link(link, LinkOut::Close));
             out.emit(Output::Event(Event::Refused { peer: Peer::Link(link), why: PeerFault::NotTrusted }));
+            if let Some(dialled) = greet.dialled {
+                self.run_link(tick, dialled, link::Input::Unreachable, out);
+            }
             return;
-        }
-        self.proven.insert(link, Conn { nk, exporter: greet.exporter });
+        };
+        self.proven.insert(link, Conn { nk, key, exporter: greet.exporter });
         self.run_link(tick, nk, link::Input::Proven { link, dialled: greet.dialled.is_some() }, out);
     }
 
@@ -331,7 +381,7 @@ impl Server {
 
     /// A dial failed: the link tries again in its own time.
     pub(super) fn unreached(&mut self, tick: &Tick, dial: &Dial, out: &mut Outbox<Output>) {
-        self.run_link(tick, dial.nk, link::Input::Unreachable, out);
+        self.run_link(tick, self.name(dial.nk), link::Input::Unreachable, out);
     }
 }
 
@@ -443,7 +493,9 @@ impl Server {
         let Some(conn) = connection.and_then(|connection| self.proven.get(&connection)) else { return };
         let pair = Pair { ours: frame.pair.theirs, theirs: frame.pair.ours };
         let signed = OnConnection::new(frame.step, &frame.bytes, &conn.exporter);
-        if let Err(why) = seal::verify_value(nk, &signed, &frame.signature) {
+        let verified = seal::verify_value(conn.key, &signed, &frame.signature);
+        if let Err(why) = verified.and_then(|()| if self.is_blocked(&pair) { Err(PeerFault::Blocked) } else { Ok(()) })
+        {
             out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
             return;
         }
@@ -507,6 +559,9 @@ impl Server {
             } else {
                 self.admitted(tick, &pair, nk, out).err()
             };
+            if why.is_none() {
+                self.look(tick, &pair, out);
+            }
             if let Some(why) = why {
                 in_the_way.extend(u8::try_from(index));
                 first.get_or_insert(why);
@@ -544,6 +599,9 @@ impl Server {
     }
 
     fn admitted(&mut self, tick: &Tick, pair: &Pair, nk: NodeKey, out: &mut Outbox<Output>) -> Result<(), PeerFault> {
+        if self.is_blocked(pair) {
+            return Err(PeerFault::Blocked);
+        }
         let mut why = PeerFault::NotTrusted;
         let mut child = Outbox::new();
         let Some(machine) = self.pairs.get_mut(pair) else { return Err(why) };
@@ -557,6 +615,7 @@ impl Server {
                 | trust::Output::SeekDomain(_)
                 | trust::Output::Say { .. }
                 | trust::Output::WantLink { .. }
+                | trust::Output::Proposed { .. }
                 | trust::Output::Changed { .. } => {}
             }
         }

@@ -11,6 +11,7 @@
 
 use super::Server;
 use super::arrivals::unique;
+use super::here::HERE;
 use super::io::{Carrier, Event, Output};
 use crate::content::mail::{FieldName, Filtered, Letter, MailIn, Text};
 use crate::fault::Misuse;
@@ -36,6 +37,7 @@ impl Server {
             return Err(Misuse::Recipients { got, max });
         }
         let canonical = &mail.canonical;
+        self.wrote_here(tick, id, &canonical.from, canonical, &mail.to, out);
         let mut lines = self.fields_for(tick, &canonical.from, canonical, &mail.to, out);
         let express = Express { to_cc: canonical.to_cc.clone(), content: canonical.content };
         lines.push(self.carried_line(tick, id, &canonical.from, &express));
@@ -63,7 +65,8 @@ impl Server {
         let mut lanes: Vec<(NodeKey, Vec<Address>)> = Vec::new();
         for rcpt in unique(&mail.envelope.to).into_iter().filter(|rcpt| rcpt.mailbox.is_none()) {
             let pair = Pair { ours: author.clone(), theirs: rcpt.address.clone() };
-            let Some(nk) = self.pairs.get(&pair).and_then(Trust::line) else { continue };
+            let line = self.pairs.get(&pair).filter(|_| !self.is_blocked(&pair)).and_then(Trust::line);
+            let Some(nk) = line.filter(|nk| *nk != HERE) else { continue };
             let queue = self.lanes.get(&Lane::Node(nk));
             match queue.and_then(|queue| queue.entry(id)) {
                 // It is ours already, and whoever brings it did not hear so.

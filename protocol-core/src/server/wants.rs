@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Command, Input, LinkIn, Server};
+use super::here::HERE;
+use super::{Command, Evidence, Input, LinkIn, Server};
 use crate::content::mail::{Canonical, MailIn, Rcpt, Source};
 use crate::id::{Address, Lane, LinkId, NodeKey, Pair};
 use crate::machine::queue::Origin;
-use crate::machine::trust::Trust;
 use crate::store::Key;
 use crate::wire::frame::{Ask, Carry, Frame};
 
@@ -18,7 +18,10 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
     match input {
         Input::Mail(_, mail) => wants.mail(mail),
         Input::Filter(_, mail) => wants.written(&mail.canonical.from, &mail.to),
-        Input::Evidence(mail, _) => {
+        Input::Evidence(mail, evidence) => {
+            if let Evidence::Domain { names: Some(nk) } = evidence {
+                wants.alias(*nk);
+            }
             let pending = server.pending.get(mail);
             pending
                 .into_iter()
@@ -26,7 +29,10 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
                 .for_each(|(pair, _)| wants.pair_and_node(pair.clone()));
         }
         Input::Link(link, input) => wants.link(*link, input),
-        Input::Unreached(dial) => wants.node(dial.nk),
+        Input::Unreached(dial) => {
+            wants.alias(dial.nk);
+            wants.node(server.name(dial.nk));
+        }
         Input::Report(send, _) => {
             let entry = server.lanes.get(&send.lane).and_then(|queue| queue.entry(send.mail));
             if let Some(Origin::Node { nk, .. }) = entry.map(|entry| &entry.origin) {
@@ -34,8 +40,12 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
                 wants.node(*nk);
             }
         }
-        Input::Command(Command::Block(pair) | Command::Unblock(pair)) => wants.pair_and_node(pair.clone()),
-        Input::Command(Command::Retry(_) | Command::Drain) | Input::Wake => {}
+        Input::Command(Command::Block(pair) | Command::Unblock(pair) | Command::Readmit(pair, _)) => {
+            wants.pair_and_node(pair.clone());
+        }
+        Input::Command(Command::Offers(ours, _)) => wants.offers(ours),
+        Input::Command(Command::Retry(_) | Command::Drain | Command::BlockDomain(_) | Command::UnblockDomain(_))
+        | Input::Wake => {}
     }
     wants.keys.into_iter().collect()
 }
@@ -47,8 +57,22 @@ struct Wants<'s> {
 
 impl Wants<'_> {
     fn pair(&mut self, pair: Pair) {
-        if !self.server.pairs.contains_key(&pair) {
-            self.keys.insert(Key::Trust(pair));
+        match self.server.pairs.get(&pair) {
+            Some(trust) => trust.nodes().for_each(|nk| self.alias(nk)),
+            None => _ = self.keys.insert(Key::Trust(pair)),
+        }
+    }
+
+    /// By which name a key's node is known.
+    fn alias(&mut self, nk: NodeKey) {
+        if !self.server.aliases.contains_key(&nk) {
+            self.keys.insert(Key::Alias(nk));
+        }
+    }
+
+    fn offers(&mut self, ours: &Address) {
+        if !self.server.offers.contains_key(ours) {
+            self.keys.insert(Key::Offers(ours.clone()));
         }
     }
 
@@ -57,8 +81,9 @@ impl Wants<'_> {
         if !self.server.strangers.contains_key(&pair.ours) {
             self.keys.insert(Key::Strangers(pair.ours.clone()));
         }
-        if let Some(nk) = self.server.pairs.get(&pair).and_then(Trust::peer_nk) {
-            self.node(nk);
+        if let Some(trust) = self.server.pairs.get(&pair) {
+            let nodes = [trust.peer_nk().map(|nk| self.server.name(nk)), trust.known()];
+            nodes.into_iter().flatten().filter(|nk| *nk != HERE).for_each(|nk| self.node(nk));
         }
         self.pair(pair);
     }
@@ -98,8 +123,13 @@ impl Wants<'_> {
 
     /// What one of our users is to those elsewhere that they wrote to.
     fn written(&mut self, author: &Address, to: &[Rcpt]) {
-        for rcpt in to.iter().filter(|rcpt| rcpt.mailbox.is_none()) {
-            self.pair_and_node(Pair { ours: author.clone(), theirs: rcpt.address.clone() });
+        self.offers(author);
+        for rcpt in to {
+            let pair = Pair { ours: author.clone(), theirs: rcpt.address.clone() };
+            if rcpt.mailbox.is_some() && rcpt.address != *author {
+                self.pair_and_node(Pair { ours: pair.theirs.clone(), theirs: pair.ours.clone() });
+            }
+            self.pair_and_node(pair);
         }
     }
 
@@ -109,21 +139,35 @@ impl Wants<'_> {
         }
         for ours in rcpts.filter(|rcpt| canonical.to_cc.contains(*rcpt)) {
             let pair = Pair { ours: ours.clone(), theirs: canonical.from.clone() };
-            self.pair_and_node(pair);
+            self.pair_and_node(pair.clone());
+            if let Some((nk, id)) = super::arrivals::claimed_copy(canonical) {
+                self.alias(nk);
+                self.seen(Seen::id_of(self.server.stands_for(&pair, nk), id));
+            }
         }
-        if let Some(known) = super::arrivals::claimed_copy(canonical) {
-            self.seen(known);
-        }
+        super::arrivals::claimed_offerer(canonical).into_iter().for_each(|nk| self.alias(nk));
         if let Some(nk) = super::arrivals::claimed_node(canonical) {
-            self.node(nk);
+            self.alias(nk);
+            self.node(self.server.name(nk));
         }
     }
 
     fn link(&mut self, link: LinkId, input: &LinkIn) {
-        if let Some(nk) = self.server.greetings.get(&link).and_then(|greet| greet.machine.claims()) {
-            self.node(nk);
-            let unfinished = self.server.unfinished.get(&nk);
-            unfinished.into_iter().flatten().for_each(|pair| self.pair_and_node(pair.clone()));
+        if let LinkIn::Up { dialled: Some(dial), .. } = input {
+            self.alias(dial.nk);
+            self.node(self.server.name(dial.nk));
+        }
+        if let Some(greet) = self.server.greetings.get(&link) {
+            let claims = [greet.machine.claims(), greet.machine.claims_to_follow()];
+            for nk in claims.into_iter().flatten() {
+                self.alias(nk);
+                let name = self.server.name(nk);
+                self.node(name);
+                self.node(nk);
+                let unfinished = [nk, name].map(|nk| self.server.unfinished.get(&nk));
+                let unfinished = unfinished.into_iter().flatten().flatten();
+                unfinished.for_each(|pair| self.pair_and_node(pair.clone()));
+            }
         }
         let Some(nk) = self.server.proven.get(&link).map(|conn| conn.nk) else { return };
         self.node(nk);

@@ -44,6 +44,8 @@ pub struct Offer {
     pub nonce: Nonce,
     /// The node that signed it (`nk`).
     pub nk: NodeKey,
+    /// Hash of the key that will follow that node's (`nx`): so that it may change its key before the first link.
+    pub next: Option<Hash>,
     /// Where the node may be found (`h`).
     pub hint: Option<Hint>,
     /// The author's address key (`ak`), claimed and not proven.
@@ -67,6 +69,8 @@ pub struct Accept {
     pub nonce: Nonce,
     /// The node that signed it (`nk`).
     pub nk: NodeKey,
+    /// Hash of the key that will follow that node's (`nx`): so that it may change its key before the first link.
+    pub next: Option<Hash>,
     /// Where the node may be found (`h`).
     pub hint: Option<Hint>,
     /// The author's address key (`ak`), claimed and not proven.
@@ -193,6 +197,7 @@ impl Field for Offer {
             expires: at.plus(days * DAY),
             nonce: Nonce(read.bytes("n")?),
             nk: read.nk,
+            next: read.maybe_bytes("nx")?.map(Hash),
             hint: read.hint()?,
             ak: read.maybe_bytes("ak")?,
             hash: read.hash_after(&[]),
@@ -215,6 +220,7 @@ impl Field for Accept {
             at: Millis::from_unix_seconds(read.number("t")?),
             nonce: Nonce(read.bytes("n")?),
             nk: read.nk,
+            next: read.maybe_bytes("nx")?.map(Hash),
             hint: read.hint()?,
             ak: read.maybe_bytes("ak")?,
             t1: read.hash_after(&re.0),
@@ -344,6 +350,8 @@ pub struct OfferDraft {
     pub nonce: Nonce,
     /// Our node key.
     pub nk: NodeKey,
+    /// Hash of the key that will follow it.
+    pub next: Option<Hash>,
     /// Where we may be found.
     pub hint: Option<Hint>,
     /// The author's address key, where they have one.
@@ -358,15 +366,15 @@ impl OfferDraft {
         let tags = with_signature(self.tags(), &signature);
         let at = Millis::from_unix_seconds(self.at.unix_seconds());
         let expires = at.plus(self.days.min(limits::OFFER_TTL_DAYS_MAX) * DAY);
-        let Self { from, to_cc, nonce, nk, hint, ak, .. } = self;
-        (tags, Offer { from, to_cc, at, expires, nonce, nk, hint, ak, hash })
+        let Self { from, to_cc, nonce, nk, next, hint, ak, .. } = self;
+        (tags, Offer { from, to_cc, at, expires, nonce, nk, next, hint, ak, hash })
     }
 
     fn tags(&self) -> Tags {
         let mut tags = common_tags(self.at, self.nk);
         tags.insert("x".into(), self.days.to_string());
         tags.insert("n".into(), base64(&self.nonce.0));
-        insert_optional(&mut tags, self.hint.as_ref(), self.ak.as_ref());
+        insert_optional(&mut tags, self.next, self.hint.as_ref(), self.ak.as_ref());
         tags
     }
 }
@@ -397,6 +405,8 @@ pub struct AcceptDraft {
     pub nonce: Nonce,
     /// Our node key.
     pub nk: NodeKey,
+    /// Hash of the key that will follow it.
+    pub next: Option<Hash>,
     /// Where we may be found.
     pub hint: Option<Hint>,
     /// The author's address key, where they have one.
@@ -410,15 +420,15 @@ impl AcceptDraft {
         let t1 = sha256(&[&self.re.0, &self.canonical(), &signature]);
         let tags = with_signature(self.tags(), &signature);
         let at = Millis::from_unix_seconds(self.at.unix_seconds());
-        let Self { from, to_cc, re, nonce, nk, hint, ak, .. } = self;
-        (tags, Accept { from, to_cc, re, at, nonce, nk, hint, ak, t1 })
+        let Self { from, to_cc, re, nonce, nk, next, hint, ak, .. } = self;
+        (tags, Accept { from, to_cc, re, at, nonce, nk, next, hint, ak, t1 })
     }
 
     fn tags(&self) -> Tags {
         let mut tags = common_tags(self.at, self.nk);
         tags.insert("re".into(), base64(&self.re.0));
         tags.insert("n".into(), base64(&self.nonce.0));
-        insert_optional(&mut tags, self.hint.as_ref(), self.ak.as_ref());
+        insert_optional(&mut tags, self.next, self.hint.as_ref(), self.ak.as_ref());
         tags
     }
 }
@@ -483,7 +493,8 @@ fn common_tags(at: Millis, nk: NodeKey) -> Tags {
         .into()
 }
 
-fn insert_optional(tags: &mut Tags, hint: Option<&Hint>, ak: Option<&[u8; 32]>) {
+fn insert_optional(tags: &mut Tags, next: Option<Hash>, hint: Option<&Hint>, ak: Option<&[u8; 32]>) {
+    tags.extend(next.map(|next| ("nx".to_owned(), base64(&next.0))));
     tags.extend(hint.map(|hint| ("h".to_owned(), hint.to_string())));
     tags.extend(ak.map(|ak| ("ak".to_owned(), base64(ak))));
 }

@@ -15,6 +15,9 @@ use crate::wire::signed::{Role, Signable, sealed};
 /// The newest version of the protocol that this code speaks.
 pub const VERSION: u64 = 1;
 
+/// The extension of a Hello that names the key that the speaker's has followed: 32 bytes ([K-6]).
+const FORMER: u64 = 1;
+
 /// The first frame each way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -26,7 +29,7 @@ pub struct Hello {
     pub domains: Domains,
     /// Fresh for each Hello.
     pub nonce: [u8; 32],
-    /// What later versions add: kept, signed with the rest, and ignored.
+    /// What a speaker may add: kept and signed with the rest, and ignored where the number is unknown.
     pub extensions: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -35,6 +38,20 @@ impl Hello {
     #[must_use]
     pub const fn new(nk: NodeKey, domains: Domains, nonce: [u8; 32]) -> Self {
         Self { version: VERSION, nk, domains, nonce, extensions: BTreeMap::new() }
+    }
+
+    /// The same Hello, by a speaker whose key has followed another.
+    #[must_use]
+    pub fn following(mut self, former: Option<NodeKey>) -> Self {
+        self.extensions.extend(former.map(|nk| (FORMER, nk.0.to_vec())));
+        self
+    }
+
+    /// The key that the speaker's has followed, as it says.
+    #[must_use]
+    pub fn former(&self) -> Option<NodeKey> {
+        let bytes = self.extensions.get(&FORMER)?;
+        bytes.as_slice().try_into().ok().map(NodeKey)
     }
 
     /// Its canonical bytes.

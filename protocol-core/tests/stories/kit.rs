@@ -54,6 +54,19 @@ pub(crate) fn states(world: &World) -> [TrustState; 2] {
     [of(0, &pair(&one(), &two())), of(1, &pair(&two(), &one()))]
 }
 
+/// A mail by one and its answer by two.
+pub(crate) fn round_trip(world: &mut World, names: [&str; 2]) {
+    world.write(&draft(&one(), &two(), names[0]));
+    world.pass(MINUTE);
+    world.write(&draft(&two(), &one(), names[1]).answering(&id(names[0])));
+    world.pass(MINUTE);
+}
+
+/// Whether a mail went by link and is in the mailbox.
+pub(crate) fn by_link(world: &World, node: usize, name: &str) -> bool {
+    marks(world, node, name) == [(Mark::Sent, Carrier::Link), (Mark::Delivered, Carrier::Link)]
+}
+
 /// How often a mail is shown to somebody.
 pub(crate) fn shown(world: &World, who: &Address, name: &str) -> usize {
     let home = world.home(who).unwrap();

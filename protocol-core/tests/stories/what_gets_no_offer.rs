@@ -1,13 +1,13 @@
-//! Mails that ask nobody for a line: automatic ones, groups, crowds, and what stays at home.
+//! Mails that ask nobody for a line: automatic ones, groups and crowds.
 
-use postline_core::id::{Address, Mailbox};
+use postline_core::id::Address;
 use postline_core::limits;
 use postline_core::machine::trust::TrustState;
 use postline_core::time::MINUTE;
 use postline_world::bytes::Draft;
 use postline_world::world::World;
 
-use crate::kit::{draft, one, pair, shown, two, two_nodes, whole};
+use crate::kit::{draft, one, pair, two, two_nodes, whole};
 
 fn state(world: &World, theirs: &Address) -> TrustState {
     world.nodes[0].trust(&pair(&one(), theirs)).state()
@@ -42,19 +42,4 @@ fn automatic_mail_groups_and_crowds_get_no_offer_and_a_plain_mail_does() {
         assert_eq!(state(&world, &two()), TrustState::Offered, "{asking:?}");
         whole(&world);
     }
-}
-
-/// [T-20]
-#[test]
-fn two_people_of_one_node_need_no_line() {
-    let mut world = two_nodes();
-    let other = Address::parse("other@a.example").unwrap();
-    world.nodes[0].users.insert(Mailbox("other".to_owned()));
-    world.write(&draft(&one(), &other, "across-the-desk"));
-    world.pass(MINUTE);
-    world.write(&draft(&other, &one(), "and-back").answering("across-the-desk@mail.example"));
-    world.pass(MINUTE);
-    assert_eq!((shown(&world, &other, "across-the-desk"), shown(&world, &one(), "and-back")), (1, 1));
-    assert_eq!(state(&world, &other), TrustState::Stranger);
-    whole(&world);
 }

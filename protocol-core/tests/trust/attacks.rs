@@ -15,7 +15,9 @@ use postline_core::wire::field::Offer;
 use postline_core::wire::frame::TrustStep;
 use postline_core::wire::signed::{OnConnection, Role, Signable};
 
-use crate::kit::{Letter, Side, a_line, address, alice_and_bob, good_dkim, good_pass, no_dkim, node, refusals, said};
+use crate::kit::{
+    Letter, Side, a_line, address, alice_and_bob, finish, good_dkim, good_pass, no_dkim, node, refusals, said,
+};
 
 /// Mallory, who writes as Bob: same addresses, another node, no key of Bob's domain.
 fn mallory() -> Side {
@@ -414,16 +416,96 @@ fn t_014_a_key_without_continuity_suspends_the_line() {
     let loud = Output::Changed { from: TrustState::Trusted, to: TrustState::Suspended };
     assert_eq!(out, [loud]);
     assert_eq!(alice.trust.line(), None, "mail only");
-    assert!(!alice.trust.wants_offer());
     assert_eq!(alice.tell(Input::Express { nk: taken_over.nk() }), [Output::Refused(PeerFault::NotTrusted)]);
     alice.crash();
 
-    // Nothing comes back by itself. The person decides, and then a new round trip is needed.
-    assert!(alice.trust.accepts(core::slice::from_ref(&offer.message_id), alice.now).is_none());
+    // Nothing comes back by itself: after a whole round trip of mails the other key waits for the person's word.
+    let accept = alice.write(Some(&offer));
+    let m2 = said(&taken_over.read_vouched(&accept));
+    alice.tell(Input::Evidence(alice.mail_of(&offer), Evidence::Domain { names: None }));
+    let proposed = [Output::Proposed { nk: taken_over.nk() }, Output::WantLink { nk: taken_over.nk() }];
+    assert_eq!(alice.hear(taken_over.nk(), m2[0].0, &m2[0].1), proposed);
+    assert_eq!(alice.hear(taken_over.nk(), m2[0].0, &m2[0].1), [], "said once");
+    alice.crash();
+    assert_eq!((alice.state(), alice.trust.candidate()), (TrustState::Suspended, Some(taken_over.nk())));
+    assert_eq!(alice.tell(Input::Readmit(node(78).nk())), [], "the word is about one key");
+    let m3 = said(&alice.tell(Input::Readmit(taken_over.nk())));
+    taken_over.hear(alice.nk(), m3[0].0, &m3[0].1);
+    assert_eq!((alice.state(), taken_over.state()), (TrustState::Trusted, TrustState::Trusted));
+    assert_eq!(alice.trust.line(), Some(taken_over.nk()));
+    assert_eq!(alice.trust.t2(), taken_over.trust.t2());
+}
+
+/// [T-9]: the same from the other side: we offer, they accept, and the person says yes.
+#[test]
+fn t_014_an_accept_by_another_key_waits_for_the_person_too() {
+    let (mut alice, _) = a_line();
+    let mut taken_over = Side::new("bob@b.example", "alice@a.example", node(77));
+    let first = taken_over.write(None);
+    alice.read_vouched(&first);
+    let offer = alice.write(None);
+    taken_over.read_vouched(&offer);
+    let accept = taken_over.write(Some(&offer));
+    taken_over.tell(Input::Evidence(taken_over.mail_of(&offer), Evidence::Domain { names: None }));
+    let out = alice.read_vouched(&accept);
+    assert_eq!(said(&out), [], "nothing is said before the person has spoken");
+    assert!(out.contains(&Output::Proposed { nk: taken_over.nk() }), "{out:?}");
+    alice.crash();
+    let m2 = said(&alice.tell(Input::Readmit(taken_over.nk())));
+    let m3 = said(&taken_over.hear(alice.nk(), m2[0].0, &m2[0].1));
+    alice.hear(taken_over.nk(), m3[0].0, &m3[0].1);
+    assert_eq!((alice.state(), taken_over.state()), (TrustState::Trusted, TrustState::Trusted));
+}
+
+/// [T-9]: the key that the line had needs nobody's word, only a new round trip.
+#[test]
+fn t_014_the_known_key_comes_back_by_a_new_round_trip() {
+    let (mut alice, mut bob) = a_line();
+    let mut thief = Side::new("bob@b.example", "alice@a.example", node(77));
+    alice.read_vouched(&thief.write(None));
+    assert_eq!(alice.state(), TrustState::Suspended);
+    bob.tell(Input::Denied);
+    let offer = alice.write(None);
+    bob.read_vouched(&offer);
+    let accept = bob.write(Some(&offer));
+    finish(&mut alice, &mut bob, &offer, &accept);
+}
+
+/// [T-9]: unblocking forgets the key, and what came until then: a new round trip is needed.
+#[test]
+fn t_014_unblocking_leads_to_a_new_round_trip() {
+    let (mut alice, _) = a_line();
+    let mut taken_over = Side::new("bob@b.example", "alice@a.example", node(77));
+    let offer = taken_over.write(None);
+    alice.read_vouched(&offer);
     alice.tell(Input::Unblock);
     assert_eq!(alice.state(), TrustState::Held);
     let accept = alice.write(Some(&offer));
-    crate::kit::finish(&mut taken_over, &mut alice, &offer, &accept);
+    finish(&mut taken_over, &mut alice, &offer, &accept);
+}
+
+/// [T-23]: a domain that names another key is found out also where no mail brings that key.
+#[test]
+fn t_014_a_look_at_the_domain_suspends_where_it_names_another_key() {
+    let (mut alice, bob) = a_line();
+    assert!(!alice.trust.wants_look(alice.now));
+    alice.now = alice.now.plus(limits::DOMAIN_LOOK_MS);
+    for (names, state) in [
+        (None, TrustState::Trusted),
+        (Some(bob.nk()), TrustState::Trusted),
+        (Some(node(77).nk()), TrustState::Suspended),
+    ] {
+        assert!(alice.trust.wants_look(alice.now));
+        let mail = alice.mail_id();
+        assert_eq!(alice.tell(Input::Look(mail)), [Output::SeekDomain(mail)]);
+        assert!(!alice.trust.wants_look(alice.now), "once a day");
+        alice.tell(Input::Evidence(mail, Evidence::Temporary));
+        let stale = alice.mail_id();
+        alice.tell(Input::Evidence(stale, Evidence::Domain { names: Some(node(78).nk()) }));
+        alice.tell(Input::Evidence(mail, Evidence::Domain { names }));
+        assert_eq!(alice.state(), state);
+        alice.now = alice.now.plus(limits::DOMAIN_LOOK_MS);
+    }
 }
 
 #[test]

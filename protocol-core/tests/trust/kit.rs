@@ -223,6 +223,7 @@ impl Side {
             days: limits::OFFER_TTL_DAYS,
             nonce: self.nonce(),
             nk: self.nk(),
+            next: Some(self.node.next_nk()),
             hint: Some(Hint::parse(&format!("mail.{}:7678", letter.from.domain())).unwrap()),
             ak: None,
         };
@@ -238,6 +239,7 @@ impl Side {
             at: self.now,
             nonce: self.nonce(),
             nk: self.nk(),
+            next: Some(self.node.next_nk()),
             hint: None,
             ak: None,
         };

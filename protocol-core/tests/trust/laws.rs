@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use postline_core::content::evidence::Evidence;
 use postline_core::fault::RestoreError;
-use postline_core::id::{Hash, MailId, NodeKey};
+use postline_core::id::{MailId, NodeKey};
 use postline_core::machine::trust::{Input, Output, Trust, TrustState};
 use postline_core::step::{Machine as _, Outbox, Tick};
 use postline_core::store::Record;
@@ -183,6 +183,7 @@ impl World {
                 }
                 Output::WantLink { nk } => assert_eq!(nk, peer, "a dial to another node"),
                 Output::Changed { to, .. } => assert_ne!(to, TrustState::Suspended, "no key ever changed"),
+                Output::Proposed { nk } => assert_eq!(nk, peer, "no key ever changed"),
                 Output::Admitted | Output::Refused(_) => {}
             }
         }
@@ -240,10 +241,18 @@ fn every_phase() -> Vec<Side> {
     confirming.read_vouched(&accepter.write(Some(&offer)));
 
     let (mut offerer, last_word) = a_line();
-    offerer.tell(Input::Announced { nk: last_word.nk(), next: Hash([5; 32]) });
+    let look = offerer.mail_id();
+    offerer.tell(Input::Look(look));
+    let (mut suspended, _) = a_line();
+    let mut other = Side::new("bob@b.example", "alice@a.example", node(77));
+    suspended.read_vouched(&other.write(None));
+    let offer = suspended.write(None);
+    other.read_vouched(&offer);
+    let accept = other.write(Some(&offer));
+    suspended.read_vouched(&accept);
     let (mut revoked, _) = a_line();
     revoked.tell(Input::Block);
-    vec![crossed, accepting, confirming, offerer, last_word, revoked]
+    vec![crossed, accepting, confirming, offerer, last_word, suspended, revoked]
 }
 
 #[test]

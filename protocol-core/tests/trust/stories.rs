@@ -287,22 +287,22 @@ fn an_accept_that_outlasts_its_offer_falls_back_to_nothing() {
     assert_eq!(bob.state(), TrustState::Stranger);
 }
 
-/// [K-4]
+/// [K-6]: what a pair holds of a key goes by the name of the node that the key turns out to be of.
 #[test]
-fn a_key_that_was_announced_takes_over_quietly() {
-    let next = NodeKey([7; 32]);
-    let (mut alice, bob) = a_line();
-    alice.tell(Input::Announced { nk: node(9).nk(), next: sha256(&[&node(9).nk().0]) });
-    assert_eq!(alice.tell(Input::Express { nk: node(9).nk() }), [Output::Refused(PeerFault::NotTrusted)]);
-    alice.tell(Input::Announced { nk: bob.nk(), next: sha256(&[&next.0]) });
-    alice.crash();
-    assert_eq!(alice.tell(Input::Express { nk: next }), [Output::Admitted]);
-    assert_eq!(alice.trust.line(), Some(next));
-    assert_eq!(
-        alice.tell(Input::Express { nk: bob.nk() }),
-        [Output::Refused(PeerFault::NotTrusted)],
-        "the old key is over"
-    );
+fn a_node_that_is_renamed_is_the_same_node() {
+    let name = NodeKey([7; 32]);
+    let (mut alice, mut bob) = alice_and_bob();
+    let offer = alice.write(None);
+    bob.read_vouched(&offer);
+    bob.tell(Input::Renamed { from: alice.nk(), to: name });
+    let accept = bob.write(Some(&offer));
+    bob.tell(Input::Evidence(bob.mail_of(&offer), Evidence::Domain { names: None }));
+    let m2 = said(&alice.read_vouched(&accept));
+    assert!(said(&bob.hear(alice.nk(), m2[0].0, &m2[0].1)).is_empty(), "by its key it is nobody now");
+    let m3 = said(&bob.hear(name, m2[0].0, &m2[0].1));
+    alice.hear(bob.nk(), m3[0].0, &m3[0].1);
+    assert_eq!((alice.state(), bob.trust.line()), (TrustState::Trusted, Some(name)));
+    assert_eq!(alice.trust.t2(), bob.trust.t2());
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub(super) enum Command {
     /// What pairs of addresses are to each other
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// The node's own key
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Mails that wait
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -109,6 +112,15 @@ pub(super) enum UserCommand {
     },
     /// List the users
     List,
+    /// Whether mails from an address take offers along, and replies accepts [default: as `offers` of the configuration]
+    Offers {
+        /// The address
+        #[arg(value_parser = Address::parse)]
+        address: Address,
+        /// `on` or `off`; lines that there are stay
+        #[arg(action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
+        on: bool,
+    },
     /// Remove a user; their mail stays
     Remove {
         /// Who
@@ -151,6 +163,27 @@ pub(super) enum TrustCommand {
     Block(PairArgs),
     /// Back to strangers
     Unblock(PairArgs),
+    /// Take the other key that a suspended line's new mail and reply have proven (see `trust show`)
+    Accept {
+        #[command(flatten)]
+        pair: PairArgs,
+        /// The key that must be the proposed one [default: whichever is]
+        node_key: Option<String>,
+    },
+    /// No line with anybody of a domain, until unblocked
+    BlockDomain {
+        /// Which
+        #[arg(value_parser = Domain::parse)]
+        domain: Domain,
+    },
+    /// As before the domain was blocked
+    UnblockDomain {
+        /// Which
+        #[arg(value_parser = Domain::parse)]
+        domain: Domain,
+    },
+    /// List the blocked domains
+    BlockedDomains,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +200,16 @@ pub(super) struct PairArgs {
 pub(super) enum DiscoveryCommand {
     /// Show what to publish: the document at /.well-known/postline, and the DNS records
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Change the node's key to the next one, which its correspondents were told of; the node must not run
+    Rotate {
+        /// The seed of the next key, brought back from its safe place [default: keys/next.seed in the data directory]
+        #[arg(long, value_name = "FILE")]
+        next: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::admin::{Answer, QueueRow, Status, TraceRow, TrustRow};
 use crate::directory::Directory;
 use crate::discovery::Published;
-use crate::init::{DnsRecord, Made};
+use crate::init::{DnsRecord, Made, Rotated};
 use crate::shown::{hides, shown};
 
 /// The longest cell, in bytes.
@@ -26,6 +26,7 @@ pub(super) fn answer(to: &mut dyn Write, answer: &Answer) -> io::Result<()> {
         Answer::Status(status) => self::status(to, status),
         Answer::TrustList { pairs, more } => trust_list(to, pairs, *more),
         Answer::TrustShow(row) => trust_show(to, row),
+        Answer::BlockedDomains { domains } => table(to, ["DOMAIN"], domains.iter().map(|domain| [domain.clone()])),
         Answer::QueueList { entries, more } => queue_list(to, entries, *more),
         Answer::Trace { events } => trace(to, events),
         // The caller made it an error.
@@ -103,6 +104,17 @@ fn zone(to: &mut dyn Write, records: &[DnsRecord]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes what `node rotate` did.
+pub(super) fn rotated(to: &mut dyn Write, rotated: &Rotated) -> io::Result<()> {
+    let next = rotated.next_seed.display();
+    writeln!(to, "node key {}, was {}", rotated.node_key, rotated.former_key)?;
+    writeln!(to)?;
+    writeln!(to, "!! BACK UP {next}, then remove it from this machine. The former key is gone.")?;
+    writeln!(to, "!! Where a domain publishes the node's key, publish the new one now, then start the node.")?;
+    writeln!(to, "!! Change the key again only once your correspondents' nodes have met this one: whoever was away")?;
+    writeln!(to, "!! for two changes takes it for another node.")
+}
+
 /// TXT data as zone files have it: strings of at most 255 bytes (RFC 1035 §3.3.14).
 fn quoted(data: &str) -> String {
     let mut strings = vec![String::new()];
@@ -168,6 +180,7 @@ fn trust_show(to: &mut dyn Write, row: &TrustRow) -> io::Result<()> {
         some("theirs", Some(row.theirs.clone())),
         some("state", Some(row.state.clone())),
         some("node key", row.node_key.clone()),
+        some("proposed key", row.proposed_key.clone()),
         some("until", row.until_ms.map(utc)),
         some("offers", row.offers.map(|count| count.to_string())),
         some("held", row.held.map(|count| count.to_string())),

@@ -133,6 +133,20 @@ impl Line {
                 to: Some(words::trust(*to).into()),
                 ..Self::default()
             },
+            Event::Proposed { pair, nk } => Self {
+                event: "key_proposed",
+                ours: Some(shown(&pair.ours.to_string(), TEXT_BYTES)),
+                theirs: Some(shown(&pair.theirs.to_string(), TEXT_BYTES)),
+                node: Some(nk.to_string()),
+                ..Self::default()
+            },
+            Event::Rotated { nk, from, to } => Self {
+                event: "key_changed",
+                node: Some(nk.to_string()),
+                from: Some(from.to_string()),
+                to: Some(to.to_string()),
+                ..Self::default()
+            },
             Event::LinkUp { nk, link } => {
                 Self { event: "link_up", node: Some(nk.to_string()), link: Some(link.0), ..Self::default() }
             }
@@ -172,7 +186,8 @@ impl Line {
 
     /// Whether the operator should look at it.
     pub(super) fn is_loud(&self) -> bool {
-        self.mark == Some("failed") || self.to.as_deref() == Some("suspended")
+        let loud = ["key_proposed", "key_changed"].contains(&self.event);
+        loud || self.mark == Some("failed") || self.to.as_deref() == Some("suspended")
     }
 }
 

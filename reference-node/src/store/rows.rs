@@ -11,8 +11,8 @@ use super::{Restored, StoreError, count_to_sql, millis_from_sql};
 use crate::spool::{Body, Spool};
 
 /// The kinds of [`Key::restored_at_start`], as their texts begin and end.
-const STARTING: [(&str, &str); 4] =
-    [("due/", "due0"), ("node", "node\0"), ("pending/", "pending0"), ("queue/", "queue0")];
+const STARTING: [(&str, &str); 5] =
+    [("blocked/", "blocked0"), ("due/", "due0"), ("node", "node\0"), ("pending/", "pending0"), ("queue/", "queue0")];
 
 /// What stands beside a record's columns, to tell that they are what was written.
 pub(super) fn sum(key: &str, value: &[u8], blob: Option<BlobRef>, expires: Option<i64>) -> i64 {
@@ -142,6 +142,9 @@ mod tests {
             Key::Queue(Lane::Domain(Domain::parse("b.example").unwrap()), mail),
             Key::Queue(Lane::Node(NodeKey([1; 32])), mail),
             Key::Seen(mail),
+            Key::Alias(NodeKey([1; 32])),
+            Key::Blocked(Domain::parse("b.example").unwrap()),
+            Key::Offers(Address::parse("a@b.example").unwrap()),
         ] {
             let text = key.to_string();
             let ours = STARTING.iter().any(|(from, to)| (*from..*to).contains(&text.as_str()));

@@ -220,6 +220,7 @@ impl World {
             at: self.now,
             nonce: Nonce(self.rng.bytes()),
             nk: identity.nk(),
+            next: Some(identity.next_nk()),
             hint: None,
             ak: None,
         };
@@ -236,6 +237,7 @@ impl World {
             days: 90,
             nonce: Nonce(self.rng.bytes()),
             nk: identity.nk(),
+            next: Some(identity.next_nk()),
             hint: None,
             ak: None,
         };

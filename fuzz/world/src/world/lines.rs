@@ -93,7 +93,7 @@ const fn other(end: usize) -> usize {
 
 impl World {
     pub(super) fn connect(&mut self, node: usize, dial: Dial) {
-        let peer = self.nodes.iter().position(|n| n.domain == dial.theirs && n.server.is_some());
+        let peer = self.nodes.iter().position(|n| n.serves(&dial.theirs) && n.server.is_some());
         let meets = |peer: &usize| !self.apart.contains(&(node, *peer)) && !self.apart.contains(&(*peer, node));
         let Some(peer) = peer.filter(meets).filter(|_| !self.weather.strikes(Fault::Unreachable, &mut self.rng)) else {
             return self.step(node, Input::Unreached(dial), None);

@@ -37,7 +37,10 @@ impl World {
     #[must_use]
     pub fn people(&self) -> Vec<Address> {
         let of = |node: &crate::node::Node| {
-            let address = |name: &Mailbox| Address::parse(&format!("{name}@{}", node.domain)).ok();
+            let address = |name: &Mailbox| {
+                let domain = node.lives.get(name).unwrap_or(&node.domain);
+                Address::parse(&format!("{name}@{domain}")).ok()
+            };
             node.users.iter().filter_map(address).collect::<Vec<_>>()
         };
         self.nodes.iter().flat_map(of).collect()

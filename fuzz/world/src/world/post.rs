@@ -97,9 +97,9 @@ impl World {
     fn seal(&mut self, index: usize, bytes: &[u8]) {
         let from = postline_codec::mime::scan(bytes).canonical().map(|canonical| canonical.from.domain().clone());
         if let Some(node) = self.nodes.get(index)
-            && from.as_ref() == Some(&node.domain)
+            && let Some(from) = from.filter(|from| node.serves(from))
         {
-            self.seal_for(node.domain.clone(), bytes);
+            self.seal_for(from, bytes);
         }
     }
 
@@ -151,7 +151,7 @@ impl World {
             self.pass_on(&parcel);
             return self.settle(parcel, outcome);
         }
-        let Some(node) = self.nodes.iter().position(|node| node.domain == parcel.domain) else {
+        let Some(node) = self.nodes.iter().position(|node| node.serves(&parcel.domain)) else {
             let outcome = vec![RcptOutcome::Failed("no such domain".to_owned()); parcel.to.len()];
             return self.settle(parcel, outcome);
         };
@@ -205,10 +205,15 @@ impl World {
         let marker = marker_of(&parcel.bytes).unwrap_or_default();
         let author = self.home(&canonical.from).and_then(|home| self.nodes.get(home));
         let must = parcel.intact && rcpts.clone().all(|rcpt| self.ledger.was_carried(&marker, rcpt));
-        let nk = vouched.map(|carried| carried.nk).or_else(|| author.filter(|_| must).map(crate::node::Node::nk));
+        let keys = author.map(crate::node::Node::lineage).unwrap_or_default();
+        let signer = vouched.map(|carried| carried.nk);
+        let of_line = |line: Option<NodeKey>| match signer {
+            Some(nk) => line.is_some_and(|line| line == nk || (keys.contains(&line) && keys.contains(&nk))),
+            None => must && line.is_some_and(|line| keys.contains(&line)),
+        };
         let pair = |ours: &Address| postline_core::id::Pair { ours: ours.clone(), theirs: canonical.from.clone() };
         let mut rcpts = rcpts;
-        nk.is_some() && rcpts.all(|rcpt| Trust::line(&node.trust(&pair(rcpt))) == nk)
+        rcpts.all(|rcpt| of_line(Trust::line(&node.trust(&pair(rcpt)))))
     }
 
     fn note_handed_over(&mut self, parcel: &Parcel, sender: &Sender, rcpts: &[Address]) {

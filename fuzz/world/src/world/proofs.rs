@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use postline_core::id::{Address, CarryId, LinkId, Pair};
 use postline_core::machine::trust::TrustState;
 use postline_core::seal;
-use postline_core::server::Event;
 use postline_core::server::io::{Carrier, Mark};
+use postline_core::server::{Event, HERE};
 use postline_core::wire::field::{Accept, Carried, Offer};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::hello::{End, Hello, Proof};
@@ -76,12 +76,12 @@ impl World {
     pub(super) fn prove_fields(&mut self, index: usize, bytes: &[u8]) {
         let head = postline_codec::mime::scan(bytes);
         let (Some(canonical), Some(node)) = (head.canonical(), self.nodes.get(index)) else { return };
-        let (from, to_cc, nk) = (&canonical.from, &canonical.to_cc, node.nk());
+        let (from, to_cc, keys) = (&canonical.from, &canonical.to_cc, node.keys());
         let offer = canonical.offer.as_ref().map(|tags| seal::field::read::<Offer>(from, to_cc, tags).map(|f| f.nk));
         let accept = canonical.accept.as_ref().map(|tags| seal::field::read::<Accept>(from, to_cc, tags).map(|f| f.nk));
         let id = canonical.carried.as_ref().map(|tags| seal::field::read::<Carried>(from, to_cc, tags).map(|f| f.nk));
         for field in [offer, accept, id].into_iter().flatten() {
-            if field != Ok(nk) && !self.ledger.lawless.contains(&index) {
+            if !field.as_ref().is_ok_and(|nk| keys.contains(nk)) && !self.ledger.lawless.contains(&index) {
                 self.breaks(("I17", format!("node {index} hands over a field that it didn't sign: {field:?}")));
             }
         }
@@ -127,7 +127,8 @@ impl World {
         let (Some(node), Some(peer)) = (self.nodes.get(index), self.nodes.get(theirs)) else { return Ok(()) };
         let trust = node.trust(pair);
         match trust.peer_nk() {
-            Some(nk) if trust.state() == to && nk != peer.nk() => {
+            Some(HERE) if theirs == index => Ok(()),
+            Some(nk) if trust.state() == to && !peer.keys().contains(&nk) => {
                 Err(("I19", format!("{pair} are {to:?} by way of a node that isn't theirs")))
             }
             _ => Ok(()),

@@ -86,9 +86,34 @@ fn greet(a: &Node, b: &Node, exporters: (u8, u8)) -> (Vec<Output>, Vec<Output>) 
 fn two_nodes_prove_their_keys_to_each_other() {
     let (a, b) = (Node::new(1, "a.example"), Node::new(2, "b.example"));
     let (at_a, at_b) = greet(&a, &b, (7, 7));
-    let proven = |nk, speaker, listener| Output::Proven { nk, domains: Domains { speaker, listener } };
+    let proven = |nk, speaker, listener| Output::Proven { nk, former: None, domains: Domains { speaker, listener } };
     assert_eq!(at_a.last(), Some(&proven(b.identity.nk(), b.domain(), a.domain())));
     assert_eq!(at_b, [proven(a.identity.nk(), a.domain(), b.domain())]);
+}
+
+/// [K-6]: the next key is as good as the one dialled where that announced it, and the new one says whom it follows.
+#[test]
+fn t_014_the_next_key_answers_only_where_both_say_so() {
+    let (a, b) = (Node::new(1, "a.example"), Node::new(2, "b.example"));
+    let dialled = NodeIdentity::public(&Secret::new([9; 32]));
+    let next = sha256(&[&b.identity.nk().0]);
+    for (announced, follows) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut b = Node::new(2, "b.example");
+        b.identity = b.identity.following(follows.then_some(dialled));
+        let (at_a, hello) = dial(&a, &b, dialled, 7);
+        let mut at_a = at_a.or_next(if announced { vec![next] } else { Vec::new() });
+        let mut at_b = Greeting::answer(&tick(2), [7; 32]);
+        let answer = frames(&step(&mut at_b, &b, 3, Input::Frame(hello)));
+        let met = step(&mut at_a, &a, 4, Input::Frame(answer[0].clone()));
+        if announced && follows {
+            let last = step(&mut at_a, &a, 4, Input::Frame(answer[1].clone()));
+            assert!(matches!(last.last(), Some(Output::Proven { former: Some(former), .. }) if *former == dialled));
+        } else {
+            assert_eq!(failure(&met).map(|(code, _)| code), Some(Code::Denied), "no proof for another key");
+        }
+    }
+    // The key that names this node itself in pairs of its own people is nobody's.
+    assert!(verify(NodeKey([0; 32]), crate::wire::signed::Role::Offer, b"", &[0; 64]).is_err());
 }
 
 #[test]

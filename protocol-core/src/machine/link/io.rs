@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::fault::{Code, PeerFault};
-use crate::id::{BlobRef, CarryId, Hash, LinkId, MailId};
+use crate::id::{BlobRef, CarryId, Hash, LinkId, MailId, NodeKey};
 use crate::wire::frame::{Carry, ExpressEnvelope, Frame, Mark, Trust};
 
 /// What a link is told.
@@ -16,6 +16,8 @@ pub enum Input {
         /// Whether we dialled it.
         dialled: bool,
     },
+    /// The node has changed its key to the one that it announced: what was on connections of the old one ends with them.
+    Rotated(NodeKey),
     /// Our dial came to nothing: no connection, or it failed before Proof.
     Unreachable,
     /// A frame came on a connection, after Proof.

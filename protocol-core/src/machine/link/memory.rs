@@ -4,6 +4,7 @@ use crate::fault::{PeerFault, RestoreError};
 use crate::id::{Hash, NodeKey};
 use crate::limits;
 use crate::store::{Key, Record};
+use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::frame::Ready;
 
@@ -27,12 +28,25 @@ pub(super) struct Memory {
     pub(super) proven: bool,
     /// Hash of their next key, as they last said.
     pub(super) next_nk: Option<Hash>,
+    /// The key that it proves now, where that isn't the one that we first knew it by.
+    pub(super) key: Option<NodeKey>,
+    /// When it last changed its key.
+    pub(super) rotated: Millis,
 }
 
 impl Memory {
     /// Of a node that we never met.
-    pub(super) const NEW: Self =
-        Self { reserved: 1, last_seen: 0, acked: 0, generation: 0, our_generation: None, proven: false, next_nk: None };
+    pub(super) const NEW: Self = Self {
+        reserved: 1,
+        last_seen: 0,
+        acked: 0,
+        generation: 0,
+        our_generation: None,
+        proven: false,
+        next_nk: None,
+        key: None,
+        rotated: Millis(0),
+    };
 
     /// Judges a Ready: neither store may be an older copy of itself (attack 111), and gives what is then remembered.
     ///
@@ -69,10 +83,11 @@ impl Memory {
     }
 
     pub(super) fn record(&self, nk: NodeKey) -> Record {
-        let mut writer = Writer::array_of(8);
+        let mut writer = Writer::array_of(10);
         writer.u64(VERSION).u64(self.reserved).u64(self.last_seen).u64(self.acked).u64(self.generation);
         writer.maybe(self.our_generation, Writer::u64).bool(self.proven);
         writer.maybe(self.next_nk, |w, hash| w.bytes(&hash.0));
+        writer.maybe(self.key, |w, key| w.bytes(&key.0)).millis(self.rotated);
         Record::put(Key::Peer(nk), writer.into_bytes())
     }
 
@@ -89,7 +104,7 @@ impl Memory {
 
     fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(8)?;
+        reader.array_of(10)?;
         reader.u64()?;
         let memory = Self {
             reserved: reader.u64()?,
@@ -99,6 +114,8 @@ impl Memory {
             our_generation: reader.maybe(Reader::u64)?,
             proven: reader.bool()?,
             next_nk: reader.maybe(|r| r.fixed().map(Hash))?,
+            key: reader.maybe(|r| r.fixed().map(NodeKey))?,
+            rotated: reader.millis()?,
         };
         reader.end()?;
         if memory.reserved == 0 || memory.reserved > u64::MAX - limits::SEQ_RESERVE {

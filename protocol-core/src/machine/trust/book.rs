@@ -1,8 +1,7 @@
 //! What a pair remembers: all of it durable, all of it bounded.
 
-use crate::id::{Hash, NodeKey, Nonce};
+use crate::id::{Hash, MailId, NodeKey, Nonce};
 use crate::limits;
-use crate::store::sha256;
 use crate::time::Millis;
 
 use super::inquiry::{Finding, Inquiry};
@@ -11,8 +10,10 @@ use super::{SentOffer, TrustState};
 /// Everything that a pair remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct Book {
-    /// Their node, once there was a line.
-    pub(super) known: Option<Known>,
+    /// Their node, once there was a line: by the name under which the front door knows it.
+    pub(super) known: Option<NodeKey>,
+    /// Their node's key changed without continuity, and no way back was found yet.
+    pub(super) suspended: Option<Suspension>,
     /// Our offers that stand, oldest first.
     pub(super) sent: Vec<SentOffer>,
     /// Their offers that are held, oldest first.
@@ -32,16 +33,14 @@ pub(super) enum Phase {
     Accepting(Box<Accepting>),
     Confirming(Box<Confirming>),
     Trusted(Box<Line>),
-    Suspended,
     Revoked,
 }
 
-/// The node of a line that is or was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) nk: NodeKey,
-    /// Hash of the key that will follow, as the node itself announced.
-    pub(super) next: Option<Hash>,
+/// Mail only, until the person or the known node leads back.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(super) struct Suspension {
+    /// The other key, once a new round trip of mails has proven it: it waits for the person's word.
+    pub(super) candidate: Option<NodeKey>,
 }
 
 /// An offer of theirs that we hold.
@@ -53,6 +52,8 @@ pub struct HeldOffer {
     pub nonce: Nonce,
     /// The node that signed it.
     pub nk: NodeKey,
+    /// Hash of the key that will follow that node's, as the offer says.
+    pub next: Option<Hash>,
     /// Where the node may be found, within their mail domain.
     pub hint: Option<String>,
     /// The last moment at which it can be accepted.
@@ -73,7 +74,11 @@ pub(super) struct Claim {
     /// The accept's nonce.
     pub(super) nonce: Nonce,
     pub(super) nk: NodeKey,
+    /// Hash of the key that will follow that node's, as the accept says.
+    pub(super) next: Option<Hash>,
     pub(super) hint: Option<String>,
+    /// How long it may wait.
+    pub(super) until: Millis,
     pub(super) inquiry: Inquiry,
 }
 
@@ -84,6 +89,8 @@ pub(super) struct Accepting {
     pub(super) t1: Hash,
     /// Our accept's nonce.
     pub(super) nonce: Nonce,
+    /// When our accept was made: with it, it can be made again verbatim.
+    pub(super) at: Millis,
     /// The first M2 that came, verbatim.
     pub(super) m2: Option<Vec<u8>>,
     pub(super) until: Millis,
@@ -98,6 +105,8 @@ pub(super) struct Confirming {
     /// The accept's nonce.
     pub(super) nonce: Nonce,
     pub(super) nk: NodeKey,
+    /// Hash of the key that will follow that node's, as the accept says.
+    pub(super) next: Option<Hash>,
     pub(super) hint: Option<String>,
     /// Our M2, verbatim.
     pub(super) m2: Vec<u8>,
@@ -110,8 +119,18 @@ pub(super) struct Line {
     pub(super) hint: Option<String>,
     pub(super) t1: Hash,
     pub(super) t2: Hash,
+    /// When the domain was last asked for its word, and for which inquiry.
+    pub(super) look: Look,
     /// The accepter's: M3 may still be on its way.
     pub(super) last_word: Option<LastWord>,
+}
+
+/// A look at what the domain says of its node, while there is a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) at: Millis,
+    /// Under which id the answer comes; `None` where there was none yet, or it came.
+    pub(super) mail: Option<MailId>,
 }
 
 /// M3, for as long as the offerer may still be waiting for it.
@@ -122,16 +141,12 @@ pub(super) struct LastWord {
     pub(super) until: Millis,
 }
 
-impl Known {
-    /// Whether `nk` is the key that the node announced as its next.
-    pub(super) fn is_next(&self, nk: NodeKey) -> bool {
-        self.next == Some(sha256(&[&nk.0]))
-    }
-}
-
 impl Book {
     pub(super) fn state(&self) -> TrustState {
         match self.phase {
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) if self.suspended.is_some() => {
+                TrustState::Suspended
+            }
             Phase::Open => match (self.sent.is_empty(), self.held.is_empty()) {
                 (true, true) => TrustState::Stranger,
                 (false, true) => TrustState::Offered,
@@ -141,7 +156,6 @@ impl Book {
             Phase::Accepting(_) => TrustState::Accepting,
             Phase::Confirming(_) => TrustState::Confirming,
             Phase::Trusted(_) => TrustState::Trusted,
-            Phase::Suspended => TrustState::Suspended,
             Phase::Revoked => TrustState::Revoked,
         }
     }
@@ -155,7 +169,7 @@ impl Book {
             }
             Phase::Confirming(confirming) => Some(confirming.until),
             Phase::Trusted(line) => line.last_word.as_ref().map(|word| word.until),
-            Phase::Open | Phase::Suspended | Phase::Revoked => None,
+            Phase::Open | Phase::Revoked => None,
         };
         self.inquiries().filter_map(Inquiry::deadline).chain(phase).min()
     }
@@ -172,7 +186,7 @@ impl Book {
     pub(super) fn inquiries(&self) -> impl Iterator<Item = &Inquiry> {
         let accepting = match &self.phase {
             Phase::Accepting(accepting) => Some(&accepting.held.inquiry),
-            Phase::Open | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => None,
+            Phase::Open | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Revoked => None,
         };
         let held = self.held.iter().map(|held| &held.inquiry);
         held.chain(self.claims.iter().map(|claim| &claim.inquiry)).chain(accepting)
@@ -182,7 +196,7 @@ impl Book {
     pub(super) fn inquiries_mut(&mut self) -> impl Iterator<Item = (&mut Inquiry, &'static str)> {
         let accepting = match &mut self.phase {
             Phase::Accepting(accepting) => Some((&mut accepting.held.inquiry, "postline-offer")),
-            Phase::Open | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => None,
+            Phase::Open | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Revoked => None,
         };
         let held = self.held.iter_mut().map(|held| (&mut held.inquiry, "postline-offer"));
         held.chain(self.claims.iter_mut().map(|claim| (&mut claim.inquiry, "postline-accept"))).chain(accepting)
@@ -192,6 +206,7 @@ impl Book {
     pub(super) fn prune(&mut self, now: Millis) {
         self.sent.retain(|offer| now <= offer.expires);
         self.held.retain(|offer| now <= offer.expires);
+        self.claims.retain(|claim| now <= claim.until);
     }
 
     /// The held offer that fits, the best vouched for first, then the newest: a copy that a spoofer sends ahead, or
@@ -224,9 +239,33 @@ impl Book {
         self.claims.push(claim);
     }
 
-    /// The same book, their node having moved on to the key that it announced.
-    pub(super) fn rotated(&self, nk: NodeKey) -> Self {
-        Self { known: Some(Known { nk, next: None }), ..self.clone() }
+    /// The nodes that are named where the round trip stands: not the known one, which is named for good.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeKey> {
+        let phase = match &self.phase {
+            Phase::Accepting(accepting) => Some(accepting.held.nk),
+            Phase::Confirming(confirming) => Some(confirming.nk),
+            Phase::Open | Phase::Trusted(_) | Phase::Revoked => None,
+        };
+        let candidate = self.suspended.as_ref().and_then(|suspension| suspension.candidate);
+        let held = self.held.iter().map(|held| held.nk);
+        let said = self.inquiries().filter_map(Inquiry::said);
+        held.chain(self.claims.iter().map(|claim| claim.nk)).chain(phase).chain(candidate).chain(said)
+    }
+
+    /// A node goes by another name from now on.
+    pub(super) fn rename(&mut self, from: NodeKey, to: NodeKey) {
+        self.inquiries_mut().for_each(|(inquiry, _)| inquiry.rename(from, to));
+        let phase = match &mut self.phase {
+            Phase::Accepting(accepting) => Some(&mut accepting.held.nk),
+            Phase::Confirming(confirming) => Some(&mut confirming.nk),
+            Phase::Open | Phase::Trusted(_) | Phase::Revoked => None,
+        };
+        let candidate = self.suspended.as_mut().and_then(|suspension| suspension.candidate.as_mut());
+        let held = self.held.iter_mut().map(|held| &mut held.nk);
+        let claims = self.claims.iter_mut().map(|claim| &mut claim.nk);
+        for nk in held.chain(claims).chain(phase).chain(candidate).filter(|nk| **nk == from) {
+            *nk = to;
+        }
     }
 }
 

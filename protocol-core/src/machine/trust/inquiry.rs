@@ -125,6 +125,21 @@ impl Inquiry {
         })
     }
 
+    /// The key that the domain named, where it did.
+    pub(super) const fn said(&self) -> Option<NodeKey> {
+        match self.domain {
+            Finding::Known(named) => named,
+            Finding::Unasked | Finding::Asked { .. } => None,
+        }
+    }
+
+    /// A node goes by another name from now on.
+    pub(super) fn rename(&mut self, from: NodeKey, to: NodeKey) {
+        if self.domain == Finding::Known(Some(from)) {
+            self.domain = Finding::Known(Some(to));
+        }
+    }
+
     /// Whether DKIM vouches for the field.
     pub(super) fn is_vouched(&self) -> bool {
         self.dkim == Finding::Known(true)

@@ -8,7 +8,7 @@ use crate::store::{Key, Record};
 use crate::wire::cbor::{Malformed, Reader, Writer};
 
 use super::SentOffer;
-use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, Known, LastWord, Line, Phase};
+use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, LastWord, Line, Look, Phase, Suspension};
 use super::inquiry::{Finding, Inquiry};
 
 const VERSION: u64 = 1;
@@ -18,10 +18,11 @@ pub(super) fn encode(pair: &Pair, book: &Book) -> Record {
     if *book == Book::default() {
         return Record::remove(key);
     }
-    let mut writer = Writer::array_of(6);
+    let mut writer = Writer::array_of(7);
     writer.u64(VERSION);
-    writer.maybe(book.known.as_ref(), |writer, known| {
-        writer.array(2).bytes(&known.nk.0).maybe(known.next, |writer, next| writer.bytes(&next.0))
+    writer.maybe(book.known, |writer, nk| writer.bytes(&nk.0));
+    writer.maybe(book.suspended.as_ref(), |writer, suspension| {
+        writer.array(1).maybe(suspension.candidate, |writer, nk| writer.bytes(&nk.0))
     });
     writer.list(book.sent.iter(), |writer, offer| {
         writer.array(4).bytes(&offer.hash.0).bytes(&offer.nonce.0).millis(offer.at).millis(offer.expires);
@@ -44,16 +45,17 @@ pub(super) fn decode(key: &Key, bytes: &[u8]) -> Result<Book, RestoreError> {
     if version != VERSION {
         return Err(RestoreError::Version { key: key.clone(), found: version, known: VERSION });
     }
-    if items != 6 {
-        return Err(damaged(Malformed("six items")));
+    if items != 7 {
+        return Err(damaged(Malformed("seven items")));
     }
     read(&mut reader).map_err(damaged)
 }
 
 fn read(reader: &mut Reader<'_>) -> Result<Book, Malformed> {
-    let known = reader.maybe(|reader| {
-        reader.array_of(2)?;
-        Ok(Known { nk: NodeKey(reader.fixed()?), next: reader.maybe(|reader| reader.fixed().map(Hash))? })
+    let known = reader.maybe(|reader| reader.fixed().map(NodeKey))?;
+    let suspended = reader.maybe(|reader| {
+        reader.array_of(1)?;
+        Ok(Suspension { candidate: reader.maybe(|reader| reader.fixed().map(NodeKey))? })
     })?;
     let sent = reader.list(limits::OFFERS_PER_PAIR as u64, |reader| {
         reader.array_of(4)?;
@@ -67,22 +69,24 @@ fn read(reader: &mut Reader<'_>) -> Result<Book, Malformed> {
     if matches!(phase, Phase::Trusted(_)) && known.is_none() {
         return Err(Malformed("the node of the line"));
     }
-    Ok(Book { known, sent, held, claims, phase })
+    Ok(Book { known, suspended, sent, held, claims, phase })
 }
 
 fn write_held(writer: &mut Writer, held: &HeldOffer) {
-    writer.array(7).bytes(&held.t0.0).bytes(&held.nonce.0).bytes(&held.nk.0);
+    writer.array(8).bytes(&held.t0.0).bytes(&held.nonce.0).bytes(&held.nk.0);
+    write_next(writer, held.next);
     write_hint(writer, held.hint.as_deref());
     writer.millis(held.expires).bytes(&held.message.0);
     write_inquiry(writer, &held.inquiry);
 }
 
 fn read_held(reader: &mut Reader<'_>) -> Result<HeldOffer, Malformed> {
-    reader.array_of(7)?;
+    reader.array_of(8)?;
     Ok(HeldOffer {
         t0: Hash(reader.fixed()?),
         nonce: Nonce(reader.fixed()?),
         nk: NodeKey(reader.fixed()?),
+        next: read_next(reader)?,
         hint: read_hint(reader)?,
         expires: reader.millis()?,
         message: Hash(reader.fixed()?),
@@ -91,21 +95,25 @@ fn read_held(reader: &mut Reader<'_>) -> Result<HeldOffer, Malformed> {
 }
 
 fn write_claim(writer: &mut Writer, claim: &Claim) {
-    writer.array(7).bytes(&claim.t0.0).bytes(&claim.our_nonce.0).bytes(&claim.t1.0).bytes(&claim.nonce.0);
+    writer.array(9).bytes(&claim.t0.0).bytes(&claim.our_nonce.0).bytes(&claim.t1.0).bytes(&claim.nonce.0);
     writer.bytes(&claim.nk.0);
+    write_next(writer, claim.next);
     write_hint(writer, claim.hint.as_deref());
+    writer.millis(claim.until);
     write_inquiry(writer, &claim.inquiry);
 }
 
 fn read_claim(reader: &mut Reader<'_>) -> Result<Claim, Malformed> {
-    reader.array_of(7)?;
+    reader.array_of(9)?;
     Ok(Claim {
         t0: Hash(reader.fixed()?),
         our_nonce: Nonce(reader.fixed()?),
         t1: Hash(reader.fixed()?),
         nonce: Nonce(reader.fixed()?),
         nk: NodeKey(reader.fixed()?),
+        next: read_next(reader)?,
         hint: read_hint(reader)?,
+        until: reader.millis()?,
         inquiry: read_inquiry(reader)?,
     })
 }
@@ -114,60 +122,65 @@ fn write_phase(writer: &mut Writer, phase: &Phase) {
     match phase {
         Phase::Open => writer.array(1).u64(0),
         Phase::Accepting(accepting) => {
-            writer.array(7).u64(1);
+            writer.array(8).u64(1);
             write_held(writer, &accepting.held);
-            writer.bytes(&accepting.t1.0).bytes(&accepting.nonce.0);
+            writer.bytes(&accepting.t1.0).bytes(&accepting.nonce.0).millis(accepting.at);
             writer.maybe(accepting.m2.as_deref(), Writer::bytes);
             writer.millis(accepting.until).maybe(accepting.dials_at, Writer::millis)
         }
         Phase::Confirming(confirming) => {
-            writer.array(7).u64(2).bytes(&confirming.t1.0).bytes(&confirming.nonce.0).bytes(&confirming.nk.0);
+            writer.array(8).u64(2).bytes(&confirming.t1.0).bytes(&confirming.nonce.0).bytes(&confirming.nk.0);
+            write_next(writer, confirming.next);
             write_hint(writer, confirming.hint.as_deref());
             writer.bytes(&confirming.m2).millis(confirming.until)
         }
         Phase::Trusted(line) => {
-            writer.array(5).u64(3);
+            writer.array(7).u64(3);
             write_hint(writer, line.hint.as_deref());
-            writer.bytes(&line.t1.0).bytes(&line.t2.0).maybe(line.last_word.as_ref(), |writer, word| {
-                writer.array(3).bytes(&word.m2).bytes(&word.m3).millis(word.until)
-            })
+            writer.bytes(&line.t1.0).bytes(&line.t2.0).millis(line.look.at);
+            writer
+                .maybe(line.look.mail, |writer, mail| writer.bytes(&mail.0))
+                .maybe(line.last_word.as_ref(), |writer, word| {
+                    writer.array(3).bytes(&word.m2).bytes(&word.m3).millis(word.until)
+                })
         }
-        Phase::Suspended => writer.array(1).u64(4),
-        Phase::Revoked => writer.array(1).u64(5),
+        Phase::Revoked => writer.array(1).u64(4),
     };
 }
 
 fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, Malformed> {
-    let items = reader.array(7)?;
+    let items = reader.array(8)?;
     Ok(match (reader.u64()?, items) {
         (0, 1) => Phase::Open,
-        (1, 7) => Phase::Accepting(Box::new(Accepting {
+        (1, 8) => Phase::Accepting(Box::new(Accepting {
             held: read_held(reader)?,
             t1: Hash(reader.fixed()?),
             nonce: Nonce(reader.fixed()?),
+            at: reader.millis()?,
             m2: reader.maybe(read_bytes)?,
             until: reader.millis()?,
             dials_at: reader.maybe(Reader::millis)?,
         })),
-        (2, 7) => Phase::Confirming(Box::new(Confirming {
+        (2, 8) => Phase::Confirming(Box::new(Confirming {
             t1: Hash(reader.fixed()?),
             nonce: Nonce(reader.fixed()?),
             nk: NodeKey(reader.fixed()?),
+            next: read_next(reader)?,
             hint: read_hint(reader)?,
             m2: read_bytes(reader)?,
             until: reader.millis()?,
         })),
-        (3, 5) => Phase::Trusted(Box::new(Line {
+        (3, 7) => Phase::Trusted(Box::new(Line {
             hint: read_hint(reader)?,
             t1: Hash(reader.fixed()?),
             t2: Hash(reader.fixed()?),
+            look: Look { at: reader.millis()?, mail: reader.maybe(|reader| reader.fixed().map(MailId))? },
             last_word: reader.maybe(|reader| {
                 reader.array_of(3)?;
                 Ok(LastWord { m2: read_bytes(reader)?, m3: read_bytes(reader)?, until: reader.millis()? })
             })?,
         })),
-        (4, 1) => Phase::Suspended,
-        (5, 1) => Phase::Revoked,
+        (4, 1) => Phase::Revoked,
         _ => return Err(Malformed("a phase")),
     })
 }
@@ -215,6 +228,14 @@ fn read_finding<'b, T>(
         1 => Finding::Known(read(reader)?),
         _ => Finding::Asked { since: reader.millis()?, again: reader.millis()? },
     })
+}
+
+fn write_next(writer: &mut Writer, next: Option<Hash>) {
+    writer.maybe(next, |writer, next| writer.bytes(&next.0));
+}
+
+fn read_next(reader: &mut Reader<'_>) -> Result<Option<Hash>, Malformed> {
+    reader.maybe(|reader| reader.fixed().map(Hash))
 }
 
 fn write_hint(writer: &mut Writer, hint: Option<&str>) {

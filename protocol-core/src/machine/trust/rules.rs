@@ -13,7 +13,7 @@ use crate::wire::confirm::{self, Confirm, Done, Word};
 use crate::wire::field::{Accept, Offer};
 use crate::wire::frame::TrustStep;
 
-use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, Known, LastWord, Line, Phase};
+use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, LastWord, Line, Look, Phase, Suspension};
 use super::inquiry::{Finding, Inquiry, Question};
 use super::{Came, Output, SentAccept, SentOffer};
 
@@ -59,7 +59,7 @@ impl<'a> Turn<'a> {
     fn accept(&mut self, accept: &SentAccept) -> Result<(), Misuse> {
         let held = match self.book.phase {
             Phase::Open => self.book.best_held(self.now, |held| held.t0 == accept.re).cloned(),
-            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Suspended | Phase::Revoked => None,
+            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) | Phase::Revoked => None,
         };
         let mut held = held.ok_or(Misuse::OutOfPlace("accept of an offer that is not held"))?;
         self.book.held.retain(|other| *other != held);
@@ -69,6 +69,7 @@ impl<'a> Turn<'a> {
             held,
             t1: accept.t1,
             nonce: accept.nonce,
+            at: accept.at,
             m2: None,
             until: self.now.plus(limits::CONFIRM_MS),
             dials_at: Some(self.now.plus(limits::ACCEPTER_DIALS_AFTER_MS)),
@@ -108,7 +109,7 @@ impl<'a> Turn<'a> {
                 self.refuse(PeerFault::Replayed);
                 return true;
             }
-            Phase::Trusted(_) | Phase::Suspended => {
+            Phase::Trusted(_) => {
                 self.refuse(PeerFault::Replayed);
                 return false;
             }
@@ -121,6 +122,10 @@ impl<'a> Turn<'a> {
             self.refuse(PeerFault::WrongPeer);
             return false;
         };
+        // The accepter says its accept again while it is unsure that it came ([T-22]).
+        if self.book.claims.iter().any(|claim| claim.t1 == accept.t1 && claim.inquiry.is_vouched()) {
+            return true;
+        }
         let inquiry = Inquiry { domain: Finding::asked(self.now), ..Inquiry::begun(mail, self.now) };
         self.book.claim(Claim {
             t0: offer.hash,
@@ -128,7 +133,9 @@ impl<'a> Turn<'a> {
             t1: accept.t1,
             nonce: accept.nonce,
             nk: accept.nk,
+            next: accept.next,
             hint: self.usable(accept.hint),
+            until: self.now.plus(limits::CONFIRM_MS),
             inquiry,
         });
         self.emit(Output::SeekDkim(mail));
@@ -143,11 +150,11 @@ impl<'a> Turn<'a> {
         }
         let trusted = match self.book.phase {
             // An offer by the line's own node says nothing new.
-            Phase::Trusted(_) if self.book.known.as_ref().is_some_and(|known| known.nk == offer.nk) => return,
+            Phase::Trusted(_) if self.book.known == Some(offer.nk) => return,
             Phase::Trusted(_) => true,
             // A stranger's offer causes this look-up, so a blocked one's does: else its absence would tell.
             Phase::Revoked => return self.emit(Output::SeekDkim(mail)),
-            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Suspended => false,
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) => false,
         };
         let message = sha256(&[message_id.as_bytes()]);
         let again = |held: &HeldOffer| held.t0 == offer.hash && held.message == message;
@@ -164,6 +171,7 @@ impl<'a> Turn<'a> {
             t0: offer.hash,
             nonce: offer.nonce,
             nk: offer.nk,
+            next: offer.next,
             hint: self.usable(offer.hint),
             expires: offer.expires,
             message,
@@ -188,6 +196,14 @@ impl<'a> Turn<'a> {
         for (inquiry, field) in self.book.inquiries_mut().filter(|(inquiry, _)| inquiry.mail == mail) {
             inquiry.hear(evidence, from, field);
         }
+        if let (Phase::Trusted(line), Evidence::Domain { names }) = (&mut self.book.phase, evidence)
+            && line.look.mail == Some(mail)
+        {
+            line.look.mail = None;
+            if names.is_some_and(|named| self.breaks_continuity(named)) {
+                self.suspend();
+            }
+        }
         self.judge();
     }
 
@@ -197,7 +213,7 @@ impl<'a> Turn<'a> {
             Phase::Open => self.judge_claims(None),
             Phase::Accepting(_) => self.judge_accepting(),
             Phase::Trusted(_) => self.judge_other_keys(),
-            Phase::Confirming(_) | Phase::Suspended | Phase::Revoked => {}
+            Phase::Confirming(_) | Phase::Revoked => {}
         }
     }
 
@@ -208,6 +224,10 @@ impl<'a> Turn<'a> {
                 None => self.book.claims.push(claim),
                 Some(Err(why)) => self.refuse(PeerFault::Evidence(why)),
                 Some(Ok(())) if rival.is_some_and(|t0| t0 < claim.t0) => {}
+                Some(Ok(())) if self.breaks_continuity(claim.nk) => {
+                    self.propose(claim.nk);
+                    self.book.claims.push(claim);
+                }
                 Some(Ok(())) => return self.confirm(claim),
             }
         }
@@ -217,9 +237,6 @@ impl<'a> Turn<'a> {
         self.book.claims.clear();
         if let Phase::Accepting(accepting) = core::mem::take(&mut self.book.phase) {
             self.hold_again(*accepting);
-        }
-        if self.breaks_continuity(claim.nk) {
-            return self.suspend();
         }
         // An offer is confirmed once, so that a T1 has one M2, and both sides the same T2.
         self.book.sent.retain(|offer| offer.hash != claim.t0);
@@ -231,6 +248,7 @@ impl<'a> Turn<'a> {
             t1: claim.t1,
             nonce: claim.nonce,
             nk: claim.nk,
+            next: claim.next,
             hint: claim.hint,
             m2,
             until: self.now.plus(limits::CONFIRM_MS),
@@ -245,11 +263,12 @@ impl<'a> Turn<'a> {
         let mut accepting = accepting.clone();
         self.book.phase = Phase::Open;
         let nk = accepting.held.nk;
+        let breaks = self.breaks_continuity(nk);
         match (accepting.held.inquiry.verdict(nk), accepting.m2.take()) {
             (Some(Err(why)), _) => return self.refuse(PeerFault::Evidence(why)),
-            (Some(Ok(())), _) if self.breaks_continuity(nk) => {
-                self.hold_again(*accepting);
-                return self.suspend();
+            (Some(Ok(())), Some(m2)) if breaks => {
+                (accepting.m2, accepting.dials_at) = (Some(m2), None);
+                self.propose(nk);
             }
             (Some(Ok(())), Some(m2)) => return self.last_word(*accepting, m2),
             (Some(Ok(())), None) if accepting.dials_at.is_some_and(|at| at <= self.now) => {
@@ -257,6 +276,9 @@ impl<'a> Turn<'a> {
                 self.emit(Output::WantLink { nk });
             }
             (_, m2) => accepting.m2 = m2,
+        }
+        if breaks && accepting.held.inquiry.verdict(nk) == Some(Ok(())) {
+            self.book.suspended.get_or_insert_default();
         }
         self.book.phase = Phase::Accepting(accepting);
     }
@@ -268,14 +290,13 @@ impl<'a> Turn<'a> {
         self.emit(Output::Say { nk: held.nk, step: TrustStep::Done, bytes: m3.clone() });
         let t2 = confirm::t2(t1, &m2, &m3);
         let until = self.now.plus(limits::CONFIRM_MS);
-        self.trust(held.nk, Line { hint: held.hint, t1, t2, last_word: Some(LastWord { m2, m3, until }) });
+        let look = Look { at: self.now, mail: None };
+        self.trust(held.nk, Line { hint: held.hint, t1, t2, look, last_word: Some(LastWord { m2, m3, until }) });
     }
 
     /// Everything that led here is used up in the same step (attack 3).
     fn trust(&mut self, nk: NodeKey, line: Line) {
-        let next = self.book.known.as_ref().filter(|known| known.nk == nk).and_then(|known| known.next);
-        let known = Some(Known { nk, next });
-        self.book = Book { known, phase: Phase::Trusted(Box::new(line)), ..Book::default() };
+        self.book = Book { known: Some(nk), phase: Phase::Trusted(Box::new(line)), ..Book::default() };
     }
 
     /// While there is a line, an offer that names another key is the sign that their node changed.
@@ -285,10 +306,6 @@ impl<'a> Turn<'a> {
                 None => self.book.held.push(held),
                 Some(None) => self.refuse(PeerFault::Evidence("no evidence for another key than the line's")),
                 Some(Some(named)) if !self.breaks_continuity(named) => {
-                    let is_next = self.book.known.as_ref().is_some_and(|known| known.is_next(named));
-                    if is_next {
-                        self.book = self.book.rotated(named);
-                    }
                     if named != held.nk {
                         self.refuse(PeerFault::Evidence("the domain names another key"));
                     }
@@ -302,13 +319,25 @@ impl<'a> Turn<'a> {
     }
 
     fn breaks_continuity(&self, nk: NodeKey) -> bool {
-        self.book.known.as_ref().is_some_and(|known| known.nk != nk && !known.is_next(nk))
+        self.book.known.is_some_and(|known| known != nk)
     }
 
+    /// The line falls to mail. What has passed counts no more: only a new round trip leads back ([T-9]).
     fn suspend(&mut self) {
-        self.book.phase = Phase::Suspended;
+        self.book.phase = Phase::Open;
+        self.book.suspended = Some(Suspension::default());
         self.book.sent.clear();
         self.book.claims.clear();
+    }
+
+    /// Another key has come through a whole round trip: it waits for the person's word.
+    fn propose(&mut self, nk: NodeKey) {
+        let suspension = self.book.suspended.get_or_insert_default();
+        if suspension.candidate.replace(nk) != Some(nk) {
+            self.emit(Output::Proposed { nk });
+            // It may turn out to be the known node, by another key.
+            self.emit(Output::WantLink { nk });
+        }
     }
 
     // The link.
@@ -338,7 +367,7 @@ impl<'a> Turn<'a> {
                 Ok(())
             }
             Phase::Trusted(line) => {
-                is_line_key(nk, self.book.known.as_ref())?;
+                is_line_key(nk, self.book.known)?;
                 let said = match &line.last_word {
                     _ if m2.t1 != line.t1 => Err(PeerFault::NotTrusted),
                     Some(word) if word.m2 == bytes => Ok(word.m3.clone()),
@@ -347,7 +376,7 @@ impl<'a> Turn<'a> {
                 said.map(|bytes| self.emit(Output::Say { nk, step: TrustStep::Done, bytes }))
             }
             Phase::Revoked => Err(PeerFault::Blocked),
-            Phase::Open | Phase::Confirming(_) | Phase::Suspended => Err(PeerFault::NotTrusted),
+            Phase::Open | Phase::Confirming(_) => Err(PeerFault::NotTrusted),
         }
     }
 
@@ -357,38 +386,45 @@ impl<'a> Turn<'a> {
                 is_key(nk, confirming.nk)?;
                 is_about(m3, confirming.t1, confirming.nonce)?;
                 let t2 = confirm::t2(confirming.t1, &confirming.m2, bytes);
-                let line = Line { hint: confirming.hint.clone(), t1: confirming.t1, t2, last_word: None };
+                let look = Look { at: self.now, mail: None };
+                let line = Line { hint: confirming.hint.clone(), t1: confirming.t1, t2, look, last_word: None };
                 self.trust(nk, line);
                 Ok(())
             }
             Phase::Trusted(line) => {
-                is_line_key(nk, self.book.known.as_ref())?;
+                is_line_key(nk, self.book.known)?;
                 // T2 is fixed by the first M3; the same again is no news, and no fault.
                 if m3.t1 == line.t1 { Ok(()) } else { Err(PeerFault::NotTrusted) }
             }
             Phase::Revoked => Err(PeerFault::Blocked),
-            Phase::Open | Phase::Accepting(_) | Phase::Suspended => Err(PeerFault::NotTrusted),
+            Phase::Open | Phase::Accepting(_) => Err(PeerFault::NotTrusted),
         }
     }
 
     pub(super) fn link_up(&mut self, up: NodeKey) {
-        let known = self.book.known.as_ref().map(|known| known.nk);
+        let known = self.book.known;
         let word = match &self.book.phase {
             Phase::Confirming(confirming) if confirming.nk == up => Some((TrustStep::Confirm, confirming.m2.clone())),
             Phase::Trusted(line) if known == Some(up) => {
                 line.last_word.as_ref().map(|word| (TrustStep::Done, word.m3.clone()))
             }
             Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Trusted(_) => None,
-            Phase::Suspended | Phase::Revoked => None,
+            Phase::Revoked => None,
         };
         if let Some((step, bytes)) = word {
             self.emit(Output::Say { nk: up, step, bytes });
         }
     }
 
-    pub(super) fn announced(&mut self, nk: NodeKey, next: Hash) {
-        if let Some(known) = self.book.known.as_mut().filter(|known| known.nk == nk) {
-            known.next = Some(next);
+    pub(super) fn renamed(&mut self, from: NodeKey, to: NodeKey) {
+        self.book.rename(from, to);
+        self.judge();
+    }
+
+    pub(super) fn look(&mut self, mail: MailId) {
+        if let Phase::Trusted(line) = &mut self.book.phase {
+            line.look = Look { at: self.now, mail: Some(mail) };
+            self.emit(Output::SeekDomain(mail));
         }
     }
 
@@ -405,9 +441,22 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn unblock(&mut self) {
-        if matches!(self.book.phase, Phase::Revoked | Phase::Suspended) {
-            self.book.phase = Phase::Open;
-            self.book.known = None;
+        if self.book.phase != Phase::Revoked && self.book.suspended.is_none() {
+            return;
+        }
+        if let Phase::Accepting(accepting) = core::mem::take(&mut self.book.phase) {
+            self.hold_again(*accepting);
+        }
+        (self.book.known, self.book.suspended) = (None, None);
+        self.book.sent.clear();
+        self.book.claims.clear();
+    }
+
+    /// The person takes the key that the new round trip has proven, and no other: it goes on where it waited.
+    pub(super) fn readmit(&mut self, nk: NodeKey) {
+        if self.book.suspended == Some(Suspension { candidate: Some(nk) }) {
+            (self.book.known, self.book.suspended) = (Some(nk), None);
+            self.judge();
         }
     }
 
@@ -423,7 +472,7 @@ impl<'a> Turn<'a> {
             }
             Phase::Confirming(confirming) if confirming.until <= now => self.book.phase = Phase::Open,
             Phase::Trusted(line) => line.last_word = line.last_word.take().filter(|word| word.until > now),
-            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Open | Phase::Suspended | Phase::Revoked => {}
+            Phase::Accepting(_) | Phase::Confirming(_) | Phase::Open | Phase::Revoked => {}
         }
         let mut seek = Vec::new();
         for (inquiry, _) in self.book.inquiries_mut() {
@@ -457,8 +506,8 @@ fn is_key(got: NodeKey, want: NodeKey) -> Result<(), PeerFault> {
     if got == want { Ok(()) } else { Err(PeerFault::WrongKey { got, want }) }
 }
 
-fn is_line_key(got: NodeKey, known: Option<&Known>) -> Result<(), PeerFault> {
-    known.map_or(Err(PeerFault::NotTrusted), |known| is_key(got, known.nk))
+fn is_line_key(got: NodeKey, known: Option<NodeKey>) -> Result<(), PeerFault> {
+    known.map_or(Err(PeerFault::NotTrusted), |known| is_key(got, known))
 }
 
 fn is_about(word: &Word, t1: Hash, nonce: crate::id::Nonce) -> Result<(), PeerFault> {

@@ -1,0 +1,55 @@
+//! What the operator and the people of this node have set: blocked domains ([T-24]), and whose mails take no offers along
+//! ([T-25]).
+
+use super::Server;
+use super::book;
+use super::io::Output;
+use crate::fault::Misuse;
+use crate::id::{Address, Domain, Pair};
+use crate::limits;
+use crate::step::{Outbox, Tick};
+use crate::store::{Key, Record};
+
+impl Server {
+    /// Whether the operator blocks the correspondent's domain.
+    pub(super) fn is_blocked(&self, pair: &Pair) -> bool {
+        self.blocked.contains(pair.theirs.domain())
+    }
+
+    /// Whether this author's mails take offers along.
+    pub(super) fn takes_offers_along(&self, author: &Address) -> bool {
+        self.offers.get(author).copied().flatten().unwrap_or(self.ours.offers)
+    }
+
+    /// Whether this author wants neither offers nor accepts to go out.
+    pub(super) fn keeps_out(&self, author: &Address) -> bool {
+        self.offers.get(author).copied().flatten() == Some(false)
+    }
+
+    pub(super) fn block_domain(&mut self, tick: &Tick, domain: Domain, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+        if self.ours.domains.contains(&domain) {
+            return Err(Misuse::OutOfPlace("a domain of this node can't be blocked"));
+        }
+        if self.blocked.len() >= limits::BLOCKED_DOMAINS {
+            return Err(Misuse::OutOfPlace("as many domains are blocked as may be"));
+        }
+        out.save(book::write_blocked(&domain, tick.now));
+        self.blocked.insert(domain);
+        Ok(())
+    }
+
+    pub(super) fn unblock_domain(&mut self, domain: &Domain, out: &mut Outbox<Output>) {
+        if self.blocked.remove(domain) {
+            out.save(Record::remove(Key::Blocked(domain.clone())));
+        }
+    }
+
+    pub(super) fn set_offers(&mut self, ours: Address, on: bool, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+        if !self.ours.domains.contains(ours.domain()) {
+            return Err(Misuse::NotOurDomain(ours.domain().clone()));
+        }
+        out.save(book::write_offers(&ours, on));
+        self.offers.insert(ours, Some(on));
+        Ok(())
+    }
+}
