@@ -14,6 +14,7 @@ mod a_link_that_is_down_leaves_it_to_mail;
 mod a_lost_answer_is_given_again;
 mod a_reply_opens_the_link;
 mod crossed_offers_make_one_line;
+mod mail_that_another_keeps;
 mod two_lanes_of_one_mail;
 mod what_fails_is_reported_once;
 mod what_gets_no_offer;

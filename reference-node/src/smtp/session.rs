@@ -389,6 +389,7 @@ impl Session {
             Command::Rcpt(recipient) => self.rcpt(recipient, out),
             Command::Data => match self.draft.take_if(|draft| !draft.to.is_empty()) {
                 Some(draft) => self.ask(Asked::Begin(draft), Question::Begin, out),
+                None if self.draft.is_some() && self.setup.role.is_lmtp() => say(out, "503 5.5.1 No valid recipients"),
                 None if self.draft.is_some() => say(out, "554 5.5.1 No valid recipients"),
                 None => say(out, "503 5.5.1 MAIL first"),
             },
