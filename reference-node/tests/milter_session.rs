@@ -44,7 +44,7 @@ impl Talk {
     fn replies(&self) -> (String, Vec<String>) {
         let (mut incoming, mut commands, mut changes) = (Incoming::default(), String::new(), Vec::new());
         incoming.push(&self.said);
-        while let Some((command, data)) = incoming.next().unwrap() {
+        while let Some((command, data)) = incoming.packet().unwrap() {
             commands.push(command.into());
             if matches!(command, b'm' | b'h') {
                 changes.push(String::from_utf8(data).unwrap().escape_default().to_string());

@@ -38,7 +38,7 @@ fn effects(world: &mut World, at: Millis, input: Input, body: Option<Vec<u8>>) -
     world.nodes[0].step(at, input, body).unwrap();
     match world.nodes[0].commit().unwrap() {
         Committed::Effects(effects) => effects,
-        Committed::Failed => panic!("the disk has room"),
+        Committed::Failed => Vec::new(),
     }
 }
 

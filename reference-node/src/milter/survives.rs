@@ -61,7 +61,7 @@ fn step(session: &mut Session, input: Input<'_>, closed: &mut bool) -> Option<Qu
                 assert!(bytes.len() <= REPLY + 8 * session.kept().max(limits::MILTER_PACKET_BYTES), "a long reply");
                 let mut packets = Incoming::default();
                 packets.push(&bytes);
-                while let Ok(Some((command, _))) = packets.next() {
+                while let Ok(Some((command, _))) = packets.packet() {
                     assert!(b"Oacmhrs".contains(&command), "says {command:#x}");
                 }
                 assert!(packets.is_empty(), "half a packet");
