@@ -29,7 +29,6 @@
 //! # The node comes before the DKIM signer, so that our fields are signed: its place in the list is what matters.
 //! smtpd_milters = { inet:127.0.0.1:7680, connect_timeout=2s, command_timeout=10s, default_action=accept },
 //!                 inet:127.0.0.1:8891
-//! non_smtpd_milters = $smtpd_milters
 //! milter_protocol = 6
 //! milter_default_action = accept
 //! default_transport = lmtp:inet:127.0.0.1:7682
@@ -54,11 +53,11 @@
 //!   -o smtpd_recipient_restrictions=permit_mynetworks,reject
 //!   -o smtpd_data_restrictions=
 //!   -o smtpd_end_of_data_restrictions=
-//!   -o smtpd_authorized_xforward_hosts=127.0.0.0/8
 //!   -o smtpd_tls_security_level=none
 //! ```
 //!
-//! Recipients of domains that are Postfix's own (`virtual_mailbox_domains`, `mydestination`) never reach `lmtp_out`, since
+//! The milter lets mail without a login pass at its first command, so it may stand at port 25 too; a service of
+//! `master.cf` that only users reach can have it alone (`-o smtpd_milters=…`). Recipients of domains that are Postfix's own (`virtual_mailbox_domains`, `mydestination`) never reach `lmtp_out`, since
 //! `default_transport` is for all others only. With the node stopped, milters are passed over, and the two LMTP transports
 //! wait in Postfix's queue; `postconf -e default_transport=smtp virtual_transport=lmtp:unix:private/dovecot-lmtp` and
 //! `postfix reload` let mail flow without it at once.

@@ -18,3 +18,6 @@
 pub mod packet;
 pub mod server;
 pub mod session;
+mod survives;
+
+pub use survives::session_survives;

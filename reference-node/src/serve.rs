@@ -317,7 +317,8 @@ fn world(config: &Config) -> Result<World, PartFault> {
     };
     let resolver = Arc::new(resolver.with_dnssec(config.discovery.dnssec, config.discovery.trust_anchor.as_deref())?);
     let mut signers = BTreeMap::new();
-    for domain in &config.domains {
+    // Beside a mail server that sends, that signs too.
+    for domain in config.domains.iter().filter(|_| config.beside.reinject.is_none()) {
         signers.insert(domain.clone(), Signer::load(&config.dkim.dir, domain, &config.dkim.selector)?);
     }
     let first = config.domains.first().ok_or("no domain")?;

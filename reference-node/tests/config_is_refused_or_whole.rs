@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use postline_core::net::may_reach;
+use postline_node::beside::{Beside, Place};
 use postline_node::config::{Config, ConfigFault, Default, KEYS, PasswordCost, file_text};
 use postline_node::dns::Dnssec;
 use proptest::prelude::*;
@@ -26,6 +27,32 @@ fn three_keys_make_a_node() {
     assert_eq!(config.tls.cert, Path::new("/srv/p/tls/cert.pem"));
     assert_eq!(config.passwords, PasswordCost::DEFAULT);
     assert!(config.offers && config.smarthost.is_none() && config.zone_file.is_none());
+}
+
+#[test]
+fn places_beside_another_mail_server_are_local_and_lead_somewhere() {
+    let config = parse(&format!(
+        "{GOOD}[beside]\nmilter = \"unix:/run/p/milter\"\nlmtp_in = \"inet:127.0.0.1:1\"\nlmtp_out = \"[::1]:2\"\nreinject = \"10.0.0.1:25\"\n"
+    ))
+    .unwrap();
+    let shown = |place: &Option<Place>| place.as_ref().unwrap().to_string();
+    let beside = &config.beside;
+    let places = [&beside.milter, &beside.lmtp_in, &beside.lmtp_out, &beside.reinject].map(shown);
+    assert_eq!(places, ["unix:/run/p/milter", "127.0.0.1:1", "[::1]:2", "10.0.0.1:25"]);
+    assert_eq!(parse(GOOD).unwrap().beside, Beside::default());
+    for (text, says) in [
+        ("milter = \"milter\"", "/etc/p.toml:5: `beside.milter`:"),
+        ("milter = \"unix:milter\"", "absolute"),
+        ("milter = \"0.0.0.0:7680\"", "`beside.milter`: 0.0.0.0:7680 can be reached from elsewhere"),
+        ("lmtp_in = \"192.0.2.1:24\"", "`beside.lmtp_in`: 192.0.2.1:24 can be reached from elsewhere"),
+        ("lmtp_out = \"127.0.0.1:2\"", "`beside.lmtp_out`: wants `beside.reinject` too"),
+        ("lmtp_out = \"127.0.0.1:2\"\nreinject = \"127.0.0.1:2\"", "`beside.reinject`: leads back"),
+        ("lmtp_in = \"127.0.0.1:2\"\ndeliver = \"127.0.0.1:2\"", "`beside.deliver`: leads back"),
+    ] {
+        let said = refusal(&format!("[beside]\n{text}"));
+        assert!(said.contains(says), "{said}");
+    }
+    assert!(parse(&format!("{GOOD}[beside]\nlmtp_in = \"192.0.2.1:24\"\nallow_remote = true")).is_ok());
 }
 
 #[test]

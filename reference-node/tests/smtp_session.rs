@@ -4,8 +4,10 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use postline_core::id::{Address, Domain, MailId, Mailbox};
 use postline_core::limits;
+use postline_core::server::io::RcptOutcome;
 use postline_core::time::{MINUTE, Millis, SECOND};
 use postline_node::smtp::door::{Answer, Resolved};
+use postline_node::smtp::lmtp::Each;
 use postline_node::smtp::session::{Input, Output, Question, Role, Session, Setup, Unasked, Whole};
 use postline_node::smtp::session_survives;
 use proptest::prelude::*;
@@ -22,6 +24,7 @@ struct Talk {
     said: String,
     open: Option<Input<'static>>,
     closed: bool,
+    lmtp: bool,
 }
 
 impl Talk {
@@ -41,6 +44,7 @@ impl Talk {
             said: String::new(),
             open: None,
             closed: false,
+            lmtp: matches!(role, Role::Front | Role::Relay),
         };
         talk.take_in(out);
         talk
@@ -50,6 +54,13 @@ impl Talk {
     fn mx() -> Self {
         let mut talk = Self::new(Role::Mx, false);
         talk.says("EHLO client.example");
+        talk
+    }
+
+    /// LMTP, greeted.
+    fn lmtp(role: Role) -> Self {
+        let mut talk = Self::new(role, false);
+        talk.says("LHLO mta.example");
         talk
     }
 
@@ -129,6 +140,17 @@ impl Talk {
             Question::Begin => Input::Begun(Ok(MailId([7; 16]))),
             Question::Take(whole) => {
                 let text = String::from_utf8_lossy(&std::mem::take(&mut self.mail)).into_owned();
+                if self.lmtp {
+                    // alice has room, the next server takes others or has none.
+                    let each = whole.envelope.to.iter().map(|rcpt| match rcpt.address.local() {
+                        "alice" => Each::Node(self.answer),
+                        "full" => Each::Passed(RcptOutcome::Later("452 4.2.2 full".into())),
+                        _ => Each::Passed(RcptOutcome::Done),
+                    });
+                    let each = each.collect();
+                    self.mails.push((*whole, text));
+                    return Input::TakenEach(each);
+                }
                 if self.answer == Answer::Taken {
                     self.mails.push((*whole, text));
                 }
@@ -748,4 +770,90 @@ proptest! {
         }
         session_survives(&script);
     }
+}
+
+#[test]
+fn in_lmtp_each_recipient_has_a_reply_and_one_said_twice_has_two() {
+    let mut talk = Talk::lmtp(Role::Front);
+    talk.says("MAIL FROM:<eve@b.example>");
+    let said = talk.sends(
+        b"RCPT TO:<alice@a.example>\r\nRCPT TO:<full@a.example>\r\nRCPT TO:<nobody@a.example>\r\nRCPT TO:<alice@a.example>\r\nRCPT TO:<bob@a.example>\r\nRCPT TO:<x@c.example>\r\nDATA\r\n",
+    );
+    assert_eq!(codes(&said), ["250", "250", "550", "250", "250", "550", "354"]);
+    let said = talk.sends(b"hi\r\n.\r\n");
+    let id = MailId([7; 16]);
+    assert_eq!(said, "250 2.6.0 Taken\r\n452 4.2.2 full\r\n250 2.6.0 Taken\r\n250 2.0.0 Passed on\r\n");
+    let (whole, _) = &talk.mails[0];
+    assert_eq!(whole.envelope.to.len(), 3, "{whole:?}");
+    assert!(whole.received.contains(&format!("from mta.example ([192.0.2.7]) by mx.a.example with LMTP id {id}")));
+}
+
+#[test]
+fn lmtp_for_elsewhere_takes_every_recipient() {
+    let mut talk = Talk::lmtp(Role::Relay);
+    talk.says("MAIL FROM:<alice@a.example> SMTPUTF8 SIZE=10 BODY=8BITMIME");
+    for rcpt in ["two@b.example", "alice@a.example", "nobody@a.example", "\u{fc}@c.example"] {
+        assert_eq!(talk.says(&format!("RCPT TO:<{rcpt}>")), "250 2.1.5 Recipient ok\r\n");
+    }
+    talk.says("DATA");
+    assert_eq!(codes(&talk.says("hi\r\n.")), ["250"; 4]);
+    assert!(talk.mails[0].0.received.contains("with UTF8LMTP id"));
+}
+
+#[test]
+fn lmtp_has_its_own_greeting_no_logins_no_tls_and_no_mail_without_recipients() {
+    let mut talk = Talk::new(Role::Relay, false);
+    assert_eq!(talk.says("EHLO mta.example"), "500 5.5.1 This is LMTP: LHLO\r\n");
+    assert_eq!(talk.says("HELO mta.example"), "500 5.5.1 This is LMTP: LHLO\r\n");
+    assert_eq!(talk.says("MAIL FROM:<>"), "503 5.5.1 EHLO first\r\n");
+    let offers = talk.says("LHLO mta.example");
+    for (offer, there) in [
+        ("PIPELINING", true),
+        ("8BITMIME", true),
+        ("ENHANCEDSTATUSCODES", true),
+        ("SMTPUTF8", true),
+        ("SIZE 26214400", true),
+        ("STARTTLS", false),
+        ("AUTH", false),
+    ] {
+        assert_eq!(offers.contains(offer), there, "{offers}");
+    }
+    assert_eq!(talk.says("STARTTLS"), "502 5.5.1 Not offered here\r\n");
+    assert_eq!(talk.says("AUTH PLAIN"), "502 5.5.1 Not offered here\r\n");
+    talk.says("MAIL FROM:<>");
+    assert_eq!(talk.says("DATA"), "503 5.5.1 No valid recipients\r\n", "RFC 2033 section 4.2");
+    assert_eq!(Talk::mx().says("LHLO client.example"), "502 5.5.1 Not offered here\r\n");
+}
+
+#[test]
+fn in_lmtp_what_is_too_big_or_not_taken_is_said_to_each() {
+    let mut talk = Talk::lmtp(Role::Front);
+    talk.answer = Answer::Broken;
+    talk.sends(b"MAIL FROM:<>\r\nRCPT TO:<alice@a.example>\r\nRCPT TO:<bob@a.example>\r\nDATA\r\n");
+    assert_eq!(talk.sends(b"hi\nyou\r\n.\r\n"), "451 4.3.0 Failed here, try again\r\n250 2.0.0 Passed on\r\n");
+    assert_eq!(talk.mails[0].1, "hi\nyou\r\n", "a bare line end is what the server beside us took");
+    talk.sends(b"MAIL FROM:<>\r\nRCPT TO:<alice@a.example>\r\nRCPT TO:<bob@a.example>\r\nDATA\r\n");
+    let chunk = [[b'x'; 998].as_slice(), b"\r\n"].concat().repeat(1000);
+    (0..27).for_each(|_| _ = talk.sends(&chunk));
+    assert_eq!(codes(&talk.sends(b".\r\n")), ["552"; 2]);
+}
+
+#[test]
+fn lmtp_says_the_same_however_its_bytes_are_cut() {
+    let script = b"LHLO mta.example\r\nMAIL FROM:<>\r\nRCPT TO:<alice@a.example>\r\nRCPT TO:<full@a.example>\r\nDATA\r\n..a\r\n\nb\r\n.\r\nRSET\r\nQUIT\r\n";
+    let run = |cuts: &[usize]| {
+        let mut talk = Talk::new(Role::Front, false);
+        let mut rest = script.as_slice();
+        for cut in cuts {
+            let (chunk, after) = rest.split_at(*cut);
+            talk.sends(chunk);
+            rest = after;
+        }
+        talk.sends(rest);
+        assert!(talk.closed);
+        (talk.log, talk.mails)
+    };
+    let whole = run(&[]);
+    (0..script.len()).for_each(|cut| assert_eq!(run(&[cut]), whole, "cut at {cut}"));
+    assert_eq!(run(&[1; 100]), whole);
 }

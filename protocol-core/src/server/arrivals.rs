@@ -393,8 +393,10 @@ impl Server {
             for why in [offer.as_ref().and_then(|o| o.as_ref().err()), accept.as_ref().and_then(|a| a.as_ref().err())] {
                 why.into_iter().for_each(|why| refuse(pair, why.clone(), out));
             }
-            let (offer, accept) =
-                (offer.as_ref().and_then(|o| o.clone().ok()), accept.as_ref().and_then(|a| a.clone().ok()));
+            // A mail of ours to ours: two addresses on one node need no line.
+            let ours = self.ours.identity.nk();
+            let offer = offer.as_ref().and_then(|o| o.clone().ok()).filter(|offer| offer.nk != ours);
+            let accept = accept.as_ref().and_then(|a| a.clone().ok()).filter(|accept| accept.nk != ours);
             if offer.is_none() && accept.is_none() {
                 continue;
             }

@@ -17,6 +17,7 @@ mod a_reply_opens_the_link;
 mod a_way_back_from_suspension;
 mod an_accept_is_said_again;
 mod crossed_offers_make_one_line;
+mod mail_that_another_keeps;
 mod the_domains_own_word;
 mod two_lanes_of_one_mail;
 mod what_fails_is_reported_once;

@@ -70,7 +70,7 @@ impl Incoming {
     ///
     /// # Errors
     /// [`Fault::Length`], as soon as the length is known.
-    pub fn next(&mut self) -> Result<Option<(u8, Vec<u8>)>, Fault> {
+    pub fn packet(&mut self) -> Result<Option<(u8, Vec<u8>)>, Fault> {
         let Some((length, rest)) = self.bytes.split_first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length);
         let len = usize::try_from(length).ok().filter(|len| (1..=limits::MILTER_PACKET_BYTES).contains(len));
@@ -116,7 +116,7 @@ mod tests {
             let (mut incoming, mut packets) = (Incoming::default(), Vec::new());
             for part in [&bytes[..cut], &bytes[cut..]] {
                 incoming.push(part);
-                while let Some(packet) = incoming.next().unwrap() {
+                while let Some(packet) = incoming.packet().unwrap() {
                     packets.push(packet);
                 }
             }
@@ -136,7 +136,7 @@ mod tests {
         ] {
             let mut incoming = Incoming::default();
             incoming.push(&length.to_be_bytes());
-            assert_eq!(incoming.next(), if fits { Ok(None) } else { Err(Fault::Length(length)) });
+            assert_eq!(incoming.packet(), if fits { Ok(None) } else { Err(Fault::Length(length)) });
         }
     }
 

@@ -149,7 +149,7 @@ impl Session {
             }
         }
         while !matches!(self.phase, Phase::Closed | Phase::MaySpeak(..) | Phase::Stamp(_)) {
-            let taken = match self.incoming.next() {
+            let taken = match self.incoming.packet() {
                 Ok(None) => break,
                 Ok(Some((command, data))) => self.take(command, &data, out),
                 Err(fault) => Err(fault),

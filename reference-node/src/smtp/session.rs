@@ -19,12 +19,14 @@
 //! RFC 5321, 1870 (SIZE), 2034 (ENHANCEDSTATUSCODES), 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME),
 //! 6531 (SMTPUTF8).
 
+mod io;
+
 use std::mem;
 use std::net::IpAddr;
 
 use mail_builder::headers::date::Date;
 use postline_core::content::mail::{MailEnvelope, Rcpt};
-use postline_core::id::{Address, Domain, MailId, Mailbox};
+use postline_core::id::{Address, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::time::{MINUTE, Millis, SECOND};
 
@@ -33,117 +35,9 @@ use super::command::{Command, Fault, Mechanism, Recipient, Sender};
 use super::data::{DataReader, Progress, Spoilt};
 use super::door::{Answer, Resolved};
 use super::lmtp::Each;
-use super::login::{Awaited, Credentials, Heard, Malformed};
+use super::login::{Awaited, Heard, Malformed};
 
-/// Whom a session serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Our own users, logged in.
-    Submission,
-    /// Every server, for our mailboxes only.
-    Mx,
-    /// The mail server beside us, by LMTP, for our mailboxes only.
-    Front,
-    /// The mail server beside us, by LMTP, for elsewhere.
-    Relay,
-}
-
-impl Role {
-    /// Whether it speaks LMTP.
-    const fn is_lmtp(self) -> bool {
-        matches!(self, Self::Front | Self::Relay)
-    }
-}
-
-/// What a session needs to know from its start.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Whom it serves.
-    pub role: Role,
-    /// What the node calls itself.
-    pub host: Domain,
-    /// Whom `<postmaster>` means.
-    pub postmaster: Address,
-    /// Where the client is.
-    pub peer: IpAddr,
-    /// Whether TLS stands already.
-    pub secured: bool,
-}
-
-/// What a session is told.
-#[derive(Clone, Debug)]
-pub enum Input<'a> {
-    /// Bytes came, at best no more than [`Session::appetite`].
-    Bytes(&'a [u8]),
-    /// TLS stands.
-    Secured,
-    /// The answer to [`Question::Login`].
-    Login(Option<Mailbox>),
-    /// The answer to [`Question::Sender`].
-    Owned(bool),
-    /// The answer to [`Question::Rcpt`].
-    Resolved(Resolved),
-    /// The answer to [`Question::Begin`]: the mail's id, or why it can't begin.
-    Begun(Result<MailId, Answer>),
-    /// The answer to [`Question::Take`].
-    Taken(Answer),
-    /// The same in LMTP: an answer for each recipient, in the order of the mail envelope.
-    TakenEach(Vec<Each>),
-    /// The node is going down.
-    Drain,
-    /// The time of [`Session::deadline`] has come.
-    Wake,
-}
-
-/// What a session wants done, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Write these bytes, at the latest before the next read.
-    Say(Vec<u8>),
-    /// Add these bytes to the mail that began.
-    Data(Vec<u8>),
-    /// Drop the mail that began.
-    Drop,
-    /// Ask the door, and bring the answer. Always the last of a step.
-    Ask(Question),
-    /// Write what is unsaid, then begin TLS. Always the last of a step.
-    StartTls,
-    /// Write what is unsaid, then close. Always the last of all.
-    Close,
-}
-
-/// What a session asks the door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Whose login is this?
-    Login(Credentials),
-    /// Does this address belong to this login?
-    Sender(Mailbox, Address),
-    /// Where does mail to this address go?
-    Rcpt(Address),
-    /// Is there room for a mail?
-    Begin,
-    /// Will you take the mail whose bytes have all been said?
-    Take(Box<Whole>),
-}
-
-/// What a session knows of a whole mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// The id that [`Input::Begun`] gave it.
-    pub id: MailId,
-    /// Whose login brought it.
-    pub login: Option<Mailbox>,
-    /// Its mail envelope.
-    pub envelope: MailEnvelope,
-    /// The `Received` field to put on top (RFC 5321 §4.4).
-    pub received: String,
-}
-
-/// The caller brought an answer that nobody waits for. Nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an answer that the session did not ask for")]
-pub struct Unasked;
+pub use io::{Input, Output, Question, Role, Setup, Unasked, Whole};
 
 /// One session with one client.
 #[derive(Debug)]
@@ -389,6 +283,7 @@ impl Session {
             Command::Rcpt(recipient) => self.rcpt(recipient, out),
             Command::Data => match self.draft.take_if(|draft| !draft.to.is_empty()) {
                 Some(draft) => self.ask(Asked::Begin(draft), Question::Begin, out),
+                None if self.draft.is_some() && self.setup.role.is_lmtp() => say(out, "503 5.5.1 No valid recipients"),
                 None if self.draft.is_some() => say(out, "554 5.5.1 No valid recipients"),
                 None => say(out, "503 5.5.1 MAIL first"),
             },

@@ -102,7 +102,7 @@ impl Stack {
     }
 
     /// Carries what the reinjecting smtpd took on to b.example, as Postfix's queue would.
-    pub(crate) async fn to_the_internet(&self, words: &str) {
+    pub(crate) async fn bring_out(&self, words: &str) {
         let came = self.reinject.wait_for(words).await;
         let mut smtp = Smtp::connect(&self.nodes.b.smtp).await.unwrap();
         smtp.ask(&format!("MAIL FROM:<{}>\r\n", came.from)).await.unwrap().want("250").unwrap();
@@ -115,7 +115,7 @@ impl Stack {
     }
 
     /// Carries what came to port 25 of a.example on to the node.
-    pub(crate) async fn from_the_internet(&self, words: &str) -> Vec<String> {
+    pub(crate) async fn bring_in(&self, words: &str) -> Vec<String> {
         let came = self.mx.wait_for(words).await;
         let to: Vec<&str> = came.to.iter().map(String::as_str).collect();
         self.lmtp_in().await.bring(&came.from, &to, &came.mail).await
@@ -125,11 +125,11 @@ impl Stack {
     pub(crate) async fn line(&self) {
         let hello = self.write(&Letter::to("two@b.example", "hello")).await;
         assert!(hello.starts_with("250 2.0.0 Passed on"), "{hello}");
-        self.to_the_internet("<hello@demo.example>").await;
+        self.bring_out("<hello@demo.example>").await;
         self.nodes.b.inbox("two").wait_for("hello", PATIENCE).await.unwrap();
         let mut two = Person::new("two@b.example", &self.nodes.b).await.unwrap();
         two.submit(&Letter::answer("one@a.example", "re-hello", "hello")).await.unwrap();
-        let taken = self.from_the_internet("<re-hello@demo.example>").await;
+        let taken = self.bring_in("<re-hello@demo.example>").await;
         assert_eq!(taken, ["250 2.0.0 Passed on"]);
         let shown = self.dovecot.wait_for("<re-hello@demo.example>").await;
         assert_eq!((shown.from.as_str(), shown.to.as_slice()), ("two@b.example", &["one@a.example".to_owned()][..]));
