@@ -1,5 +1,7 @@
 //! What a domain says of its own node: read strictly, within bounds, and written as it is read.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers may fail loudly")]
+
 use postline_codec::word::{BadDocument, WellKnown, parse_txt, render_txt};
 use postline_core::id::{Hash, NodeKey};
 use postline_core::limits;

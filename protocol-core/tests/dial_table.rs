@@ -1,5 +1,7 @@
 //! Where a link may be dialled, line by line: `dial_table.txt`.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail loudly")]
+
 use std::net::{IpAddr, SocketAddr};
 
 use postline_core::id::Domain;

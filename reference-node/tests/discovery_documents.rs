@@ -1,18 +1,22 @@
 //! Other domains' well-known documents: fetched from a web server with a certificate, within bounds, or not at all.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by them
 
+mod common;
 mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::PATIENCE;
 use postline_core::content::evidence::Evidence;
 use postline_core::id::{Domain, NodeKey};
 use postline_core::limits;
 use postline_core::net::Allowed;
-use postline_node::discovery::{Discovery, Documents};
+use postline_node::discovery::{Discovery, Documents, well_known};
 use postline_node::dns::{Resolver, Zone};
+use postline_node::init::KeyFiles;
+use postline_node::lab::{Letter, Nodes, Person, Plan};
 use postline_node::tls;
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -276,4 +280,62 @@ async fn document_and_record_make_the_domains_word() {
     assert_eq!(Discovery::new(dns, None, lab()).word(&b()).await, Evidence::Contradiction);
     let dns = zone("_postline.b.example FAIL");
     assert_eq!(Discovery::new(dns, None, lab()).word(&b()).await, Evidence::Temporary);
+}
+
+/// Two nodes that run, b.example's document naming this key or b's own, and a mail and its reply between them.
+async fn round_trip(names: Option<NodeKey>) -> (Nodes, Web) {
+    let authority = Authority::new();
+    let web = Web::serve(Some(authority.vouches("b.example", Valid::Now)), Does::Hangs).await;
+    let roots = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(roots.path(), authority.pem()).unwrap();
+    let plan = |users: &[&'static str]| Plan {
+        settings: vec![
+            ("discovery.roots", format!("\"{}\"", roots.path().display())),
+            ("discovery.https_port", web.at.port().to_string()),
+        ],
+        ..Plan::of(users)
+    };
+    let mut nodes = Nodes::set_up(common::program(), [plan(&["one"]), plan(&["two"])]).unwrap();
+    let zone = nodes.a.config().zone_file.clone().unwrap();
+    let text = std::fs::read_to_string(&zone).unwrap();
+    std::fs::write(&zone, format!("{text}b.example A 127.0.0.1\n")).unwrap();
+    let identity = KeyFiles::of(&nodes.b.config().data_dir).identity().unwrap();
+    let own = String::from_utf8(well_known(&identity, nodes.b.config())).unwrap();
+    web.now_does(said(&ok(&names.map_or(own, |nk| format!(r#"{{"v":1,"nk":"{nk}"}}"#)))));
+    nodes.a.start().await.unwrap();
+    nodes.b.start().await.unwrap();
+    let mut one = Person::new("one@a.example", &nodes.a).await.unwrap();
+    let mut two = Person::new("two@b.example", &nodes.b).await.unwrap();
+    one.submit(&Letter::to("two@b.example", "hello")).await.unwrap();
+    nodes.b.inbox("two").wait_for("hello", PATIENCE).await.unwrap();
+    assert_eq!(web.connections(), 0, "nobody asks before an answer ([T-15])");
+    two.submit(&Letter::answer("one@a.example", "re-hello", "hello")).await.unwrap();
+    nodes.a.inbox("one").wait_for("re-hello", PATIENCE).await.unwrap();
+    (nodes, web)
+}
+
+/// [T-11], [T-15]: our own document is what another node reads, and only once its user has had an answer.
+#[tokio::test]
+async fn a_reply_opens_the_line_as_the_document_says() {
+    let (nodes, web) = round_trip(None).await;
+    assert_eq!(nodes.wait_for_line(PATIENCE).await.unwrap(), "trusted");
+    assert_eq!(web.connections(), 1);
+    nodes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn t_014_a_document_that_names_another_key_keeps_the_line_shut() {
+    let (nodes, web) = round_trip(Some(NodeKey([7; 32]))).await;
+    let began = Instant::now();
+    while !nodes.a.log().contains("the domain names another key") {
+        assert!(began.elapsed() < PATIENCE, "{}", nodes.a.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(web.connections(), 1);
+    for (node, ours, theirs) in
+        [(&nodes.a, "one@a.example", "two@b.example"), (&nodes.b, "two@b.example", "one@a.example")]
+    {
+        assert_ne!(node.trust(ours, theirs).await.unwrap(), "trusted", "{ours}");
+    }
+    nodes.stop().await.unwrap();
 }
