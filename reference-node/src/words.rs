@@ -2,6 +2,8 @@
 
 use postline_core::id::{Address, Domain, Lane, Mailbox, NodeKey};
 use postline_core::server::io::{Carrier, TrustState};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::directory::mailbox_name;
 
@@ -60,6 +62,13 @@ pub fn parse_lane(text: &str) -> Result<Lane, &'static str> {
         "node" => NodeKey::parse(name).map(Lane::Node).map_err(|_| WANT),
         _ => Err(WANT),
     }
+}
+
+/// A time, in UTC (RFC 3339).
+#[must_use]
+pub fn utc(ms: u64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok();
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms"))
 }
 
 #[cfg(test)]
