@@ -234,8 +234,8 @@ pub const PASS_ON_MS: u64 = 5 * MINUTE;
 pub const LMTP_SENDS: usize = 32;
 
 // Store
-/// Longest name of a local mailbox, in bytes.
-pub const MAILBOX_NAME_BYTES: usize = 64;
+/// Longest name of a local mailbox, in bytes: a directory's, and where users are Dovecot's, with their domain.
+pub const MAILBOX_NAME_BYTES: usize = 255;
 /// Most bytes of bodies that came in part and wait for their link to come back; the oldest goes first.
 pub const PARTIAL_BYTES: u64 = 1024 * 1024 * 1024;
 /// How long a body that came in part is kept.

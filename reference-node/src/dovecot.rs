@@ -10,6 +10,7 @@
 //!
 //! Both sockets are as trustworthy as who may open them: what Dovecot says of who asks is believed.
 
+pub mod auth;
 pub mod event;
 pub mod host;
 pub mod key;

@@ -97,6 +97,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         hostname: config.hostname.clone(),
         domains: config.domains.clone(),
         people: Arc::clone(&people),
+        dovecot: config.dovecot.auth.clone().map(dovecot::auth::Client::new),
         spool,
         inbox: inbox.clone(),
         metrics: Arc::clone(&metrics),

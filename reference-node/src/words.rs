@@ -80,7 +80,8 @@ mod tests {
         for text in ["mailbox/one", "mailbox/one@a.example", "domain/b.example", &format!("node/{}", "0a".repeat(32))] {
             assert_eq!(lane(&parse_lane(text).unwrap()), text);
         }
-        for bad in ["", "one", "mailbox/../x", "domain/b", "node/0a", "peer/x"] {
+        for bad in ["", "one", "mailbox/../x", "mailbox/one@", "mailbox/a/b@c.example", "domain/b", "node/0a", "peer/x"]
+        {
             assert!(parse_lane(bad).is_err(), "{bad:?} was taken for a lane");
         }
     }

@@ -11,9 +11,10 @@ mod dovecot;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common::PATIENCE;
 use dovecot::Dovecot;
-use postline_node::lab::{Letter, Node, Nodes, Person, Plan};
+use postline_node::lab::{Letter, Node, Nodes, Person, Plan, Smtp};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -143,6 +144,34 @@ async fn mailboxes_report_what_happens_to_a_mail() {
     let said = marks.ask(&format!("GETMETADATA \"\" /private/vendor/postline/marks/{id}")).await.unwrap();
     assert!(said.contains("three@a.example delivered "), "{said}");
     dovecot.stop().await;
+    nodes.stop().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs Dovecot 2.3"]
+async fn submission_logins_are_dovecots() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path());
+    let dovecot = Dovecot::start(&dir.path().join("dovecot"), dovecot::Plan::default()).await;
+    let auth = ("dovecot.auth", format!("{:?}", dovecot.auth().display().to_string()));
+    // Nobody has the password of this node's own users: theirs are Dovecot's.
+    let a = Plan { users: vec!["one", "three"], settings: vec![auth], ..Plan::default() };
+    let nodes = Nodes::start(common::program(), [a, Plan::of(&["two"])]).await.unwrap();
+    let mut nine = Person::new("nine@a.example", &nodes.a).await.expect("a user that only Dovecot knows");
+    nine.submit(&Letter::to("three@a.example", "by-dovecot")).await.unwrap();
+    nodes.a.inbox("three").wait_for("by-dovecot", PATIENCE).await.unwrap();
+
+    let login = async |password: &str| {
+        let mut smtp = Smtp::connect(&nodes.a.submission).await.unwrap();
+        smtp.start_tls().await.unwrap();
+        let said = BASE64_STANDARD.encode(format!("\0nine@a.example\0{password}"));
+        smtp.ask(&format!("AUTH PLAIN {said}\r\n")).await.unwrap().code
+    };
+    assert_eq!(login("wrong").await, "535");
+    assert_eq!(login(dovecot::PASSWORD).await, "235");
+    assert!(dovecot.log().contains("auth: ") && !dovecot.log().contains("BUG"), "{}", dovecot.log());
+    dovecot.stop().await;
+    assert_eq!(login(dovecot::PASSWORD).await, "454", "no mail program drops a password for that");
     nodes.stop().await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use postline_core::id::{Address, Domain, Mailbox};
 use postline_core::limits;
 
-use crate::directory::{Directory, Resolved};
+use crate::directory::{Directory, mailbox_name};
 
 /// How many letters of an address lead to its trust records: enough to pass over most of other people's.
 const START_LETTERS: usize = 3;
@@ -23,16 +23,18 @@ pub struct User {
 }
 
 impl User {
-    /// Reads a user's name; `None` for what names nobody in a domain of ours.
+    /// Reads a user's name; `None` for what names nobody in a domain of ours, or has characters that no mailbox of ours
+    /// may have.
     #[must_use]
     pub fn parse(text: &str, domains: &[Domain]) -> Option<Self> {
         let (name, domain) = match text.rsplit_once('@') {
             None => (text, None),
             Some((name, domain)) => (name, Some(Domain::parse(domain).ok()?)),
         };
-        let user = Self { name: name.to_ascii_lowercase(), domain };
+        // Mailboxes and directories are called so.
+        let user = Self { name: mailbox_name(&name.to_ascii_lowercase()).ok()?.0, domain };
         let named = user.domains(domains).next().is_some_and(|domain| user.at(domain).is_some());
-        named.then_some(user)
+        (named && user.login().0.len() <= limits::MAILBOX_NAME_BYTES).then_some(user)
     }
 
     /// Under which name their mail goes in and out of the node.
@@ -52,9 +54,9 @@ impl User {
         }
         let local = address.local().to_ascii_lowercase();
         let tagless = local.split_once('+').map_or(local.as_str(), |(base, _tag)| base);
-        match people.resolve(address) {
-            Resolved::Local(mailbox) => mailbox.0 == self.name,
-            Resolved::Unknown | Resolved::Remote => local == self.name || tagless == self.name,
+        match people.owner(address) {
+            Some(owner) => owner.0 == self.name,
+            None => local == self.name || tagless == self.name,
         }
     }
 
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn who_is_in_no_domain_of_ours_is_nobody() {
-        for name in ["", "@", "bob@c.example", "a b", "bob@", "\u{fffd}\n", "bob@a.example@c.example"] {
+        for name in ["", "@", "bob@c.example", "a b", "a/b", "..", "bob@", "\u{fffd}\n", "bob@a.example@c.example"] {
             assert_eq!(User::parse(name, &domains()), None, "{name:?}");
         }
     }
