@@ -117,7 +117,7 @@ pub struct Owner {
     metrics: Arc<Metrics>,
     answers: BTreeMap<MailId, oneshot::Sender<Answer>>,
     done: Vec<oneshot::Sender<()>>,
-    /// Whose login brought the mails of this batch.
+    /// Whose the mails of this batch are, that arrived.
     logins: BTreeMap<MailId, Mailbox>,
     /// Whether somebody waits for lines of a trace.
     traced: bool,
@@ -245,11 +245,13 @@ impl Owner {
                 Message::Mail(id, mail, staged, answer) => {
                     hurry = true;
                     self.answers.insert(id, answer);
-                    if let Source::User { login, .. } = &mail.source {
-                        self.logins.insert(id, login.clone());
-                    }
+                    let (login, before) = (login_of(&mail), out.effects().count());
                     self.stage(staged)?;
                     self.step(Input::Mail(id, *mail), &mut out)?;
+                    if let Some(login) = login {
+                        self.logins
+                            .extend(out.effects().skip(before).filter_map(arrived).map(|id| (id, login.clone())));
+                    }
                 }
                 Message::Filter(id, mail, answer) => {
                     hurry = true;
@@ -355,7 +357,8 @@ impl Owner {
         let now = self.clock.now().0;
         for effect in out.effects() {
             if let Output::Event(event) = effect
-                && let Some(line) = crate::log::trace_line_of(event, login_of(&self.logins, event))
+                && let Some(line) =
+                    crate::log::trace_line_of(event, arrived(effect).and_then(|id| self.logins.get(&id)))
             {
                 let (message_id, mail) = (line.message_id, Some(line.mail));
                 store.append_trace(TraceLine { at: now, message_id, mail, line: line.json });
@@ -467,9 +470,19 @@ fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Serv
     Ok(remake(store.generation(), restored.records)?)
 }
 
-/// Whose login brought the mail whose arrival an event is.
-fn login_of<'a>(logins: &'a BTreeMap<MailId, Mailbox>, event: &Event) -> Option<&'a Mailbox> {
-    if let Event::Arrived { mail, .. } = event { logins.get(mail) } else { None }
+/// Whose mail it is, if it is one of ours at all: what comes back from the mail server beside us arrives only where we
+/// signed that its envelope sender wrote it.
+fn login_of(mail: &MailIn) -> Option<Mailbox> {
+    match &mail.source {
+        Source::User { login, .. } => Some(login.clone()),
+        Source::Relay { .. } => mail.envelope.from.as_ref().map(|from| Mailbox(from.to_string())),
+        Source::Stranger | Source::Node | Source::Front => None,
+    }
+}
+
+/// The mail whose arrival an effect tells of.
+fn arrived(effect: &Output) -> Option<MailId> {
+    if let Output::Event(Event::Arrived { mail, .. }) = effect { Some(*mail) } else { None }
 }
 
 /// Whether somebody waits for an effect: an ack can wait, the mail that it makes room for on the link can't.

@@ -95,8 +95,10 @@ impl Host {
         let told = self.operator.told(About::MessageId(message_id)).await.map_err(|refusal| refusal.message)?;
         let told: Vec<(Millis, Value)> =
             told.iter().map(|line| (line.at, serde_json::from_str(&line.line).unwrap_or_default())).collect();
-        let wrote =
-            |line: &&Value| text(line, "event") == "arrived" && user.is_login(&self.domains, text(line, "login"));
+        let people = self.people.current();
+        let wrote = |line: &&Value| {
+            text(line, "event") == "arrived" && user.is_login(&people, &self.domains, text(line, "login"))
+        };
         let theirs: Vec<&str> =
             told.iter().map(|(_, line)| line).filter(wrote).map(|line| text(line, "mail")).collect();
         if theirs.is_empty() {

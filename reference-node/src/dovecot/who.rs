@@ -92,12 +92,14 @@ impl User {
         })
     }
 
-    /// Whether a mail that this login brought is theirs.
+    /// Whether a mail that this login brought is theirs: an address of theirs, or their name in our own directory, which
+    /// is one person in all domains.
     #[must_use]
-    pub fn is_login(&self, domains: &[Domain], login: &str) -> bool {
-        let everywhere = self.domain.is_none() || domains.len() == 1;
-        login == self.login().0
-            || (everywhere && Self::parse(login, domains).is_some_and(|user| user.name == self.name))
+    pub fn is_login(&self, people: &Directory, domains: &[Domain], login: &str) -> bool {
+        if login.contains('@') {
+            return Address::parse(login).is_ok_and(|address| self.owns(people, domains, &address));
+        }
+        login == self.name && (self.domain.is_none() || domains.len() == 1)
     }
 
     fn at(&self, domain: &Domain) -> Option<Address> {
@@ -157,6 +159,18 @@ mod tests {
         assert!(owns("alice", "sales@a.example") && owns("alice@a.example", "sales@a.example"));
         assert!(!owns("sales", "sales@a.example"), "although Dovecot may have a user of that name");
         assert!(!owns("alice@b.example", "sales@a.example"));
+    }
+
+    #[test]
+    fn a_login_is_an_address_or_a_name_of_our_own_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let people = people(dir.path());
+        let is = |name: &str, login: &str| User::parse(name, &domains()).unwrap().is_login(&people, &domains(), login);
+        assert!(is("alice", "alice") && is("alice", "alice@b.example") && is("alice@a.example", "sales@a.example"));
+        assert!(!is("alice@a.example", "alice"), "who that is in two domains, only the directory knows");
+        assert!(!is("alice@a.example", "alice@b.example") && !is("bob", "alice") && !is("bob", ""));
+        let one = [Domain::parse("a.example").unwrap()];
+        assert!(User::parse("alice@a.example", &one).unwrap().is_login(&people, &one, "alice"));
     }
 
     #[test]
