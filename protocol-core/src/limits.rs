@@ -240,8 +240,8 @@ pub const PASS_ON_MS: u64 = 5 * MINUTE;
 pub const LMTP_SENDS: usize = 32;
 
 // Store
-/// Longest name of a local mailbox, in bytes.
-pub const MAILBOX_NAME_BYTES: usize = 64;
+/// Longest name of a local mailbox, in bytes: a directory's, and where users are Dovecot's, with their domain.
+pub const MAILBOX_NAME_BYTES: usize = 255;
 /// Most bytes of bodies that came in part and wait for their link to come back; the oldest goes first.
 pub const PARTIAL_BYTES: u64 = 1024 * 1024 * 1024;
 /// How long a body that came in part is kept.
@@ -296,3 +296,45 @@ pub const SMTP_DRAIN_MS: u64 = 30 * SECOND;
 pub const HTTP_CONNECTIONS: usize = 64;
 /// Most bytes of a request's head, and of what is buffered of it.
 pub const HTTP_HEAD_BYTES: usize = 16 * 1024;
+
+// Beside Dovecot
+/// Longest line of Dovecot's dict protocol, in bytes (Dovecot's own bound).
+pub const DICT_LINE_BYTES: usize = 64 * 1024;
+/// Most connections of Dovecot's dict protocol; more wait.
+pub const DICT_CONNECTIONS: usize = 512;
+/// How long a connection of Dovecot's dict protocol may be silent, or leave replies unread.
+pub const DICT_IDLE_MS: u64 = 30 * SECOND;
+/// How long the node may take to answer Dovecot's dict protocol; then Dovecot hears a failure.
+pub const DICT_ANSWER_MS: u64 = 5 * SECOND;
+/// Most transactions that are open on one connection of Dovecot's dict protocol.
+pub const DICT_TRANSACTIONS: usize = 16;
+/// Most changes of one transaction of Dovecot's dict protocol.
+pub const DICT_CHANGES: usize = 64;
+/// Longest key of Dovecot's dict protocol that is one of ours, in bytes.
+pub const DICT_KEY_BYTES: usize = 1_024;
+/// Longest value that a mail program, or Dovecot, may set, in bytes.
+pub const DICT_VALUE_BYTES: usize = 8 * 1024;
+/// Longest value that a mail program reads, in bytes; what doesn't fit is left out, and said so.
+pub const DICT_ANSWER_BYTES: usize = 32 * 1024;
+/// Most keys of one iteration.
+pub const DICT_ROWS: usize = 256;
+/// Most trust records that are looked at for one user's list.
+pub const DICT_SCAN: usize = 20_000;
+/// Most addresses of one user that a block is for.
+pub const DICT_ADDRESSES: usize = 32;
+/// Most look-ups for Dovecot that read the store at a time.
+pub const DICT_READS: usize = 4;
+/// Most events of one report from a mailbox.
+pub const EVENT_LINES: usize = 64;
+/// Most reports from mailboxes that wait to be looked at; what comes then is dropped, and counted.
+pub const EVENTS_WAITING: usize = 1_024;
+/// Most of those reports of one user.
+pub const EVENTS_WAITING_PER_USER: usize = 64;
+/// Most trace lines of one kind that one user's mailboxes add to one mail.
+pub const EVENTS_PER_MAIL: usize = 8;
+/// Longest line of Dovecot's authentication protocol, in bytes (Dovecot's own bound).
+pub const AUTH_LINE_BYTES: usize = 16 * 1024;
+/// How long Dovecot may take to check a login, the wait that it puts on wrong passwords included.
+pub const AUTH_MS: u64 = 30 * SECOND;
+/// Most logins that Dovecot checks at a time; then the next one hears "try again".
+pub const AUTH_CHECKS: usize = 128;

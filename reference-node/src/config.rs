@@ -66,6 +66,8 @@ pub struct Config {
     pub maildir_root: PathBuf,
     /// `[http]`: where it shows pages.
     pub http: Http,
+    /// `[dovecot]`: what is shared with a Dovecot on this machine.
+    pub dovecot: Dovecot,
     /// `admin.socket`: where the command line reaches the node.
     pub admin_socket: PathBuf,
     /// `[log]`: how it logs.
@@ -163,6 +165,17 @@ pub struct Dkim {
     pub selector: String,
     /// Where they lie.
     pub dir: PathBuf,
+}
+
+/// What is shared with a Dovecot on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dovecot {
+    /// The socket on which the node serves Dovecot's dict protocol.
+    pub dict: Option<PathBuf>,
+    /// The group that may open it, by name or number; `None`: only the node's own user.
+    pub group: Option<String>,
+    /// Dovecot's `auth-client` socket, which checks logins in place of the node's own users.
+    pub auth: Option<PathBuf>,
 }
 
 /// How the node logs, to stderr.

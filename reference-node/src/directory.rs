@@ -245,6 +245,15 @@ impl Directory {
         same || self.login_name(login).is_some_and(|user| self.owns(&user, address))
     }
 
+    /// The user of our own to whom an address leads, whoever delivers.
+    #[must_use]
+    pub fn owner(&self, address: &Address) -> Option<Mailbox> {
+        match self.look_up(address) {
+            Resolved::Local(owner) => Some(owner),
+            Resolved::Unknown | Resolved::Remote => None,
+        }
+    }
+
     fn look_up(&self, address: &Address) -> Resolved {
         if !self.domains.contains(address.domain()) {
             return Resolved::Remote;
@@ -266,7 +275,7 @@ impl Directory {
     /// theirs alone, so they may send as it.
     #[must_use]
     pub fn owns(&self, user: &Mailbox, address: &Address) -> bool {
-        matches!(self.look_up(address), Resolved::Local(owner) if owner == *user)
+        self.owner(address).as_ref() == Some(user)
     }
 
     /// The users, by name.

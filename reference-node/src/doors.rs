@@ -3,6 +3,7 @@
 //! A door reads what came (once, by the codec), looks people up in the directory, and hands the owner a value. It
 //! decides nothing about trust, lanes or links.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postline_codec::mime;
@@ -15,10 +16,12 @@ use tokio::sync::oneshot;
 
 use crate::beside::Beside;
 use crate::directory::{self, Live};
+use crate::dovecot::auth::{Client, Verdict};
+use crate::dovecot::who::User;
 use crate::metrics::Metrics;
 use crate::owner::{self, Inbox, Message};
 use crate::smtp;
-use crate::smtp::door::{Answer, Arriving, Door, Resolved};
+use crate::smtp::door::{Answer, Arriving, Door, Login, Resolved};
 use crate::smtp::lmtp::Each;
 use crate::spool::{Body, Incoming, Spool};
 
@@ -30,6 +33,8 @@ pub struct MailDoor {
     pub domains: Vec<Domain>,
     /// Its people.
     pub people: Arc<Live>,
+    /// The Dovecot that checks logins, where one does.
+    pub dovecot: Option<Client>,
     /// Where bodies are received.
     pub spool: Spool,
     /// The owner's inbox.
@@ -49,14 +54,27 @@ impl Door for MailDoor {
         postmaster(self.domains.first().unwrap_or(&self.hostname))
     }
 
-    async fn login(&self, user: &str, password: &str) -> Option<Mailbox> {
+    async fn login(&self, user: &str, password: &str, peer: IpAddr) -> Login {
+        if let Some(dovecot) = &self.dovecot {
+            return match dovecot.check(user, password, peer).await {
+                Verdict::Yes(name) => User::parse(&name, &self.domains).map(|user| user.login()).into(),
+                Verdict::No => Login::No,
+                Verdict::Later => Login::NotNow,
+            };
+        }
         let (people, user, password) = (self.people.current(), user.to_owned(), password.to_owned());
         // Hashing a password is slow on purpose: never on a thread that serves sockets.
-        tokio::task::spawn_blocking(move || people.login(&user, &password)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || people.login(&user, &password)).await.ok().flatten().into()
     }
 
     fn owns(&self, login: &Mailbox, address: &Address) -> bool {
-        self.people.current().owns(login, address)
+        let people = self.people.current();
+        match &self.dovecot {
+            None => people.owns(login, address),
+            Some(_) => {
+                User::parse(&login.0, &self.domains).is_some_and(|user| user.owns(&people, &self.domains, address))
+            }
+        }
     }
 
     fn resolve(&self, address: &Address) -> Resolved {

@@ -15,6 +15,7 @@ pub mod discovery;
 pub mod dkim;
 pub mod dns;
 pub mod doors;
+pub mod dovecot;
 pub mod hand_over;
 pub mod hands;
 pub mod http;

@@ -13,7 +13,7 @@ mod line;
 
 use std::io::IsTerminal as _;
 
-use postline_core::id::MailId;
+use postline_core::id::{MailId, Mailbox};
 use postline_core::server::Event;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -21,6 +21,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::shown::{ADDRESS_BYTES, shown};
 pub use line::Line;
 
 /// Logs to stderr from here on, for the whole process.
@@ -104,6 +105,12 @@ pub struct TraceLine {
 /// What is kept of an event; `None` for events about no single mail.
 #[must_use]
 pub fn trace_line(event: &Event) -> Option<TraceLine> {
+    trace_line_of(event, None)
+}
+
+/// What is kept of an event, and whose login brought the mail that it is about; `None` for events about no single mail.
+#[must_use]
+pub fn trace_line_of(event: &Event, login: Option<&Mailbox>) -> Option<TraceLine> {
     let (mail, message_id) = match event {
         Event::Arrived { mail, message_id, .. } => (*mail, message_id.clone()),
         Event::Stamped { mail, message_id, .. } => (*mail, Some(message_id.clone())),
@@ -116,6 +123,7 @@ pub fn trace_line(event: &Event) -> Option<TraceLine> {
         | Event::Refused { .. }
         | Event::LateMark { .. } => return None,
     };
-    let json = serde_json::to_string(&Line::of(event)).ok()?;
+    let login = login.map(|login| shown(&login.0, ADDRESS_BYTES));
+    let json = serde_json::to_string(&Line { login, ..Line::of(event) }).ok()?;
     Some(TraceLine { mail, message_id: message_id.filter(|id| id.len() <= 998), json })
 }

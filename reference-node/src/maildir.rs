@@ -171,13 +171,13 @@ impl Maildirs {
     }
 }
 
-/// Whether a mailbox may bear this name: `[a-z0-9._+-]`, no dot at the front, 1 to
+/// Whether a mailbox may bear this name: `[a-z0-9._+@-]`, no dot at the front, 1 to
 /// [`MAILBOX_NAME_BYTES`](limits::MAILBOX_NAME_BYTES) bytes. So it is one plain name in a path, and never hidden.
 #[must_use]
 pub fn is_mailbox_name(name: &str) -> bool {
     (1..=limits::MAILBOX_NAME_BYTES).contains(&name.len())
         && !name.starts_with('.')
-        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'-'))
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'@' | b'-'))
 }
 
 fn create(path: &Path) -> io::Result<File> {

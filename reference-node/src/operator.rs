@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::admin::{AdminHost, Answer, QueueRow, ROWS, Refusal, RefusalCode, Request, Status, TraceRow, TrustRow};
 use crate::doors::{self, Gone};
 use crate::owner::{Inbox, Message};
-use crate::store::{About, Reader, StoreError};
+use crate::store::{About, Reader, StoreError, TraceLine};
 use crate::words;
 
 /// How many records are read at a time.
@@ -49,15 +49,15 @@ impl AdminHost for Operator {
             Request::Status {} => self.status().await,
             Request::TrustList { prefix, limit } => self.trust_list(prefix, limit).await,
             Request::TrustShow(pair) => self.trust_show(pair.into()).await,
-            Request::TrustBlock(pair) => self.command(Command::Block(pair.into())).await,
-            Request::TrustUnblock(pair) => self.command(Command::Unblock(pair.into())).await,
+            Request::TrustBlock(pair) => self.order(Command::Block(pair.into())).await,
+            Request::TrustUnblock(pair) => self.order(Command::Unblock(pair.into())).await,
             Request::TrustAccept { ours, theirs, node_key } => self.trust_accept(Pair { ours, theirs }, node_key).await,
             Request::TrustBlockDomain { domain } => self.block_domain(domain).await,
-            Request::TrustUnblockDomain { domain } => self.command(Command::UnblockDomain(domain)).await,
+            Request::TrustUnblockDomain { domain } => self.order(Command::UnblockDomain(domain)).await,
             Request::TrustBlockedDomains {} => self.blocked_domains().await,
             Request::UserOffers { address, on } => self.offers(address, on).await,
             Request::QueueList { limit } => self.queue_list(limit).await,
-            Request::QueueRetry { lane } => self.command(Command::Retry(lane)).await,
+            Request::QueueRetry { lane } => self.order(Command::Retry(lane)).await,
             Request::Trace { message_id } => self.trace(message_id).await,
             Request::ClockAccept {} => match self.inbox.send(Message::AcceptClock).await {
                 Ok(()) => Ok(Answer::Done {}),
@@ -95,8 +95,16 @@ impl Operator {
         self.draining.load(Ordering::Relaxed)
     }
 
-    async fn command(&self, command: Command) -> Result<Answer, Refusal> {
-        doors::command(&self.inbox, command).await?;
+    /// Has something done, and waits until it is durable.
+    ///
+    /// # Errors
+    /// Where the owner has stopped, or its disk failed meanwhile.
+    pub async fn command(&self, command: Command) -> Result<(), Refusal> {
+        Ok(doors::command(&self.inbox, command).await?)
+    }
+
+    async fn order(&self, command: Command) -> Result<Answer, Refusal> {
+        self.command(command).await?;
         Ok(Answer::Done {})
     }
 
@@ -113,7 +121,7 @@ impl Operator {
             let why = format!("the key that waits for your word is {proposed}");
             return Err(Refusal::new(RefusalCode::NotFound, why));
         }
-        self.command(Command::Readmit(pair, proposed)).await
+        self.order(Command::Readmit(pair, proposed)).await
     }
 
     fn serves(&self, domain: &Domain) -> bool {
@@ -133,7 +141,7 @@ impl Operator {
         if full.await? {
             return Err(Refusal::new(RefusalCode::Failed, format!("{max} domains are blocked, and no more can be")));
         }
-        self.command(Command::BlockDomain(domain)).await
+        self.order(Command::BlockDomain(domain)).await
     }
 
     async fn blocked_domains(&self) -> Result<Answer, Refusal> {
@@ -147,7 +155,7 @@ impl Operator {
             let why = format!("{} is no domain of this node", address.domain());
             return Err(Refusal::new(RefusalCode::NotFound, why));
         }
-        self.command(Command::Offers(address, on)).await
+        self.order(Command::Offers(address, on)).await
     }
 
     async fn status(&self) -> Result<Answer, Refusal> {
@@ -189,27 +197,54 @@ impl Operator {
     }
 
     async fn trust_list(&self, prefix: String, limit: u32) -> Result<Answer, Refusal> {
-        let limit = limit.min(ROWS) as usize;
-        let (pairs, more) = self
-            .read(move |reader| {
-                let (mut rows, mut after) = (Vec::new(), String::new());
+        let of = move |pair: &Pair| {
+            prefix.is_empty()
+                || pair.ours.to_string().starts_with(&prefix)
+                || pair.theirs.to_string().starts_with(&prefix)
+        };
+        let (pairs, more) = self.pairs(vec![String::new()], of, limit.min(ROWS) as usize, usize::MAX).await?;
+        Ok(Answer::TrustList { pairs, more })
+    }
+
+    /// The pairs that `of` lets through, in the order of our addresses, of those whose address here begins with one of
+    /// `starts`; at most `limit`, of at most `looks` that are looked at; and whether there are more.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pairs(
+        &self,
+        starts: Vec<String>,
+        of: impl Fn(&Pair) -> bool + Send + 'static,
+        limit: usize,
+        looks: usize,
+    ) -> Result<(Vec<TrustRow>, bool), Refusal> {
+        self.read(move |reader| {
+            let (mut rows, mut looked) = (Vec::new(), 0);
+            for start in starts {
+                let (prefix, mut after) = (format!("trust/{start}"), String::new());
                 loop {
-                    let page = reader.scan("trust/", &after, PAGE)?.records;
-                    let Some(last) = page.last() else { return Ok((rows, false)) };
+                    let page = reader.scan(&prefix, &after, PAGE)?.records;
+                    let Some(last) = page.last() else { break };
                     after = last.key.to_string();
-                    for row in page.iter().filter_map(trust_row) {
-                        if !row.ours.starts_with(&prefix) && !row.theirs.starts_with(&prefix) {
+                    looked += page.len();
+                    for record in &page {
+                        if !matches!(&record.key, Key::Trust(pair) if of(pair)) {
                             continue;
                         }
+                        let Some(row) = trust_row(record) else { continue };
                         if rows.len() == limit {
                             return Ok((rows, true));
                         }
                         rows.push(row);
                     }
+                    if looked >= looks {
+                        return Ok((rows, true));
+                    }
                 }
-            })
-            .await?;
-        Ok(Answer::TrustList { pairs, more })
+            }
+            Ok((rows, false))
+        })
+        .await
     }
 
     async fn trust_show(&self, pair: Pair) -> Result<Answer, Refusal> {
@@ -246,13 +281,21 @@ impl Operator {
         Ok(Answer::QueueList { entries, more })
     }
 
+    /// What is remembered about mails, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn told(&self, about: About) -> Result<Vec<TraceLine>, Refusal> {
+        self.read(move |reader| reader.trace(&about)).await
+    }
+
     async fn trace(&self, message_id: String) -> Result<Answer, Refusal> {
         let about = match MailId::parse(&message_id) {
             Ok(mail) => About::Mail(mail),
             Err(_) => About::MessageId(message_id),
         };
-        let lines = self.read(move |reader| reader.trace(&about)).await?;
-        let row = |line: crate::store::TraceLine| {
+        let lines = self.told(about).await?;
+        let row = |line: TraceLine| {
             let line_json = serde_json::from_str(&line.line).ok()?;
             Some(TraceRow { at_ms: line.at.0, line: line_json })
         };

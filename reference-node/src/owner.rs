@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postline_core::content::mail::{Filtered, MailIn};
-use postline_core::id::{Address, MailId};
+use postline_core::content::mail::{Filtered, MailIn, Source};
+use postline_core::id::{Address, MailId, Mailbox};
 use postline_core::server::io::RcptOutcome;
-use postline_core::server::{Command, Input, LinkIn, LinkOut, Output, Server, Took};
+use postline_core::server::{Command, Event, Input, LinkIn, LinkOut, Output, Server, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
@@ -64,6 +64,8 @@ pub enum Message {
     Input(Box<Input>, Option<Staged>),
     /// A person wants something; answered once it is durable.
     Command(Command, oneshot::Sender<()>),
+    /// Things happened now to mails outside the machine: kept for `postline trace`, answered once they are durable.
+    Trace(Vec<TraceLine>, oneshot::Sender<()>),
     /// Somebody wants to know something.
     Look(Box<dyn FnOnce(&Look<'_>) + Send>),
     /// The operator says that the clock is right.
@@ -115,6 +117,10 @@ pub struct Owner {
     metrics: Arc<Metrics>,
     answers: BTreeMap<MailId, oneshot::Sender<Answer>>,
     done: Vec<oneshot::Sender<()>>,
+    /// Whose the mails of this batch are, that arrived.
+    logins: BTreeMap<MailId, Mailbox>,
+    /// Whether somebody waits for lines of a trace.
+    traced: bool,
     warm: VecDeque<Key>,
     commits: u64,
     purged: Millis,
@@ -165,6 +171,8 @@ impl Owner {
             metrics,
             answers: BTreeMap::new(),
             done: Vec::new(),
+            logins: BTreeMap::new(),
+            traced: false,
             warm: VecDeque::new(),
             commits: 0,
             purged: Millis(0),
@@ -237,8 +245,13 @@ impl Owner {
                 Message::Mail(id, mail, staged, answer) => {
                     hurry = true;
                     self.answers.insert(id, answer);
+                    let (login, before) = (login_of(&mail), out.effects().count());
                     self.stage(staged)?;
                     self.step(Input::Mail(id, *mail), &mut out)?;
+                    if let Some(login) = login {
+                        self.logins
+                            .extend(out.effects().skip(before).filter_map(arrived).map(|id| (id, login.clone())));
+                    }
                 }
                 Message::Filter(id, mail, answer) => {
                     hurry = true;
@@ -256,6 +269,12 @@ impl Owner {
                     hurry = true;
                     self.done.push(done);
                     self.step(Input::Command(command), &mut out)?;
+                }
+                Message::Trace(lines, done) => {
+                    self.traced = true;
+                    self.done.push(done);
+                    let store = self.store.as_mut().ok_or_else(closed)?;
+                    lines.into_iter().for_each(|line| store.append_trace(TraceLine { at: now, ..line }));
                 }
                 Message::Look(look) => {
                     if let Some(server) = &self.server {
@@ -283,7 +302,7 @@ impl Owner {
         if hurry || out.effects().any(is_awaited) {
             self.commit(out)?;
             self.tidy();
-        } else if !out.is_empty() {
+        } else if self.traced || !out.is_empty() {
             self.unhurried = Some((since, out));
         }
         if idle && let Some(store) = self.store.as_mut().filter(|store| store.is_behind()) {
@@ -338,13 +357,18 @@ impl Owner {
         let now = self.clock.now().0;
         for effect in out.effects() {
             if let Output::Event(event) = effect
-                && let Some(line) = crate::log::trace_line(event)
+                && let Some(line) =
+                    crate::log::trace_line_of(event, arrived(effect).and_then(|id| self.logins.get(&id)))
             {
                 let (message_id, mail) = (line.message_id, Some(line.mail));
                 store.append_trace(TraceLine { at: now, message_id, mail, line: line.json });
             }
         }
+        self.logins.clear();
         let (records, held) = out.split();
+        if std::mem::take(&mut self.traced) && records.is_empty() {
+            store.write_trace()?;
+        }
         let began = tokio::time::Instant::now();
         let durable = store.commit(&records)?;
         if !records.is_empty() {
@@ -408,6 +432,8 @@ impl Owner {
             let _gone = waiting.send(answer.clone());
         }
         self.done.clear();
+        self.logins.clear();
+        self.traced = false;
         self.unhurried = None;
         self.hands.drop_links();
         self.warm.clear();
@@ -442,6 +468,21 @@ fn restore(store: &mut Store, remake: &Remake, hands: &mut Hands) -> Result<Serv
         .filter_map(|record| if let Key::Queue(_, mail) = record.key { Some(mail) } else { None });
     hands.restored(waiting.collect());
     Ok(remake(store.generation(), restored.records)?)
+}
+
+/// Whose mail it is, if it is one of ours at all: what comes back from the mail server beside us arrives only where we
+/// signed that its envelope sender wrote it.
+fn login_of(mail: &MailIn) -> Option<Mailbox> {
+    match &mail.source {
+        Source::User { login, .. } => Some(login.clone()),
+        Source::Relay { .. } => mail.envelope.from.as_ref().map(|from| Mailbox(from.to_string())),
+        Source::Stranger | Source::Node | Source::Front => None,
+    }
+}
+
+/// The mail whose arrival an effect tells of.
+fn arrived(effect: &Output) -> Option<MailId> {
+    if let Output::Event(Event::Arrived { mail, .. }) = effect { Some(*mail) } else { None }
 }
 
 /// Whether somebody waits for an effect: an ack can wait, the mail that it makes room for on the link can't.

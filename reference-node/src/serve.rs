@@ -24,6 +24,7 @@ use crate::discovery::{Discovery, Documents, well_known};
 use crate::dkim::Signer;
 use crate::dns::{Resolver, Zone};
 use crate::doors::{self, MailDoor};
+use crate::dovecot;
 use crate::hand_over::{Login, Security};
 use crate::hands::{Bodies, Hands, Outward, World};
 use crate::http::{self, Audience, Pages, Probe};
@@ -96,6 +97,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         hostname: config.hostname.clone(),
         domains: config.domains.clone(),
         people: Arc::clone(&people),
+        dovecot: config.dovecot.auth.clone().map(dovecot::auth::Client::new),
         spool,
         inbox: inbox.clone(),
         metrics: Arc::clone(&metrics),
@@ -178,6 +180,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
     for (listener, audience) in pages {
         tokio::spawn(http::serve(listener, Arc::clone(&shown), audience, draining.clone()));
     }
+    let beside_dovecot = dovecot::serve(&config, &operator, &people)?;
     let admin_task = tokio::spawn(admin_socket.serve(operator));
     let watchdog = tokio::spawn(supervisor::watchdog(probe));
     tracing::info!(?listening, "node is up");
@@ -203,6 +206,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
     }
     admin_task.abort();
     watchdog.abort();
+    drop(beside_dovecot);
     let (done, stopped) = oneshot::channel();
     if inbox.send(Message::Stop(done)).await.is_ok() {
         let _gone_already = tokio::time::timeout(END, stopped).await;

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// The longest address, in bytes (RFC 5321 §4.5.3.1): as much as is shown of one.
+pub const ADDRESS_BYTES: usize = 320;
+
 /// Whether a character must not reach a terminal as it is: controls, line and paragraph separators, bidirectional and
 /// zero-width characters, tags.
 #[must_use]

@@ -174,6 +174,14 @@ impl Store {
         self.lines.push(line);
     }
 
+    /// Writes the lines that wait, without records to ride with.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn write_trace(&mut self) -> Result<(), StoreError> {
+        if self.lines.is_empty() { self.usable() } else { self.commit_all(&[]) }
+    }
+
     /// The record under `key`.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use postline_core::id::{Address, Domain, Lane, Mailbox, NodeKey};
 use postline_core::server::io::{Carrier, TrustState};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::directory::mailbox_name;
 
@@ -62,6 +64,13 @@ pub fn parse_lane(text: &str) -> Result<Lane, &'static str> {
     }
 }
 
+/// A time, in UTC (RFC 3339).
+#[must_use]
+pub fn utc(ms: u64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok();
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,7 +80,8 @@ mod tests {
         for text in ["mailbox/one", "mailbox/one@a.example", "domain/b.example", &format!("node/{}", "0a".repeat(32))] {
             assert_eq!(lane(&parse_lane(text).unwrap()), text);
         }
-        for bad in ["", "one", "mailbox/../x", "domain/b", "node/0a", "peer/x"] {
+        for bad in ["", "one", "mailbox/../x", "mailbox/one@", "mailbox/a/b@c.example", "domain/b", "node/0a", "peer/x"]
+        {
             assert!(parse_lane(bad).is_err(), "{bad:?} was taken for a lane");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use postline_core::id::{Address, Domain, Mailbox};
 use postline_core::limits;
 use postline_core::server::io::RcptOutcome;
-use postline_node::smtp::door::{Answer, Arriving, Beside, Door, Resolved};
+use postline_node::smtp::door::{Answer, Arriving, Beside, Door, Login, Resolved};
 use postline_node::smtp::lmtp::Each;
 use postline_node::smtp::server::{Port, Server};
 use postline_node::spool::{Incoming, Spool, StagedBytes};
@@ -60,8 +60,12 @@ impl Door for House {
         Address::parse("postmaster@a.example").unwrap()
     }
 
-    async fn login(&self, user: &str, password: &str) -> Option<Mailbox> {
-        (user == "alice" && password == "tea").then(|| Mailbox("alice".into()))
+    async fn login(&self, user: &str, password: &str, _peer: IpAddr) -> Login {
+        match (user, password) {
+            ("alice", "tea") => Login::Of(Mailbox("alice".into())),
+            ("later", _) => Login::NotNow,
+            _ => Login::No,
+        }
     }
 
     fn owns(&self, login: &Mailbox, address: &Address) -> bool {

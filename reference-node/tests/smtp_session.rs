@@ -6,7 +6,7 @@ use postline_core::id::{Address, Domain, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::server::io::RcptOutcome;
 use postline_core::time::{MINUTE, Millis, SECOND};
-use postline_node::smtp::door::{Answer, Resolved};
+use postline_node::smtp::door::{Answer, Login, Resolved};
 use postline_node::smtp::lmtp::Each;
 use postline_node::smtp::session::{Input, Output, Question, Role, Session, Setup, Unasked, Whole};
 use postline_node::smtp::session_survives;
@@ -125,8 +125,11 @@ impl Talk {
     fn door(&mut self, question: Question) -> Input<'static> {
         match question {
             Question::Login(said) => {
+                if said.user == "later" {
+                    return Input::Login(Login::NotNow);
+                }
                 let right = said.user == "alice" && *said.password == "tea";
-                Input::Login(right.then(|| Mailbox("alice".into())))
+                Input::Login(right.then(|| Mailbox("alice".into())).into())
             }
             Question::Sender(login, address) => {
                 Input::Owned(login.0 == address.local() && address.domain().as_str() == "a.example")
@@ -338,7 +341,7 @@ fn the_same_recipient_twice_is_one_recipient() {
 fn an_answer_that_nobody_asked_for_changes_nothing() {
     let mut talk = Talk::mx();
     let mut out = Vec::new();
-    for input in [Input::Secured, Input::Login(None), Input::Owned(true), Input::Taken(Answer::Taken)] {
+    for input in [Input::Secured, Input::Login(Login::No), Input::Owned(true), Input::Taken(Answer::Taken)] {
         assert_eq!(talk.session.step(Millis(0), input, &mut out), Err(Unasked));
         assert!(out.is_empty());
     }
@@ -631,6 +634,14 @@ fn t_091_an_idle_session_holds_little() {
 }
 
 ///
+#[test]
+fn a_login_that_cant_be_checked_now_is_no_wrong_password() {
+    let mut talk = Talk::new(Role::Submission, true);
+    talk.says("EHLO client.example");
+    assert_eq!(talk.says(&format!("AUTH PLAIN {}", plain("later", "tea"))), "454 4.7.0 Can't check logins now\r\n");
+    assert_eq!(talk.says(&format!("AUTH PLAIN {}", plain("alice", "tea"))), "235 2.7.0 Welcome\r\n");
+}
+
 #[test]
 fn t_106_a_wrong_password_and_an_unknown_user_sound_alike() {
     let failures = ["alice", "nobody"].map(|user| {

@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::admin::{Answer, QueueRow, Status, TraceRow, TrustRow};
 use crate::directory::Directory;
 use crate::discovery::Published;
 use crate::init::{DnsRecord, Made, Rotated};
 use crate::shown::{hides, shown};
+use crate::words::utc;
 
 /// The longest cell, in bytes.
 const CELL_BYTES: usize = 120;
@@ -263,11 +262,6 @@ fn table<const N: usize>(
         writeln!(to, "{}", line.trim_end())?;
     }
     Ok(())
-}
-
-fn utc(ms: u64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok();
-    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ms} ms"))
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::dns::Dnssec;
 
 use super::value::{Host, LinkHint, ListenAt, NameServer, Nets, Selector, Text};
 use super::{
-    At, Config, ConfigFault, DiscoveryWish, Dkim, Http, Listen, Log, LogFormat, LogLevel, PasswordCost, Smarthost,
-    SmarthostLogin, SmarthostTls, Tls,
+    At, Config, ConfigFault, DiscoveryWish, Dkim, Dovecot, Http, Listen, Log, LogFormat, LogLevel, PasswordCost,
+    Smarthost, SmarthostLogin, SmarthostTls, Tls,
 };
 
 /// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
@@ -154,6 +154,8 @@ struct Raw {
     #[serde(default)]
     http: RawHttp,
     #[serde(default)]
+    dovecot: RawDovecot,
+    #[serde(default)]
     admin: RawAdmin,
     #[serde(default)]
     log: RawLog,
@@ -241,6 +243,14 @@ struct RawHttp {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawDovecot {
+    dict: Option<PathBuf>,
+    group: Option<String>,
+    auth: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawAdmin {
     socket: Option<PathBuf>,
 }
@@ -294,11 +304,7 @@ impl Raw {
             return Err(source.fault("link.advertise", format!("{} lies in none of `domains`", hint.host)));
         }
         let admin_socket = inside(self.admin.socket, "admin.sock");
-        let bytes = admin_socket.as_os_str().len();
-        if bytes > SOCKET_PATH_BYTES {
-            let why = format!("the socket's path has {bytes} bytes, at most {SOCKET_PATH_BYTES}");
-            return Err(source.fault("admin.socket", why));
-        }
+        socket_path(source, "admin.socket", &admin_socket, SOCKET_PATH_BYTES)?;
         let servers: Vec<NameServer> = source.list("dns.servers", self.dns.servers.unwrap_or_default())?;
         if self.dns.zone_file.is_some() && !servers.is_empty() {
             return Err(source.fault("dns.servers", "says nothing with `dns.zone_file`"));
@@ -342,6 +348,7 @@ impl Raw {
                 listen: addresses(source, "http.listen", self.http.listen)?,
                 public: addresses(source, "http.public", self.http.public)?,
             },
+            dovecot: self.dovecot.check(source, &data_dir)?,
             admin_socket,
             log: Log {
                 format: self.log.format.unwrap_or(LogFormat::Text),
@@ -421,6 +428,32 @@ impl RawSmarthost {
         }
         Ok(Some(Smarthost { host, port, tls, login }))
     }
+}
+
+impl RawDovecot {
+    fn check(self, source: &Source<'_>, data_dir: &Path) -> Result<Dovecot, ConfigFault> {
+        let Self { dict, group, auth } = self;
+        if dict.is_none() && group.is_some() {
+            return Err(source.fault("dovecot.group", "says nothing without `dovecot.dict`"));
+        }
+        let (dict, auth) = (dict.map(|path| data_dir.join(path)), auth.map(|path| data_dir.join(path)));
+        if let Some(path) = &dict {
+            // It is made under a longer name first.
+            socket_path(source, "dovecot.dict", path, SOCKET_PATH_BYTES - ".new".len())?;
+        }
+        if let Some(path) = &auth {
+            socket_path(source, "dovecot.auth", path, SOCKET_PATH_BYTES)?;
+        }
+        Ok(Dovecot { dict, group, auth })
+    }
+}
+
+fn socket_path(source: &Source<'_>, key: &str, path: &Path, max: usize) -> Result<(), ConfigFault> {
+    let bytes = path.as_os_str().len();
+    if bytes > max {
+        return Err(source.fault(key, format!("the socket's path has {bytes} bytes, at most {max}")));
+    }
+    Ok(())
 }
 
 fn check_domains(source: &Source<'_>, domains: Option<List>) -> Result<Vec<Domain>, ConfigFault> {

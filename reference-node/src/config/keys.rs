@@ -217,6 +217,25 @@ pub const KEYS: &[Key] = &[
               \"0.0.0.0:443\" where no web server has that port.",
     },
     Key {
+        path: "dovecot.dict",
+        default: Default::None("\"/run/postline/dict\""),
+        change: Change::Restart(|old, new| old.dovecot.dict == new.dovecot.dict),
+        doc: "A socket for a Dovecot on this machine: by it, mail programs see and change what the node knows of them.\n\
+              See contrib/dovecot. Whoever may write to it speaks for every user. At most 103 bytes.",
+    },
+    Key {
+        path: "dovecot.group",
+        default: Default::None("\"dovecot\""),
+        change: Change::Restart(|old, new| old.dovecot.group == new.dovecot.group),
+        doc: "The group that may write to it, by name or number; without, only the node's own user.",
+    },
+    Key {
+        path: "dovecot.auth",
+        default: Default::None("\"/run/dovecot/auth-client\""),
+        change: Change::Restart(|old, new| old.dovecot.auth == new.dovecot.auth),
+        doc: "Dovecot's socket that checks logins: users log in at the submission ports as they do at Dovecot.",
+    },
+    Key {
         path: "admin.socket",
         default: Default::Is("\"admin.sock\""),
         change: Change::Restart(|old, new| old.admin_socket == new.admin_socket),

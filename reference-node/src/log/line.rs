@@ -31,6 +31,9 @@ pub struct Line {
     /// What brought it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carrier: Option<&'static str>,
+    /// Whose login brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
     /// Why it has no protocol effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inert: Option<String>,

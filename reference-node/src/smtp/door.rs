@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use postline_core::content::mail::MailEnvelope;
 use postline_core::id::{Address, Domain, MailId, Mailbox};
@@ -18,8 +18,8 @@ pub trait Door: Send + Sync + 'static {
     /// Whom `<postmaster>` without a domain means: the postmaster of the node's first domain.
     fn postmaster(&self) -> Address;
 
-    /// Whose login this is. Takes as long for names that don't exist (attack 106).
-    fn login(&self, user: &str, password: &str) -> impl Future<Output = Option<Mailbox>> + Send;
+    /// Whose login this is, of a client at `peer`. Takes as long for names that don't exist (attack 106).
+    fn login(&self, user: &str, password: &str, peer: IpAddr) -> impl Future<Output = Login> + Send;
 
     /// Whether `address` may be written as by the owner of `login`.
     fn owns(&self, login: &Mailbox, address: &Address) -> bool;
@@ -47,6 +47,23 @@ pub enum Beside {
     Front,
     /// It brings its users' mail for elsewhere.
     Relay,
+}
+
+/// Whose a login is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// This user's.
+    Of(Mailbox),
+    /// Nobody's.
+    No,
+    /// Can't be said now.
+    NotNow,
+}
+
+impl From<Option<Mailbox>> for Login {
+    fn from(user: Option<Mailbox>) -> Self {
+        user.map_or(Self::No, Self::Of)
+    }
 }
 
 /// Where mail to an address goes.

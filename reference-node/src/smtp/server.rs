@@ -185,7 +185,7 @@ impl<D: Door> Server<D> {
 
     async fn ask(&self, question: Question, peer: SocketAddr, port: Port, spool: &mut Spooling) -> Input<'static> {
         match question {
-            Question::Login(said) => Input::Login(self.door.login(&said.user, &said.password).await),
+            Question::Login(said) => Input::Login(self.door.login(&said.user, &said.password, peer.ip()).await),
             Question::Sender(login, address) => Input::Owned(self.door.owns(&login, &address)),
             Question::Rcpt(address) => Input::Resolved(self.door.resolve(&address)),
             Question::Begin => Input::Begun(self.begin(spool)),

@@ -33,7 +33,7 @@ use postline_core::time::{MINUTE, Millis, SECOND};
 use super::backlog::{Backlog, BadLine};
 use super::command::{Command, Fault, Mechanism, Recipient, Sender};
 use super::data::{DataReader, Progress, Spoilt};
-use super::door::{Answer, Resolved};
+use super::door::{Answer, Login, Resolved};
 use super::lmtp::Each;
 use super::login::{Awaited, Heard, Malformed};
 
@@ -349,12 +349,17 @@ impl Session {
         }
     }
 
-    fn logged_in(&mut self, now: Millis, login: Option<Mailbox>, out: &mut Vec<Output>) {
-        if login.is_some() {
-            self.login = login;
-            self.fruit = now;
-            self.commands = 0;
-            return say(out, "235 2.7.0 Welcome");
+    fn logged_in(&mut self, now: Millis, login: Login, out: &mut Vec<Output>) {
+        match login {
+            Login::Of(user) => {
+                self.login = Some(user);
+                self.fruit = now;
+                self.commands = 0;
+                return say(out, "235 2.7.0 Welcome");
+            }
+            // No word on the password: a mail program that hears 535 would ask for another.
+            Login::NotNow => return self.blame("454 4.7.0 Can't check logins now", out),
+            Login::No => {}
         }
         // The same words for a wrong password and for no such user (attack 106).
         say(out, "535 5.7.8 Login failed");

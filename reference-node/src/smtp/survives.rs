@@ -8,7 +8,7 @@ use postline_core::time::{MINUTE, Millis, SECOND};
 
 use postline_core::server::io::RcptOutcome;
 
-use super::door::{Answer, Resolved};
+use super::door::{Answer, Login, Resolved};
 use super::lmtp::Each;
 use super::session::{Input, Output, Question, Role, Session, Setup};
 
@@ -100,7 +100,11 @@ impl<'a> World<'a> {
             }
             let Some(question) = self.open.take() else { return };
             let input = match question {
-                Question::Login(_) => Input::Login((choice % 3 != 0).then(|| Mailbox("alice".into()))),
+                Question::Login(_) => Input::Login(match choice % 4 {
+                    0 => Login::No,
+                    1 => Login::NotNow,
+                    _ => Login::Of(Mailbox("alice".into())),
+                }),
                 Question::Sender(..) => Input::Owned(choice % 4 != 0),
                 Question::Rcpt(_) => Input::Resolved(match choice % 5 {
                     0 => Resolved::Unknown,

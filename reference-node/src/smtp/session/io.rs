@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use postline_core::content::mail::MailEnvelope;
 use postline_core::id::{Address, Domain, MailId, Mailbox};
 
-use crate::smtp::door::{Answer, Resolved};
+use crate::smtp::door::{Answer, Login, Resolved};
 use crate::smtp::lmtp::Each;
 use crate::smtp::login::Credentials;
 
@@ -52,7 +52,7 @@ pub enum Input<'a> {
     /// TLS stands.
     Secured,
     /// The answer to [`Question::Login`].
-    Login(Option<Mailbox>),
+    Login(Login),
     /// The answer to [`Question::Sender`].
     Owned(bool),
     /// The answer to [`Question::Rcpt`].
