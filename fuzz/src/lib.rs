@@ -9,13 +9,14 @@
 
 use std::path::Path;
 
+use postline_codec::word::WellKnown;
 use postline_node::config::Config;
 
 /// A body that takes any bytes.
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 14] = [
+pub const TARGETS: [(&str, Body); 16] = [
     ("address", postline_world::bodies::address_survives),
     ("config", config_survives),
     ("dial", postline_world::bodies::dial_survives),
@@ -23,6 +24,7 @@ pub const TARGETS: [(&str, Body); 14] = [
     ("frames", postline_world::bodies::frames_survive),
     ("greeting", postline_world::bodies::greeting_survives),
     ("link", postline_world::bodies::link_survives),
+    ("lmtp", lmtp_survives),
     ("queue", postline_world::bodies::queue_survives),
     ("records", postline_world::bodies::records_survive),
     ("scanner", postline_world::bodies::scanner_survives),
@@ -30,6 +32,7 @@ pub const TARGETS: [(&str, Body); 14] = [
     ("smtp", postline_node::smtp::session_survives),
     ("stream", postline_world::bodies::stream_survives),
     ("trust", postline_world::bodies::trust_survives),
+    ("word", word_survives),
 ];
 
 /// The body of a target.
@@ -60,5 +63,25 @@ pub fn config_survives(bytes: &[u8]) {
             said.len(),
             bytes.len()
         );
+    }
+}
+
+/// An LMTP session keeps the promises of every session.
+pub fn lmtp_survives(bytes: &[u8]) {
+    const LMTP: u8 = 8;
+    let mut script = bytes.to_vec();
+    if let Some(kind) = script.first_mut() {
+        *kind |= LMTP;
+    }
+    postline_node::smtp::session_survives(&script);
+}
+
+/// What a domain says of its own node has one reading, and is written as it is read.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn word_survives(bytes: &[u8]) {
+    if let Ok(said) = WellKnown::parse(bytes) {
+        assert_eq!(WellKnown::parse(said.render().as_bytes()).as_ref(), Ok(&said), "written in another way than read");
     }
 }
