@@ -95,6 +95,18 @@ fn read_head(
     Ok((canonical, top))
 }
 
+/// The tree of a mail's parts, top down, for who compares readers: of each how deep it lies, and its boundary where it has
+/// parts. `None` where its structure has more than one reading.
+#[must_use]
+pub fn outline(bytes: &[u8]) -> Option<Vec<(usize, Option<String>)>> {
+    let mut lines = Lines::new(bytes);
+    let header = Header::read(&mut lines, |_| false).ok()?;
+    let mut parts = Vec::new();
+    let tell = |depth, boundary: Option<&str>| parts.push((depth, boundary.map(str::to_owned)));
+    structure::walk_and_tell(&header, &mut lines, tell).ok()?;
+    Some(parts)
+}
+
 /// The address fields. All are checked; the protocol reads three.
 struct People {
     from: AddressList,

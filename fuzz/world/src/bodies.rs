@@ -1,23 +1,33 @@
 //! Bodies for fuzzers: any bytes at all against one part. libFuzzer, property tests and corpus replay call them alike.
 
+mod names;
+mod stored;
+
 use std::collections::BTreeSet;
 
 use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::{field, scan};
 use postline_codec::stream::{FrameReader, Incoming, encode};
 use postline_core::content::mail::{Letter, Text};
+use postline_core::fault::PeerFault;
 use postline_core::limits;
+use postline_core::machine::link;
 use postline_core::seal;
 use postline_core::wire::field::{Accept, Carried, Offer};
 use postline_core::wire::frame::Frame;
 
 use crate::bytes::blob_of;
 use crate::laws::{
-    DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, Subject, TrustLaws, obeys,
-    ours, theirs,
+    DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, Step, Subject, TrustLaws,
+    obeys, ours, theirs,
 };
 use crate::rng::Rng;
-use crate::strategies::{greeting_input, link_input, node_queue_input, queue_input, server_input, step, trust_input};
+use crate::strategies::{
+    self, greeting_input, link_input, node_queue_input, queue_input, server_input, step, trust_input,
+};
+
+pub use names::{address_survives, dial_survives};
+pub use stored::records_survive;
 
 /// Longest script: beyond it, more steps of the same show nothing new.
 const STEPS: usize = 200;
@@ -99,10 +109,49 @@ fn read(mut bytes: &[u8], proven: bool, next: &mut impl FnMut() -> usize) -> (Ve
     }
 }
 
+/// What a connection brings, from bytes to the machine: frames that fit, some of them changed, in pieces; and a link that
+/// is told what was read keeps the laws.
+///
+/// The first byte says how the stream is changed and split; each eight bytes make a frame.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn stream_survives(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let mut rng = Rng::new(u64::from(*how));
+    let mut stream = Vec::new();
+    for word in words(bytes) {
+        let frame = strategies::frame(&mut Rng::new(word));
+        let len = if let Frame::Chunk { len, .. } = &frame { usize::try_from(*len).unwrap_or_default() } else { 0 };
+        let chunk = vec![7; len];
+        // What a peer of ours could not write is not written.
+        _ = encode(&frame, Some(chunk.as_slice()).filter(|_| len > 0), &mut stream);
+    }
+    if how & 1 == 1 && !stream.is_empty() {
+        let at = rng.index(stream.len());
+        if let Some(byte) = stream.get_mut(at) {
+            *byte ^= 1 << (how >> 5);
+        }
+    }
+    let whole = read(&stream, true, &mut || usize::MAX);
+    let split = read(&stream, true, &mut || 1 + rng.index(3_000));
+    assert_eq!(whole, split, "the split shows");
+    assert!(how & 1 == 1 || whole.1, "frames of ours are refused");
+    let link = postline_core::id::LinkId(1);
+    let mut inputs = vec![link::Input::Proven { link, dialled: how & 2 == 2 }];
+    inputs.extend(whole.0.into_iter().map(|incoming| link::Input::Frame(link, incoming.frame)));
+    if !whole.1 {
+        inputs.push(link::Input::Garbage(link, PeerFault::Frame("a frame")));
+    }
+    obeys::<LinkLaws>(inputs.into_iter().map(|input| Step { after_ms: 20, fails: false, input }));
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.chunks(8).take(STEPS).map(|chunk| chunk.iter().fold(0, |word: u64, byte| word << 8 | u64::from(*byte)))
+}
+
 fn script<S: Subject>(bytes: &[u8], input: fn(&mut Rng) -> <S::Machine as postline_core::step::Machine>::Input) {
-    let words =
-        bytes.chunks(8).take(STEPS).map(|chunk| chunk.iter().fold(0, |word: u64, byte| word << 8 | u64::from(*byte)));
-    obeys::<S>(words.map(|word| step(word, input)));
+    obeys::<S>(words(bytes).map(|word| step(word, input)));
 }
 
 /// A pair keeps the laws.

@@ -154,7 +154,7 @@ fn store(records: &mut Records, saved: Vec<Record>) {
     }
 }
 
-fn tick(now: Millis, draws: u64) -> Tick {
+pub(crate) fn tick(now: Millis, draws: u64) -> Tick {
     let entropy = postline_core::store::sha256(&[b"laws", &draws.to_be_bytes()]).0;
     Tick { now, entropy }
 }
@@ -198,7 +198,7 @@ pub fn identity(n: u64) -> NodeIdentity {
     NodeIdentity::new(&seed(n), NodeIdentity::public(&seed(n + 1)))
 }
 
-fn host() -> Ours {
+pub(crate) fn host() -> Ours {
     Ours {
         identity: identity(0),
         domains: BTreeSet::from([ours().domain().clone()]),

@@ -4,7 +4,7 @@
 //!   header ─▶ part ─▶ a line: text ──────────────────────────▶ (next line)
 //!              ▲        │ --boundary of the innermost ─▶ header of the next part
 //!              └────────┤ --boundary-- of the innermost ─▶ closed: only the one around it may speak now
-//!                       │ anything else that starts like a boundary in use ─▶ inert
+//!                       │ anything else that starts like a boundary in use, or holds one ─▶ inert
 //!                       └ the end: inert where a multipart is still open
 //! ```
 //!
@@ -24,7 +24,16 @@ pub(crate) struct Shape {
 
 /// Walks the parts that follow `header`.
 pub(crate) fn walk<'m>(header: &Header<'m>, lines: &mut Lines<'m>) -> Result<Shape, Inert> {
-    let mut walk = Walk { open: Vec::new(), parts: 0, shape: Shape { has_report: false } };
+    walk_and_tell(header, lines, |_, _| {})
+}
+
+/// The same; tells of each part how deep it lies, and its boundary where it has parts.
+pub(crate) fn walk_and_tell<'m>(
+    header: &Header<'m>,
+    lines: &mut Lines<'m>,
+    tell: impl FnMut(usize, Option<&str>),
+) -> Result<Shape, Inert> {
+    let mut walk = Walk { open: Vec::new(), parts: 0, shape: Shape { has_report: false }, tell };
     walk.enter(header)?;
     while !walk.open.is_empty() {
         let Some(line) = lines.next() else { break };
@@ -36,11 +45,12 @@ pub(crate) fn walk<'m>(header: &Header<'m>, lines: &mut Lines<'m>) -> Result<Sha
     if walk.open.iter().all(|level| level.is_closed) { Ok(walk.shape) } else { Err(Inert::Boundary) }
 }
 
-struct Walk {
+struct Walk<T> {
     /// The multiparts around the current line, outermost first. Only the last may be closed.
     open: Vec<Level>,
     parts: usize,
     shape: Shape,
+    tell: T,
 }
 
 struct Level {
@@ -49,7 +59,7 @@ struct Level {
     is_closed: bool,
 }
 
-impl Walk {
+impl<T: FnMut(usize, Option<&str>)> Walk<T> {
     /// A part begins.
     fn enter(&mut self, header: &Header<'_>) -> Result<(), Inert> {
         self.parts += 1;
@@ -58,7 +68,9 @@ impl Walk {
         }
         let media = MediaType::of(header)?;
         self.shape.has_report |= media.is_report();
-        let Some(boundary) = media.boundary()? else { return Ok(()) };
+        let boundary = media.boundary()?;
+        (self.tell)(self.open.len(), boundary.as_deref());
+        let Some(boundary) = boundary else { return Ok(()) };
         if self.open.len() == limits::MIME_DEPTH {
             return Err(Inert::Bound);
         }
@@ -73,7 +85,9 @@ impl Walk {
 
     /// A line of a body: whether a part begins below it.
     fn take(&mut self, line: &[u8]) -> Result<bool, Inert> {
-        let Some((index, tail)) = self.boundary_in(line) else { return Ok(false) };
+        let Some((index, tail)) = self.boundary_in(line) else {
+            return if self.hides_boundary(line) { Err(Inert::Boundary) } else { Ok(false) };
+        };
         if self.open.iter().skip(index + 1).any(|level| !level.is_closed) {
             return Err(Inert::Boundary);
         }
@@ -89,6 +103,17 @@ impl Walk {
 
     fn is_boundary(&self, line: &[u8]) -> bool {
         self.boundary_in(line).is_some()
+    }
+
+    /// Whether a boundary in use stands within the line: there are readers that find it there (attack 25).
+    fn hides_boundary(&self, line: &[u8]) -> bool {
+        // Most lines hold no dash at all, and looking for one is fast.
+        line.contains(&b'-')
+            && line
+                .iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == b'-')
+                .any(|(at, _)| line.get(at..).is_some_and(|rest| self.is_boundary(rest)))
     }
 
     /// Which boundary in use the line starts with, and what follows it.
