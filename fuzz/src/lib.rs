@@ -2,7 +2,7 @@
 //! them alike.
 //!
 //! ```text
-//!   targets/*.rs (libFuzzer) ─┐
+//!   a fuzzer ─────────────────┐
 //!   tests/corpus.rs ──────────┼──▶ body(bytes): survives, and keeps its promises, or panics
 //!   proptest ─────────────────┘
 //! ```
