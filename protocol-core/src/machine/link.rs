@@ -615,6 +615,13 @@ impl Link {
 
     /// Leaves their Ready unanswered until our own dial, or the link that is up, has shown what it is worth.
     fn hold(&mut self, tick: &Tick, ready: Ready, out: &mut Outbox<Output>) {
+        let newer = ready.generation > self.memory.generation;
+        if let (true, Some(up), Some(theirs)) = (newer, self.connection(), &mut self.theirs) {
+            // The link may be up with an older copy of that node, which is as alive as this one: no probe tells them apart.
+            (theirs.held, theirs.late) = (Some(ready), tick.now.plus(limits::GREETING_MS));
+            close(up, Code::Generation, out);
+            return self.lose(tick, up, Code::Generation, out);
+        }
         let patience = if let Some(up) = &mut self.up {
             let number = random(tick, b"postline probe", self.nk);
             up.probe = Some(number);

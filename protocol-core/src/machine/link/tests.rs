@@ -601,6 +601,25 @@ fn t_111_a_store_that_is_an_older_copy_of_itself_is_found_out() {
     assert_eq!(carries(&step(&mut restored, 3, Input::Send(outgoing(1, 10))))[0].seq, 5_001);
 }
 
+/// [L-6]
+#[test]
+fn t_111_a_restored_node_takes_the_link_from_an_older_copy_that_is_alive() {
+    let mut ours = up();
+    let sent = carries(&step(&mut ours, 1, Input::Send(outgoing(1, 10))));
+    step(&mut ours, 2, Input::Proven { link: LinkId(2), dialled: false });
+    let restored = Ready { generation: 1, ..ready() };
+    let outputs = step(&mut ours, 2, Input::Frame(LinkId(2), Frame::Ready(restored)));
+    assert!(outputs.contains(&Output::Out(LinkId(1), LinkOut::Send(Frame::Bye { code: Code::Generation }))));
+    assert!(outputs.contains(&Output::Down(Code::Generation)) && outputs.contains(&Output::Up(LinkId(2))));
+    assert_eq!((ours.connection(), carries(&outputs)), (Some(LinkId(2)), sent), "what was unsettled goes to it");
+    // The copy comes back, and is held for what it is: first as one that may only be late, then for good.
+    step(&mut ours, 3, Input::Proven { link: LinkId(3), dialled: false });
+    let outputs = step(&mut ours, 3, Input::Frame(LinkId(3), Frame::Ready(ready())));
+    let [Output::Out(LinkId(2), LinkOut::Send(Frame::Ping(number)))] = outputs[..] else { panic!("{outputs:?}") };
+    let outputs = step(&mut ours, 4, Input::Frame(LinkId(2), Frame::Pong(number)));
+    assert_eq!((frames(&outputs), ours.connection()), (vec![&Frame::Bye { code: Code::Glare }], Some(LinkId(2))));
+}
+
 #[test]
 fn lists_go_in_frames_of_bounded_length() {
     let mut ours = up();
