@@ -3,11 +3,12 @@
 //! ```text
 //!   init ──▶ a new directory          serve, demo ──▶ Parts (what others build)
 //!   node rotate ──▶ keys/, while the node is down
+//!   init, node restore ──▶ a new directory          serve, demo ──▶ Parts (what others build)
 //!   user, alias ──▶ users.json ──▶ the running node follows
 //!   the rest ──▶ admin socket ──▶ the running node
 //! ```
 //!
-//! Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running.
+//! Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running, 4 warnings only (`check`).
 
 mod args;
 mod docs;
@@ -24,6 +25,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::admin::{self, Answer, AskFault, AskPair, RefusalCode, Request};
+use crate::backup::{self, BackupFault};
+use crate::check::{self, Level};
 use crate::config::{Config, ConfigFault};
 use crate::directory::Directory;
 use crate::discovery::published;
@@ -31,8 +34,8 @@ use crate::init::{Init, InitFault, KeyFiles};
 use crate::shown::shown;
 pub use args::Demo;
 use args::{
-    AliasCommand, Cli, ClockCommand, Command, DiscoveryCommand, InitArgs, NodeCommand, PairArgs, QueueCommand,
-    TrustCommand, UserCommand,
+    AliasCommand, Cli, ClockCommand, Command, ConfigCommand, DiscoveryCommand, InitArgs, NodeCommand, PairArgs,
+    QueueCommand, TrustCommand, UserCommand,
 };
 
 /// Whatever went wrong in a part.
@@ -59,8 +62,8 @@ pub fn main(parts: &impl Parts) -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
     let mut out = io::stdout().lock();
-    match run(cli, parts, &mut out).and_then(|good| Ok((good, out.flush()?))) {
-        Ok((good, ())) => ExitCode::from(if good { 0 } else { 1 }),
+    match run(cli, parts, &mut out).and_then(|status| Ok((status, out.flush()?))) {
+        Ok((status, ())) => ExitCode::from(status),
         Err(failure) => {
             let (status, code) = failure.kind();
             let message = shown(&failure.to_string(), 2_048);
@@ -90,6 +93,8 @@ enum Failure {
     Directory(#[from] crate::directory::DirectoryFault),
     #[error(transparent)]
     Init(InitFault),
+    #[error(transparent)]
+    Backup(#[from] BackupFault),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
@@ -101,7 +106,9 @@ impl Failure {
     fn kind(&self) -> (u8, &'static str) {
         match self {
             Self::Usage(_) => (2, "usage"),
-            Self::Config(_) | Self::Init(InitFault::Config(_) | InitFault::UnknownKey(_)) => (2, "config"),
+            Self::Config(_)
+            | Self::Backup(BackupFault::Config(_))
+            | Self::Init(InitFault::Config(_) | InitFault::UnknownKey(_)) => (2, "config"),
             Self::Ask(AskFault::NotRunning(_)) => (3, "not_running"),
             Self::Refused(refusal) => match refusal.code {
                 RefusalCode::Malformed => (1, "malformed"),
@@ -111,6 +118,7 @@ impl Failure {
             },
             Self::Ask(AskFault::Io(_) | AskFault::Malformed(_))
             | Self::Directory(_)
+            | Self::Backup(_)
             | Self::Init(
                 InitFault::Exists(_)
                 | InitFault::Key(_)
@@ -124,8 +132,8 @@ impl Failure {
     }
 }
 
-/// Does one command; `false` where it ran and failed.
-fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failure> {
+/// Does one command; gives the exit status, which says more than 0 where it ran and isn't content.
+fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<u8, Failure> {
     let config = || Config::load(&config_file(cli.config.clone()));
     match cli.command {
         Command::Init(args) => {
@@ -147,11 +155,16 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
                 show::published(out, &published)?;
             }
         }
-        Command::Demo(demo) => return Ok(parts.demo(&demo, cli.json)?),
         Command::User(UserCommand::Offers { address, on }) => {
             ask(&config()?, &Request::UserOffers { address, on }, cli.json, out)?;
         }
         Command::Node(NodeCommand::Rotate { next }) => rotate(&config()?, next.as_deref(), cli.json, out)?,
+        Command::Demo(demo) => return Ok(u8::from(!parts.demo(&demo, cli.json)?)),
+        Command::Check { records: true, .. } => {
+            let text = check::zone_text(&config()?)?;
+            if cli.json { show::json(out, &json!({ "zone": text }))? } else { write!(out, "{text}")? }
+        }
+        Command::Check { records: false, brief } => return check(&config()?, cli.json, brief, out),
         Command::User(command) => user(command, &config()?, cli.json, out)?,
         Command::Alias(command) => alias(command, &config()?, cli.json, out)?,
         Command::Status => ask(&config()?, &Request::Status {}, cli.json, out)?,
@@ -165,6 +178,27 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
             ask(&config()?, &Request::Trace { message_id }, cli.json, out)?;
         }
         Command::Clock(ClockCommand::Accept) => ask(&config()?, &Request::ClockAccept {}, cli.json, out)?,
+        Command::Config(ConfigCommand::Show { origin }) => {
+            let keys = Config::effective(&config_file(cli.config.clone()))?;
+            if cli.json {
+                show::json(out, &json!({ "config": show::keys_json(&keys, origin) }))?
+            } else {
+                show::keys(out, &keys, origin)?
+            }
+        }
+        Command::Node(NodeCommand::Backup { dir }) => {
+            let made = backup::backup(&config()?, &dir, crate::clock::wall().0)?;
+            let hash = backup::manifest_hash(&dir)?;
+            if cli.json {
+                show::json(out, &json!({ "backup": made, "manifest_sha256": hash }))?
+            } else {
+                show::backup(out, &dir, &made, &hash)?
+            }
+        }
+        Command::Node(NodeCommand::Restore { dir, generation }) => {
+            let made = backup::restore(&dir, &config_file(cli.config.clone()), generation)?;
+            if cli.json { show::json(out, &json!({ "restored": made }))? } else { show::restored(out, &made)? }
+        }
         Command::Reload => ask(&config()?, &Request::Reload {}, cli.json, out)?,
         Command::Manual { dir } => {
             let written = docs::manual(&dir)?;
@@ -177,7 +211,26 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<bool, Failur
         Command::Completions { shell } => docs::completions(shell, out)?,
         Command::Drain => ask(&config()?, &Request::Drain {}, cli.json, out)?,
     }
-    Ok(true)
+    Ok(0)
+}
+
+/// Looks at everything, and says what it found.
+fn check(config: &Config, json: bool, brief: bool, out: &mut dyn Write) -> Result<u8, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let findings = runtime.block_on(async { Ok::<_, PartFault>(check::run(&check::Scene::real(config)?).await) })?;
+    // A resolver's tasks may still wait for answers that nobody wants any more.
+    runtime.shutdown_background();
+    let worst = check::worst(&findings);
+    if json {
+        show::json(out, &json!({ "check": { "worst": worst, "findings": findings } }))?;
+    } else {
+        show::findings(out, &findings, brief)?;
+    }
+    Ok(match worst {
+        Level::Ok | Level::Skipped => 0,
+        Level::Failure => 1,
+        Level::Warning => 4,
+    })
 }
 
 fn config_file(named: Option<PathBuf>) -> PathBuf {

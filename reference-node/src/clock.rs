@@ -11,6 +11,8 @@ pub use postline_core::clock::Jump;
 /// reported, until the operator says `postline clock accept`.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
+    /// The wall clock.
+    wall: fn() -> Millis,
     /// When it was last read, to the millisecond that was given out.
     read: Instant,
     steady: Steady,
@@ -20,7 +22,13 @@ impl Clock {
     /// Starts at the wall clock's time.
     #[must_use]
     pub fn start() -> Self {
-        Self { read: instant(), steady: Steady::start(wall()) }
+        Self::over(wall)
+    }
+
+    /// Starts at the time of another wall clock.
+    #[must_use]
+    pub fn over(wall: fn() -> Millis) -> Self {
+        Self { wall, read: instant(), steady: Steady::start(wall()) }
     }
 
     /// The time now. The second value is a jump that was just found.
@@ -29,7 +37,7 @@ impl Clock {
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
         // The part of a millisecond that is left is counted the next time.
         self.read += std::time::Duration::from_millis(passed);
-        self.steady.read(passed, wall())
+        self.steady.read(passed, (self.wall)())
     }
 
     /// The jump that waits for the operator's word, if one does.
@@ -38,9 +46,13 @@ impl Clock {
         self.steady.jump()
     }
 
-    /// Follows the wall clock from here on, as the operator says. The machine still never sees time run back.
-    pub fn accept(&mut self) {
-        *self = Self::start();
+    /// Follows the wall clock from here on, as the operator says. `true` where time ran back by that: a machine that saw
+    /// the later time would wait until it comes again.
+    #[must_use]
+    pub fn accept(&mut self) -> bool {
+        let before = self.now().0;
+        *self = Self::over(self.wall);
+        self.now().0 < before
     }
 }
 
@@ -50,7 +62,7 @@ fn instant() -> Instant {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the node reads the wall clock")]
-fn wall() -> Millis {
+pub(crate) fn wall() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -72,6 +72,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// `[log]`: how it logs.
     pub log: Log,
+    /// `[check]`: what `postline check` looks at beyond this machine.
+    pub check: Check,
     /// `limits.mail_bytes`: the largest mail, in bytes; at most [`MAIL_BYTES`](postline_core::limits::MAIL_BYTES).
     pub mail_bytes: u64,
     /// `[beside]`: what of it stands beside another mail server.
@@ -213,6 +215,15 @@ pub enum LogLevel {
     Trace,
 }
 
+/// What `postline check` looks at beyond this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// A mail server to try port 25 with: a name or an address, and a port.
+    pub outbound: Option<(String, u16)>,
+    /// The command that prints a Postfix's configuration; empty: none.
+    pub postconf: Vec<String>,
+}
+
 /// What hashing a password costs, by argon2id with one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordCost {
@@ -240,6 +251,17 @@ impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)
     }
+}
+
+/// A key that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// Its full name.
+    pub key: &'static str,
+    /// Its value, as TOML in one line; `None`: nothing. No key holds a secret: those stand in files that keys name.
+    pub value: Option<String>,
+    /// Where the file says so; `None`: the default.
+    pub at: Option<At>,
 }
 
 /// Why a configuration was refused. Each text starts with the file, and the line where there is one.
@@ -324,14 +346,15 @@ impl Config {
     /// # Errors
     /// [`ConfigFault`], the first that is found.
     pub fn load(file: &Path) -> Result<Self, ConfigFault> {
-        let read = |why| ConfigFault::Read { file: file.to_owned(), why };
-        let mut bytes = Vec::new();
-        std::fs::File::open(file).map_err(read)?.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
-        let no_text = |what| ConfigFault::NoText { file: file.to_owned(), what };
-        if bytes.len() as u64 > FILE_BYTES {
-            return Err(no_text("more than 256 KiB"));
-        }
-        Self::parse(file, &String::from_utf8(bytes).map_err(|_| no_text("not UTF-8"))?)
+        Self::parse(file, &text(file)?)
+    }
+
+    /// Every key of a configuration file, with its value and where it comes from.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn effective(file: &Path) -> Result<Vec<Effective>, ConfigFault> {
+        file::effective(file, &text(file)?)
     }
 
     /// Reads a configuration from the text of `file`, which needn't exist.
@@ -361,4 +384,16 @@ impl Config {
     pub fn users_file(&self) -> PathBuf {
         self.data_dir.join("users.json")
     }
+}
+
+/// The text of a configuration file.
+fn text(file: &Path) -> Result<String, ConfigFault> {
+    let read = |why| ConfigFault::Read { file: file.to_owned(), why };
+    let mut bytes = Vec::new();
+    std::fs::File::open(file).map_err(read)?.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
+    let no_text = |what| ConfigFault::NoText { file: file.to_owned(), what };
+    if bytes.len() as u64 > FILE_BYTES {
+        return Err(no_text("more than 256 KiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| no_text("not UTF-8"))
 }

@@ -208,6 +208,16 @@ impl Resolver {
         Ok(services)
     }
 
+    /// The names that an address has (RFC 1035 §3.5).
+    ///
+    /// # Errors
+    /// [`DnsFault`].
+    pub async fn names(&self, ip: IpAddr) -> Result<Vec<Domain>, DnsFault> {
+        let name = Name::from(ip).to_ascii();
+        let names = self.records(name.trim_end_matches('.'), Kind::Ptr).await?;
+        some(names.into_iter().filter_map(|data| if let Data::Ptr(name) = data { Some(name) } else { None }))
+    }
+
     async fn records(&self, name: &str, kind: Kind) -> Result<Vec<Data>, DnsFault> {
         let dns = match self {
             Self::Zone(zone) => return zone.records(name, kind),
@@ -257,6 +267,7 @@ enum Kind {
     A,
     Aaaa,
     Mx,
+    Ptr,
     Srv,
     Txt,
 }
@@ -267,6 +278,7 @@ impl Kind {
             Self::A => RecordType::A,
             Self::Aaaa => RecordType::AAAA,
             Self::Mx => RecordType::MX,
+            Self::Ptr => RecordType::PTR,
             Self::Srv => RecordType::SRV,
             Self::Txt => RecordType::TXT,
         }
@@ -280,6 +292,7 @@ enum Data {
     Aaaa(Ipv6Addr),
     Mx(Exchange),
     NullMx,
+    Ptr(Domain),
     Srv(Service),
     Txt(Vec<u8>),
 }
@@ -298,6 +311,7 @@ impl Data {
                 let host = if srv.target.is_root() { None } else { Some(host(&srv.target)?) };
                 Some(Self::Srv(Service { priority: srv.priority, weight: srv.weight, port: srv.port, host }))
             }
+            RData::PTR(ptr) => Some(Self::Ptr(host(&ptr.0)?)),
             RData::TXT(txt) => Some(Self::Txt(txt.txt_data.concat())),
             _ => None,
         }
@@ -307,7 +321,7 @@ impl Data {
         match self {
             Self::A(ip) => Some(IpAddr::V4(*ip)),
             Self::Aaaa(ip) => Some(IpAddr::V6(*ip)),
-            Self::Mx(_) | Self::NullMx | Self::Srv(_) | Self::Txt(_) => None,
+            Self::Mx(_) | Self::NullMx | Self::Ptr(_) | Self::Srv(_) | Self::Txt(_) => None,
         }
     }
 
@@ -316,6 +330,7 @@ impl Data {
             Self::A(_) => Kind::A,
             Self::Aaaa(_) => Kind::Aaaa,
             Self::Mx(_) | Self::NullMx => Kind::Mx,
+            Self::Ptr(_) => Kind::Ptr,
             Self::Srv(_) => Kind::Srv,
             Self::Txt(_) => Kind::Txt,
         }

@@ -8,6 +8,7 @@
 
 mod keys;
 
+use std::fmt;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,28 @@ pub struct DnsRecord {
     pub data: String,
 }
 
+impl fmt::Display for DnsRecord {
+    /// A line for a zone file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = if self.kind == "TXT" { quoted(&self.data) } else { self.data.clone() };
+        write!(f, "{} {} {data}", self.name, self.kind)
+    }
+}
+
+/// TXT data as zone files have it: strings of at most 255 bytes (RFC 1035 §3.3.14).
+fn quoted(data: &str) -> String {
+    let mut strings = vec![String::new()];
+    for c in data.chars() {
+        if strings.last().is_none_or(|last| last.len() + c.len_utf8() > 255) {
+            strings.push(String::new());
+        }
+        if let Some(last) = strings.last_mut() {
+            last.push(c);
+        }
+    }
+    strings.iter().map(|string| format!("\"{}\"", string.replace('"', "\\\""))).collect::<Vec<_>>().join(" ")
+}
+
 /// Why nothing, or not all, was made.
 #[derive(Debug, thiserror::Error)]
 pub enum InitFault {
@@ -107,14 +130,23 @@ pub fn init(wish: &Init) -> Result<Made, InitFault> {
     }
     let node_key: NodeKey = keys.make()?;
     make_certificate(&config)?;
-    let mut dns = records(&config, node_key);
-    for domain in &config.domains {
-        dns.extend(dkim_records(&config, domain)?);
-    }
+    let dns = records_of(&config, node_key)?;
     if !private_file::create(&file, text.as_bytes()).map_err(|why| InitFault::Io { path: file.clone(), why })? {
         return Err(InitFault::Exists(file));
     }
     Ok(Made { config: file, node_key: node_key.to_string(), next_seed: keys.next_seed, dns })
+}
+
+/// The records that a node's domains are to publish. DKIM keys are made where they aren't there.
+///
+/// # Errors
+/// [`DkimFault`] where a key can be neither read nor made.
+pub fn records_of(config: &Config, node_key: NodeKey) -> Result<Vec<DnsRecord>, DkimFault> {
+    let mut dns = records(config, node_key);
+    for domain in &config.domains {
+        dns.extend(dkim_records(config, domain)?);
+    }
+    Ok(dns)
 }
 
 /// Whether a certificate file is the one that `init` made.
@@ -190,4 +222,15 @@ fn records(config: &Config, nk: NodeKey) -> Vec<DnsRecord> {
         mail.into_iter().chain(crate::discovery::records(nk, config, domain))
     };
     config.domains.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_txt_data_is_cut_into_strings() {
+        let text = quoted(&"k".repeat(300));
+        assert_eq!(text, format!("\"{}\" \"{}\"", "k".repeat(255), "k".repeat(45)));
+    }
 }

@@ -5,7 +5,9 @@
 //! ```
 
 pub mod admin;
+pub mod backup;
 pub mod beside;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -180,6 +180,12 @@ impl Owner {
         })
     }
 
+    /// The same, by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Runs until told to stop. Blocks: give it a thread.
     pub fn run(mut self, runtime: &tokio::runtime::Handle) {
         // What was unfinished when the node stopped begins before anything new comes.
@@ -237,7 +243,7 @@ impl Owner {
         let (now, _) = self.clock.now();
         let (since, mut out) = self.unhurried.take().unwrap_or_else(|| (now, Outbox::new()));
         let mut hurry = now.since(since) >= u64::try_from(UNHURRIED.as_millis()).unwrap_or(0);
-        let mut ends = Turn::Goes;
+        let (mut ends, mut set_back) = (Turn::Goes, false);
         let idle = matches!(batch.as_slice(), [Message::Input(input, None)] if matches!(**input, Input::Wake));
         let wake = |at: Option<Millis>, now| at.is_some_and(|at| at <= now);
         for message in batch {
@@ -286,7 +292,7 @@ impl Owner {
                         });
                     }
                 }
-                Message::AcceptClock => self.clock.accept(),
+                Message::AcceptClock => set_back |= self.clock.accept(),
                 Message::Stop(done) => {
                     hurry = true;
                     self.done.push(done);
@@ -299,8 +305,11 @@ impl Owner {
             hurry = true;
             self.step(Input::Wake, &mut out)?;
         }
-        if hurry || out.effects().any(is_awaited) {
+        if hurry || set_back || out.effects().any(is_awaited) {
             self.commit(out)?;
+            if set_back {
+                self.begin_again()?;
+            }
             self.tidy();
         } else if self.traced || !out.is_empty() {
             self.unhurried = Some((since, out));
@@ -432,6 +441,22 @@ impl Owner {
             let _gone = waiting.send(answer.clone());
         }
         self.done.clear();
+        self.restart();
+    }
+
+    /// Time was set back. The machine that saw the later time never sees an earlier one, so it is made again of what is
+    /// durable; and what waits is tried now, since its turn was set by the later time.
+    fn begin_again(&mut self) -> Result<(), StoreError> {
+        tracing::warn!("time was set back; links and queues begin again");
+        self.purged = Millis(0);
+        self.restart();
+        let mut out = Outbox::new();
+        self.step(Input::Command(Command::Retry(None)), &mut out)?;
+        self.commit(out)
+    }
+
+    /// Drops the machine and restores it from what is durable.
+    fn restart(&mut self) {
         self.logins.clear();
         self.traced = false;
         self.unhurried = None;

@@ -310,15 +310,20 @@ fn unreadable_key() -> postline_core::fault::RestoreError {
     postline_core::fault::RestoreError::Damaged { key: postline_core::store::Key::Node, what: "a readable node key" }
 }
 
-fn world(config: &Config) -> Result<World, PartFault> {
-    let resolver = match &config.zone_file {
+/// Who answers questions about names.
+pub(crate) fn resolver(config: &Config) -> Result<Resolver, PartFault> {
+    Ok(match &config.zone_file {
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
             Resolver::Zone(Zone::parse(&text).map_err(|why| format!("{}: {why}", file.display()))?)
         }
         None if config.name_servers.is_empty() => Resolver::system()?,
         None => Resolver::at(&config.name_servers)?,
-    };
+    })
+}
+
+fn world(config: &Config) -> Result<World, PartFault> {
+    let resolver = resolver(config)?;
     let resolver = Arc::new(resolver.with_dnssec(config.discovery.dnssec, config.discovery.trust_anchor.as_deref())?);
     let mut signers = BTreeMap::new();
     // Beside a mail server that sends, that signs too.

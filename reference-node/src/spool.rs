@@ -96,6 +96,11 @@ impl Spool {
         self.root.blobs.join(format!("{number:016x}"))
     }
 
+    /// The numbers of the files that are there.
+    pub(crate) fn numbers(&self) -> io::Result<BTreeSet<u64>> {
+        numbers(&self.root.blobs)
+    }
+
     fn create(&self) -> io::Result<(PathBuf, File)> {
         loop {
             let path = self.path(self.root.next.fetch_add(1, Ordering::Relaxed));

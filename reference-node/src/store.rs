@@ -24,11 +24,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::spool::{Body, Spool, Staged};
 use change::Change;
 use checkpoint::Checkpointer;
+pub use copy::{Copied, copy};
 pub use reader::Reader;
 pub use trace::{About, TraceLine};
 
 mod change;
 mod checkpoint;
+mod copy;
 mod reader;
 mod rows;
 mod schema;
@@ -57,7 +59,10 @@ pub enum StoreError {
     #[error("store {0} is in use by another process")]
     InUse(String),
     /// A newer Postline wrote it.
-    #[error("store has version {found}, newest known {known}")]
+    #[error(
+        "store has version {found}, and this program knows {known} at most: a newer postline wrote it; run that one, or \
+         restore a backup from before the change"
+    )]
     Newer {
         /// The version it has.
         found: i64,
@@ -122,7 +127,7 @@ impl Store {
         let lease = schema::lease(dir)?;
         schema::renew_wal(dir)?;
         let conn = schema::connect(dir)?;
-        schema::migrate(&conn)?;
+        schema::migrate(dir, &conn)?;
         let spool = Spool::open(&dir.join(schema::SPOOL))?;
         change::sweep(&conn, &spool)?;
         crate::spool::sync_dir(dir)?;
@@ -153,14 +158,15 @@ impl Store {
         self.generation
     }
 
-    /// Makes the generation one higher: to be called once when the store was restored from a backup.
+    /// Makes the generation at least `to`, and gives what it is then: to be called when the store was restored from a
+    /// backup, with more than any earlier one had.
     ///
     /// # Errors
     /// Those of a write.
-    pub fn bump_generation(&mut self) -> Result<u64, StoreError> {
+    pub fn raise_generation(&mut self, to: u64) -> Result<u64, StoreError> {
         self.usable()?;
-        let bumped = schema::bump_generation(&self.conn).map_err(StoreError::from);
-        self.generation = self.judge(bumped)?;
+        let raised = schema::raise_generation(&self.conn, to).map_err(StoreError::from);
+        self.generation = self.judge(raised)?;
         Ok(self.generation)
     }
 

@@ -72,6 +72,43 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+fn config_show_says_what_is_in_force_and_where_it_comes_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = made(dir.path());
+    let text = std::fs::read_to_string(&config.file).unwrap();
+    let smtp = "smtp = [\n  \"127.0.0.1:2525\", # one\n  \"[::1]:2525\"\n]";
+    let smarthost = "host = \"relay.example\"\nuser = \"me\"\npassword_file = \"relay.password\"";
+    let text = text.replace("#smtp = [\"0.0.0.0:25\"]", smtp).replace("#host = \"smtp.provider.example\"", smarthost);
+    std::fs::write(&config.file, &text).unwrap();
+    std::fs::write(dir.path().join("relay.password"), "hush-hush\n").unwrap();
+    let line = 1 + text.lines().position(|line| line.starts_with("smtp = [")).unwrap();
+
+    let said = good(dir.path(), &["config", "show", "--origin"], "");
+    assert!(
+        said.contains(&format!("listen.smtp = [\"127.0.0.1:2525\", \"[::1]:2525\"]  # postline.toml:{line}\n")),
+        "{said}"
+    );
+    assert!(said.contains("tls.cert = \"tls/cert.pem\"  # default\n"), "{said}");
+    assert!(said.contains("# link.advertise is not set  # default\n"), "{said}");
+    assert!(said.contains("smarthost.password_file = \"relay.password\"") && !said.contains("hush"), "{said}");
+    let plain = good(dir.path(), &["config", "show"], "");
+    assert_eq!(plain.lines().count(), postline_node::config::KEYS.len());
+    assert!(!plain.contains("# default"));
+    let json: serde_json::Value =
+        serde_json::from_str(&good(dir.path(), &["config", "show", "--origin", "--json"], "")).unwrap();
+    let row = json["config"].as_array().unwrap().iter().find(|row| row["key"] == "listen.smtp").unwrap();
+    assert_eq!((row["origin"].as_str(), row["line"].as_u64()), (Some("file"), Some(line as u64)));
+
+    std::fs::write(&config.file, text.replace("hostname =", "hostnam =")).unwrap();
+    let (status, said) = bad(dir.path(), &["config", "show"], "");
+    assert!(status == 2 && said.contains("did you mean `hostname`"), "{said}");
+    // What is shown is safe to show: a key that holds a secret would need more care than this command takes.
+    for key in postline_node::config::KEYS {
+        assert!(["password", "secret", "token"].iter().all(|word| !key.path.ends_with(word)), "{}", key.path);
+    }
+}
+
+#[test]
 fn init_makes_a_node_that_loads() {
     let dir = tempfile::tempdir().unwrap();
     let node = dir.path().join("new/node");

@@ -452,7 +452,7 @@ fn t_111_a_restored_backup_gets_a_higher_generation_that_stays() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     assert_eq!(store.generation(), 1);
-    assert_eq!(store.bump_generation().unwrap(), 2);
+    assert_eq!(store.raise_generation(2).unwrap(), 2);
     assert_eq!(store.generation(), 2);
     drop(store);
     assert_eq!(Store::open(dir.path()).unwrap().generation(), 2);

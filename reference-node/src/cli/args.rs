@@ -10,7 +10,7 @@ use postline_core::id::{Address, Domain, Lane};
 #[command(
     name = "postline",
     version,
-    after_help = "Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running."
+    after_help = "Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running, 4 warnings (check)."
 )]
 pub(super) struct Cli {
     /// The configuration [default: ./postline.toml, else /etc/postline/postline.toml]
@@ -33,6 +33,17 @@ pub(super) enum Command {
         #[arg(long)]
         while_stdin: bool,
     },
+    /// What keeps the node from working: ports, DNS, certificate, clock, disk, sockets, each with the next step
+    ///
+    /// Works whether or not the node runs. Exit status: 0 all is well, 1 something fails, 4 warnings only.
+    Check {
+        /// Print the DNS records to publish, as zone text, and look at nothing
+        #[arg(long)]
+        records: bool,
+        /// Leave out what is well, and what was skipped
+        #[arg(long)]
+        brief: bool,
+    },
     /// How the running node is
     Status,
     /// Users and their passwords
@@ -44,7 +55,7 @@ pub(super) enum Command {
     /// What pairs of addresses are to each other
     #[command(subcommand)]
     Trust(TrustCommand),
-    /// The node's own key
+    /// The node's own key, its backup, and a node made of one
     #[command(subcommand)]
     Node(NodeCommand),
     /// Mails that wait
@@ -61,6 +72,9 @@ pub(super) enum Command {
     /// The node's clock
     #[command(subcommand)]
     Clock(ClockCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Let the running node read users, certificates and the configuration again
     Reload,
     /// Let the running node finish what is under way, and stop
@@ -210,6 +224,25 @@ pub(super) enum NodeCommand {
         #[arg(long, value_name = "FILE")]
         next: Option<PathBuf>,
     },
+    /// Write records, waiting mail, keys, users and configuration into a new directory, while the node runs
+    ///
+    /// The backup holds the node's secrets: keep it as you keep the keys. Mailboxes are not part of it.
+    Backup {
+        /// The directory, made; or empty, and its owner's alone
+        dir: PathBuf,
+    },
+    /// Make a node of a backup: at --config, which may be there already, else is the backup's
+    ///
+    /// Nothing that is there is written over. Stop the old node for good before the new one starts: other nodes refuse
+    /// it from then on.
+    Restore {
+        /// The backup
+        dir: PathBuf,
+        /// The store's generation from now on [default: the backup's and one more]; where this backup was restored
+        /// before, one more than then
+        #[arg(long)]
+        generation: Option<u64>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -225,6 +258,16 @@ pub(super) enum QueueCommand {
         /// Only mailbox/<user>, domain/<domain>, or node/<key>
         #[arg(value_parser = crate::words::parse_lane)]
         lane: Option<Lane>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Show every key that is in force, as TOML; what has no value stands as a comment
+    Show {
+        /// And where each comes from: file and line, or the default
+        #[arg(long)]
+        origin: bool,
     },
 }
 

@@ -1,10 +1,14 @@
 //! Answers for people: tables and lines, every string escaped; and JSON that no terminal obeys.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::admin::{Answer, QueueRow, Status, TraceRow, TrustRow};
+use crate::backup::{Manifest, Restored};
+use crate::check::{Finding, Level};
+use crate::config::Effective;
 use crate::directory::Directory;
 use crate::discovery::Published;
 use crate::init::{DnsRecord, Made, Rotated};
@@ -97,8 +101,7 @@ pub(super) fn published(to: &mut dyn Write, published: &Published) -> io::Result
 /// Records as zone files have them.
 fn zone(to: &mut dyn Write, records: &[DnsRecord]) -> io::Result<()> {
     for record in records {
-        let data = if record.kind == "TXT" { quoted(&record.data) } else { record.data.clone() };
-        writeln!(to, "  {} {} {data}", record.name, record.kind)?;
+        writeln!(to, "  {record}")?;
     }
     Ok(())
 }
@@ -114,18 +117,88 @@ pub(super) fn rotated(to: &mut dyn Write, rotated: &Rotated) -> io::Result<()> {
     writeln!(to, "!! for two changes takes it for another node.")
 }
 
-/// TXT data as zone files have it: strings of at most 255 bytes (RFC 1035 §3.3.14).
-fn quoted(data: &str) -> String {
-    let mut strings = vec![String::new()];
-    for c in data.chars() {
-        if strings.last().is_none_or(|last| last.len() + c.len_utf8() > 255) {
-            strings.push(String::new());
-        }
-        if let Some(last) = strings.last_mut() {
-            last.push(c);
+/// Says what a backup holds.
+pub(super) fn backup(to: &mut dyn Write, dir: &Path, made: &Manifest, hash: &str) -> io::Result<()> {
+    let bytes: u64 = made.files.iter().map(|file| file.bytes).sum();
+    let (files, records, dir) = (made.files.len(), made.records, dir.display());
+    writeln!(
+        to,
+        "backed up to {dir}: {files} files, {bytes} bytes, {records} records, generation {}",
+        made.generation
+    )?;
+    writeln!(to, "manifest sha256 {hash}")?;
+    writeln!(to)?;
+    writeln!(to, "!! It holds the node's secrets: keep it as you keep the keys. Mailboxes are not part of it.")
+}
+
+/// Says what was made of a backup.
+pub(super) fn restored(to: &mut dyn Write, made: &Restored) -> io::Result<()> {
+    writeln!(to, "restored {}, as of {}", made.config.display(), utc(made.made_ms))?;
+    writeln!(to, "node key {}", made.node_key)?;
+    writeln!(to, "generation {}", made.generation)?;
+    for kept in &made.kept {
+        writeln!(to, "kept {}, which was there", kept.display())?;
+    }
+    writeln!(to)?;
+    writeln!(to, "!! Never start the old node again: other nodes refuse it once they have seen this one.")?;
+    writeln!(to, "Mail that waited when the backup was made waits again; then run `postline serve`.")
+}
+
+/// Writes the keys that are in force, as TOML.
+pub(super) fn keys(to: &mut dyn Write, keys: &[Effective], origin: bool) -> io::Result<()> {
+    for Effective { key, value, at } in keys {
+        let line = match value {
+            Some(value) => format!("{key} = {}", shown(value, 4_096)),
+            None => format!("# {key} is not set"),
+        };
+        match (origin, at) {
+            (false, _) => writeln!(to, "{line}")?,
+            (true, Some(at)) => writeln!(to, "{line}  # {}", shown(&at.to_string(), 1_024))?,
+            (true, None) => writeln!(to, "{line}  # default")?,
         }
     }
-    strings.iter().map(|string| format!("\"{}\"", string.replace('"', "\\\""))).collect::<Vec<_>>().join(" ")
+    Ok(())
+}
+
+/// The same for programs: an object a key.
+pub(super) fn keys_json(keys: &[Effective], origin: bool) -> Vec<serde_json::Value> {
+    let row = |Effective { key, value, at }: &Effective| {
+        let mut row = serde_json::Map::new();
+        row.insert("key".to_owned(), (*key).into());
+        row.insert("value".to_owned(), value.clone().into());
+        if origin {
+            let (from, file, line) = match at {
+                Some(at) => ("file", Some(at.file.display().to_string()), Some(at.line)),
+                None => ("default", None, None),
+            };
+            row.insert("origin".to_owned(), from.into());
+            row.insert("file".to_owned(), file.into());
+            row.insert("line".to_owned(), line.into());
+        }
+        row.into()
+    };
+    keys.iter().map(row).collect()
+}
+
+/// Writes what was found: a line each, and its next step below.
+pub(super) fn findings(to: &mut dyn Write, findings: &[Finding], brief: bool) -> io::Result<()> {
+    for finding in findings {
+        let mark = match finding.level {
+            Level::Ok | Level::Skipped if brief => continue,
+            Level::Ok => "ok      ",
+            Level::Skipped => "skipped ",
+            Level::Warning => "warning ",
+            Level::Failure => "FAILURE ",
+        };
+        let about = if finding.about.is_empty() { String::new() } else { format!(" {}", shown(&finding.about, 200)) };
+        writeln!(to, "{mark} {}{about}: {}", finding.id, shown(&finding.cause, 400))?;
+        if !finding.next.is_empty() {
+            writeln!(to, "          -> {}", shown(&finding.next, 400))?;
+        }
+    }
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let (ok, skipped) = (count(Level::Ok), count(Level::Skipped));
+    writeln!(to, "{ok} ok, {skipped} skipped, {} warnings, {} failures", count(Level::Warning), count(Level::Failure))
 }
 
 /// Writes the users.
@@ -288,11 +361,5 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(!text.chars().any(|c| c != '\n' && hides(c)), "{text:?}");
         assert!(text.contains("1970-01-01T00:00:00Z"), "{text}");
-    }
-
-    #[test]
-    fn long_txt_data_is_cut_into_strings() {
-        let text = quoted(&"k".repeat(300));
-        assert_eq!(text, format!("\"{}\" \"{}\"", "k".repeat(255), "k".repeat(45)));
     }
 }

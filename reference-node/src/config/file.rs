@@ -16,13 +16,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::beside::{Beside, Place};
 
-use super::keys::{is_key, is_section, nearest};
+use super::keys::{Default, KEYS, Key, is_key, is_section, nearest};
 use crate::dns::Dnssec;
 
-use super::value::{Host, LinkHint, ListenAt, NameServer, Nets, Selector, Text};
+use super::value::{Host, HostPort, LinkHint, ListenAt, NameServer, Nets, Selector, Text};
 use super::{
-    At, Config, ConfigFault, DiscoveryWish, Dkim, Dovecot, Http, Listen, Log, LogFormat, LogLevel, PasswordCost,
-    Smarthost, SmarthostLogin, SmarthostTls, Tls,
+    At, Check, Config, ConfigFault, DiscoveryWish, Dkim, Dovecot, Effective, Http, Listen, Log, LogFormat, LogLevel,
+    PasswordCost, Smarthost, SmarthostLogin, SmarthostTls, Tls,
 };
 
 /// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
@@ -35,6 +35,28 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Config, ConfigFault> {
     let source = Source::scan(file, text)?;
     let raw: Raw = toml::from_str(text).map_err(|error| source.refused(&error))?;
     raw.check(&source)
+}
+
+/// Every key that is in force, with its value and where it comes from.
+pub(super) fn effective(file: &Path, text: &str) -> Result<Vec<Effective>, ConfigFault> {
+    // What can't be used is in force nowhere.
+    read(file, text)?;
+    let source = Source::scan(file, text)?;
+    let row = |key: &Key| match source.keys.get(key.path) {
+        None => Effective {
+            key: key.path,
+            value: if let Default::Is(value) = key.default { Some(value.to_owned()) } else { None },
+            at: None,
+        },
+        Some(span) => {
+            let written = text.get(span.clone()).and_then(|pair| pair.split_once('=')).map_or("", |(_, value)| value);
+            // One line, however it is written there.
+            let value = toml::from_str::<toml::Table>(&format!("v = {}", written.trim_start()));
+            let value = value.ok().and_then(|mut table| table.remove("v")).map(|value| value.to_string());
+            Effective { key: key.path, value, at: Some(source.at(span.start)) }
+        }
+    };
+    Ok(KEYS.iter().map(row).collect())
 }
 
 /// The file as written: which keys stand where.
@@ -160,6 +182,8 @@ struct Raw {
     #[serde(default)]
     log: RawLog,
     #[serde(default)]
+    check: RawCheck,
+    #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
     beside: RawBeside,
@@ -264,6 +288,13 @@ struct RawLog {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawCheck {
+    outbound: Option<Text<HostPort>>,
+    postconf: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawLimits {
     mail_bytes: Option<u64>,
 }
@@ -353,6 +384,10 @@ impl Raw {
             log: Log {
                 format: self.log.format.unwrap_or(LogFormat::Text),
                 level: self.log.level.unwrap_or(LogLevel::Info),
+            },
+            check: Check {
+                outbound: self.check.outbound.map(|Text(HostPort(host, port))| (host, port)),
+                postconf: self.check.postconf.unwrap_or_default(),
             },
             mail_bytes,
             beside: self.beside.check(source)?,

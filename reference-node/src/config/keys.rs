@@ -254,6 +254,18 @@ pub const KEYS: &[Key] = &[
         doc: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\". No level logs bodies or secrets.",
     },
     Key {
+        path: "check.outbound",
+        default: Default::None("\"mx.provider.example:25\""),
+        change: Change::Reload,
+        doc: "A mail server elsewhere, host:port, with which `postline check` tries whether mail can leave. It only greets.",
+    },
+    Key {
+        path: "check.postconf",
+        default: Default::Is("[]"),
+        change: Change::Reload,
+        doc: "The command that prints a Postfix's configuration, for `postline check`: [\"/usr/sbin/postconf\"].",
+    },
+    Key {
         path: "limits.mail_bytes",
         default: Default::Is("26214400"),
         change: Change::Restart(|old, new| old.mail_bytes == new.mail_bytes),

@@ -49,6 +49,21 @@ impl FromStr for Host {
     }
 }
 
+/// A host that the operator named, and a port.
+pub(super) struct HostPort(pub(super) String, pub(super) u16);
+
+impl FromStr for HostPort {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANT: &str = "want host:port";
+        let (host, port) = text.rsplit_once(':').ok_or(WANT)?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or(WANT)?;
+        Host::from_str(host).map(|Host(host)| Self(host, port))
+    }
+}
+
 /// An address to listen on.
 pub(super) struct ListenAt(pub(super) SocketAddr);
 

@@ -4,6 +4,7 @@
 //!   # name                    type  value
 //!   b.example                 MX    10 mx.b.example:2525    # a port is ours alone: DNS has none here
 //!   mx.b.example              A     127.0.0.1
+//!   1.0.0.127.in-addr.arpa    PTR   mx.b.example
 //!   _postline._tcp.b.example  SRV   0 0 7678 mx.b.example
 //!   s._domainkey.b.example    TXT   "v=DKIM1; p=..."
 //!   broken.example            FAIL                          # every look-up of this name fails for now
@@ -36,7 +37,7 @@ pub struct ZoneFault {
 }
 
 impl Zone {
-    /// Reads `name TYPE value` lines: A, AAAA, MX, SRV, TXT, FAIL. `#` after white space, or first, starts a comment.
+    /// Reads `name TYPE value` lines: A, AAAA, MX, PTR, SRV, TXT, FAIL. `#` after white space, or first, starts a comment.
     ///
     /// # Errors
     /// [`ZoneFault`] for the first line that is none.
@@ -59,13 +60,14 @@ impl Zone {
             "A" => Data::A(read(value, "an IPv4 address")?),
             "AAAA" => Data::Aaaa(read(value, "an IPv6 address")?),
             "MX" => mx(value)?,
+            "PTR" => Data::Ptr(host_name(value, "a host name")?),
             "SRV" => Data::Srv(srv(value)?),
             "TXT" => Data::Txt(txt(value)?),
             "FAIL" if value.is_empty() => {
                 self.failing.insert(name);
                 return Ok(());
             }
-            _ => return Err("name, one of A AAAA MX SRV TXT FAIL, value"),
+            _ => return Err("name, one of A AAAA MX PTR SRV TXT FAIL, value"),
         };
         self.records.entry(name).or_default().push(data);
         Ok(())

@@ -218,6 +218,15 @@ impl Node {
         })
     }
 
+    /// Lives elsewhere from its next start on: where this configuration says, under the same addresses.
+    ///
+    /// # Errors
+    /// Where the configuration is none.
+    pub fn move_to(&mut self, file: &Path) -> Result<(), PartFault> {
+        self.config = Config::load(file)?;
+        Ok(())
+    }
+
     /// What it was told to be.
     #[must_use]
     pub const fn config(&self) -> &Config {

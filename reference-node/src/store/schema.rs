@@ -6,13 +6,14 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::StoreError;
 
 /// The name of the database file.
-const DATABASE: &str = "postline.db";
+pub(super) const DATABASE: &str = "postline.db";
 /// The name of its write-ahead log, which SQLite derives.
 const WAL: &str = "postline.db-wal";
 /// The file whose lock is the lease.
@@ -153,24 +154,67 @@ fn check(conn: &Connection) -> Result<(), StoreError> {
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(()) }
 }
 
-fn version(conn: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Brings the tables to the newest version, all or nothing.
-pub(super) fn migrate(conn: &Connection) -> Result<(), StoreError> {
-    let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-    let found = usize::try_from(version(&transaction)?).unwrap_or_default();
-    let missing = MIGRATIONS.get(found..).unwrap_or_default();
+/// Brings the tables to the newest version, all or nothing. What an older version wrote is first copied aside, as it
+/// was, so that the older program can still be gone back to.
+pub(super) fn migrate(dir: &Path, conn: &Connection) -> Result<(), StoreError> {
+    migrate_by(MIGRATIONS, dir, conn)
+}
+
+fn migrate_by(migrations: &[&str], dir: &Path, conn: &Connection) -> Result<(), StoreError> {
+    let found = usize::try_from(version(conn)?).unwrap_or_default();
+    let missing = migrations.get(found..).unwrap_or_default();
     if missing.is_empty() {
         return Ok(());
     }
+    if found > 0 {
+        // Nobody else writes: the lease is ours.
+        copy_aside(conn, &dir.join(format!("{DATABASE}.version-{found}")))?;
+        tracing::info!(from = found, to = migrations.len(), "the store is migrated; a copy of the old one is kept");
+    }
+    let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     for migration in missing {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
     Ok(transaction.commit()?)
+}
+
+/// Copies the database, as it is, into a new file that is there whole or not at all.
+fn copy_aside(conn: &Connection, to: &Path) -> Result<(), StoreError> {
+    let part = to.with_extension("part");
+    match fs::remove_file(&part) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+        Ok(()) | Err(_) => {}
+    }
+    copy_database(conn, &part)?;
+    fs::rename(&part, to)?;
+    if let Some(dir) = to.parent() {
+        crate::spool::sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Copies the database into a new file by SQLite's online backup: what was committed when it began, all of it, while
+/// others go on. Within a transaction of `conn`, what that one sees.
+pub(super) fn copy_database(conn: &Connection, to: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    drop(made);
+    let mut copy =
+        Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // All pages in one step: one look at the source, which so can't change under it.
+    let stepped = Backup::new(conn, &mut copy)?.step(-1)?;
+    if stepped != StepResult::Done {
+        return Err(StoreError::Io(format!("the database could not be copied: {stepped:?}")));
+    }
+    // One file, with no log beside it; whoever opens it as a store gives it one.
+    let _mode: String = copy.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))?;
+    copy.close().map_err(|(_, why)| why)?;
+    Ok(File::open(to)?.sync_all()?)
 }
 
 pub(super) fn generation(conn: &Connection) -> Result<u64, StoreError> {
@@ -181,8 +225,49 @@ pub(super) fn generation(conn: &Connection) -> Result<u64, StoreError> {
     found.ok_or_else(|| StoreError::Corrupt("it names no generation".to_owned()))
 }
 
-pub(super) fn bump_generation(conn: &Connection) -> rusqlite::Result<u64> {
-    conn.query_row("UPDATE meta SET value = value + 1 WHERE name = 'generation' RETURNING value", (), |row| {
+/// Makes the generation `to`, where that is higher; gives what it is then.
+pub(super) fn raise_generation(conn: &Connection, to: u64) -> rusqlite::Result<u64> {
+    let to = i64::try_from(to).unwrap_or(i64::MAX);
+    conn.query_row("UPDATE meta SET value = max(value, ?1) WHERE name = 'generation' RETURNING value", [to], |row| {
         row.get::<_, i64>(0).map(i64::unsigned_abs)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(conn: &Connection) -> rusqlite::Result<i64> {
+        conn.query_row("SELECT value FROM meta WHERE name = 'generation'", (), |row| row.get(0))
+    }
+
+    #[test]
+    fn an_older_store_is_migrated_at_once_and_kept_aside_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = connect(dir.path()).unwrap();
+        migrate(dir.path(), &conn).unwrap();
+        raise_generation(&conn, 7).unwrap();
+        let next =
+            [MIGRATIONS, &["CREATE TABLE more (n INTEGER); UPDATE meta SET value = 70 WHERE name = 'generation'"]];
+        migrate_by(&next.concat(), dir.path(), &conn).unwrap();
+        assert_eq!((version(&conn).unwrap(), column(&conn).unwrap()), (MIGRATIONS.len() as i64 + 1, 70));
+        let aside = dir.path().join(format!("{DATABASE}.version-{}", MIGRATIONS.len()));
+        let old = Connection::open(&aside).unwrap();
+        assert_eq!((version(&old).unwrap(), column(&old).unwrap()), (MIGRATIONS.len() as i64, 7));
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&aside.metadata().unwrap().permissions()) & 0o777, 0o600);
+        drop(conn);
+        assert!(matches!(connect(dir.path()), Err(StoreError::Newer { .. })), "this program is now the older one");
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = connect(dir.path()).unwrap();
+        migrate(dir.path(), &conn).unwrap();
+        let next = [MIGRATIONS, &["UPDATE meta SET value = 70 WHERE name = 'generation'", "CREATE TABLE meta (n)"]];
+        assert!(migrate_by(&next.concat(), dir.path(), &conn).is_err());
+        assert_eq!((version(&conn).unwrap(), column(&conn).unwrap()), (MIGRATIONS.len() as i64, 1));
+        drop(conn);
+        assert!(crate::store::Store::open(dir.path()).is_ok(), "and it opens as before");
+    }
 }
