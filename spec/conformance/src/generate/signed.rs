@@ -144,7 +144,7 @@ pub(super) fn offers() -> Making {
         ],
     );
     let long = format!("{0}.{0}.{0}.a.example:7678", "a".repeat(62));
-    bad_tags(&mut m, verify, &good, &[("a hint of more than 200 bytes", "h", &long)]);
+    bad_tags(&mut m, verify, &good, &[("a hint over its bound", "h", &long)]);
     m.bad(
         verify,
         &["K-2"],
@@ -160,6 +160,10 @@ pub(super) fn offers() -> Making {
         Class::Signature,
         ask_with(&good, &good.body_with(&as_accept.signature())),
     );
+    m.good("offer.make", &["K-7", "F-2"], "the hash of the next key", make(json!({ "nx": hex([0x99; 32]) })));
+    m.good(verify, &["K-7", "T-2"], "nx may be there", ask(&good.clone().tag("nx", base64([0x99; 32]))));
+    let short = base64([0x99; 31]);
+    bad_tags(&mut m, verify, &good, &[("a hash of 31 bytes for the next key", "nx", &short)]);
     m
 }
 
@@ -213,6 +217,10 @@ pub(super) fn accepts() -> Making {
         ask_with(&good, &good.body_with(&sign(2, "offer", &good.signed()))),
     );
     m.bad(verify, &["K-2"], "the offer itself", Class::Field, ask(&offer()));
+    m.good("accept.make", &["K-7", "F-2"], "the hash of the next key", make(json!({ "nx": hex([0x99; 32]) })));
+    m.good(verify, &["K-7", "T-2"], "nx may be there", ask(&good.clone().tag("nx", base64([0x99; 32]))));
+    let short = base64([0x99; 31]);
+    bad_tags(&mut m, verify, &good, &[("a hash of 31 bytes for the next key", "nx", &short)]);
     m
 }
 

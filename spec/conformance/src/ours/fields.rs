@@ -50,6 +50,7 @@ pub(super) fn make_offer(input: Input<'_>) -> Said {
         days: input.number("x")?,
         nonce: Nonce(input.fixed("n")?),
         nk: node.nk(),
+        next: next(input)?,
         hint: hint(input)?,
         ak: ak(input)?,
     };
@@ -68,6 +69,7 @@ pub(super) fn make_accept(input: Input<'_>) -> Said {
         at: Millis::from_unix_seconds(input.number("t")?),
         nonce: Nonce(input.fixed("n")?),
         nk: node.nk(),
+        next: next(input)?,
         hint: hint(input)?,
         ak: ak(input)?,
     };
@@ -95,7 +97,7 @@ pub(super) fn make_id(input: Input<'_>) -> Said {
 pub(super) fn verify_offer(input: Input<'_>) -> Said {
     let (tags, offer) = verified::<Offer>(input)?;
     now(input)?.map_or(Ok(()), |now| offer.valid_at(now))?;
-    let mut said = common(&tags, offer.nk, offer.hint.as_ref(), offer.ak.as_ref());
+    let mut said = common(&tags, offer.nk, offer.next, offer.hint.as_ref(), offer.ak.as_ref());
     said.insert("n".to_owned(), hex(offer.nonce.0).into());
     said.insert("expires".to_owned(), number(offer.expires.0));
     said.insert("t0".to_owned(), hex(offer.hash.0).into());
@@ -105,7 +107,7 @@ pub(super) fn verify_offer(input: Input<'_>) -> Said {
 pub(super) fn verify_accept(input: Input<'_>) -> Said {
     let (tags, accept) = verified::<Accept>(input)?;
     now(input)?.map_or(Ok(()), |now| accept.valid_at(now))?;
-    let mut said = common(&tags, accept.nk, accept.hint.as_ref(), accept.ak.as_ref());
+    let mut said = common(&tags, accept.nk, accept.next, accept.hint.as_ref(), accept.ak.as_ref());
     said.insert("n".to_owned(), hex(accept.nonce.0).into());
     said.insert("re".to_owned(), hex(accept.re.0).into());
     said.insert("t1".to_owned(), hex(accept.t1.0).into());
@@ -114,7 +116,7 @@ pub(super) fn verify_accept(input: Input<'_>) -> Said {
 
 pub(super) fn verify_id(input: Input<'_>) -> Said {
     let (tags, carried) = verified::<Carried>(input)?;
-    let mut said = common(&tags, carried.nk, None, None);
+    let mut said = common(&tags, carried.nk, None, None, None);
     said.insert("id".to_owned(), hex(carried.id.0).into());
     said.insert("bh".to_owned(), hex(carried.content.0).into());
     Ok(said.into())
@@ -126,11 +128,18 @@ fn verified<F: Field>(input: Input<'_>) -> Result<(Tags, F), Not> {
     Ok((tags, field))
 }
 
-fn common(tags: &Tags, nk: NodeKey, hint: Option<&Hint>, ak: Option<&[u8; 32]>) -> Map<String, Value> {
+fn common(
+    tags: &Tags,
+    nk: NodeKey,
+    next: Option<Hash>,
+    hint: Option<&Hint>,
+    ak: Option<&[u8; 32]>,
+) -> Map<String, Value> {
     let mut said = Map::new();
     said.insert("nk".to_owned(), hex(nk.0).into());
     let t = tags.get("t").and_then(|t| t.parse().ok()).map(number);
     said.extend(t.map(|t| ("t".to_owned(), t)));
+    said.extend(next.map(|next| ("nx".to_owned(), hex(next.0).into())));
     said.extend(hint.map(|hint| ("h".to_owned(), hint.to_string().into())));
     said.extend(ak.map(|ak| ("ak".to_owned(), hex(ak).into())));
     said
@@ -157,6 +166,10 @@ fn hint(input: Input<'_>) -> Result<Option<Hint>, Not> {
         return Ok(None);
     }
     Hint::parse(input.text("h")?).map(Some).map_err(|_| Not::Understood("h is no hint".to_owned()))
+}
+
+fn next(input: Input<'_>) -> Result<Option<Hash>, Unfit> {
+    input.maybe("nx").map(|_| input.fixed("nx").map(Hash)).transpose()
 }
 
 fn ak(input: Input<'_>) -> Result<Option<[u8; 32]>, Unfit> {
