@@ -47,7 +47,7 @@ pub struct Setup {
 /// What a session is told.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
-    /// Bytes came, at best no more than [`Session::appetite`].
+    /// Bytes came, at best no more than [`Session::appetite`](super::Session::appetite).
     Bytes(&'a [u8]),
     /// TLS stands.
     Secured,
@@ -65,7 +65,7 @@ pub enum Input<'a> {
     TakenEach(Vec<Each>),
     /// The node is going down.
     Drain,
-    /// The time of [`Session::deadline`] has come.
+    /// The time of [`Session::deadline`](super::Session::deadline) has come.
     Wake,
 }
 
