@@ -21,46 +21,10 @@
 //! **Loops.** Each pass through `lmtp_out` and through the reinjecting smtpd adds a `Received`. A mail with more than
 //! [`HOPS`](postline_core::limits::HOPS) is refused with 5.4.6, and Postfix tells its sender.
 //!
-//! # Postfix
-//!
-//! `main.cf` (3.3 or later; ports are free to choose):
-//!
-//! ```text
-//! # The node comes before the DKIM signer, so that our fields are signed: its place in the list is what matters.
-//! smtpd_milters = { inet:127.0.0.1:7680, connect_timeout=2s, command_timeout=10s, default_action=accept },
-//!                 inet:127.0.0.1:8891
-//! milter_protocol = 6
-//! milter_default_action = accept
-//! default_transport = lmtp:inet:127.0.0.1:7682
-//! virtual_transport = lmtp:inet:127.0.0.1:7681
-//! lmtp_destination_recipient_limit = 50
-//! ```
-//!
-//! `master.cf`: the reinjecting smtpd. It has no milters (the mail is signed already), sends by `smtp`, and trusts this
-//! machine alone:
-//!
-//! ```text
-//! 127.0.0.1:10026 inet n - n - - smtpd
-//!   -o syslog_name=postfix/reinject
-//!   -o content_filter=smtp:
-//!   -o smtpd_milters=
-//!   -o receive_override_options=no_header_body_checks,no_unknown_recipient_checks,no_address_mappings,no_milters
-//!   -o mynetworks=127.0.0.0/8
-//!   -o smtpd_client_restrictions=permit_mynetworks,reject
-//!   -o smtpd_helo_restrictions=
-//!   -o smtpd_sender_restrictions=
-//!   -o smtpd_relay_restrictions=permit_mynetworks,reject
-//!   -o smtpd_recipient_restrictions=permit_mynetworks,reject
-//!   -o smtpd_data_restrictions=
-//!   -o smtpd_end_of_data_restrictions=
-//!   -o smtpd_tls_security_level=none
-//! ```
-//!
-//! The milter lets mail without a login pass at its first command, so it may stand at port 25 too; a service of
-//! `master.cf` that only users reach can have it alone (`-o smtpd_milters=…`). Recipients of domains that are Postfix's own (`virtual_mailbox_domains`, `mydestination`) never reach `lmtp_out`, since
-//! `default_transport` is for all others only. With the node stopped, milters are passed over, and the two LMTP transports
-//! wait in Postfix's queue; `postconf -e default_transport=smtp virtual_transport=lmtp:unix:private/dovecot-lmtp` and
-//! `postfix reload` let mail flow without it at once.
+//! What Postfix, the DKIM signer and Dovecot are told stands in `contrib/`, and is tried by `tests/live`. Postfix brings mail
+//! for elsewhere by SMTP there, one recipient at a time, because only its SMTP client can go on past a node that is down
+//! (`smtp_fallback_relay`); by LMTP it waits.
+//! The milter lets mail without a login pass at its first command, so it may stand at port 25 too.
 //!
 //! ```toml
 //! [beside]

@@ -813,7 +813,7 @@ fn lmtp_for_elsewhere_takes_every_recipient() {
 
 #[test]
 fn lmtp_has_its_own_greeting_no_logins_no_tls_and_no_mail_without_recipients() {
-    let mut talk = Talk::new(Role::Relay, false);
+    let mut talk = Talk::new(Role::Front, false);
     assert_eq!(talk.says("EHLO mta.example"), "500 5.5.1 This is LMTP: LHLO\r\n");
     assert_eq!(talk.says("HELO mta.example"), "500 5.5.1 This is LMTP: LHLO\r\n");
     assert_eq!(talk.says("MAIL FROM:<>"), "503 5.5.1 EHLO first\r\n");
@@ -834,6 +834,27 @@ fn lmtp_has_its_own_greeting_no_logins_no_tls_and_no_mail_without_recipients() {
     talk.says("MAIL FROM:<>");
     assert_eq!(talk.says("DATA"), "503 5.5.1 No valid recipients\r\n", "RFC 2033 section 4.2");
     assert_eq!(Talk::mx().says("LHLO client.example"), "502 5.5.1 Not offered here\r\n");
+}
+
+#[test]
+fn smtp_for_elsewhere_takes_one_recipient_a_mail() {
+    let mut talk = Talk::new(Role::Relay, false);
+    assert_eq!(talk.says("HELO mta.example"), "500 5.5.1 This is LMTP: LHLO\r\n");
+    assert!(talk.says("EHLO mta.example").ends_with("250 SMTPUTF8\r\n"));
+    for _ in 0..2 {
+        talk.says("MAIL FROM:<alice@a.example>");
+        assert_eq!(talk.says("RCPT TO:<two@b.example>"), "250 2.1.5 Recipient ok\r\n");
+        for second in ["two@b.example", "four@b.example"] {
+            assert_eq!(talk.says(&format!("RCPT TO:<{second}>")), "452 4.5.3 One recipient at a time\r\n");
+        }
+        talk.says("DATA");
+        assert_eq!(codes(&talk.says("hi\r\n.")), ["250"], "one reply");
+    }
+    assert_eq!(talk.mails.len(), 2);
+    assert!(talk.mails[0].0.received.contains("with ESMTP id"));
+    assert!(talk.says("LHLO mta.example").starts_with("250"), "and the other way again");
+    talk.says("MAIL FROM:<alice@a.example>");
+    assert_eq!(talk.says("RCPT TO:<two@b.example>"), talk.says("RCPT TO:<four@b.example>"));
 }
 
 #[test]

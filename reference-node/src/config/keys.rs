@@ -282,13 +282,13 @@ pub const KEYS: &[Key] = &[
         path: "beside.lmtp_in",
         default: Default::None("\"127.0.0.1:7681\""),
         change: Change::Restart(|old, new| old.beside.lmtp_in == new.beside.lmtp_in),
-        doc: "Where it brings mail for our users: virtual_transport = lmtp:inet:127.0.0.1:7681.",
+        doc: "Where it brings mail for our users, by LMTP: virtual_transport in contrib/postfix.",
     },
     Key {
         path: "beside.lmtp_out",
         default: Default::None("\"127.0.0.1:7682\""),
         change: Change::Restart(|old, new| old.beside.lmtp_out == new.beside.lmtp_out),
-        doc: "Where it brings mail for elsewhere: default_transport = lmtp:inet:127.0.0.1:7682.",
+        doc: "Where it brings mail for elsewhere, by SMTP or LMTP: default_transport in contrib/postfix.",
     },
     Key {
         path: "beside.reinject",

@@ -91,6 +91,13 @@ struct Receiving {
 struct Hello {
     name: String,
     extended: bool,
+    /// Whether it was LHLO.
+    lmtp: bool,
+}
+
+/// Whether a client has greeted as LMTP clients do.
+fn is_lmtp(hello: Option<&Hello>) -> bool {
+    hello.is_some_and(|hello| hello.lmtp)
 }
 
 #[derive(Debug)]
@@ -262,15 +269,15 @@ impl Session {
 
     fn command(&mut self, command: Command<'_>, out: &mut Vec<Output>) {
         match command {
-            Command::Ehlo(_) | Command::Helo(_) if self.setup.role.is_lmtp() => {
-                self.blame("500 5.5.1 This is LMTP: LHLO", out);
-            }
+            Command::Helo(_) if self.setup.role.is_lmtp() => self.blame("500 5.5.1 This is LMTP: LHLO", out),
+            Command::Ehlo(_) if self.setup.role == Role::Front => self.blame("500 5.5.1 This is LMTP: LHLO", out),
             Command::Lhlo(_) if !self.setup.role.is_lmtp() => self.blame(Fault::NotOffered.reply(), out),
             Command::StartTls | Command::Auth(..) if self.setup.role.is_lmtp() => {
                 self.blame(Fault::NotOffered.reply(), out);
             }
-            Command::Ehlo(name) | Command::Lhlo(name) => self.greet(name, true, out),
-            Command::Helo(name) => self.greet(name, false, out),
+            Command::Lhlo(name) => self.greet(Hello { name: name.to_owned(), extended: true, lmtp: true }, out),
+            Command::Ehlo(name) => self.greet(Hello { name: name.to_owned(), extended: true, lmtp: false }, out),
+            Command::Helo(name) => self.greet(Hello { name: name.to_owned(), extended: false, lmtp: false }, out),
             Command::StartTls if self.setup.secured => self.blame("503 5.5.1 TLS stands already", out),
             Command::StartTls => {
                 say(out, "220 2.0.0 Ready for TLS");
@@ -298,8 +305,9 @@ impl Session {
         }
     }
 
-    fn greet(&mut self, name: &str, extended: bool, out: &mut Vec<Output>) {
-        self.hello = Some(Hello { name: name.to_owned(), extended });
+    fn greet(&mut self, hello: Hello, out: &mut Vec<Output>) {
+        let extended = hello.extended;
+        self.hello = Some(hello);
         self.draft = None;
         if !extended {
             return say(out, &format!("250 {}", self.setup.host));
@@ -409,6 +417,8 @@ impl Session {
             self.blame(Fault::NeedsUtf8.reply(), out);
         } else if draft.said.len() >= 2 * limits::ENVELOPE_RECIPIENTS {
             say(out, "452 4.5.3 Too many recipients");
+        } else if self.setup.role == Role::Relay && !draft.said.is_empty() && !is_lmtp(self.hello.as_ref()) {
+            say(out, "452 4.5.3 One recipient at a time");
         } else if let Some(known) = draft.to.iter().position(|rcpt| rcpt.address == address) {
             draft.said.push(known);
             say(out, RECIPIENT_OK);
@@ -507,7 +517,7 @@ impl Session {
         let with = match (extended, utf8) {
             (false, _) => "SMTP".to_owned(),
             (true, utf8) => {
-                let mut with = match (self.setup.role.is_lmtp(), utf8) {
+                let mut with = match (is_lmtp(self.hello.as_ref()), utf8) {
                     (false, false) => "ESMTP",
                     (false, true) => "UTF8SMTP",
                     (true, false) => "LMTP",

@@ -3,6 +3,7 @@
 use postline_node::lab::{Letter, Person};
 
 use crate::common::{PATIENCE, settled};
+use crate::mta::stuffed;
 use crate::{Stack, count};
 
 /// [E-11], [E-12]: with no door of its own but the link.
@@ -52,6 +53,30 @@ async fn of_one_mail_each_recipient_has_an_answer_of_their_own() {
     let on = stack.reinject.wait_for("<all@demo.example>").await;
     assert_eq!(on.to, ["four@b.example"]);
     assert_eq!(count(&on.mail, "Postline-Id"), 1);
+    stack.nodes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postfix_that_speaks_smtp_brings_one_recipient_at_a_time() {
+    let stack = Stack::start().await;
+    stack.line().await;
+    let mut mail = stack.lmtp_out().await;
+    assert!(mail.says("EHLO mta.example").await.starts_with("250"));
+    let letter = Letter::answer("two@b.example", "by-smtp", "re-hello");
+    let bytes = stack.stamped(&letter).await;
+    assert!(mail.says("MAIL FROM:<one@a.example>").await.starts_with("250"));
+    assert!(mail.says("RCPT TO:<two@b.example>").await.starts_with("250"));
+    for second in ["two@b.example", "four@b.example"] {
+        assert_eq!(mail.says(&format!("RCPT TO:<{second}>")).await, "452 4.5.3 One recipient at a time");
+    }
+    assert!(mail.says("DATA").await.starts_with("354"));
+    mail.send(&stuffed(&bytes)).await;
+    assert!(mail.reply().await.starts_with("250 2.6.0 Taken"), "one reply, and the node's own");
+    stack.nodes.b.inbox("two").wait_for("by-smtp", PATIENCE).await.unwrap();
+    assert_eq!(mail.says("NOOP").await, "250 2.0.0 Ok", "and none more");
+
+    let mut front = stack.lmtp_in().await;
+    assert_eq!(front.says("EHLO mta.example").await, "500 5.5.1 This is LMTP: LHLO", "where nobody asks for SMTP");
     stack.nodes.stop().await.unwrap();
 }
 

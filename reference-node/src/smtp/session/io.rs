@@ -18,7 +18,8 @@ pub enum Role {
     Mx,
     /// The mail server beside us, by LMTP, for our mailboxes only.
     Front,
-    /// The mail server beside us, by LMTP, for elsewhere.
+    /// The mail server beside us, for elsewhere: by LMTP, or by SMTP with one recipient a mail, so that each has their own
+    /// reply there too. A Postfix that speaks SMTP here can go on past a node that is down (`smtp_fallback_relay`).
     Relay,
 }
 
