@@ -10,7 +10,7 @@ use postline_core::machine::queue::{Phase, Shown};
 use postline_core::machine::trust::{Trust, TrustState};
 use postline_core::server::{Command, HERE};
 use postline_core::store::{Key, Record};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::admin::{AdminHost, Answer, QueueRow, ROWS, Refusal, RefusalCode, Request, Status, TraceRow, TrustRow};
 use crate::doors::{self, Gone};
@@ -290,6 +290,11 @@ impl Operator {
     }
 
     async fn trace(&self, message_id: String) -> Result<Answer, Refusal> {
+        // Lines wait for records to ride with, and a mail that is passed on may have none.
+        let (done, written) = oneshot::channel();
+        self.inbox.send(Message::Trace(Vec::new(), done)).await.map_err(|_| Gone)?;
+        // Where the disk takes none, what it has is shown.
+        let _unwritten = written.await;
         let about = match MailId::parse(&message_id) {
             Ok(mail) => About::Mail(mail),
             Err(_) => About::MessageId(message_id),
