@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn a_lane_is_read_as_it_is_written() {
-        for text in ["mailbox/one", "mailbox/one@a.example", "domain/b.example", &format!("node/{}", "0a".repeat(32))] {
+        let node = format!("node/{}", "0a".repeat(32));
+        for text in ["mailbox/one", "mailbox/one@a.example", "mailbox/a/b@c.example", "domain/b.example", &node] {
             assert_eq!(lane(&parse_lane(text).unwrap()), text);
         }
-        for bad in ["", "one", "mailbox/../x", "mailbox/one@", "mailbox/a/b@c.example", "domain/b", "node/0a", "peer/x"]
-        {
+        for bad in ["", "one", "mailbox/../x", "mailbox/one@", "mailbox/a/b", "domain/b", "node/0a", "peer/x"] {
             assert!(parse_lane(bad).is_err(), "{bad:?} was taken for a lane");
         }
     }
