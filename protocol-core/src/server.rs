@@ -30,6 +30,7 @@ mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use book::read_offers;
 pub use here::HERE;
 pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
 

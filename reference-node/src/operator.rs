@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use postline_core::id::{Address, Domain, Lane, MailId, Pair};
 use postline_core::machine::queue::{Phase, Shown};
 use postline_core::machine::trust::{Trust, TrustState};
-use postline_core::server::{Command, HERE};
+use postline_core::server::{Command, HERE, read_offers};
 use postline_core::store::{Key, Record};
 use tokio::sync::{Notify, oneshot};
 
@@ -31,6 +31,8 @@ pub struct Operator {
     pub fixed: Status,
     /// How many milter clients spoke what is no milter session.
     pub milter_faults: Arc<AtomicU64>,
+    /// Whether users' mails take offers along where nobody chose.
+    pub default_offers: bool,
     /// When it started.
     pub started: tokio::time::Instant,
     /// How many users there are, now.
@@ -148,6 +150,25 @@ impl Operator {
         let domains =
             doors::look(&self.inbox, |look| look.server.blocked_domains().map(ToString::to_string).collect::<Vec<_>>());
         Ok(Answer::BlockedDomains { domains: domains.await? })
+    }
+
+    /// Whether mails of these addresses take offers along: as each has chosen, else as the node does.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn chosen_offers(&self, addresses: Vec<Address>) -> Result<Vec<(Address, bool)>, Refusal> {
+        let otherwise = self.default_offers;
+        self.read(move |reader| {
+            let mut chosen = Vec::new();
+            for address in addresses {
+                let record = reader.get(&Key::Offers(address.clone()))?;
+                // A record that can't be read is the owner's to report; here it is no choice.
+                let on = record.and_then(|record| read_offers(&record).ok()).unwrap_or(otherwise);
+                chosen.push((address, on));
+            }
+            Ok(chosen)
+        })
+        .await
     }
 
     async fn offers(&self, address: Address, on: bool) -> Result<Answer, Refusal> {

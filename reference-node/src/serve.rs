@@ -163,6 +163,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         dir: store_dir,
         fixed: admin::Status { store_generation: generation, ..fixed_status(&config, listening.clone())? },
         milter_faults,
+        default_offers: config.offers,
         started: tokio::time::Instant::now(),
         users: Box::new({
             let people = Arc::clone(&people);

@@ -123,6 +123,18 @@ async fn each_user_sees_and_changes_their_own_pairs_and_marks() {
         assert!(said.starts_with("F1\t"), "{key} {value}: {said}");
     }
     assert!(dict.set("eve@c.example", &key, Some("block")).await.starts_with("F1\t"));
+
+    let offers = format!("{ROOT}offers");
+    assert_eq!(dict.get("one", "offers").await.unwrap(), "one@a.example on\n", "as the node does");
+    assert_eq!(dict.set("one", &offers, Some("off")).await, "O1");
+    assert_eq!(dict.get("one", "offers").await.unwrap(), "one@a.example off\n");
+    assert_eq!(dict.get("three", "offers").await.unwrap(), "three@a.example on\n", "each chooses for themselves");
+    assert!(dict.set("one", &offers, Some("maybe")).await.starts_with("F1\t"));
+    let mut one = Person::new("one@a.example", &nodes.a).await.unwrap();
+    one.submit(&Letter::to("four@b.example", "without")).await.unwrap();
+    nodes.b.inbox("four").wait_for("without", PATIENCE).await.unwrap();
+    assert_eq!(nodes.a.trust("one@a.example", "four@b.example").await.unwrap(), "stranger", "nobody was asked");
+    assert_eq!(dict.set("one", &offers, Some("on")).await, "O1");
     nodes.stop().await.unwrap();
 }
 

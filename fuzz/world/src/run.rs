@@ -2,6 +2,7 @@
 
 use postline_core::id::{Address, Domain, Mailbox, Pair};
 use postline_core::machine::trust::TrustState;
+use postline_core::store::Record;
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
 
 use crate::bytes::mailbox_of;
@@ -47,17 +48,7 @@ pub fn run(seed: u64, reads: bool) -> Run {
 /// Runs a seed in weather that has these faults, often, and no others.
 #[must_use]
 pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
-    let mut rng = Rng::new(seed);
-    let mut names = Rng::new(!seed);
-    let drawn = Weather::of(&mut rng).and_names(&mut names);
-    let only = faults.iter().fold(Weather::calm(), |weather, (fault, odds)| weather.with(*fault, *odds));
-    let weather = if faults.is_empty() { drawn } else { only };
-    let mut world = populated(&mut rng, weather.clone(), reads);
-    let lasts = chaos_ms(&mut rng);
-    plan(&mut world, &mut rng, lasts);
-    world.people_accept = true;
-    plan_keys(&mut world, &mut names, lasts);
-    world.pass(lasts);
+    let (mut world, weather) = after_chaos(seed, faults, reads);
     world.heal();
     if world.broken.is_none() {
         settle(&mut world);
@@ -79,6 +70,28 @@ pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
         lines: world.trace.lines().to_vec(),
         broken: world.broken,
     }
+}
+
+/// What the first node of a seed's world has on its disk when chaos ends.
+#[must_use]
+pub fn records(seed: u64) -> Vec<Record> {
+    let (world, _) = after_chaos(seed, &[], false);
+    world.nodes.first().map(|node| node.disk.records().cloned().collect()).unwrap_or_default()
+}
+
+fn after_chaos(seed: u64, faults: &[(Fault, u64)], reads: bool) -> (World, Weather) {
+    let mut rng = Rng::new(seed);
+    let mut names = Rng::new(!seed);
+    let drawn = Weather::of(&mut rng).and_names(&mut names);
+    let only = faults.iter().fold(Weather::calm(), |weather, (fault, odds)| weather.with(*fault, *odds));
+    let weather = if faults.is_empty() { drawn } else { only };
+    let mut world = populated(&mut rng, weather.clone(), reads);
+    let lasts = chaos_ms(&mut rng);
+    plan(&mut world, &mut rng, lasts);
+    world.people_accept = true;
+    plan_keys(&mut world, &mut names, lasts);
+    world.pass(lasts);
+    (world, weather)
 }
 
 fn populated(rng: &mut Rng, weather: Weather, reads: bool) -> World {

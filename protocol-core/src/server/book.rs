@@ -178,7 +178,11 @@ pub(super) fn write_offers(ours: &Address, on: bool) -> Record {
     Record::put(Key::Offers(ours.clone()), write(1, |w| _ = w.bool(on)))
 }
 
-pub(super) fn read_offers(record: &Record) -> Result<bool, RestoreError> {
+/// Reads the record of an address's choice, [`Key::Offers`]: whether its mails take offers and accepts along.
+///
+/// # Errors
+/// A record that isn't one.
+pub fn read_offers(record: &Record) -> Result<bool, RestoreError> {
     read(record, |r| r.bool())
 }
 

@@ -40,6 +40,7 @@ pub struct Host {
 enum Deed {
     Block(Address),
     Unblock(Address),
+    Offers(bool),
     Report(Report),
 }
 
@@ -62,6 +63,7 @@ impl Host {
                 (pairs, _) if pairs.is_empty() => Answer::Missing,
                 (pairs, more) => Answer::Found(trust_lines(&pairs, more)),
             },
+            Key::Offers => Answer::Found(self.offers(user).await?),
             Key::Marks(message_id) => self.marks(user, message_id).await?,
             Key::Event(_) => Answer::Missing,
         })
@@ -73,7 +75,7 @@ impl Host {
         let mut theirs: Vec<String> = pairs.iter().map(|row| row.theirs.to_ascii_lowercase()).collect();
         theirs.sort_unstable();
         theirs.dedup();
-        let keys = [Key::Trust, Key::Version].into_iter().chain(theirs.into_iter().map(Key::TrustOf));
+        let keys = [Key::Trust, Key::Offers, Key::Version].into_iter().chain(theirs.into_iter().map(Key::TrustOf));
         Ok(Answer::Keys(keys.take(most).collect()))
     }
 
@@ -87,6 +89,14 @@ impl Host {
         };
         let _turn = self.reads.acquire().await.map_err(|closed| closed.to_string())?;
         self.operator.pairs(starts, of, most, limits::DICT_SCAN).await.map_err(|refusal| refusal.message)
+    }
+
+    /// What each of the user's addresses has chosen, or the node has for it.
+    async fn offers(&self, user: &User) -> Result<String, String> {
+        let addresses: Vec<Address> = user.addresses(&self.people.current(), &self.domains).into_iter().collect();
+        let _turn = self.reads.acquire().await.map_err(|closed| closed.to_string())?;
+        let chosen = self.operator.chosen_offers(addresses).await.map_err(|refusal| refusal.message)?;
+        Ok(chosen.iter().map(|(address, on)| format!("{address} {}\n", if *on { "on" } else { "off" })).collect())
     }
 
     /// How far a mail got that the user wrote. Other people's mails are as absent as those that never were.
@@ -130,6 +140,11 @@ impl Host {
                 Deed::Report(report) => self.reports.offer(report).map_err(|full| full.to_string())?,
                 Deed::Block(theirs) => self.command(user, &theirs, Command::Block).await?,
                 Deed::Unblock(theirs) => self.command(user, &theirs, Command::Unblock).await?,
+                Deed::Offers(on) => {
+                    for ours in user.addresses(&self.people.current(), &self.domains) {
+                        self.operator.command(Command::Offers(ours, on)).await.map_err(|refusal| refusal.message)?;
+                    }
+                }
             }
         }
         Ok(Answer::Done)
@@ -144,6 +159,11 @@ impl Host {
                 _ => Err("want block or unblock".to_owned()),
             },
             Change::Unset(Key::TrustOf(theirs)) => address(&theirs).map(Deed::Unblock),
+            Change::Set(Key::Offers, word) => match word.trim() {
+                "on" => Ok(Deed::Offers(true)),
+                "off" => Ok(Deed::Offers(false)),
+                _ => Err("want on or off".to_owned()),
+            },
             Change::Set(Key::Event(mailbox), report) => {
                 let happened = event::parse(&report).map_err(|fault| fault.to_string())?;
                 Ok(Deed::Report(Report { name: name.to_owned(), user: user.clone(), mailbox, happened }))

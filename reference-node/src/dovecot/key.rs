@@ -26,6 +26,8 @@ pub enum Key {
     TrustOf(String),
     /// How far a mail of the user's got, by its Message-ID.
     Marks(String),
+    /// Whether mails of the user's addresses take offers along; written to choose.
+    Offers,
     /// The node's version.
     Version,
     /// Where Dovecot reports what happens in a mailbox: the mailbox's id.
@@ -70,6 +72,7 @@ impl Key {
         match name.split_once('/') {
             None => match name {
                 "trust" => Some(Self::Trust),
+                "offers" => Some(Self::Offers),
                 "version" => Some(Self::Version),
                 "event" if !place.server => Some(Self::Event(place.mailbox.to_owned())),
                 _ => None,
@@ -87,6 +90,7 @@ impl Key {
             Self::Trust => format!("{OURS}trust"),
             Self::TrustOf(of) => format!("{OURS}trust/{}", spelling(of)),
             Self::Marks(of) => format!("{OURS}marks/{}", spelling(of)),
+            Self::Offers => format!("{OURS}offers"),
             Self::Version => format!("{OURS}version"),
             Self::Event(_) => format!("{OURS}event"),
         }
@@ -129,6 +133,7 @@ mod tests {
         assert_eq!(of_server("trust"), Some(Key::Trust));
         assert_eq!(Key::parse(&format!("priv/{GUID}/vendor/postline/trust")), Some(Key::Trust));
         assert_eq!(of_server("trust/bob@b.example"), Some(Key::TrustOf("bob@b.example".into())));
+        assert_eq!(of_server("offers"), Some(Key::Offers));
         assert_eq!(of_server("marks/hex:41622f2a"), Some(Key::Marks("Ab/*".into())));
         assert_eq!(Key::parse(&format!("priv/{GUID}/vendor/postline/event")), Some(Key::Event(GUID.into())));
     }

@@ -3,15 +3,19 @@
 use std::sync::OnceLock;
 
 use postline_core::fault::RestoreError;
-use postline_core::server::{Input, Server};
+use postline_core::id::{Address, Domain};
+use postline_core::server::{Command, Input, Server};
 use postline_core::step::{Machine, Outbox};
 use postline_core::store::{Key, Record};
 use postline_core::time::DAY;
 
 use crate::laws::{Records, START, ServerLaws, Subject, host, tick};
 use crate::rng::Rng;
-use crate::strategies::{server_input, step};
+use crate::run::records;
+use crate::strategies::server_input;
 
+/// How many worlds they come from: enough that each kind is among them.
+const SEEDS: u64 = 60;
 /// Most records of one kind that are tried.
 const OF_A_KIND: usize = 6;
 
@@ -24,11 +28,11 @@ const OF_A_KIND: usize = 6;
 /// Where a promise is broken.
 pub fn records_survive(bytes: &[u8]) {
     let Some((which, changes)) = bytes.split_first() else { return };
-    let records = written();
-    let Some(chosen) = records.get(usize::from(*which) % records.len()) else { return };
+    let all = written();
+    let Some(chosen) = all.get(usize::from(*which) % all.len()) else { return };
     let value = changed(chosen.value.clone().unwrap_or_default(), changes);
     let damaged = Record { value: Some(value), ..chosen.clone() };
-    let whole = records.iter().map(|record| if record.key == chosen.key { &damaged } else { record });
+    let whole = all.iter().map(|record| if record.key == chosen.key { &damaged } else { record });
     let at_start = whole.clone().filter(|record| record.key.restored_at_start()).cloned();
     let mut server = match Server::restore(host(), at_start) {
         Ok(server) => server,
@@ -78,34 +82,27 @@ fn changed(mut value: Vec<u8>, changes: &[u8]) -> Vec<u8> {
     value
 }
 
-/// Records of every kind, as a node writes them in the course of some random days.
+/// Records of every kind, as nodes of the simulator write them.
 fn written() -> &'static [Record] {
     static WRITTEN: OnceLock<Vec<Record>> = OnceLock::new();
     WRITTEN.get_or_init(|| {
-        let mut records = Records::new();
-        for seed in 0..8 {
-            let (mut server, mut rng, mut now) = (ServerLaws::fresh(), Rng::new(seed), START);
-            let mut own = Records::new();
-            for n in 0..120 {
-                let step = step(rng.draw(), server_input);
-                now = now.plus(step.after_ms);
-                ServerLaws::hydrate(&mut server, &step.input, &own);
-                let mut out = Outbox::new();
-                if server.step(&tick(now, n), step.input, &mut out).is_ok() {
-                    for record in out.records().cloned() {
-                        if record.value.is_some() {
-                            own.insert(record.key.clone(), record.clone());
-                        }
-                    }
-                }
-            }
-            records.extend(own);
-        }
         let mut kept: Vec<Record> = Vec::new();
-        for record in records.into_values() {
+        for record in (0..SEEDS).flat_map(records) {
             let kind = std::mem::discriminant(&record.key);
-            if kept.iter().filter(|kept| std::mem::discriminant(&kept.key) == kind).count() < OF_A_KIND {
+            let of_kind = kept.iter().filter(|kept| std::mem::discriminant(&kept.key) == kind).count();
+            if of_kind < OF_A_KIND && !kept.iter().any(|kept| kept.key == record.key) {
                 kept.push(record);
+            }
+        }
+        // What people and operators choose is rare in the simulator: the machine is told.
+        let mut server = ServerLaws::fresh();
+        let chosen = Domain::parse("x.example").map(Command::BlockDomain).into_iter();
+        let chosen = chosen.chain(Address::parse("one@a.example").map(|ours| Command::Offers(ours, false)));
+        for (n, command) in (0..).zip(chosen) {
+            let (input, mut out) = (Input::Command(command), Outbox::new());
+            ServerLaws::hydrate(&mut server, &input, &Records::new());
+            if server.step(&tick(START, n), input, &mut out).is_ok() {
+                kept.extend(out.records().cloned());
             }
         }
         kept
@@ -122,7 +119,20 @@ mod tests {
             .iter()
             .map(|record| record.key.to_string().split('/').next().unwrap_or_default().to_owned())
             .collect();
-        let all = ["due", "node", "peer", "pending", "queue", "route", "seen", "strangers", "trust"];
+        let all = [
+            "alias",
+            "blocked",
+            "due",
+            "node",
+            "offers",
+            "peer",
+            "pending",
+            "queue",
+            "route",
+            "seen",
+            "strangers",
+            "trust",
+        ];
         assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), all);
     }
 }
