@@ -6,7 +6,9 @@ mod common;
 use std::path::PathBuf;
 
 use common::PATIENCE;
+use postline_core::id::Address;
 use postline_core::limits;
+use postline_node::admin::{Answer, AskPair, Request};
 use postline_node::lab::{Letter, Node, Nodes, Person, Plan};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -123,6 +125,26 @@ async fn each_user_sees_and_changes_their_own_pairs_and_marks() {
         assert!(said.starts_with("F1\t"), "{key} {value}: {said}");
     }
     assert!(dict.set("eve@c.example", &key, Some("block")).await.starts_with("F1\t"));
+    nodes.stop().await.unwrap();
+}
+
+/// Somebody may write to as many tags of a user as they like: a word on them is a word on all of these.
+#[tokio::test]
+async fn t_012_a_word_reaches_every_address_that_knows_the_correspondent() {
+    let (nodes, dict, _dir) = beside().await;
+    let tags: Vec<String> = (0..2 * limits::DICT_ADDRESSES).map(|tag| format!("one+{tag:03}@a.example")).collect();
+    let theirs = Address::parse("eve@c.example").unwrap();
+    for ours in &tags {
+        let pair = AskPair { ours: Address::parse(ours).unwrap(), theirs: theirs.clone() };
+        let answer = nodes.a.ask(&Request::TrustBlock(pair)).await.unwrap();
+        assert!(matches!(answer, Answer::Done {}), "{answer:?}");
+    }
+    let key = format!("{ROOT}trust/eve@c.example");
+    for (value, state) in [(None, "stranger"), (Some("block"), "revoked")] {
+        assert_eq!(dict.set("one", &key, value).await, "O1");
+        let known = if value.is_some() { "one@a.example" } else { tags.last().unwrap() };
+        assert_eq!(nodes.a.trust(known, "eve@c.example").await.unwrap(), state);
+    }
     nodes.stop().await.unwrap();
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use postline_core::id::{Address, Domain, Pair};
 use postline_core::limits;
+use postline_core::machine::trust::TrustState;
 use postline_core::server::Command;
 use postline_core::time::Millis;
 use serde_json::Value;
@@ -154,7 +155,12 @@ impl Host {
 
     /// Blocks or unblocks a correspondent for all of the user's addresses: those that know them, and the plain ones.
     async fn command(&self, user: &User, theirs: &Address, command: fn(Pair) -> Command) -> Result<(), String> {
-        let (known, _) = self.pairs(user, Some(theirs.to_string()), limits::DICT_ADDRESSES).await?;
+        // All of them: who writes to many of a user's tags must not have the one with the line passed over.
+        let (mut known, more) = self.pairs(user, Some(theirs.to_string()), limits::DICT_SCAN).await?;
+        // What was done by an earlier try, and strangers' offers, can wait for the rest.
+        known.sort_by_key(|row| {
+            (row.state == words::trust(TrustState::Revoked), row.state == words::trust(TrustState::Held))
+        });
         let known = known.iter().filter_map(|row| {
             Some(Pair { ours: Address::parse(&row.ours).ok()?, theirs: Address::parse(&row.theirs).ok()? })
         });
@@ -167,7 +173,7 @@ impl Host {
         for pair in pairs {
             self.operator.command(command(pair)).await.map_err(|refusal| refusal.message)?;
         }
-        Ok(())
+        if more { Err("not all of your addresses could be looked at".to_owned()) } else { Ok(()) }
     }
 }
 
