@@ -294,6 +294,8 @@ pub const SMTP_DRAIN_MS: u64 = 30 * SECOND;
 // HTTP pages
 /// Most connections to a listener of pages at a time.
 pub const HTTP_CONNECTIONS: usize = 64;
+/// Most of them from one IPv4 address or IPv6 /64, where everybody may connect.
+pub const HTTP_CONNECTIONS_PER_IP: usize = 8;
 /// Most bytes of a request's head, and of what is buffered of it.
 pub const HTTP_HEAD_BYTES: usize = 16 * 1024;
 
