@@ -190,3 +190,29 @@ fn t_012_a_copy_that_finds_no_room_stays_with_the_server_beside_us() {
     assert_eq!(effects_of(&mut world, &other, [4; 16]), Ok(Vec::new()), "and what is not ours goes on as mail");
     assert_eq!(waiting(&world), 1);
 }
+
+/// What the link brought and could not say so comes by mail as well; who was Bcc'd knows it as those who are named do.
+#[test]
+fn t_038_a_copy_for_who_was_bcced_is_known_after_a_restart() {
+    let mut world = a_line();
+    let now = world.now;
+    let other = Address::parse("other@b.example").unwrap();
+    let mail = draft(&one(), &other, "bcc").bytes();
+    let stamp = effects(&mut world, now, filter(&mail), None).into_iter().find_map(|effect| match effect {
+        Output::Stamp(MAIL, fields) => Some(fields),
+        _ => None,
+    });
+    let mut whole: Vec<u8> = stamp.unwrap().iter().flat_map(|line| format!("{line}\r\n").into_bytes()).collect();
+    whole.extend_from_slice(&mail);
+    world.nodes.swap(0, 1);
+    let rcpts = vec![Rcpt { address: two(), mailbox: Some(Mailbox("two".to_owned())) }];
+    let shown = |effects: &[Output]| effects.iter().filter(|effect| matches!(effect, Output::Deliver(..))).count();
+    for (id, times) in [([1; 16], 1), ([2; 16], 0)] {
+        world.nodes[0].crash();
+        world.nodes[0].start().unwrap();
+        let input = Input::Mail(MailId(id), mail_in(&whole, Source::Front, Some(one()), rcpts.clone()));
+        let effects = effects(&mut world, now, input, Some(whole.clone()));
+        assert!(effects.iter().any(|effect| matches!(effect, Output::TookFor(_, rcpts) if *rcpts == [two()])));
+        assert_eq!(shown(&effects), times, "{effects:?}");
+    }
+}
