@@ -326,6 +326,8 @@ pub const DICT_SCAN: usize = 20_000;
 pub const DICT_ADDRESSES: usize = 32;
 /// Most look-ups for Dovecot that read the store at a time.
 pub const DICT_READS: usize = 4;
+/// Most pairs of one user that are blocked, for another to be blocked by an annotation.
+pub const DICT_BLOCKED: usize = 1_000;
 /// Most events of one report from a mailbox.
 pub const EVENT_LINES: usize = 64;
 /// Most reports from mailboxes that wait to be looked at; what comes then is dropped, and counted.

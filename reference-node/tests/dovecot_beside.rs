@@ -148,6 +148,25 @@ async fn t_012_a_word_reaches_every_address_that_knows_the_correspondent() {
     nodes.stop().await.unwrap();
 }
 
+/// A block lasts for good, so that nobody fills the store by blocking whoever there might be.
+#[tokio::test]
+async fn t_012_a_user_can_block_only_so_many() {
+    let (nodes, dict, _dir) = beside().await;
+    let block = |who: usize| format!("S1\t{ROOT}trust/{who}@c.example\tblock\n");
+    let at_once = limits::DICT_CHANGES / 2;
+    for first in (0..limits::DICT_BLOCKED).step_by(at_once) {
+        let some: String = (first..(first + at_once).min(limits::DICT_BLOCKED)).map(block).collect();
+        assert_eq!(dict.ask(&format!("B1\tone\n{some}C1\n"), |_| true).await, ["O1"]);
+    }
+    let key = |who: usize| format!("{ROOT}trust/{who}@c.example");
+    let said = dict.set("one", &key(limits::DICT_BLOCKED), Some("block")).await;
+    assert!(said.starts_with("F1\ttoo many are blocked"), "{said}");
+    assert_eq!(dict.set("three", &key(0), Some("block")).await, "O1", "others may still");
+    assert_eq!(dict.set("one", &key(0), None).await, "O1", "and what is unblocked makes room");
+    assert_eq!(dict.set("one", &key(limits::DICT_BLOCKED), Some("block")).await, "O1");
+    nodes.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_report_is_followed_to_a_mail_that_we_brought_to_this_user_and_no_other() {
     let (nodes, dict, _dir) = beside().await;

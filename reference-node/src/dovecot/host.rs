@@ -126,6 +126,10 @@ impl Host {
     async fn change(&self, name: &str, user: &User, changes: Vec<Change>) -> Result<Answer, String> {
         let deeds: Vec<Deed> =
             changes.into_iter().map(|change| self.deed(name, user, change)).collect::<Result<_, _>>()?;
+        let blocks = deeds.iter().filter(|deed| matches!(deed, Deed::Block(_))).count();
+        if blocks > 0 && self.blocked(user).await? + blocks > limits::DICT_BLOCKED {
+            return Err("too many are blocked already".to_owned());
+        }
         for deed in deeds {
             match deed {
                 Deed::Report(report) => self.reports.offer(report).map_err(|full| full.to_string())?,
@@ -151,6 +155,12 @@ impl Host {
             }
             Change::Set(..) | Change::Unset(_) => Err("this annotation can only be read".to_owned()),
         }
+    }
+
+    /// How many of a user's pairs are blocked. A block lasts, so nobody may fill the store with them.
+    async fn blocked(&self, user: &User) -> Result<usize, String> {
+        let (pairs, _) = self.pairs(user, None, limits::DICT_SCAN).await?;
+        Ok(pairs.iter().filter(|row| row.state == words::trust(TrustState::Revoked)).count())
     }
 
     /// Blocks or unblocks a correspondent for all of the user's addresses: those that know them, and the plain ones.
