@@ -294,6 +294,8 @@ pub const SMTP_DRAIN_MS: u64 = 30 * SECOND;
 // HTTP pages
 /// Most connections to a listener of pages at a time.
 pub const HTTP_CONNECTIONS: usize = 64;
+/// Most of them from one IPv4 address or IPv6 /64, where everybody may connect.
+pub const HTTP_CONNECTIONS_PER_IP: usize = 8;
 /// Most bytes of a request's head, and of what is buffered of it.
 pub const HTTP_HEAD_BYTES: usize = 16 * 1024;
 
@@ -324,6 +326,8 @@ pub const DICT_SCAN: usize = 20_000;
 pub const DICT_ADDRESSES: usize = 32;
 /// Most look-ups for Dovecot that read the store at a time.
 pub const DICT_READS: usize = 4;
+/// Most pairs of one user that are blocked, for another to be blocked by an annotation.
+pub const DICT_BLOCKED: usize = 1_000;
 /// Most events of one report from a mailbox.
 pub const EVENT_LINES: usize = 64;
 /// Most reports from mailboxes that wait to be looked at; what comes then is dropped, and counted.

@@ -162,7 +162,6 @@ pub enum BackupFault {
 /// [`BackupFault`]. What was written until then has no manifest, and is no backup.
 pub fn backup(config: &Config, to: &Path, now_ms: u64) -> Result<Manifest, BackupFault> {
     make_place(to)?;
-    let node_key = KeyFiles::of(&config.data_dir).identity()?.nk().to_string();
     let copied = store::copy(&store_dir(config), &to.join("store"))?;
     let mut files = Vec::new();
     for path in walk(to, "store")? {
@@ -176,6 +175,8 @@ pub fn backup(config: &Config, to: &Path, now_ms: u64) -> Result<Manifest, Backu
         let secret = !["tls/cert.pem", "keys/next.pub", "postline.toml"].contains(&name.as_str());
         files.push(entry(to, &name, secret)?);
     }
+    // Of the copied keys: they may have been changed since the store was copied.
+    let node_key = KeyFiles::of(to).identity()?.nk().to_string();
     let manifest = Manifest {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -235,14 +235,17 @@ impl Directory {
     }
 
     /// Whether a login of another mail server may speak for an address of ours: they are the same, or the login is its
-    /// local part, or the user of that name owns it.
+    /// local part, or the user of that name owns it. Where that server delivers, a login that names a domain is somebody
+    /// in that domain only.
     #[must_use]
     pub fn speaks_for(&self, login: &str, address: &Address) -> bool {
         if !self.domains.contains(address.domain()) {
             return false;
         }
         let same = login.eq_ignore_ascii_case(&address.to_string()) || login.eq_ignore_ascii_case(address.local());
-        same || self.login_name(login).is_some_and(|user| self.owns(&user, address))
+        let elsewhere =
+            login.rsplit_once('@').is_some_and(|(_, domain)| Domain::parse(domain).as_ref() != Ok(address.domain()));
+        same || (!(self.everybody && elsewhere) && self.login_name(login).is_some_and(|user| self.owns(&user, address)))
     }
 
     /// The user of our own to whom an address leads, whoever delivers.

@@ -116,7 +116,7 @@ pub async fn hand_over(
         Ok(targets) => targets,
         Err(outcome) => return all(outcome),
     };
-    let mail = Mail { helo, from, to, bytes };
+    let mail = Mail { helo, from, to, bytes, onward: None };
     let mut last = "no host to try".to_owned();
     for target in &targets {
         match attempt(target, route, &mail, timeouts).await {
@@ -139,10 +139,30 @@ pub enum Protocol {
     Lmtp,
 }
 
+/// Where a mail goes on, beside us.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward<'a> {
+    /// To which door.
+    pub place: &'a Place,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Whether who brought the mail asked for SMTPUTF8, where that is known: the same is asked again, so that a mail goes
+    /// where it would go without us. Raw text in a header is no reason, neither to ask nor to refuse.
+    pub utf8: Option<bool>,
+}
+
+impl<'a> Onward<'a> {
+    /// A door, for a mail of which it isn't known.
+    #[must_use]
+    pub const fn new(place: &'a Place, protocol: Protocol) -> Self {
+        Self { place, protocol, utf8: None }
+    }
+}
+
 /// Hands a mail on to the mail server beside us, in one transaction and within
 /// [`PASS_ON_MS`](limits::PASS_ON_MS). What it doesn't answer in time is `Later`.
 pub async fn hand_on(
-    (place, protocol): (&Place, Protocol),
+    onward: &Onward<'_>,
     helo: &Domain,
     from: Option<&Address>,
     to: &[Address],
@@ -150,8 +170,8 @@ pub async fn hand_on(
 ) -> Outcome {
     let timeouts = Timeouts::beside();
     let work = async {
-        let mut client = Client::beside(place, protocol, helo, &timeouts).await?;
-        let outcome = client.transact(&Mail { helo, from, to, bytes }).await;
+        let mut client = Client::beside(onward.place, onward.protocol, helo, &timeouts).await?;
+        let outcome = client.transact(&Mail { helo, from, to, bytes, onward: Some(onward) }).await;
         client.quit().await;
         outcome
     };
@@ -161,6 +181,7 @@ pub async fn hand_on(
         Ok(Err(broken)) => broken.to_string(),
         Err(_elapsed) => format!("not within {late:?}"),
     };
+    let place = onward.place;
     tracing::warn!(%place, why, "the mail server beside us did not take a mail");
     Outcome { rcpts: vec![RcptOutcome::Later(clean(&format!("4.4.1 {place}: {why}"))); to.len()] }
 }
@@ -179,6 +200,8 @@ struct Mail<'a> {
     from: Option<&'a Address>,
     to: &'a [Address],
     bytes: &'a [u8],
+    /// Set where it goes to the mail server beside us.
+    onward: Option<&'a Onward<'a>>,
 }
 
 /// One address of one host.

@@ -33,7 +33,7 @@ use crate::beside::Place;
 use crate::discovery::Discovery;
 use crate::dkim::{self, Signer};
 use crate::dns::Resolver;
-use crate::hand_over::{self, Login, Protocol, Route, Security, Timeouts};
+use crate::hand_over::{self, Login, Onward, Protocol, Route, Security, Timeouts};
 use crate::link::Links;
 use crate::maildir::{Attempt, Maildirs, Syncer};
 use crate::owner::{Inbox, Message};
@@ -245,8 +245,8 @@ impl Hands {
             let Ok(_permit) = deliveries.acquire_owned().await else { return };
             let outcome = match compose(&world, &bodies, &send, &letter, &rcpts) {
                 Ok(bytes) => {
-                    let (onward, from) = ((&place, Protocol::Lmtp), letter.from.as_ref());
-                    hand_over::hand_on(onward, &world.hostname, from, &rcpts, &bytes).await
+                    let (onward, from) = (Onward::new(&place, Protocol::Lmtp), letter.from.as_ref());
+                    hand_over::hand_on(&onward, &world.hostname, from, &rcpts, &bytes).await
                 }
                 Err(why) => Outcome { rcpts: vec![RcptOutcome::Later(why.to_string()); rcpts.len()] },
             };
@@ -309,7 +309,8 @@ impl World {
         let route = match &self.outward {
             Outward::Reinject(place) => {
                 // It was signed where it came from, or is signed where it goes: never here.
-                return hand_over::hand_on((place, Protocol::Smtp), &self.hostname, from, to, &bytes).await;
+                let onward = Onward::new(place, Protocol::Smtp);
+                return hand_over::hand_on(&onward, &self.hostname, from, to, &bytes).await;
             }
             Outward::Mx(security) => {
                 Route::Mx { domain, resolver: &self.resolver, allow: &self.allow, port: 25, security: security.clone() }

@@ -39,6 +39,7 @@ mod gate;
 mod host;
 
 use connection::Connection;
+pub(crate) use gate::neighbourhood;
 use gate::{Bounds, Gate, Ticket};
 pub use host::NodeHost;
 

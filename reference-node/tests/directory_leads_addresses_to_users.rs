@@ -105,6 +105,25 @@ fn an_alias_leads_to_one_user_and_is_theirs_to_send_from() {
     assert_eq!(directory.resolve(&address("two@a.example")), Resolved::Unknown);
 }
 
+/// Where Dovecot delivers, `one@a.example` and `one@b.example` are two people, whatever names our own directory knows.
+#[test]
+fn t_002_a_login_of_another_server_speaks_for_nobody_in_another_domain() {
+    let dir = tempfile::tempdir().unwrap();
+    two_users(dir.path()).add_alias("sales@a.example", "one").unwrap();
+    let speaks = |directory: &Directory, login: &str, who: &str| directory.speaks_for(login, &address(who));
+    let ours = Directory::load(&config(dir.path())).unwrap();
+    assert!(speaks(&ours, "one@b.example", "one@a.example"), "in our own mailboxes they are one person");
+    let theirs = Directory::load(&config_with(dir.path(), "beside.deliver = \"127.0.0.1:24\"\n")).unwrap();
+    for other in ["one@a.example", "sales@a.example", "one+tag@a.example"] {
+        assert!(!speaks(&theirs, "one@b.example", other), "{other}");
+        assert!(speaks(&theirs, "ONE@A.example", other), "{other}");
+    }
+    assert!(speaks(&theirs, "one", "sales@a.example"), "a login without domain is one person in all of them");
+    for login in ["two@a.example", "one@c.example", "one@", "@a.example", "", "one@b.example@a.example"] {
+        assert!(!speaks(&theirs, login, "one@a.example"), "{login:?}");
+    }
+}
+
 #[test]
 fn a_login_takes_the_name_or_an_address_and_the_newest_password() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,9 @@ mod common;
 use std::path::PathBuf;
 
 use common::PATIENCE;
+use postline_core::id::Address;
 use postline_core::limits;
+use postline_node::admin::{Answer, AskPair, Request};
 use postline_node::lab::{Letter, Node, Nodes, Person, Plan};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -135,6 +137,45 @@ async fn each_user_sees_and_changes_their_own_pairs_and_marks() {
     nodes.b.inbox("four").wait_for("without", PATIENCE).await.unwrap();
     assert_eq!(nodes.a.trust("one@a.example", "four@b.example").await.unwrap(), "stranger", "nobody was asked");
     assert_eq!(dict.set("one", &offers, Some("on")).await, "O1");
+    nodes.stop().await.unwrap();
+}
+
+/// Somebody may write to as many tags of a user as they like: a word on them is a word on all of these.
+#[tokio::test]
+async fn t_012_a_word_reaches_every_address_that_knows_the_correspondent() {
+    let (nodes, dict, _dir) = beside().await;
+    let tags: Vec<String> = (0..2 * limits::DICT_ADDRESSES).map(|tag| format!("one+{tag:03}@a.example")).collect();
+    let theirs = Address::parse("eve@c.example").unwrap();
+    for ours in &tags {
+        let pair = AskPair { ours: Address::parse(ours).unwrap(), theirs: theirs.clone() };
+        let answer = nodes.a.ask(&Request::TrustBlock(pair)).await.unwrap();
+        assert!(matches!(answer, Answer::Done {}), "{answer:?}");
+    }
+    let key = format!("{ROOT}trust/eve@c.example");
+    for (value, state) in [(None, "stranger"), (Some("block"), "revoked")] {
+        assert_eq!(dict.set("one", &key, value).await, "O1");
+        let known = if value.is_some() { "one@a.example" } else { tags.last().unwrap() };
+        assert_eq!(nodes.a.trust(known, "eve@c.example").await.unwrap(), state);
+    }
+    nodes.stop().await.unwrap();
+}
+
+/// A block lasts for good, so that nobody fills the store by blocking whoever there might be.
+#[tokio::test]
+async fn t_012_a_user_can_block_only_so_many() {
+    let (nodes, dict, _dir) = beside().await;
+    let block = |who: usize| format!("S1\t{ROOT}trust/{who}@c.example\tblock\n");
+    let at_once = limits::DICT_CHANGES / 2;
+    for first in (0..limits::DICT_BLOCKED).step_by(at_once) {
+        let some: String = (first..(first + at_once).min(limits::DICT_BLOCKED)).map(block).collect();
+        assert_eq!(dict.ask(&format!("B1\tone\n{some}C1\n"), |_| true).await, ["O1"]);
+    }
+    let key = |who: usize| format!("{ROOT}trust/{who}@c.example");
+    let said = dict.set("one", &key(limits::DICT_BLOCKED), Some("block")).await;
+    assert!(said.starts_with("F1\ttoo many are blocked"), "{said}");
+    assert_eq!(dict.set("three", &key(0), Some("block")).await, "O1", "others may still");
+    assert_eq!(dict.set("one", &key(0), None).await, "O1", "and what is unblocked makes room");
+    assert_eq!(dict.set("one", &key(limits::DICT_BLOCKED), Some("block")).await, "O1");
     nodes.stop().await.unwrap();
 }
 

@@ -483,3 +483,17 @@ async fn a_mail_of_25_mib_goes_over_whole() {
     assert_eq!(outcome, [RcptOutcome::Done]);
     assert!(heard.lines().len() > 350_000);
 }
+
+/// Who gives up on us while we still hand a mail on sends it a second way, and the first goes through as well.
+#[test]
+fn postfix_waits_longer_for_us_than_we_do_for_who_is_next() {
+    let snippet = include_str!("../contrib/postfix/master.cf.postline");
+    let waits = snippet.lines().filter_map(|line| line.split_once("data_done_timeout=")).map(|(_, time)| time);
+    let mut named = 0;
+    for time in waits {
+        let seconds: u64 = time.trim().strip_suffix('s').unwrap().parse().unwrap();
+        assert!(seconds * 1_000 > postline_core::limits::PASS_ON_MS, "{time}");
+        named += 1;
+    }
+    assert_eq!(named, 1, "the LMTP client's own is ten minutes");
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::PATIENCE;
+use postline_core::limits;
 use postline_node::lab::{Letter, Node, Nodes, Person, Plan, Smtp};
 use postline_node::metrics::{Metrics, Seen};
 use postline_node::tls;
@@ -82,6 +83,36 @@ async fn everybody_sees_the_well_known_document_and_nothing_else() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {head}");
         assert_eq!(status == 200, head.contains("application/json") && body.contains(&node_key), "{path}: {body}");
     }
+    nodes.stop().await.unwrap();
+}
+
+/// Attack 91: one neighbour who takes all the sockets that there are has a few of them, and others still come in.
+#[tokio::test]
+async fn t_091_one_neighbour_cannot_keep_everybody_from_the_document() {
+    let nodes = with_pages().await;
+    let public = at(&nodes.a, "http-public").await;
+    let mut silent = Vec::new();
+    for _ in 0..2 * limits::HTTP_CONNECTIONS {
+        silent.push(TcpStream::connect(public).await.unwrap());
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(public).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls::smtp_client_of_any().unwrap()));
+    let stream = connector.connect(ServerName::try_from("mail.a.example").unwrap(), stream).await.unwrap();
+    let (head, _) = ask(stream, "GET /.well-known/postline HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let mut held = 0;
+    for stream in &silent {
+        let mut byte = [0];
+        // Who was turned away is told so by the end of the stream.
+        match timeout(Duration::from_millis(20), stream.peek(&mut byte)).await {
+            Err(_) => held += 1,
+            Ok(read) => assert!(!matches!(read, Ok(1)), "nobody is answered"),
+        }
+    }
+    assert_eq!(held, limits::HTTP_CONNECTIONS_PER_IP);
+    drop(silent);
     nodes.stop().await.unwrap();
 }
 

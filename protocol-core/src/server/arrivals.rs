@@ -79,8 +79,17 @@ impl Server {
         let author = match &mail.source {
             Source::User { author, .. } => author.as_ref(),
             Source::Stranger | Source::Node => None,
+            // A new copy of what a line brings is ours, and wants room. All else goes on as mail.
+            Source::Front => {
+                let copy =
+                    mail.head.canonical().and_then(|canonical| self.copy_of(canonical, &unique(&mail.envelope.to)));
+                if copy.is_none_or(|(known, lined)| self.not_seen(known, lined).is_empty()) {
+                    return Took::Yes;
+                }
+                None
+            }
             // What there is no room for is not taken for ours, and goes on as mail.
-            Source::Front | Source::Relay { .. } => return Took::Yes,
+            Source::Relay { .. } => return Took::Yes,
         };
         let crowded = |rcpt: &Rcpt| {
             let lane = match (&rcpt.mailbox, author) {

@@ -137,7 +137,9 @@ impl Wants<'_> {
         if canonical.offer.is_none() && canonical.accept.is_none() && canonical.carried.is_none() {
             return;
         }
-        for ours in rcpts.filter(|rcpt| canonical.to_cc.contains(*rcpt)) {
+        // A field speaks to those whom the header names; a copy is one for whoever it reaches, a Bcc'd person too.
+        let is_copy = canonical.carried.is_some();
+        for ours in rcpts.filter(|rcpt| is_copy || canonical.to_cc.contains(*rcpt)) {
             let pair = Pair { ours: ours.clone(), theirs: canonical.from.clone() };
             self.pair_and_node(pair.clone());
             if let Some((nk, id)) = super::arrivals::claimed_copy(canonical) {

@@ -4,7 +4,7 @@ use postline_core::content::mail::{Canonical, Filtered, Rcpt, Source};
 use postline_core::id::{Address, Lane, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::machine::trust::TrustState;
-use postline_core::server::{Input, Output, Took};
+use postline_core::server::{Command, Input, Output, Took};
 use postline_core::time::{Millis, SECOND};
 use postline_world::bytes::{blob_of, mail_in};
 use postline_world::node::Committed;
@@ -30,8 +30,12 @@ fn read(mail: &[u8]) -> Canonical {
 }
 
 fn filter(mail: &[u8]) -> Input {
+    filter_as(MAIL, mail)
+}
+
+fn filter_as(id: MailId, mail: &[u8]) -> Input {
     let canonical = read(mail);
-    Input::Filter(MAIL, Box::new(Filtered { to: to(&two()), canonical }))
+    Input::Filter(id, Box::new(Filtered { to: to(&two()), canonical }))
 }
 
 fn effects(world: &mut World, at: Millis, input: Input, body: Option<Vec<u8>>) -> Vec<Output> {
@@ -44,9 +48,13 @@ fn effects(world: &mut World, at: Millis, input: Input, body: Option<Vec<u8>>) -
 
 /// One's mail to two, stamped at `at`.
 fn stamped(world: &mut World, at: Millis, id: &str) -> Vec<u8> {
+    stamped_as(MAIL, world, at, id)
+}
+
+fn stamped_as(known: MailId, world: &mut World, at: Millis, id: &str) -> Vec<u8> {
     let mail = plain(id);
-    let stamp = effects(world, at, filter(&mail), None).into_iter().find_map(|effect| match effect {
-        Output::Stamp(MAIL, fields) => Some(fields),
+    let stamp = effects(world, at, filter_as(known, &mail), None).into_iter().find_map(|effect| match effect {
+        Output::Stamp(of, fields) if of == known => Some(fields),
         _ => None,
     });
     let mut whole: Vec<u8> = stamp.unwrap().iter().flat_map(|line| format!("{line}\r\n").into_bytes()).collect();
@@ -145,5 +153,66 @@ fn t_102_a_mail_that_loops_is_refused_at_every_door() {
             let refused = effects.iter().any(|effect| matches!(effect, Output::Took(_, Took::Loop)));
             assert_eq!(refused, loops, "{count} fields, {source:?}");
         }
+    }
+}
+
+/// A peer with a line may sign as many copies as it likes: they wait in bounds, and the server beside us keeps the rest.
+#[test]
+fn t_012_a_copy_that_finds_no_room_stays_with_the_server_beside_us() {
+    let mut world = a_line();
+    let now = world.now;
+    let first = stamped(&mut world, now, "first");
+    let second = stamped_as(MailId([8; 16]), &mut world, now, "second");
+    world.nodes.swap(0, 1);
+    let rcpts = vec![Rcpt { address: two(), mailbox: Some(Mailbox("two".to_owned())) }];
+    let came = |mail: &[u8], id, source, from| Input::Mail(MailId(id), mail_in(mail, source, from, rcpts.clone()));
+    let told = |effects: Vec<Output>| {
+        let mut told = effects.into_iter().filter_map(|effect| match effect {
+            Output::TookFor(_, rcpts) => Some(Ok(rcpts)),
+            Output::Took(_, took) => Some(Err(took)),
+            _ => None,
+        });
+        told.next().unwrap()
+    };
+    let waiting =
+        |world: &World| world.nodes[0].server.as_ref().unwrap().lanes().map(|(_, queue)| queue.len()).sum::<usize>();
+    let effects_of = |world: &mut World, mail: &[u8], id| {
+        told(effects(world, now, came(mail, id, Source::Front, Some(one())), Some(mail.to_vec())))
+    };
+    assert_eq!(effects_of(&mut world, &first, [1; 16]), Ok(vec![two()]), "there is room, and it is ours");
+    let other = b"From: x@c.example\r\nTo: two@b.example\r\nMessage-ID: <x@c.example>\r\n\r\nhi\r\n".to_vec();
+    // Going down is the quickest way to have no room.
+    effects(&mut world, now, Input::Command(Command::Drain), None);
+    let stranger = came(&other, [5; 16], Source::Stranger, None);
+    assert_eq!(told(effects(&mut world, now, stranger, Some(other.clone()))), Err(Took::Busy));
+    assert_eq!(effects_of(&mut world, &second, [2; 16]), Err(Took::Busy), "and now there is none");
+    assert_eq!(effects_of(&mut world, &first, [3; 16]), Ok(vec![two()]), "what is here already needs none");
+    assert_eq!(effects_of(&mut world, &other, [4; 16]), Ok(Vec::new()), "and what is not ours goes on as mail");
+    assert_eq!(waiting(&world), 1);
+}
+
+/// What the link brought and could not say so comes by mail as well; who was Bcc'd knows it as those who are named do.
+#[test]
+fn t_038_a_copy_for_who_was_bcced_is_known_after_a_restart() {
+    let mut world = a_line();
+    let now = world.now;
+    let other = Address::parse("other@b.example").unwrap();
+    let mail = draft(&one(), &other, "bcc").bytes();
+    let stamp = effects(&mut world, now, filter(&mail), None).into_iter().find_map(|effect| match effect {
+        Output::Stamp(MAIL, fields) => Some(fields),
+        _ => None,
+    });
+    let mut whole: Vec<u8> = stamp.unwrap().iter().flat_map(|line| format!("{line}\r\n").into_bytes()).collect();
+    whole.extend_from_slice(&mail);
+    world.nodes.swap(0, 1);
+    let rcpts = vec![Rcpt { address: two(), mailbox: Some(Mailbox("two".to_owned())) }];
+    let shown = |effects: &[Output]| effects.iter().filter(|effect| matches!(effect, Output::Deliver(..))).count();
+    for (id, times) in [([1; 16], 1), ([2; 16], 0)] {
+        world.nodes[0].crash();
+        world.nodes[0].start().unwrap();
+        let input = Input::Mail(MailId(id), mail_in(&whole, Source::Front, Some(one()), rcpts.clone()));
+        let effects = effects(&mut world, now, input, Some(whole.clone()));
+        assert!(effects.iter().any(|effect| matches!(effect, Output::TookFor(_, rcpts) if *rcpts == [two()])));
+        assert_eq!(shown(&effects), times, "{effects:?}");
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::Place;
 use crate::doors::{MailDoor, read_head};
-use crate::hand_over::{Protocol, hand_on};
+use crate::hand_over::{Onward, Protocol, hand_on};
 use crate::owner::{self, Message};
 use crate::smtp::door::{Answer, Arriving, Beside, Door as _, Resolved};
 use crate::smtp::lmtp::Each;
@@ -45,7 +45,7 @@ impl MailDoor {
     }
 
     async fn split(&self, arriving: Arriving, beside: Beside, onward: (&Place, Protocol)) -> Result<Vec<Each>, Answer> {
-        let Arriving { id, envelope, received, staged, .. } = arriving;
+        let Arriving { id, envelope, utf8, received, staged, .. } = arriving;
         let (head, bytes) = read_head(staged.body().map_err(|_| Answer::Broken)?).await.ok_or(Answer::Broken)?;
         let source = match beside {
             Beside::Front => Source::Front,
@@ -63,7 +63,9 @@ impl MailDoor {
                 return Err(Answer::Broken);
             }
         };
-        Ok(self.hand_on_rest(id, &envelope, &ours, &received, &bytes, onward).await)
+        let (place, protocol) = onward;
+        let onward = Onward { utf8: Some(utf8), ..Onward::new(place, protocol) };
+        Ok(self.hand_on_rest(id, &envelope, &ours, &received, &bytes, &onward).await)
     }
 
     async fn hand_on_rest(
@@ -73,7 +75,7 @@ impl MailDoor {
         ours: &[Address],
         received: &str,
         bytes: &[u8],
-        onward: (&Place, Protocol),
+        onward: &Onward<'_>,
     ) -> Vec<Each> {
         let rest: Vec<Address> =
             envelope.to.iter().map(|rcpt| rcpt.address.clone()).filter(|rcpt| !ours.contains(rcpt)).collect();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use postline_core::id::{Address, Domain, Pair};
 use postline_core::limits;
+use postline_core::machine::trust::TrustState;
 use postline_core::server::Command;
 use postline_core::time::Millis;
 use serde_json::Value;
@@ -135,6 +136,10 @@ impl Host {
     async fn change(&self, name: &str, user: &User, changes: Vec<Change>) -> Result<Answer, String> {
         let deeds: Vec<Deed> =
             changes.into_iter().map(|change| self.deed(name, user, change)).collect::<Result<_, _>>()?;
+        let blocks = deeds.iter().filter(|deed| matches!(deed, Deed::Block(_))).count();
+        if blocks > 0 && self.blocked(user).await? + blocks > limits::DICT_BLOCKED {
+            return Err("too many are blocked already".to_owned());
+        }
         for deed in deeds {
             match deed {
                 Deed::Report(report) => self.reports.offer(report).map_err(|full| full.to_string())?,
@@ -172,9 +177,20 @@ impl Host {
         }
     }
 
+    /// How many of a user's pairs are blocked. A block lasts, so nobody may fill the store with them.
+    async fn blocked(&self, user: &User) -> Result<usize, String> {
+        let (pairs, _) = self.pairs(user, None, limits::DICT_SCAN).await?;
+        Ok(pairs.iter().filter(|row| row.state == words::trust(TrustState::Revoked)).count())
+    }
+
     /// Blocks or unblocks a correspondent for all of the user's addresses: those that know them, and the plain ones.
     async fn command(&self, user: &User, theirs: &Address, command: fn(Pair) -> Command) -> Result<(), String> {
-        let (known, _) = self.pairs(user, Some(theirs.to_string()), limits::DICT_ADDRESSES).await?;
+        // All of them: who writes to many of a user's tags must not have the one with the line passed over.
+        let (mut known, more) = self.pairs(user, Some(theirs.to_string()), limits::DICT_SCAN).await?;
+        // What was done by an earlier try, and strangers' offers, can wait for the rest.
+        known.sort_by_key(|row| {
+            (row.state == words::trust(TrustState::Revoked), row.state == words::trust(TrustState::Held))
+        });
         let known = known.iter().filter_map(|row| {
             Some(Pair { ours: Address::parse(&row.ours).ok()?, theirs: Address::parse(&row.theirs).ok()? })
         });
@@ -187,7 +203,7 @@ impl Host {
         for pair in pairs {
             self.operator.command(command(pair)).await.map_err(|refusal| refusal.message)?;
         }
-        Ok(())
+        if more { Err("not all of your addresses could be looked at".to_owned()) } else { Ok(()) }
     }
 }
 

@@ -184,9 +184,10 @@ impl<'a> Client<'a> {
         let utf8_rcpt = mail.to.iter().any(|to| !to.local().is_ascii());
 
         let mut command = format!("MAIL FROM:<{}>", mail.from.map(ToString::to_string).unwrap_or_default());
-        if offers(EXT_SMTP_UTF8) && (utf8_sender || utf8_head || utf8_rcpt) {
+        let asked = mail.onward.and_then(|onward| onward.utf8).unwrap_or(utf8_head);
+        if offers(EXT_SMTP_UTF8) && (utf8_sender || asked || utf8_rcpt) {
             command.push_str(" SMTPUTF8");
-        } else if utf8_sender || utf8_head {
+        } else if utf8_sender || (utf8_head && mail.onward.is_none()) {
             return Err(no_utf8());
         }
         if offers(EXT_8BIT_MIME) && !mail.bytes.is_ascii() {

@@ -74,12 +74,16 @@ impl Milter {
 
     async fn converse(&self, stream: Stream, peer: SocketAddr, drain: watch::Receiver<bool>) {
         let mut session = Session::default();
-        let ended = self.talk(&mut session, stream, drain).await;
+        if let Err(error) = self.talk(&mut session, stream, peer, drain).await {
+            tracing::debug!(%peer, %error, "milter session broken off");
+        }
+    }
+
+    /// Counts why a session ends, where the client erred: before the client can see that it did.
+    fn count(&self, session: &Session, peer: SocketAddr) {
         if let Some(fault) = session.fault() {
             let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::warn!(target: "postline", event = "milter_fault", %peer, %fault, faults);
-        } else if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "milter session broken off");
         }
     }
 
@@ -87,6 +91,7 @@ impl Milter {
         &self,
         session: &mut Session,
         mut stream: Stream,
+        peer: SocketAddr,
         mut drain: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let idle = Duration::from_millis(limits::MILTER_IDLE_MS);
@@ -109,6 +114,7 @@ impl Milter {
                         Output::Say(bytes) => unsaid.extend_from_slice(&bytes),
                         Output::Ask(question) => answer = Some(self.ask(question).await),
                         Output::Close => {
+                            self.count(session, peer);
                             say(&mut stream, &mut unsaid).await?;
                             return stream.shutdown().await;
                         }

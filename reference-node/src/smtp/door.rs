@@ -90,6 +90,8 @@ pub struct Arriving {
     pub peer: SocketAddr,
     /// Its mail envelope. Recipients without a mailbox occur only with a login, and in mail for elsewhere.
     pub envelope: MailEnvelope,
+    /// Whether who brought it asked for SMTPUTF8.
+    pub utf8: bool,
     /// The `Received` field to put on top, name included, unfolded, without CRLF.
     pub received: String,
     /// Its bytes, hashed.

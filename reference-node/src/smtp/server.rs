@@ -223,8 +223,8 @@ async fn staged(whole: Whole, peer: SocketAddr, spool: Spooling) -> Result<Arriv
         Spooling::Idle => return Err(Answer::Broken),
     };
     let staged = staged.map_err(|error| failed(&error))?;
-    let Whole { id, login, envelope, received } = whole;
-    Ok(Arriving { id, login, peer, envelope, received, staged })
+    let Whole { id, login, envelope, utf8, received } = whole;
+    Ok(Arriving { id, login, peer, envelope, utf8, received, staged })
 }
 
 /// The mail of a session, on its way to the disk.

@@ -477,9 +477,10 @@ impl Session {
             Some(Spoilt::BareLineEnd) => self.blame("550 5.6.0 Bare CR or LF in the mail", out),
             Some(Spoilt::TooBig) => (0..said).for_each(|_| say(out, TOO_BIG)),
             None => {
-                let received = self.received(now, mail.id, mail.draft.utf8);
+                let utf8 = mail.draft.utf8;
+                let received = self.received(now, mail.id, utf8);
                 let envelope = MailEnvelope { from: mail.draft.from, to: mail.draft.to };
-                let whole = Whole { id: mail.id, login: self.login.clone(), envelope, received };
+                let whole = Whole { id: mail.id, login: self.login.clone(), envelope, utf8, received };
                 self.ask(Asked::Take(mail.id, mail.draft.said), Question::Take(Box::new(whole)), out);
             }
         }

@@ -14,6 +14,8 @@ use crate::common::PATIENCE;
 pub(crate) struct Came {
     pub(crate) from: String,
     pub(crate) to: Vec<String>,
+    /// Whether SMTPUTF8 was asked for.
+    pub(crate) asked: bool,
     pub(crate) mail: String,
 }
 
@@ -27,13 +29,20 @@ pub(crate) struct Server {
     came: Arc<Mutex<Vec<Came>>>,
     /// In SMTP said to RCPT, in LMTP after the data.
     pub(crate) says: Says,
+    /// The last line of what it offers.
+    pub(crate) offers: Arc<Mutex<&'static str>>,
 }
 
 impl Server {
     pub(crate) async fn start(at: &str, lmtp: bool) -> Self {
         let listener = TcpListener::bind(at).await.unwrap();
         let says: Says = Arc::new(Mutex::new(Box::new(|_| "250 2.0.0 yes")));
-        let server = Self { at: listener.local_addr().unwrap(), came: Arc::default(), says };
+        let server = Self {
+            at: listener.local_addr().unwrap(),
+            came: Arc::default(),
+            says,
+            offers: Arc::new(Mutex::new("SMTPUTF8")),
+        };
         let serving = server.clone();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
@@ -71,7 +80,7 @@ impl Server {
     async fn serve(&self, tcp: TcpStream, lmtp: bool) -> std::io::Result<()> {
         let mut io = BufReader::new(tcp);
         io.write_all(b"220 next.example ready\r\n").await?;
-        let (mut from, mut to) = (String::new(), Vec::new());
+        let (mut from, mut to, mut asked) = (String::new(), Vec::new(), false);
         loop {
             let mut line = String::new();
             if io.read_line(&mut line).await? == 0 {
@@ -81,10 +90,12 @@ impl Server {
             let reply = match line.get(..4).unwrap_or_default() {
                 "EHLO" | "LHLO" => {
                     assert_eq!(line.starts_with("LHLO"), lmtp, "{line}");
-                    "250-next.example\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SMTPUTF8".to_owned()
+                    let last = *self.offers.lock().unwrap();
+                    format!("250-next.example\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 {last}")
                 }
                 "MAIL" => {
                     (from, to) = (path(&line), Vec::new());
+                    asked = line.contains(" SMTPUTF8");
                     "250 2.1.0 ok".to_owned()
                 }
                 "RCPT" => {
@@ -102,7 +113,7 @@ impl Server {
                     let replies: Vec<&str> = if lmtp { to.iter().map(said).collect() } else { vec![said(&from)] };
                     let taken: Vec<String> = to.iter().filter(|rcpt| said(rcpt).starts_with('2')).cloned().collect();
                     if !taken.is_empty() {
-                        self.came.lock().unwrap().push(Came { from: from.clone(), to: taken, mail });
+                        self.came.lock().unwrap().push(Came { from: from.clone(), to: taken, asked, mail });
                     }
                     replies.join("\r\n")
                 }

@@ -142,6 +142,27 @@ async fn what_nobody_takes_ends_in_a_report_in_the_authors_mailbox() {
     stack.nodes.stop().await.unwrap();
 }
 
+/// Much mail has raw text in its header without asking for SMTPUTF8; Dovecot 2.3 never offers it.
+#[tokio::test]
+async fn raw_text_in_a_header_goes_where_it_would_go_without_us() {
+    let stack = Stack::start().await;
+    *stack.dovecot.offers.lock().unwrap() = "DSN";
+    let mail =
+        |id: &str| format!("From: eve@c.example\r\nSubject: gr\u{fc}\u{df}e\r\nMessage-ID: <{id}>\r\n\r\nhello\r\n");
+    let said = stack.lmtp_in().await.bring("eve@c.example", &["one@a.example"], &mail("in@c.example")).await;
+    assert_eq!(said, ["250 2.0.0 Passed on"]);
+    let mut lmtp = stack.lmtp_out().await;
+    for (id, parameter, asks) in [("plain@c.example", "", false), ("asked@c.example", " SMTPUTF8", true)] {
+        assert!(lmtp.says(&format!("MAIL FROM:<eve@c.example>{parameter}")).await.starts_with("250"));
+        assert!(lmtp.says("RCPT TO:<two@b.example>").await.starts_with("250"));
+        assert!(lmtp.says("DATA").await.starts_with("354"));
+        lmtp.send(&format!("{}.\r\n", mail(id))).await;
+        assert_eq!(lmtp.reply().await, "250 2.0.0 Passed on");
+        assert_eq!(stack.reinject.wait_for(id).await.asked, asks, "as it came, so it goes on");
+    }
+    stack.nodes.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn dovecots_word_is_postfixs_answer() {
     let stack = Stack::start().await;

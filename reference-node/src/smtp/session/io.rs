@@ -111,6 +111,8 @@ pub struct Whole {
     pub login: Option<Mailbox>,
     /// Its mail envelope.
     pub envelope: MailEnvelope,
+    /// Whether the client asked for SMTPUTF8.
+    pub utf8: bool,
     /// The `Received` field to put on top (RFC 5321 §4.4).
     pub received: String,
 }
