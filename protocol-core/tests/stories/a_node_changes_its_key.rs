@@ -4,6 +4,7 @@
 use postline_core::machine::trust::TrustState;
 use postline_core::server::Event;
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
+use postline_world::bytes::field_text;
 use postline_world::world::{Trouble, World};
 
 use crate::kit::{a_line, by_link, draft, id, one, pair, round_trip, shown, states, two, two_nodes, whole};
@@ -174,4 +175,35 @@ fn a_node_that_was_away_for_two_changes_is_told_and_not_fooled() {
     assert_eq!(shown(&world, &one(), "after"), 1);
     assert_eq!(rotations(&world, 0), 0);
     whole(&world);
+}
+
+/// [K-7]: whoever brings a genuine offer of a former key again, while it still stands, moves nothing.
+#[test]
+fn t_014_an_offer_of_a_former_key_that_comes_again_suspends_nobody() {
+    for answered in ["first", "second"] {
+        let mut world = two_nodes();
+        world.write(&draft(&one(), &two(), "first"));
+        world.pass(MINUTE);
+        rotate(&mut world, 0);
+        world.write(&draft(&one(), &two(), "second"));
+        world.pass(MINUTE);
+        world.write(&draft(&two(), &one(), "reply").answering(&id(answered)));
+        world.pass(20 * MINUTE);
+        assert_eq!(states(&world), [TrustState::Trusted; 2], "{:#?}", world.events);
+        for turn in 0..3 {
+            for name in ["first", "second"] {
+                let mail = world.brings_again(&id(name), &two()).unwrap();
+                assert!(field_text(&mail, "postline-offer").is_some());
+                world.pass(5 * MINUTE);
+                // Whatever is not on disk is forgotten.
+                world.plan(0, Trouble::Crash(1));
+                world.pass(5 * MINUTE);
+            }
+            assert_eq!(states(&world), [TrustState::Trusted; 2], "{answered}, turn {turn}: {:#?}", world.events);
+            both_write(&mut world, turn);
+            world.pass(DAY);
+            rotate(&mut world, 0);
+        }
+        whole(&world);
+    }
 }

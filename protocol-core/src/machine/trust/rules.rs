@@ -149,8 +149,9 @@ impl<'a> Turn<'a> {
             return self.refuse(why);
         }
         let trusted = match self.book.phase {
-            // An offer by the line's own node says nothing new.
-            Phase::Trusted(_) if self.book.known == Some(offer.nk) => return,
+            // An offer by the line's own node says nothing new; nor does one that it made by the key before the first
+            // that it proved here, as long as it stands ([K-7]).
+            Phase::Trusted(_) if self.is_by_lines_node(&offer) => return,
             Phase::Trusted(_) => true,
             // A stranger's offer causes this look-up, so a blocked one's does: else its absence would tell.
             Phase::Revoked => return self.emit(Output::SeekDkim(mail)),
@@ -177,6 +178,10 @@ impl<'a> Turn<'a> {
             message,
             inquiry,
         });
+    }
+
+    fn is_by_lines_node(&self, offer: &Offer) -> bool {
+        self.book.known.is_some_and(|known| known == offer.nk || offer.next == Some(sha256(&[&known.0])))
     }
 
     /// A field binds the header's addresses: an alias, a Bcc'd or forwarded-to address is another pair (attacks 5, 8, 9).
