@@ -40,11 +40,12 @@ struct Work {
     read: fn(&[u8]) -> bool,
 }
 
-const WORKS: [Work; 7] = [
+const WORKS: [Work; 8] = [
     Work { name: "body", unit: "line of 72 bytes", size: 800, make: long_body, read: read_mail },
     Work { name: "fields", unit: "header field", size: 100, make: many_fields, read: read_mail },
     Work { name: "field", unit: "recipient in one field", size: 64, make: long_field, read: read_mail },
     Work { name: "parts", unit: "MIME part", size: 100, make: many_parts, read: read_mail },
+    Work { name: "dashes", unit: "line of 72 dashes in a part", size: 800, make: many_dashes, read: read_mail },
     Work { name: "frames", unit: "Carry of 400 bytes", size: 100, make: many_frames, read: read_frames },
     Work { name: "tags", unit: "tag of a Postline field", size: 7, make: many_tags, read: read_tags },
     Work { name: "steps", unit: "mail decided, delivered", size: 50, make: mail_to_many_times, read: step_mails },
@@ -159,6 +160,13 @@ fn long_field(recipients: usize) -> Vec<u8> {
 fn many_parts(parts: usize) -> Vec<u8> {
     let parts: String = (0..parts).map(|n| format!("--b\r\nContent-Type: text/plain\r\n\r\npart {n}\r\n")).collect();
     format!("{}Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n", head()).into_bytes()
+}
+
+/// Each dash might begin a boundary; this one's does with as many as may be.
+fn many_dashes(lines: usize) -> Vec<u8> {
+    let (boundary, line) = (format!("{}x", "-".repeat(60)), format!("{}\r\n", "-".repeat(72)));
+    let body = format!("--{boundary}\r\n\r\n{}\r\n--{boundary}--\r\n", line.repeat(lines));
+    format!("{}Content-Type: multipart/mixed; boundary=\"{boundary}\"\r\n\r\n{body}", head()).into_bytes()
 }
 
 #[expect(clippy::expect_used, reason = "the addresses are written above")]

@@ -55,8 +55,19 @@ struct Walk<T> {
 
 struct Level {
     boundary: String,
+    /// The dashes that the boundary begins with.
+    dashes: usize,
     has_parts: bool,
     is_closed: bool,
+}
+
+impl Level {
+    /// Whether the boundary stands where `run` dashes end: nowhere else among them can it, so that a line of dashes costs
+    /// one look, and not one a dash.
+    fn stands_at(&self, line: &[u8], end: usize, run: usize) -> bool {
+        let after = end.checked_sub(self.dashes).and_then(|start| line.get(start..));
+        run >= self.dashes + 2 && after.is_some_and(|rest| rest.starts_with(self.boundary.as_bytes()))
+    }
 }
 
 impl<T: FnMut(usize, Option<&str>)> Walk<T> {
@@ -79,7 +90,8 @@ impl<T: FnMut(usize, Option<&str>)> Walk<T> {
         if self.open.iter().any(alike) {
             return Err(Inert::Boundary);
         }
-        self.open.push(Level { boundary, has_parts: false, is_closed: false });
+        let dashes = boundary.bytes().take_while(|byte| *byte == b'-').count();
+        self.open.push(Level { boundary, dashes, has_parts: false, is_closed: false });
         Ok(())
     }
 
@@ -108,12 +120,14 @@ impl<T: FnMut(usize, Option<&str>)> Walk<T> {
     /// Whether a boundary in use stands within the line: there are readers that find it there (attack 25).
     fn hides_boundary(&self, line: &[u8]) -> bool {
         // Most lines hold no dash at all, and looking for one is fast.
-        line.contains(&b'-')
-            && line
-                .iter()
-                .enumerate()
-                .filter(|(_, byte)| **byte == b'-')
-                .any(|(at, _)| line.get(at..).is_some_and(|rest| self.is_boundary(rest)))
+        if !line.contains(&b'-') {
+            return false;
+        }
+        let mut end = 0;
+        line.chunk_by(|a, b| (*a == b'-') == (*b == b'-')).any(|run| {
+            end += run.len();
+            run.starts_with(b"--") && self.open.iter().any(|level| level.stands_at(line, end, run.len()))
+        })
     }
 
     /// Which boundary in use the line starts with, and what follows it.
@@ -121,5 +135,26 @@ impl<T: FnMut(usize, Option<&str>)> Walk<T> {
         let rest = line.strip_prefix(b"--")?;
         let tails = self.open.iter().map(|level| rest.strip_prefix(level.boundary.as_bytes()));
         tails.enumerate().find_map(|(index, tail)| Some((index, tail?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every line of up to nine dashes and letters, against a search at each place.
+    #[test]
+    fn t_025_a_boundary_within_a_line_is_found_wherever_it_stands() {
+        for boundary in ["a", "-a", "--", "a-", "-a-a", "--a--a", "---"] {
+            let dashes = boundary.bytes().take_while(|byte| *byte == b'-').count();
+            let level = Level { boundary: boundary.to_owned(), dashes, has_parts: true, is_closed: false };
+            let shape = Shape { has_report: false };
+            let walk = Walk { open: vec![level], parts: 0, shape, tell: |_: usize, _: Option<&str>| {} };
+            for (len, bits) in (0..=9).flat_map(|len| (0..1_u32 << len).map(move |bits| (len, bits))) {
+                let line: String = (0..len).map(|at| if bits >> at & 1 == 1 { '-' } else { 'a' }).collect();
+                let stands = line.contains(&format!("--{boundary}"));
+                assert_eq!(walk.hides_boundary(line.as_bytes()), stands, "{boundary:?} in {line:?}");
+            }
+        }
     }
 }
