@@ -102,6 +102,24 @@ pub enum Request {
     Drain {},
 }
 
+impl Request {
+    /// Reads a line, with or without its end.
+    ///
+    /// # Errors
+    /// [`Refusal`] with [`RefusalCode::Malformed`], for whatever is no request.
+    pub fn parse(line: &[u8]) -> Result<Self, Refusal> {
+        if line.len() > REQUEST_BYTES {
+            let why = format!("a request of more than {REQUEST_BYTES} bytes");
+            return Err(Refusal::new(RefusalCode::Malformed, why));
+        }
+        // Where an object is wanted, the library also takes its values in order, without names.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err(Refusal::new(RefusalCode::Malformed, "want an object"));
+        }
+        serde_json::from_slice(line).map_err(|why| Refusal::new(RefusalCode::Malformed, why.to_string()))
+    }
+}
+
 /// Two addresses, ours first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

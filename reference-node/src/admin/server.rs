@@ -119,11 +119,7 @@ async fn converse(stream: UnixStream, host: &impl AdminHost) -> io::Result<()> {
         if line.is_empty() {
             return Ok(());
         }
-        let request = if line.len() > REQUEST_BYTES {
-            Err(Refusal::new(RefusalCode::Malformed, format!("a request of more than {REQUEST_BYTES} bytes")))
-        } else {
-            serde_json::from_slice(&line).map_err(|why| Refusal::new(RefusalCode::Malformed, why.to_string()))
-        };
+        let request = Request::parse(&line);
         let last = request.is_err();
         let answer = match request {
             Ok(request) => timeout(ANSWER, host.answer(request))
