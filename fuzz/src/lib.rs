@@ -89,7 +89,7 @@ pub fn auth_survives(bytes: &[u8]) {
 }
 
 /// What a dialog hears, to its end: whether it asked, and the last thing.
-fn hear<'s>(pieces: &mut dyn Iterator<Item = &'s [u8]>) -> (bool, String) {
+fn hear(pieces: &mut dyn Iterator<Item = &[u8]>) -> (bool, String) {
     let (mut dialog, mut asked, mut open) = (Dialog::default(), false, 0);
     for piece in pieces {
         let mut heard = dialog.hear(piece);
