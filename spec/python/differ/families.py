@@ -86,7 +86,9 @@ def transcripts(rng: random.Random, ask: Ask) -> None:
         {"nk": key, "step": label, "bytes": step, "exporter": exporter, "signature": signed["signature"]},
     )
 
-    extensions = [[number(rng), hexed(rng, rng.choice((0, 1, 40)))] for _ in range(rng.choice((0, 0, 1, 3, 16, 17)))]
+    extensions = [
+        [number(rng), hexed(rng, rng.choice((0, 1, 32, 40)))] for _ in range(rng.choice((0, 0, 1, 3, 16, 17)))
+    ]
     extensions = [
         list(pair)
         for pair in sorted(

@@ -95,6 +95,8 @@ def spoilt_body(rng: random.Random, body: str) -> str:
             " q=",
             " q=x",
             " ak=" + "A" * 43,
+            " nx=" + "A" * 43,
+            " nx=A",
             " h=a.example:25",
             " zz=" + "y" * rng.choice((50, 300)),
             " " + parts[which].strip(),

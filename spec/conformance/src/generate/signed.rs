@@ -257,6 +257,7 @@ pub(super) fn ids() -> Making {
     m.bad(verify, &["E-6"], "another content", Class::Signature, ask_with(&good, &other.body_with(&good.signature())));
     let other = good.clone().tag("id", base64([0x78; 16]));
     m.bad(verify, &["E-6"], "another id", Class::Signature, ask_with(&good, &other.body_with(&good.signature())));
+    m.good(verify, &["T-2"], "nx means nothing here either", ask(&good.clone().tag("nx", "anything")));
     m
 }
 
