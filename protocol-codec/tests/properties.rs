@@ -204,6 +204,7 @@ proptest! {
             prop_assert!(line.lines().all(|line| line.len() <= 78), "{}", line);
             let (written, body) = line.split_once(':').unwrap();
             prop_assert_eq!(written, name.as_str());
+            let body = body.strip_suffix("\r\n").unwrap();
             prop_assert_eq!(field::parse(body), Ok(tags.clone()));
             let unfolded = field::unfolded(name, &tags);
             prop_assert_eq!(field::parse(unfolded.split_once(':').unwrap().1), Ok(tags.clone()));

@@ -29,6 +29,9 @@ pub enum FieldFault {
         /// The bound.
         max: usize,
     },
+    /// A CR or LF that is no fold.
+    #[error("a line end that is no fold")]
+    Fold,
     /// No `=`, or what stands before it is no tag name.
     #[error("no tag: {0:?}")]
     Tag(String),
@@ -40,14 +43,15 @@ pub enum FieldFault {
     Twice(String),
 }
 
-/// Parses a field's body, folded or not. White space is removed: it may stand within values and around tags, not within
+/// Parses a field's body, folded or not, without the CRLF that ends the field. White space is removed: it may stand within values and around tags, not within
 /// or after a tag's name.
 ///
 /// # Errors
 /// [`FieldFault`] for anything that is not strictly tags: names are `[a-z][a-z0-9]*` of at most 16 bytes, values are
-/// visible ASCII without `;`, no tag is empty or stands twice, and the bounds of `limits` hold.
+/// visible ASCII without `;`, no tag is empty or stands twice, CR and LF stand only as CRLF before a space or tab, and the
+/// bounds of `limits` hold.
 pub fn parse(body: &str) -> Result<Tags, FieldFault> {
-    let got = body.bytes().filter(|byte| !is_space(*byte)).count();
+    let got = length(body).ok_or(FieldFault::Fold)?;
     if got > limits::FIELD_BYTES {
         return Err(FieldFault::Length { got, max: limits::FIELD_BYTES });
     }
@@ -83,6 +87,26 @@ pub fn unfolded(name: FieldName, tags: &Tags) -> String {
 #[must_use]
 pub fn line(name: FieldName, tags: &Tags) -> String {
     HeaderText::cleaned(&unfolded(name, tags)).folded_within_words()
+}
+
+/// The bytes that are no white space; none where a CR or LF is not of a CRLF before a space or tab.
+fn length(body: &str) -> Option<usize> {
+    let (mut length, mut last) = (0, b' ');
+    for &byte in body.as_bytes() {
+        let fits = match last {
+            b'\r' => byte == b'\n',
+            b'\n' => byte == b' ' || byte == b'\t',
+            _ => byte != b'\n',
+        };
+        if !fits {
+            return None;
+        }
+        if !is_space(byte) {
+            length += 1;
+        }
+        last = byte;
+    }
+    (last != b'\r' && last != b'\n').then_some(length)
 }
 
 fn is_space(byte: u8) -> bool {
@@ -140,6 +164,16 @@ mod tests {
             "averyverylongname=1",
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    /// [F-2]
+    #[test]
+    fn a_line_end_that_is_no_fold_is_refused() {
+        for bad in
+            ["v=1\r\n", "v=1\rb=2", "v=1;\nb=2", "v=1;\n b=2", "v=1;\r\nb=2", "v=1;\r\n\r\n b=2", "v=1;\r\r\n b=2"]
+        {
+            assert_eq!(parse(bad), Err(FieldFault::Fold), "{bad:?}");
         }
     }
 

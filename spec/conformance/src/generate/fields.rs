@@ -92,5 +92,14 @@ pub(super) fn field() -> Making {
         let input = json!({ "date": date, "subject": subject, "body": hex(body) });
         m.good("content.make", &["F-4"], shows, input);
     }
+    m.good("field.read", &["F-2"], "two folds, one behind the other", json!({ "body": "v=1;\r\n \r\n b=2" }));
+    for (shows, body) in [
+        ("a line end that ends the body", "v=1\r\n"),
+        ("a line end before no white space", "v=1;\r\nb=2"),
+        ("a bare CR", "v=1;\rb=2"),
+        ("a bare LF before a space", "v=1;\n b=2"),
+    ] {
+        m.bad("field.read", &["F-2"], shows, Class::Field, json!({ "body": body }));
+    }
     m
 }

@@ -116,5 +116,20 @@ pub(super) fn addresses() -> Making {
     ] {
         m.bad("address.read", &["N-2"], shows, Class::Name, json!({ "text": text }));
     }
+    for (shows, text) in [
+        ("a sign that tables before Unicode 16 refuse", "a≠b.example"),
+        ("a sign that is composed first", "a=\u{338}b.example"),
+        ("a capital that tables before Unicode 16 refuse", "\u{10a0}.example"),
+        ("a non-joiner between letters that would join", "xn--mgba3gch31f060k.example"),
+    ] {
+        m.good("domain.read", &["N-1"], shows, json!({ "text": text }));
+    }
+    for (shows, text) in [
+        ("a capital sharp s, which older tables map to ss", "fa\u{1e9e}.example"),
+        ("an A-label that decodes to nothing", "xn--.example"),
+        ("a non-joiner where nothing joins", "xn--ab-j1t.example"),
+    ] {
+        m.bad("domain.read", &["N-1"], shows, Class::Name, json!({ "text": text }));
+    }
     m
 }

@@ -164,6 +164,8 @@ pub(super) fn offers() -> Making {
     m.good(verify, &["K-7", "T-2"], "nx may be there", ask(&good.clone().tag("nx", base64([0x99; 32]))));
     let short = base64([0x99; 31]);
     bad_tags(&mut m, verify, &good, &[("a hash of 31 bytes for the next key", "nx", &short)]);
+    m.good(verify, &["T-3"], "an end behind the last millisecond there is", ask(&late));
+    m.good(verify, &["T-2"], "an address key that is no point", ask(&good.clone().tag("ak", base64([2; 32]))));
     m
 }
 
@@ -255,6 +257,7 @@ pub(super) fn ids() -> Making {
     m.bad(verify, &["E-6"], "another content", Class::Signature, ask_with(&good, &other.body_with(&good.signature())));
     let other = good.clone().tag("id", base64([0x78; 16]));
     m.bad(verify, &["E-6"], "another id", Class::Signature, ask_with(&good, &other.body_with(&good.signature())));
+    m.good(verify, &["T-2"], "nx means nothing here either", ask(&good.clone().tag("nx", "anything")));
     m
 }
 

@@ -1,0 +1,236 @@
+"""The questions, family by family: something is made, read as it is, and read spoilt."""
+
+import ipaddress
+import random
+import unicodedata
+from typing import Any, Callable
+
+import shim
+from postline import cbor, dial, ed25519, offer
+from postline.limits import LIMITS
+
+from .spoilers import flipped, spoilt_body, spoilt_bytes, spoilt_value
+from .values import DOMAINS, LAST_SECOND, LOW, PIECES, Json, a_frame, address, cut, field_values, hexed, number
+
+# Puts a question, by its family, op and input, to both, and gives back the answer of one of them.
+Ask = Callable[[str, str, Json], Json]
+Family = Callable[[random.Random, Ask], None]
+
+
+def addresses(rng: random.Random, ask: Ask) -> None:
+    """Texts of pieces that names stumble over."""
+    for _ in range(10):
+        text = "".join(rng.choice(PIECES) for _ in range(rng.randint(1, 5)))
+        char = chr(
+            rng.choice((rng.randrange(0x80, 0x3000), rng.randrange(0x3000, 0xD800), rng.randrange(0xE000, 0x20000)))
+        )
+        ask("addresses", "domain.read", {"text": text})
+        ask("addresses", "domain.read", {"text": text + rng.choice((".example", ".b.example", "。example"))})
+        ask("addresses", "domain.read", {"text": "xn--" + text.encode("punycode").decode("ascii") + ".example"})
+        if unicodedata.category(char) != "Cn":
+            # What this Python's Unicode doesn't know yet is refused here, and may be a domain to a newer one.
+            ask("addresses", "domain.read", {"text": f"a{char}.example"})
+            ask("addresses", "address.read", {"text": f"a{char}@b.example"})
+        ask("addresses", "address.read", {"text": text + rng.choice(("@b.example", '"@b.example', "@", ""))})
+        ask("addresses", "address.read", {"text": '"' + text + '"@b.example'})
+
+
+def fields(kind: offer.Kind) -> Family:
+    """Fields of one kind: made, verified, spoilt, and first seen at the edges of their time."""
+
+    def family(rng: random.Random, ask: Ask) -> None:
+        op, given = f"{kind.label}s", field_values(rng, kind)
+        # A time that no clock of ours shows is never written, but must be read.
+        made = (
+            ask(op, f"{kind.label}.make", given)
+            if int(given["t"]) <= LAST_SECOND
+            else shim.answer({"id": "", "op": f"{kind.label}.make", "input": given})
+        )
+        line = made["ok"]["line"]
+        seen: Json = {"from": given["from"], "to_cc": given["to_cc"], "body": line.partition(":")[2]}
+        ask(op, f"{kind.label}.verify", seen)
+        ask(op, f"{kind.label}.verify", seen | {"to_cc": seen["to_cc"][::-1] * 2})
+        ask(op, f"{kind.label}.verify", seen | {"from": address(rng)})
+        ask("field", "field.read", {"body": seen["body"]})
+        for _ in range(6):
+            body = spoilt_body(rng, seen["body"])
+            ask("field", "field.read", {"body": body})
+            ask(op, f"{kind.label}.verify", seen | {"body": body})
+        if kind is not offer.ID:
+            begin = 1000 * int(given["t"])
+            end = begin + 86_400_000 * min(int(given.get("x", 0)), LIMITS["OFFER_TTL_DAYS_MAX"])
+            for now in (begin - LIMITS["CLOCK_SKEW_MS"], end):
+                for near in (-1, 0, 1):
+                    if 0 <= now + near < 1 << 64:
+                        ask(op, f"{kind.label}.verify", seen | {"now": shim.json_value(now + near)})
+
+    return family
+
+
+def transcripts(rng: random.Random, ask: Ask) -> None:
+    """Steps, Hellos, and the signatures over them."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("transcripts", op, given)
+    seed, exporter = hexed(rng, 32), hexed(rng, 32)
+    key = ed25519.public_key(bytes.fromhex(seed)).hex()
+    label = rng.choice(("confirm", "done"))
+    step = ask_here(f"{label}.make", {"t1": hexed(rng, 32), "nonce": hexed(rng, 16), "fresh": hexed(rng, 32)})["ok"][
+        "bytes"
+    ]
+    read_spoilt(rng, ask, ("confirm.read", "done.read"), bytes.fromhex(step))
+    ask_here("t2.make", {"t1": hexed(rng, 32), "m2": step, "m3": hexed(rng, 92)})
+    signed = ask_here("step.sign", {"seed": seed, "step": label, "bytes": step, "exporter": exporter})["ok"]
+    verify_spoilt(
+        rng,
+        ask,
+        "step.verify",
+        {"nk": key, "step": label, "bytes": step, "exporter": exporter, "signature": signed["signature"]},
+    )
+
+    extensions = [
+        [number(rng), hexed(rng, rng.choice((0, 1, 32, 40)))] for _ in range(rng.choice((0, 0, 1, 3, 16, 17)))
+    ]
+    extensions = [
+        list(pair)
+        for pair in sorted(
+            {int(name): (name, item) for name, item in extensions}.values(), key=lambda pair: int(pair[0])
+        )
+    ]
+    hello = {"nk": key, "speaker": rng.choice(DOMAINS), "listener": rng.choice(DOMAINS), "random": hexed(rng, 32)}
+    made = ask_here("hello.make", hello | {"extensions": extensions, "version": rng.choice((1, 2, number(rng)))})
+    if "ok" not in made:
+        made = ask_here("hello.make", hello)
+    one = made["ok"]["bytes"]
+    read_spoilt(rng, ask, ("hello.read",), bytes.fromhex(one))
+    other = ask_here("hello.make", hello | {"speaker": hello["listener"], "listener": hello["speaker"]})["ok"]["bytes"]
+    proof = {"end": rng.choice(("dialler", "listener")), "dialler": one, "listener": other, "exporter": exporter}
+    signed = ask_here("proof.sign", proof | {"seed": seed})["ok"]
+    verify_spoilt(rng, ask, "proof.verify", proof | {"nk": key, "signature": signed["signature"]})
+
+
+def read_spoilt(rng: random.Random, ask: Ask, ops: tuple[str, ...], data: bytes) -> None:
+    """Reads bytes as they are, and spoilt on both levels."""
+    value = cbor.read(data)
+    tries = (
+        [data] + [spoilt_bytes(rng, data) for _ in range(8)] + [cbor.write(spoilt_value(rng, value)) for _ in range(8)]
+    )
+    for op in ops:
+        for spoilt in tries:
+            ask("transcripts", op, {"bytes": spoilt.hex()})
+
+
+def verify_spoilt(rng: random.Random, ask: Ask, op: str, given: Json) -> None:
+    """Verifies a signature as it is, with one part spoilt, and with points and scalars that a lax reader takes."""
+    ask("transcripts", op, given)
+    part = rng.choice([name for name in given if name not in ("step", "end")])
+    data = bytes.fromhex(given[part])
+    spoilt = flipped(rng, data) if part in ("nk", "exporter") else spoilt_bytes(rng, data)
+    ask("transcripts", op, given | {part: spoilt.hex()})
+    s = int.from_bytes(bytes.fromhex(given["signature"])[32:], "little") + ed25519.ORDER
+    ask("transcripts", op, given | {"signature": given["signature"][:64] + s.to_bytes(32, "little").hex()})
+    low = rng.choice(LOW)
+    ask("transcripts", op, given | {"nk": low.hex(), "signature": (low + bytes(32)).hex()})
+    ask("transcripts", op, given | {"nk": low.hex()})
+    ask("transcripts", op, given | {"signature": low.hex() + given["signature"][64:]})
+
+
+def frames(rng: random.Random, ask: Ask) -> None:
+    """Streams of frames, whole, cut, and spoilt on each level."""
+    made = [
+        bytes.fromhex(ask("frames", "frame.make", {"frame": a_frame(rng)})["ok"]["bytes"])
+        for _ in range(rng.randint(1, 3))
+    ]
+    for ready in (True, False):
+        ask("frames", "frames.read", {"chunks": cut(rng, b"".join(made)), "ready": ready})
+    kind, body = made[0][4], made[0][5:]
+    tries = [spoilt_bytes(rng, b"".join(made)) for _ in range(4)]
+    bodies = [(kind, spoilt_bytes(rng, body)) for _ in range(6)] + [
+        (rng.choice((0, 12, 16, 127, 128, 255, rng.randrange(256))), body)
+    ]
+    if kind != 1:
+        bodies += [(kind, cbor.write(spoilt_value(rng, cbor.read(body)))) for _ in range(12)]
+    tries += [(len(spoilt) + 1).to_bytes(4, "big") + bytes([which]) + spoilt for which, spoilt in bodies]
+    for stream in tries:
+        ask("frames", "frames.read", {"chunks": cut(rng, stream), "ready": rng.random() < 0.8})
+
+
+def dials(rng: random.Random, ask: Ask) -> None:
+    """Addresses at the edges of nets, texts that are nearly addresses, and hints."""
+    nets = [
+        *dial.DENIED_4,
+        *dial.DENIED_6,
+        dial.GLOBAL_6,
+        *map(ipaddress.ip_network, ("64:ff9b::/96", "::/96", "::ffff:0:0/96")),
+    ]
+    for _ in range(6):
+        net = rng.choice(nets)
+        edge = int(rng.choice((net.network_address, net.broadcast_address))) + rng.choice((-1, 0, 0, 1))
+        edge = min(max(edge, 0), (1 << net.max_prefixlen) - 1)
+        ip: Any = (ipaddress.IPv4Address if net.version == 4 else ipaddress.IPv6Address)(edge)
+        if net.version == 4 and rng.random() < 0.6:
+            shape = rng.choice((0xFFFF << 32, 0x64FF9B << 96, 0))
+            ip = (
+                ipaddress.IPv6Address(shape | edge)
+                if rng.random() < 0.7
+                else ipaddress.IPv6Address(0x2002 << 112 | edge << 80)
+            )
+        allow = [
+            str(
+                rng.choice(
+                    (
+                        (
+                            ipaddress.ip_network((int(ip) if ip.version == 6 else edge, bits), strict=False)
+                            if ip.version == 6
+                            else ipaddress.IPv4Network((edge, bits % 33), strict=False)
+                        ),
+                        rng.choice(nets),
+                    )
+                )
+            )
+            for bits in rng.sample((0, 8, 12, 16, 24, 32, 64, 96, 128), rng.randrange(3))
+        ]
+        text = rng.choice((str(ip), ip.exploded))
+        port = rng.choice((443, 7678, 1024, 1023, 65535, 25, 0, rng.randrange(65536)))
+        ask("dial", "dial.judge", {"ip": text, "port": port, "allow": allow})
+        at = rng.randrange(len(text) + 1)
+        ask(
+            "dial",
+            "dial.judge",
+            {"ip": text[:at] + rng.choice("0:.f1%/ x") + text[at + rng.randrange(2) :], "port": 443, "allow": []},
+        )
+        host = rng.choice(
+            (*DOMAINS, "example", "A.example", "192.0.2.1", "[2001:db8::1]", "a.example.", "bücher.example", "")
+        )
+        hint = f"{host}{rng.choice((':', ':', ':', '', '::', ': '))}{rng.choice((443, 7678, 1024, 1023, 65535, 65536, 25, 0, '07678', '', '+443', '٤٤٣'))}"
+        ask("dial", "hint.read", {"text": hint, "mail_domain": rng.choice(DOMAINS)})
+
+
+def contents(rng: random.Random, ask: Ask) -> None:
+    """Content hashes, fields written from tags, and numbers of codes."""
+    body = b"".join(rng.choice((b"\r\n", b"\r\n", b"a", b"\xff", b" ")) for _ in range(rng.randint(0, 8)))
+    ask(
+        "field",
+        "content.make",
+        {
+            "date": rng.choice(("", "Mon, 01 Jun 2026 10:00:00 +0000")),
+            "subject": rng.choice(("", "grüße", "a  b")),
+            "body": body.hex(),
+        },
+    )
+    tags = {
+        rng.choice(("v", "b", "a", "z9", "nk", "t", "re", "aa")): rng.choice(("1", "x=y", "a:b", "="))
+        for _ in range(rng.randint(1, 6))
+    }
+    ask("field", "field.write", {"name": rng.choice(("Postline-Offer", "Postline-Id")), "tags": tags})
+    ask("codes", "code.read", {"number": rng.choice((rng.randrange(32), rng.randrange(65536), 65535))})
+
+
+FAMILIES: dict[str, Family] = {
+    "addresses": addresses,
+    "contents": contents,
+    "offers": fields(offer.OFFER),
+    "accepts": fields(offer.ACCEPT),
+    "ids": fields(offer.ID),
+    "transcripts": transcripts,
+    "frames": frames,
+    "dial": dials,
+}

@@ -1,0 +1,228 @@
+"""Frames on a stream: a length, a type, a body ([L-2], [L-14]).
+
+    chunks ─▶ Reader ─▶ frames, as objects of `spec/vectors/README.md` with bytes for bytes
+
+A shape is a function from the body's CBOR to the members of the object; what isn't of the shape is refused as malformed.
+"""
+
+from typing import Any, Callable
+
+from . import cbor, codes
+from .address import is_address
+from .limits import LIMITS
+from .refusal import Refused
+from .transcript import is_number
+
+Frame = dict[str, Any]
+
+_HELLO, _FIRST_IGNORED = 1, 128
+_U16, _U32, _U64 = 1 << 16, 1 << 32, 1 << 64
+
+
+class Reader:
+    """Takes a stream however it is cut; a fault shows as soon as the bytes that make it are there."""
+
+    def __init__(self, ready: bool) -> None:
+        self.frames: list[Frame] = []
+        self.rest = b""
+        self._bound = LIMITS["FRAME_BYTES" if ready else "HELLO_BYTES"]
+
+    def take(self, chunk: bytes) -> None:
+        """Takes the next bytes; what belongs to no whole frame yet stays in `rest`."""
+        self.rest += chunk
+        while len(self.rest) >= 4:
+            length = int.from_bytes(self.rest[:4], "big")
+            _need(length > 0, "an empty frame")
+            if length > self._bound:
+                raise Refused("too-big", "a frame over its bound")
+            if len(self.rest) == 4:
+                return
+            kind = self.rest[4]
+            _need(kind in _SHAPES or kind == _HELLO or kind >= _FIRST_IGNORED, "an unknown type")
+            if len(self.rest) < 4 + length:
+                return
+            body, self.rest = self.rest[5 : 4 + length], self.rest[4 + length :]
+            self.frames.append(_read(kind, body))
+
+
+def make(frame: Frame) -> bytes:
+    """A frame's bytes: length, type and body."""
+    kind: int = frame["type"]
+    if kind == _HELLO:
+        body: bytes = frame["bytes"]
+    else:
+        _need(kind in _SHAPES, "a type that is never sent")
+        body = cbor.write(_body(kind, frame))
+        _SHAPES[kind](cbor.read(body))
+    if len(body) + 1 > LIMITS["HELLO_BYTES" if kind == _HELLO else "FRAME_BYTES"]:
+        raise Refused("too-big", "a frame over its bound")
+    return (len(body) + 1).to_bytes(4, "big") + bytes([kind]) + body
+
+
+def _read(kind: int, body: bytes) -> Frame:
+    if kind >= _FIRST_IGNORED:
+        return {"type": kind}
+    if kind == _HELLO:
+        return {"type": kind, "bytes": body}
+    return {"type": kind} | _SHAPES[kind](cbor.read(body))
+
+
+def _body(kind: int, frame: Frame) -> Any:
+    """The CBOR value of a frame's body."""
+    match kind:
+        case 2:
+            return frame["signature"]
+        case 4:
+            body = frame["body"] if "body" in frame else [frame["hash"], frame["length"]]
+            return [frame["seq"], frame["id"], frame["from"], frame["to"], frame["submitted"], body]
+        case 5:
+            return frame["seq"]
+        case 8 | 11:
+            return [item for pair in frame["marks"] for item in pair]
+        case 10:
+            return [0, frame["ids"]] if "ids" in frame else [1, frame["hash"], frame["offset"]]
+        case 13 | 14:
+            return frame["number"]
+        case 15:
+            return frame["code"]
+    return [frame[name] for name in _MEMBERS[kind]]
+
+
+_MEMBERS = {
+    3: ("next_nk", "generation", "last_seq", "window_items", "window_bytes", "largest"),
+    6: ("seq", "code", "rcpts"),
+    7: ("from", "to", "step", "bytes", "signature"),
+    9: ("hash", "offset", "bytes"),
+}
+
+
+def _need(holds: bool, why: str) -> None:
+    if not holds:
+        raise Refused("malformed", why)
+
+
+def _array(value: Any, least: int, most: int) -> list[Any]:
+    if isinstance(value, list) and least <= len(value) <= most:
+        return value
+    raise Refused("malformed", "not a list of so many")
+
+
+def _number(value: Any, end: int = _U64) -> int:
+    if isinstance(value, int) and is_number(value) and value < end:
+        return value
+    raise Refused("malformed", "not a number of this size")
+
+
+def _bytes(value: Any, least: int, most: int) -> bytes:
+    if isinstance(value, bytes) and least <= len(value) <= most:
+        return value
+    raise Refused("malformed", "not so many bytes")
+
+
+def _hash(value: Any) -> bytes:
+    return _bytes(value, 32, 32)
+
+
+def _id(value: Any) -> bytes:
+    return _bytes(value, 16, 16)
+
+
+def _address(value: Any) -> str:
+    if isinstance(value, str) and is_address(value):
+        return value
+    raise Refused("malformed", "not an address in normal form")
+
+
+def _signature(value: Any) -> Frame:
+    return {"signature": _bytes(value, 0, _U32)}
+
+
+def _ready(value: Any) -> Frame:
+    next_nk, generation, last_seq, items, size, largest = _array(value, 6, 6)
+    return {
+        "next_nk": _hash(next_nk),
+        "generation": _number(generation),
+        "last_seq": _number(last_seq),
+        "window_items": _number(items, _U32),
+        "window_bytes": _number(size),
+        "largest": _number(largest),
+    }
+
+
+def _carry(value: Any) -> Frame:
+    seq, name, sender, to, submitted, body = _array(value, 6, 6)
+    to = [_address(item) for item in _array(to, 1, LIMITS["ENVELOPE_RECIPIENTS"])]
+    _need(len(set(to)) == len(to), "a recipient twice")
+    frame = {"seq": _number(seq), "id": _id(name), "from": _address(sender), "to": to, "submitted": _number(submitted)}
+    if isinstance(body, bytes):
+        return frame | {"body": _bytes(body, 0, LIMITS["CARRY_INLINE_BYTES"])}
+    digest, length = _array(body, 2, 2)
+    _need(_number(length) > LIMITS["CARRY_INLINE_BYTES"], "a small body that is named instead of brought")
+    return frame | {"hash": _hash(digest), "length": length}
+
+
+def _ack(value: Any) -> Frame:
+    return {"seq": _number(value)}
+
+
+def _refuse(value: Any) -> Frame:
+    seq, code, rcpts = _array(value, 3, 3)
+    rcpts = [_number(item, 256) for item in _array(rcpts, 0, LIMITS["ENVELOPE_RECIPIENTS"])]
+    _need(all(a < b for a, b in zip(rcpts, rcpts[1:])), "indices that don't rise")
+    return {"seq": _number(seq), "code": codes.read(_number(code)), "rcpts": rcpts}
+
+
+def _trust(value: Any) -> Frame:
+    sender, to, step, data, signature = _array(value, 5, 5)
+    return {
+        "from": _address(sender),
+        "to": _address(to),
+        "step": _number(step, 3),
+        "bytes": _bytes(data, 0, _U32),
+        "signature": _bytes(signature, 0, _U32),
+    }
+
+
+def _marks(value: Any) -> Frame:
+    items = _array(value, 0, 2 * LIMITS["MARK_IDS"])
+    _need(len(items) % 2 == 0, "an id without its mark")
+    return {"marks": [[_id(name), _number(reached, 2)] for name, reached in zip(items[::2], items[1::2])]}
+
+
+def _chunk(value: Any) -> Frame:
+    digest, offset, data = _array(value, 3, 3)
+    return {"hash": _hash(digest), "offset": _number(offset), "bytes": _bytes(data, 0, LIMITS["CHUNK_BYTES"])}
+
+
+def _ask(value: Any) -> Frame:
+    items = _array(value, 2, 3)
+    if len(items) == 2:
+        _need(_number(items[0]) == 0, "a question of another number")
+        return {"ids": [_id(name) for name in _array(items[1], 0, LIMITS["MARK_IDS"])]}
+    _need(_number(items[0]) == 1, "a question of another number")
+    return {"hash": _hash(items[1]), "offset": _number(items[2])}
+
+
+def _ping(value: Any) -> Frame:
+    return {"number": _number(value)}
+
+
+def _bye(value: Any) -> Frame:
+    return {"code": codes.read(_number(value))}
+
+
+_SHAPES: dict[int, Callable[[Any], Frame]] = {
+    2: _signature,
+    3: _ready,
+    4: _carry,
+    5: _ack,
+    6: _refuse,
+    7: _trust,
+    8: _marks,
+    9: _chunk,
+    10: _ask,
+    11: _marks,
+    13: _ping,
+    14: _ping,
+    15: _bye,
+}

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""The shim of `spec/conformance/README.md`: one request a line on standard input, one answer a line on standard output."""
+
+import json
+import sys
+from typing import Any, Callable
+
+from postline import address, codes, dial, field, frame, limits, offer, signed, transcript
+from postline.refusal import Refused
+
+Input = dict[str, Any]
+Ok = dict[str, Any]
+
+# Members that are bytes, and members that are numbers, wherever they stand in an input.
+_BYTES = frozenset(
+    "seed n ak nx re id bh t0 t1 t2 nonce fresh bytes m2 m3 exporter nk signature random next_nk hash".split()
+)
+_NUMBERS = frozenset(
+    "t x now version type generation last_seq window_items window_bytes largest seq submitted length code step offset"
+    " number port".split()
+)
+
+
+def main() -> None:
+    """Answers until standard input ends."""
+    for line in sys.stdin.buffer:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request."""
+    op = OPS.get(request["op"])
+    if op is None:
+        return {"id": request["id"], "unimplemented": request["op"]}
+    try:
+        return {"id": request["id"], "ok": json_value(op(request["input"]))}
+    except Refused as refused:
+        return {"id": request["id"], "error": refused.kind}
+    except (KeyError, TypeError, ValueError, OverflowError) as fault:
+        # A question that the op doesn't take is no answer about the protocol.
+        return {"id": request["id"], "unimplemented": f"{type(fault).__name__}: {fault}"}
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON has it: bytes as hexadecimal, large numbers as texts."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if value <= 1 << 53 else str(value)
+    if isinstance(value, dict):
+        return {name: json_value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value]
+    return value
+
+
+def _values(given: Input) -> Input:
+    """An input with its bytes and numbers read, by the names of its members; a step may be a number or a label."""
+    values = dict(given)
+    for name, item in given.items():
+        if name in _BYTES:
+            values[name] = bytes.fromhex(item)
+        if name in _NUMBERS and item not in transcript.STEPS:
+            values[name] = int(item)
+    return values
+
+
+def _domain_read(given: Input) -> Ok:
+    return {"domain": address.read_domain(given["text"])}
+
+
+def _address_read(given: Input) -> Ok:
+    local, domain = address.read_address(given["text"])
+    return {"local": local, "domain": domain}
+
+
+def _field_read(given: Input) -> Ok:
+    return {"tags": field.read(given["body"])}
+
+
+def _field_write(given: Input) -> Ok:
+    return {"line": field.write(given["name"], given["tags"])}
+
+
+def _content_make(given: Input) -> Ok:
+    return {"bh": field.content_hash(given["date"], given["subject"], bytes.fromhex(given["body"]))}
+
+
+def _field_make(kind: offer.Kind) -> Callable[[Input], Ok]:
+    def make(given: Input) -> Ok:
+        values = _values(given)
+        tags: Input = {tag: values[tag] for tag in ("t", "x", "n", "re", "id", "bh", "h", "ak", "nx") if tag in values}
+        made = offer.make(kind, values["seed"], values["from"], values["to_cc"], tags)
+        ok: Ok = {"signed": made.canonical, "b": made.b, "line": made.line}
+        if kind is offer.OFFER:
+            ok["t0"] = offer.t0(made.canonical, made.b)
+        if kind is offer.ACCEPT:
+            ok["t1"] = offer.t1(values["re"], made.canonical, made.b)
+        return ok
+
+    return make
+
+
+def _field_verify(kind: offer.Kind) -> Callable[[Input], Ok]:
+    def verify(given: Input) -> Ok:
+        now = int(given["now"]) if "now" in given else None
+        return offer.verify(kind, given["from"], given["to_cc"], given["body"], now)
+
+    return verify
+
+
+def _step_make(label: str) -> Callable[[Input], Ok]:
+    def make(given: Input) -> Ok:
+        values = _values(given)
+        return {"bytes": transcript.make_step(label, transcript.Step(values["t1"], values["nonce"], values["fresh"]))}
+
+    return make
+
+
+def _step_read(label: str) -> Callable[[Input], Ok]:
+    def read(given: Input) -> Ok:
+        return transcript.read_step(label, bytes.fromhex(given["bytes"]))._asdict()
+
+    return read
+
+
+def _t2_make(given: Input) -> Ok:
+    values = _values(given)
+    return {"t2": transcript.t2(values["t1"], values["m2"], values["m3"])}
+
+
+def _step_sign(given: Input) -> Ok:
+    values = _values(given)
+    canonical = transcript.on_connection(values["bytes"], values["exporter"])
+    return {"signed": canonical, "signature": signed.sign(values["seed"], values["step"], canonical)}
+
+
+def _step_verify(given: Input) -> Ok:
+    values = _values(given)
+    canonical = transcript.on_connection(values["bytes"], values["exporter"])
+    signed.verify(values["nk"], values["step"], canonical, values["signature"])
+    return {}
+
+
+def _hello_make(given: Input) -> Ok:
+    values = _values(given)
+    extensions = {int(number): bytes.fromhex(item) for number, item in values.get("extensions", [])}
+    hello = transcript.Hello(
+        values.get("version", 1), values["nk"], values["speaker"], values["listener"], values["random"], extensions
+    )
+    return {"bytes": transcript.make_hello(hello)}
+
+
+def _hello_read(given: Input) -> Ok:
+    hello = transcript.read_hello(bytes.fromhex(given["bytes"]))
+    return hello._asdict() | {"extensions": list(hello.extensions.items())}
+
+
+def _proof_bytes(given: Input) -> bytes:
+    return transcript.proof(*(bytes.fromhex(given[name]) for name in ("dialler", "listener", "exporter")))
+
+
+def _proof_sign(given: Input) -> Ok:
+    canonical = _proof_bytes(given)
+    return {
+        "signed": canonical,
+        "signature": signed.sign(bytes.fromhex(given["seed"]), "proof " + given["end"], canonical),
+    }
+
+
+def _proof_verify(given: Input) -> Ok:
+    key, signature = bytes.fromhex(given["nk"]), bytes.fromhex(given["signature"])
+    signed.verify(key, "proof " + given["end"], _proof_bytes(given), signature)
+    return {}
+
+
+def _frames_read(given: Input) -> Ok:
+    reader = frame.Reader(given["ready"])
+    for chunk in given["chunks"]:
+        reader.take(bytes.fromhex(chunk))
+    return {"frames": reader.frames, "left": len(reader.rest)}
+
+
+def _frame_make(given: Input) -> Ok:
+    values = _values(given["frame"])
+    if "body" in values:
+        values["body"] = bytes.fromhex(values["body"])
+    if "ids" in values:
+        values["ids"] = [bytes.fromhex(item) for item in values["ids"]]
+    if "marks" in values:
+        values["marks"] = [(bytes.fromhex(name), int(reached)) for name, reached in values["marks"]]
+    if "rcpts" in values:
+        values["rcpts"] = [int(item) for item in values["rcpts"]]
+    return {"bytes": frame.make(values)}
+
+
+def _dial_judge(given: Input) -> Ok:
+    dial.judge(given["ip"], int(given["port"]), given["allow"])
+    return {}
+
+
+def _hint_read(given: Input) -> Ok:
+    host, port, within = dial.read_hint(given["text"], given["mail_domain"])
+    return {"host": host, "port": port, "within": within}
+
+
+def _code_read(given: Input) -> Ok:
+    return {"name": codes.name(int(given["number"]))}
+
+
+def _limit_read(given: Input) -> Ok:
+    return {"number": limits.LIMITS[given["name"]]}
+
+
+def _label_read(given: Input) -> Ok:
+    return {"prefix": signed.prefix(given["kind"])}
+
+
+OPS: dict[str, Callable[[Input], Ok]] = {
+    "domain.read": _domain_read,
+    "address.read": _address_read,
+    "field.read": _field_read,
+    "field.write": _field_write,
+    "content.make": _content_make,
+    **{f"{label}.make": _field_make(kind) for label, kind in offer.KINDS.items()},
+    **{f"{label}.verify": _field_verify(kind) for label, kind in offer.KINDS.items()},
+    **{f"{label}.make": _step_make(label) for label in transcript.STEPS},
+    **{f"{label}.read": _step_read(label) for label in transcript.STEPS},
+    "t2.make": _t2_make,
+    "step.sign": _step_sign,
+    "step.verify": _step_verify,
+    "hello.make": _hello_make,
+    "hello.read": _hello_read,
+    "proof.sign": _proof_sign,
+    "proof.verify": _proof_verify,
+    "frames.read": _frames_read,
+    "frame.make": _frame_make,
+    "dial.judge": _dial_judge,
+    "hint.read": _hint_read,
+    "code.read": _code_read,
+    "limit.read": _limit_read,
+    "label.read": _label_read,
+}
+
+if __name__ == "__main__":
+    main()
