@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   domain ─▶ kept? ─▶ addresses, checked ─▶ TCP ─▶ TLS, name checked ─▶ GET ─▶ answer ─▶ document, or none
-//!                                              └───────── whatever breaks ──────────────▶ Unread: failed for now
+//!                                     │          └─ not the domain's certificate ─▶ none
+//!                                     ├─ refused ─▶ none
+//!                                     └─ whatever else breaks ──────────────────▶ Unread: failed for now
 //! ```
 //!
-//! Only an answer under a valid certificate is the domain's own, and only that can say that there is no document. All that
-//! someone on the way can do, cut, delay, show another certificate, is a failure for now.
+//! Only an answer under a valid certificate is the domain's own. Many domains have an address and no such server there:
+//! nobody listens, or somebody else's certificate is shown. That is as much an answer as that there is no address, and
+//! whoever can forge it on the way to us could forge that too. What is cut off or late is a failure for now.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -122,6 +125,9 @@ impl Documents {
         for target in targets.take(limits::WELL_KNOWN_ADDRESSES) {
             match timeout(self.limit / 4, self.connect(domain, target)).await {
                 Ok(Ok(stream)) => return self.ask(domain, stream).await,
+                Ok(Err(why)) if is_no_server_of_the_domains(&why) => {
+                    tracing::warn!(%domain, %target, %why, "no server of the domain's, so no document of its own");
+                }
                 Ok(Err(why)) => failed = Some(format!("{target}: {why}")),
                 Err(_) => failed = Some(format!("{target}: no TLS in time")),
             }
@@ -169,6 +175,12 @@ impl Documents {
             Err(why) => Ok(none(domain, &why.to_string())),
         }
     }
+}
+
+/// Whether what was met is nobody, or somebody else.
+fn is_no_server_of_the_domains(why: &std::io::Error) -> bool {
+    let tls = why.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    why.kind() == std::io::ErrorKind::ConnectionRefused || matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Whether an answer may hold a document: a whole one, a reason why not, or a failure for now.
