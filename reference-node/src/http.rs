@@ -11,9 +11,7 @@
 
 mod pages;
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -27,9 +25,9 @@ use postline_codec::word::WELL_KNOWN_PATH;
 use postline_core::limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::link::neighbourhood;
+use crate::census::Census;
 pub use pages::{Pages, Probe};
 
 /// How long a request's head may take to come.
@@ -48,15 +46,19 @@ pub enum Audience {
 
 /// Shows the pages on a listener until told to stop. What is under way then ends by itself, within seconds.
 pub async fn serve(listener: TcpListener, pages: Arc<Pages>, audience: Audience, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
-    let guests = Guests::default();
+    // The operator's clients all come from one proxy, or from this machine.
+    let each = match audience {
+        Audience::Operator => limits::HTTP_CONNECTIONS,
+        Audience::Public(_) => limits::HTTP_CONNECTIONS_PER_IP,
+    };
+    let census = Census::new(limits::HTTP_CONNECTIONS, each);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let (stream, ip) = match accepted {
-            Ok((stream, peer)) => (stream, neighbourhood(peer.ip())),
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(why) => {
                 // No descriptors, most likely: others are closed soon.
                 tracing::warn!(%why, "http: can't accept");
@@ -64,10 +66,7 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>, audience: Audience,
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-        // The operator's clients all come from one proxy, or from this machine.
-        let guest = matches!(audience, Audience::Public(_)).then(|| Guest::enter(&guests, ip));
-        let Some(guest) = guest.map_or(Some(None), |guest| guest.map(Some)) else { continue };
+        let Some(seat) = Census::seat(&census, peer.ip()) else { continue };
         let (pages, audience) = (Arc::clone(&pages), audience.clone());
         tokio::spawn(async move {
             let done = tokio::time::timeout(CONNECTION, async {
@@ -84,37 +83,8 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>, audience: Audience,
             if done.await.is_err() {
                 tracing::debug!("http: cut off for taking too long");
             }
-            drop((guest, permit));
+            drop(seat);
         });
-    }
-}
-
-/// How many connections each neighbourhood has.
-type Guests = Arc<Mutex<BTreeMap<IpAddr, usize>>>;
-
-/// One connection of a neighbourhood, counted until dropped.
-struct Guest(Guests, IpAddr);
-
-impl Guest {
-    /// `None` where the neighbourhood has [`HTTP_CONNECTIONS_PER_IP`](limits::HTTP_CONNECTIONS_PER_IP).
-    fn enter(guests: &Guests, ip: IpAddr) -> Option<Self> {
-        let mut counts = guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(ip).or_default();
-        if *count >= limits::HTTP_CONNECTIONS_PER_IP {
-            return None;
-        }
-        *count += 1;
-        Some(Self(Arc::clone(guests), ip))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(&self.1) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => drop(counts.remove(&self.1)),
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod backup;
 pub mod beside;
+pub mod census;
 pub mod check;
 pub mod cli;
 pub mod clock;

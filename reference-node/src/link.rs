@@ -39,7 +39,6 @@ mod gate;
 mod host;
 
 use connection::Connection;
-pub(crate) use gate::neighbourhood;
 use gate::{Bounds, Gate, Ticket};
 pub use host::NodeHost;
 

@@ -8,13 +8,15 @@
 //! Spec: [L-9], attacks 91 and 94.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postline_core::limits;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::census::neighbourhood;
 
 /// Neighbourhoods whose pace is remembered; beyond it those that rested longest are forgotten.
 const REMEMBERED: usize = 4_096;
@@ -104,14 +106,6 @@ impl State {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.gate.state().waiting.remove(&self.number);
-    }
-}
-
-/// One customer's addresses count as one: an IPv4 address, or an IPv6 /64.
-pub(crate) fn neighbourhood(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
     }
 }
 

@@ -7,10 +7,9 @@
 //!
 //! Protocol rules are the session's; what becomes of a mail is the [door](super::door)'s.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postline_core::id::MailId;
@@ -29,6 +28,7 @@ use super::door::{Answer, Arriving, Beside, Door};
 use super::lmtp::Each;
 use super::session::{Input, Output, Question, Role, Session, Setup, Whole};
 use crate::beside::{Listener, Stream};
+use crate::census::{Census, Seat};
 use crate::spool::Incoming;
 
 /// Where the TLS configuration of the next handshake comes from, so that a reload needs no restart.
@@ -71,14 +71,14 @@ impl<D: Door> Server<D> {
     /// A server that goes down when `drain` becomes true, or its sender is gone.
     #[must_use]
     pub fn new(door: Arc<D>, tls: TlsSource, drain: watch::Receiver<bool>) -> Arc<Self> {
-        let census = Arc::new(Census::new(limits::SMTP_SESSIONS, limits::SMTP_SESSIONS_PER_IP));
+        let census = Census::new(limits::SMTP_SESSIONS, limits::SMTP_SESSIONS_PER_IP);
         Arc::new(Self { door, tls, drain, census, random: SystemRandom::new() })
     }
 
     /// The same for one mail server beside us, which holds all its sessions from one place.
     #[must_use]
     pub fn beside(door: Arc<D>, tls: TlsSource, drain: watch::Receiver<bool>) -> Arc<Self> {
-        let census = Arc::new(Census::new(limits::BESIDE_SESSIONS, limits::BESIDE_SESSIONS));
+        let census = Census::new(limits::BESIDE_SESSIONS, limits::BESIDE_SESSIONS);
         Arc::new(Self { door, tls, drain, census, random: SystemRandom::new() })
     }
 
@@ -356,56 +356,6 @@ fn turn_away(stream: Stream, peer: SocketAddr, port: Port) {
     }
 }
 
-/// Who sits where: bounds sessions in all, and for each remote address.
-struct Census {
-    in_all: usize,
-    per_ip: usize,
-    seats: Mutex<BTreeMap<IpAddr, usize>>,
-}
-
-impl Census {
-    fn new(in_all: usize, per_ip: usize) -> Self {
-        Self { in_all, per_ip, seats: Mutex::default() }
-    }
-
-    fn seat(census: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
-        let ip = neighbourhood(ip);
-        let mut seats = census.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = seats.get(&ip).copied().unwrap_or_default();
-        if here >= census.per_ip || seats.values().sum::<usize>() >= census.in_all {
-            return None;
-        }
-        seats.insert(ip, here + 1);
-        Some(Seat { census: Arc::clone(census), ip })
-    }
-}
-
-/// One session's place; dropped, it is free again.
-struct Seat {
-    census: Arc<Census>,
-    ip: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.census.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        match seats.get_mut(&self.ip) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => {
-                seats.remove(&self.ip);
-            }
-        }
-    }
-}
-
-/// One customer's addresses count as one: an IPv4 address, or an IPv6 /64.
-fn neighbourhood(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,23 +365,5 @@ mod tests {
         assert_eq!(failed(&io::Error::from_raw_os_error(28)), Answer::Busy, "ENOSPC");
         assert_eq!(failed(&io::Error::from_raw_os_error(122)), Answer::Busy, "EDQUOT");
         assert_eq!(failed(&io::Error::from_raw_os_error(5)), Answer::Broken, "EIO");
-    }
-
-    #[test]
-    fn t_091_seats_are_bounded_for_each_address_and_in_all() {
-        let census = Arc::new(Census::new(3, 2));
-        let seat = |ip: &str| Census::seat(&census, ip.parse().unwrap());
-        let first = seat("192.0.2.1").unwrap();
-        let second = seat("::ffff:192.0.2.1").unwrap();
-        assert!(seat("192.0.2.1").is_none(), "a third seat for one address");
-        drop(first);
-        let again = seat("192.0.2.1").unwrap();
-        let other = seat("2001:db8::1").unwrap();
-        assert!(seat("198.51.100.1").is_none(), "a fourth seat of three");
-        drop(other);
-        let neighbour = seat("2001:db8::2").unwrap();
-        assert_eq!(neighbourhood("2001:db8::1".parse().unwrap()), neighbourhood("2001:db8::2".parse().unwrap()));
-        drop((second, again, neighbour));
-        assert!(census.seats.lock().unwrap().is_empty(), "empty seats are kept");
     }
 }
