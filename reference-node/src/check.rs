@@ -155,7 +155,7 @@ pub struct Scene<'a> {
     /// The node's configuration.
     pub config: &'a Config,
     /// Who answers questions about names.
-    pub resolver: Resolver,
+    pub resolver: Arc<Resolver>,
     /// The wall clock.
     pub now: Millis,
     /// The running node, or why it doesn't answer.
@@ -174,7 +174,7 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// Where the zone file, or the system's resolver, can't be used.
     pub fn real(config: &'a Config) -> Result<Self, crate::cli::PartFault> {
-        let resolver = crate::serve::resolver(config)?;
+        let resolver = Arc::new(crate::serve::resolver(config)?);
         let node = match admin::ask(&config.admin_socket, &Request::Status {}) {
             Ok(Answer::Status(status)) => Ok(status),
             Ok(_) => Err(AskFault::Io(io::ErrorKind::InvalidData.into())),

@@ -24,7 +24,7 @@ use postline_core::limits;
 use postline_core::net::{Allowed, Hint, may_dial};
 
 use crate::dns::{DnsFault, Resolver};
-pub use documents::{Documents, Unread};
+pub use documents::{Documents, Fetched, Unread};
 pub use publish::{Published, published, records, well_known};
 
 /// Who finds nodes.

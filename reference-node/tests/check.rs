@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use postline_core::id::Domain;
@@ -85,7 +85,7 @@ impl World {
         let status = Box::new(Status { clock_held: self.held, ..Status::default() });
         let scene = Scene {
             config: &self.config,
-            resolver: Resolver::Zone(zone),
+            resolver: Arc::new(Resolver::Zone(zone)),
             now: self.now,
             node: if self.node { Ok(status) } else { Err(AskFault::NotRunning(PathBuf::from("/nowhere"))) },
             hooks: self.hooks.clone(),

@@ -1,44 +1,35 @@
-//! The well-known document of each domain, as others fetch it; and the time that its web server has.
+//! The well-known document of each domain, as other nodes fetch it; and the time that its web server has.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use postline_core::id::Domain;
+use postline_core::id::{Domain, NodeKey};
+use postline_core::net::{Allowed, BadNet};
 use postline_core::time::HOUR;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use super::{Finding, PROBE, Scene};
-use crate::dns::DnsFault;
+use super::{Finding, Scene};
+use crate::discovery::{Documents, Fetched, Unread};
 use crate::init::KeyFiles;
 
-/// Where the document is (RFC 8615).
-const PATH: &str = postline_codec::word::WELL_KNOWN_PATH;
-/// The most that is read of an answer, in bytes.
-const ANSWER_BYTES: u64 = 16 * 1024;
-/// How long one connect may take.
-const CONNECT: Duration = Duration::from_secs(4);
 /// What to do where there is none.
 const SERVE: &str = "pass https://<domain>/.well-known/postline on to this node, or leave it: DKIM speaks for it then";
+/// What to do where it isn't ours.
+const CHANGE: &str = "let it be this node's, or take it away";
 
 pub(super) async fn findings(scene: &Scene<'_>) -> Vec<Finding> {
     let Ok(identity) = KeyFiles::of(&scene.config.data_dir).identity() else { return Vec::new() };
-    let ours = identity.nk().to_string();
+    let documents = documents(scene);
     let (mut findings, mut clock) = (Vec::new(), None);
     for domain in &scene.config.domains {
-        let fetched = match timeout(PROBE, fetch(scene, domain)).await {
-            Ok(fetched) => fetched,
-            Err(_late) => Err(Unread::Not("no answer in time".to_owned())),
+        let Some(documents) = &documents else {
+            findings.push(Finding::skipped("word.document", domain, "this system trusts no certificate authority"));
+            continue;
         };
-        clock = clock.or_else(|| fetched.as_ref().ok().and_then(|page| page.date_ms.map(|at| (domain.clone(), at))));
-        findings.push(judge(domain, fetched, &ours));
+        let fetched = documents.fetch(domain).await;
+        let date = fetched.as_ref().ok().and_then(|fetched| date_ms(fetched.date.as_deref()?));
+        clock = clock.or_else(|| date.map(|at| (domain.clone(), at)));
+        findings.push(judge(domain, fetched, identity.nk()));
     }
     findings.push(match clock {
         None => Finding::skipped("clock.web", "", "no web server of ours tells the time"),
@@ -56,101 +47,54 @@ pub(super) async fn findings(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-fn judge(domain: &Domain, fetched: Result<Page, Unread>, ours: &str) -> Finding {
+/// Who fetches. Our own domains' servers may well stand in a private net, seen from here.
+fn documents(scene: &Scene<'_>) -> Option<Documents> {
+    let anywhere: Result<Allowed, BadNet> = Allowed::parse(["0.0.0.0/0", "::/0"]);
+    let (tls, allow) = (scene.web.clone()?, anywhere.unwrap_or(Allowed::NONE));
+    Some(Documents::new(Arc::clone(&scene.resolver), tls, allow, scene.config.discovery.https_port))
+}
+
+fn judge(domain: &Domain, fetched: Result<Fetched, Unread>, ours: NodeKey) -> Finding {
     let id = "word.document";
-    match fetched {
-        Ok(Page { status: 200, body, .. }) => {
-            let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-            let named = document.as_ref().and_then(|document| document.get("nk")).and_then(|nk| nk.as_str());
-            match named {
-                Some(nk) if nk == ours => Finding::ok(id, domain, "our key"),
-                Some(_) => {
-                    let cause = "it names another key: nobody's line to us comes up";
-                    Finding::failure(id, domain, cause, "let it be this node's, or take it away")
-                }
-                None => Finding::failure(
-                    id,
-                    domain,
-                    "it is no document of a node",
-                    "let it be this node's, or take it away",
-                ),
-            }
+    match fetched.map(|fetched| fetched.document) {
+        Ok(Ok(document)) if document.nk == ours => Finding::ok(id, domain, "our key"),
+        Ok(Ok(_)) => Finding::failure(id, domain, "it names another key: nobody's line to us comes up", CHANGE),
+        Ok(Err(why)) => Finding::warning(id, domain, format!("none: {why}"), SERVE),
+        Err(Unread(why)) => {
+            let next = "let it answer, or refuse: as long as nobody can tell, other nodes wait for it with new lines";
+            Finding::warning(id, domain, format!("nobody can tell: {why}"), next)
         }
-        Ok(Page { status, .. }) => Finding::warning(id, domain, format!("none (HTTP {status})"), SERVE),
-        Err(Unread::Offline(why)) => Finding::skipped(id, domain, why),
-        Err(Unread::Not(why)) => Finding::warning(id, domain, format!("not served: {why}"), SERVE),
     }
 }
 
-struct Page {
-    status: u16,
-    /// What the server's clock says.
-    date_ms: Option<u64>,
-    body: Vec<u8>,
-}
-
-enum Unread {
-    /// It can't be found out from here.
-    Offline(String),
-    Not(String),
-}
-
-async fn fetch(scene: &Scene<'_>, domain: &Domain) -> Result<Page, Unread> {
-    let Some(web) = &scene.web else {
-        return Err(Unread::Offline("this system trusts no certificate authority".to_owned()));
-    };
-    let ip = match scene.resolver.addresses(domain).await {
-        Ok(ips) => ips.first().copied().ok_or_else(|| Unread::Not("no address".to_owned()))?,
-        Err(DnsFault::None) => return Err(Unread::Not("the domain has no address".to_owned())),
-        Err(why @ DnsFault::Temporary(_)) => return Err(Unread::Offline(why.to_string())),
-    };
-    get(SocketAddr::new(ip, scene.config.discovery.https_port), domain, web).await.map_err(Unread::Not)
-}
-
-/// One request, one answer, no redirects, as other nodes ask.
-async fn get(at: SocketAddr, domain: &Domain, web: &Arc<ClientConfig>) -> Result<Page, String> {
-    let text = |why: &dyn std::fmt::Display| why.to_string();
-    let late = |_| format!("{at}: no answer");
-    let stream = timeout(CONNECT, TcpStream::connect(at)).await.map_err(late)?.map_err(|why| format!("{at}: {why}"))?;
-    let name = ServerName::try_from(domain.to_string()).map_err(|why| text(&why))?;
-    let mut stream = TlsConnector::from(Arc::clone(web)).connect(name, stream).await.map_err(|why| text(&why))?;
-    let request =
-        format!("GET {PATH} HTTP/1.0\r\nHost: {domain}\r\nAccept: application/json\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|why| text(&why))?;
-    let mut answer = Vec::new();
-    // Some servers close without a word; what came is what counts.
-    let read = stream.take(ANSWER_BYTES).read_to_end(&mut answer).await;
-    if answer.is_empty() {
-        read.map_err(|why| text(&why))?;
-    }
-    parse(&answer).ok_or_else(|| "its answer is no HTTP".to_owned())
-}
-
-fn parse(answer: &[u8]) -> Option<Page> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(answer.get(..end)?).ok()?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    let date = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("date"));
-    let date = date.and_then(|(_, date)| OffsetDateTime::parse(&date.trim().replace("GMT", "+0000"), &Rfc2822).ok());
-    let date_ms = date.and_then(|date| u64::try_from(date.unix_timestamp() * 1_000).ok());
-    Some(Page { status, date_ms, body: answer.get(end + 4..)?.to_vec() })
+fn date_ms(date: &str) -> Option<u64> {
+    let date = OffsetDateTime::parse(&date.trim().replace("GMT", "+0000"), &Rfc2822).ok()?;
+    u64::try_from(date.unix_timestamp() * 1_000).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Level;
     use super::*;
 
     #[test]
-    fn an_answer_is_read_with_its_date() {
-        let page = parse(b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n{\"nk\":\"aa\"}").unwrap();
-        assert_eq!((page.status, page.date_ms), (200, Some(784_111_777_000)));
-        let domain = Domain::parse("a.example").unwrap();
-        assert_eq!(judge(&domain, Ok(page), "aa").level, super::super::Level::Ok);
-        for bad in [&b""[..], b"HTTP/1.1 200", b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 x y\r\n\r\n"] {
-            assert!(parse(bad).is_none(), "{bad:?}");
+    fn a_web_servers_date_is_read() {
+        assert_eq!(date_ms("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        for bad in ["", "yesterday", "Sun, 06 Nov 1994"] {
+            assert_eq!(date_ms(bad), None, "{bad:?}");
         }
-        let other = parse(b"HTTP/1.0 200 OK\r\n\r\n{\"nk\":\"bb\"}").unwrap();
-        assert_eq!(judge(&domain, Ok(other), "aa").level, super::super::Level::Failure);
+    }
+
+    #[test]
+    fn what_other_nodes_make_of_the_document_is_what_is_found() {
+        let (domain, ours) = (Domain::parse("a.example").unwrap(), NodeKey([7; 32]));
+        let named = |nk| {
+            let document = postline_codec::word::WellKnown { nk, next: None, link: None };
+            judge(&domain, Ok(Fetched { document: Ok(document), date: None }), ours).level
+        };
+        assert_eq!((named(ours), named(NodeKey([8; 32]))), (Level::Ok, Level::Failure));
+        let none = Fetched { document: Err("answer 404".to_owned()), date: None };
+        assert_eq!(judge(&domain, Ok(none), ours).level, Level::Warning);
+        assert_eq!(judge(&domain, Err(Unread("late".to_owned())), ours).level, Level::Warning);
     }
 }

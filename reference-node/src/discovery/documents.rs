@@ -19,7 +19,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use postline_codec::word::{MEDIA_TYPE, WELL_KNOWN_PATH, WellKnown};
@@ -58,6 +58,21 @@ pub struct Documents {
 #[error("{0}")]
 pub struct Unread(pub String);
 
+/// What a domain's server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its document, or why there is none.
+    pub document: Result<WellKnown, String>,
+    /// What it says the time is (RFC 9110 §6.6.1), unread.
+    pub date: Option<String>,
+}
+
+impl Fetched {
+    fn none(why: impl Into<String>) -> Self {
+        Self { document: Err(why.into()), date: None }
+    }
+}
+
 /// What is kept of a fetch, and until when.
 struct Kept {
     until: Instant,
@@ -89,14 +104,25 @@ impl Documents {
         {
             return kept.what.clone();
         }
+        let what = self.fetch(domain).await.map(|fetched| {
+            let why = |why: &String| tracing::debug!(%domain, why, "no well-known document");
+            fetched.document.inspect_err(why).ok()
+        });
+        self.keep(domain, &what);
+        what
+    }
+
+    /// Fetches it now, whatever is kept: what [`of`](Self::of) goes by, with its reasons.
+    ///
+    /// # Errors
+    /// [`Unread`] where it can't be said for now whether there is one.
+    pub async fn fetch(&self, domain: &Domain) -> Result<Fetched, Unread> {
         let late = |_| Unread("no whole answer in time".to_owned());
         let what = timeout(self.limit, async {
             let _place = self.places.acquire().await;
-            self.fetch(domain).await
+            self.ask_any(domain).await
         });
-        let what = what.await.map_err(late).flatten();
-        self.keep(domain, &what);
-        what
+        what.await.map_err(late).flatten()
     }
 
     fn keep(&self, domain: &Domain, what: &Result<Option<WellKnown>, Unread>) {
@@ -110,10 +136,10 @@ impl Documents {
         kept.insert(domain.clone(), Kept { until, what: what.clone() });
     }
 
-    async fn fetch(&self, domain: &Domain) -> Result<Option<WellKnown>, Unread> {
+    async fn ask_any(&self, domain: &Domain) -> Result<Fetched, Unread> {
         let ips = match self.dns.addresses(domain).await {
             Ok(ips) => ips,
-            Err(DnsFault::None) => return Ok(None),
+            Err(DnsFault::None) => return Ok(Fetched::none("the domain has no address")),
             Err(DnsFault::Temporary(why)) => return Err(Unread(why)),
         };
         let targets = ips.into_iter().map(|ip| SocketAddr::new(ip, self.port)).filter(|target| {
@@ -121,18 +147,19 @@ impl Documents {
                 .inspect_err(|denied| tracing::warn!(%domain, %denied, "address of a domain refused"))
                 .is_ok()
         });
-        let mut failed = None;
+        let (mut failed, mut nobody) = (None, "no address that may be dialled".to_owned());
         for target in targets.take(limits::WELL_KNOWN_ADDRESSES) {
             match timeout(self.limit / 4, self.connect(domain, target)).await {
                 Ok(Ok(stream)) => return self.ask(domain, stream).await,
                 Ok(Err(why)) if is_no_server_of_the_domains(&why) => {
                     tracing::warn!(%domain, %target, %why, "no server of the domain's, so no document of its own");
+                    nobody = format!("{target}: {why}");
                 }
                 Ok(Err(why)) => failed = Some(format!("{target}: {why}")),
                 Err(_) => failed = Some(format!("{target}: no TLS in time")),
             }
         }
-        failed.map_or(Ok(None), |why| Err(Unread(why)))
+        failed.map_or_else(|| Ok(Fetched::none(nobody)), |why| Err(Unread(why)))
     }
 
     async fn connect(&self, domain: &Domain, target: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
@@ -141,7 +168,7 @@ impl Documents {
         TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await
     }
 
-    async fn ask(&self, domain: &Domain, stream: TlsStream<TcpStream>) -> Result<Option<WellKnown>, Unread> {
+    async fn ask(&self, domain: &Domain, stream: TlsStream<TcpStream>) -> Result<Fetched, Unread> {
         let cut = |why: hyper::Error| Unread(format!("no whole answer: {why}"));
         let host = if self.port == 443 { domain.to_string() } else { format!("{domain}:{}", self.port) };
         let request = Request::get(WELL_KNOWN_PATH)
@@ -157,9 +184,9 @@ impl Documents {
         let mut carrier = JoinSet::new();
         carrier.spawn(connection);
         let answer = sender.send_request(request).await.map_err(cut)?;
-        match judge(&answer)? {
-            Ok(()) => {}
-            Err(why) => return Ok(none(domain, &why)),
+        let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+        if let Err(why) = judge(&answer)? {
+            return Ok(Fetched { document: Err(why), date });
         }
         let mut body = answer.into_body();
         let mut bytes = Vec::new();
@@ -170,10 +197,7 @@ impl Documents {
                 break;
             }
         }
-        match WellKnown::parse(&bytes) {
-            Ok(document) => Ok(Some(document)),
-            Err(why) => Ok(none(domain, &why.to_string())),
-        }
+        Ok(Fetched { document: WellKnown::parse(&bytes).map_err(|why| why.to_string()), date })
     }
 }
 
@@ -202,9 +226,4 @@ fn judge(answer: &Response<Incoming>) -> Result<Result<(), String>, Unread> {
         return Ok(Err("a content coding".to_owned()));
     }
     Ok(Ok(()))
-}
-
-fn none(domain: &Domain, why: &str) -> Option<WellKnown> {
-    tracing::debug!(%domain, why, "no well-known document");
-    None
 }
