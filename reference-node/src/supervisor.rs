@@ -103,7 +103,7 @@ pub async fn watchdog(probe: Probe) {
     let mut beat = tokio::time::interval(every / 3);
     loop {
         beat.tick().await;
-        match probe.look().await {
+        match probe.alive().await {
             Ok(_) => tell(&[NotifyState::Watchdog]),
             Err(why) => tracing::error!(why, "no sign of life for the service manager"),
         }

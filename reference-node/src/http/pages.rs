@@ -11,6 +11,7 @@ use super::{Page, TEXT};
 use crate::doors;
 use crate::metrics::{self, Metrics, Seen, lane_index};
 use crate::operator::Operator;
+use crate::owner::Look;
 
 /// How long the owner may take to answer before it counts as stuck: a commit on a slow disk is far shorter.
 const OWNER: Duration = Duration::from_secs(5);
@@ -40,12 +41,30 @@ struct Readiness {
 }
 
 impl Probe {
-    /// Looks at the owner.
+    /// Whether the owner answers, and whether its clock is held. Cheap: this is asked every few seconds.
+    ///
+    /// # Errors
+    /// That it is gone, or doesn't answer in time.
+    pub async fn alive(&self) -> Result<bool, &'static str> {
+        self.ask(|look| look.clock.jump().is_some()).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Look<'_>) -> T + Send + 'static,
+    ) -> Result<T, &'static str> {
+        tokio::time::timeout(OWNER, doors::look(&self.operator.inbox, ask))
+            .await
+            .map_err(|_| "the owner does not answer: its disk may be stuck")?
+            .map_err(|_| "the owner is gone, or its store can't be opened")
+    }
+
+    /// All that is shown of the node, every mail that waits counted.
     ///
     /// # Errors
     /// That it is gone, or doesn't answer in time.
     pub async fn look(&self) -> Result<Seen, &'static str> {
-        let seen = doors::look(&self.operator.inbox, |look| {
+        let seen = self.ask(|look| {
             let mut seen = Seen { links: look.server.links_up().count() as u64, ..Seen::default() };
             let mut clock = *look.clock;
             let (now, _) = clock.now();
@@ -58,10 +77,7 @@ impl Probe {
             (seen.clock_held, seen.connections) = (look.clock.jump().is_some(), look.connections);
             seen
         });
-        let mut seen = tokio::time::timeout(OWNER, seen)
-            .await
-            .map_err(|_| "the owner does not answer: its disk may be stuck")?
-            .map_err(|_| "the owner is gone, or its store can't be opened")?;
+        let mut seen = seen.await?;
         seen.users = (self.operator.users)();
         seen.draining = self.operator.is_draining();
         seen.uptime = self.operator.started.elapsed().as_secs();
@@ -70,15 +86,15 @@ impl Probe {
 
     /// What stands in the way of taking work.
     async fn causes(&self) -> Vec<String> {
-        let seen = match self.look().await {
-            Ok(seen) => seen,
+        let clock_held = match self.alive().await {
+            Ok(clock_held) => clock_held,
             Err(why) => return vec![why.to_owned()],
         };
         let mut causes = Vec::new();
-        if seen.draining {
+        if self.operator.is_draining() {
             causes.push("the node is going down".to_owned());
         }
-        if seen.clock_held {
+        if clock_held {
             causes.push("the clock jumped; `postline clock accept` if it is right".to_owned());
         }
         causes
@@ -100,7 +116,7 @@ impl Pages {
 
     /// Alive: whoever restarts a node that isn't does right.
     pub(super) async fn health(&self) -> Page {
-        match self.probe.look().await {
+        match self.probe.alive().await {
             Ok(_) => Page::new(StatusCode::OK, TEXT, "ok\n".into()),
             Err(why) => Page::new(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n").into()),
         }
