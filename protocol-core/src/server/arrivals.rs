@@ -221,8 +221,14 @@ impl Server {
     }
 
     /// An offer of a user of ours, signed.
-    pub(super) fn offer(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>) -> (Tags, Offer) {
-        let draft = OfferDraft {
+    fn offer(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>) -> (Tags, Offer) {
+        let draft = self.offer_draft(tick, from, to_cc);
+        let signature = self.ours.identity.sign(&draft);
+        draft.signed(signature)
+    }
+
+    pub(super) fn offer_draft(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>) -> OfferDraft {
+        OfferDraft {
             from: from.clone(),
             to_cc: to_cc.clone(),
             at: tick.now,
@@ -232,13 +238,20 @@ impl Server {
             next: Some(self.ours.identity.next_nk()),
             hint: self.ours.hint.clone(),
             ak: None,
-        };
+        }
+    }
+
+    /// An accept of a user of ours, signed.
+    fn accept(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>, re: Hash) -> (Tags, Accept) {
+        self.sign_accept(self.accept_draft(tick, from, to_cc, re))
+    }
+
+    fn sign_accept(&self, draft: AcceptDraft) -> (Tags, Accept) {
         let signature = self.ours.identity.sign(&draft);
         draft.signed(signature)
     }
 
-    /// An accept of a user of ours, signed.
-    pub(super) fn accept(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>, re: Hash) -> (Tags, Accept) {
+    pub(super) fn accept_draft(&self, tick: &Tick, from: &Address, to_cc: &BTreeSet<Address>, re: Hash) -> AcceptDraft {
         self.accept_made(from, to_cc, re, tick.now, self.nonce(tick, b"accept"))
     }
 
@@ -249,8 +262,8 @@ impl Server {
         re: Hash,
         at: Millis,
         nonce: Nonce,
-    ) -> (Tags, Accept) {
-        let draft = AcceptDraft {
+    ) -> AcceptDraft {
+        AcceptDraft {
             from: from.clone(),
             to_cc: to_cc.clone(),
             re,
@@ -260,16 +273,14 @@ impl Server {
             next: Some(self.ours.identity.next_nk()),
             hint: self.ours.hint.clone(),
             ak: None,
-        };
-        let signature = self.ours.identity.sign(&draft);
-        draft.signed(signature)
+        }
     }
 
     /// The accept that had no answer yet, verbatim: the mail that it went with may be lost ([T-22]). Signatures are made
     /// of what is signed alone, so the same accept comes out, or none: where To, Cc, our key or our place are others now.
     fn accept_again(&self, pair: &Pair, from: &Address, to_cc: &BTreeSet<Address>) -> Option<Tags> {
         let sent = self.pairs.get(pair)?.unanswered()?;
-        let (tags, accept) = self.accept_made(from, to_cc, sent.re, sent.at, sent.nonce);
+        let (tags, accept) = self.sign_accept(self.accept_made(from, to_cc, sent.re, sent.at, sent.nonce));
         (accept.t1 == sent.t1).then_some(tags)
     }
 

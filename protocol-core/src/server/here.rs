@@ -11,9 +11,12 @@ use crate::id::{Address, MailId, NodeKey, Pair};
 use crate::limits;
 use crate::machine::trust::{self, Came, SentAccept, SentOffer, Trust, TrustState};
 use crate::step::{Outbox, Tick};
+use crate::wire::field::{AcceptDraft, OfferDraft};
 
 /// What this node is called in pairs of its own people, whichever key it has. It is no key: nobody can prove it.
 pub const HERE: NodeKey = NodeKey([0; 32]);
+/// What stays within the node is signed by nobody: nobody is to believe it.
+const UNSIGNED: [u8; 64] = [0; 64];
 
 impl Server {
     /// Whether both are of this node.
@@ -70,14 +73,14 @@ impl Server {
             automatic: canonical.automatic.is_some(),
         };
         if let Some(re) = trust.accepts(&canonical.answers, tick.now).map(|held| held.t0) {
-            let (_, mut accept) = self.accept(tick, &ours.ours, &canonical.to_cc, re);
-            (accept.nk, accept.next) = (HERE, None);
+            let draft = self.accept_draft(tick, &ours.ours, &canonical.to_cc, re);
+            let (_, accept) = AcceptDraft { nk: HERE, next: None, ..draft }.signed(UNSIGNED);
             let sent = SentAccept::from(&accept);
             self.trust(tick, ours, trust::Input::Wrote { offer: None, accept: Some(sent) }, out);
             came.accept = Some(accept);
         } else if trust.wants_offer() && self.takes_offers_along(&ours.ours) && !canonical.has_group {
-            let (_, mut offer) = self.offer(tick, &ours.ours, &canonical.to_cc);
-            (offer.nk, offer.next) = (HERE, None);
+            let draft = self.offer_draft(tick, &ours.ours, &canonical.to_cc);
+            let (_, offer) = OfferDraft { nk: HERE, next: None, ..draft }.signed(UNSIGNED);
             let sent = SentOffer::from(&offer);
             self.trust(tick, ours, trust::Input::Wrote { offer: Some(sent), accept: None }, out);
             came.offer = Some(offer);
