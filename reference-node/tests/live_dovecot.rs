@@ -55,7 +55,7 @@ async fn traced(node: &Node, id: &str, event: &str, logs: impl Fn() -> String) -
 const TRUST: &str = "/private/vendor/postline/trust";
 
 #[tokio::test]
-#[ignore = "needs Dovecot 2.3"]
+#[ignore = "needs Dovecot 2.3; ./check runs it"]
 async fn a_mail_program_sees_its_trust_list_and_blocks_by_annotations() {
     let (nodes, dovecot, _dir) = beside().await;
     common::line(&nodes).await;
@@ -95,7 +95,7 @@ async fn a_mail_program_sees_its_trust_list_and_blocks_by_annotations() {
 }
 
 #[tokio::test]
-#[ignore = "needs Dovecot 2.3"]
+#[ignore = "needs Dovecot 2.3; ./check runs it"]
 async fn a_user_sees_and_changes_only_their_own_by_annotations() {
     let (nodes, dovecot, _dir) = beside().await;
     common::line(&nodes).await;
@@ -112,7 +112,7 @@ async fn a_user_sees_and_changes_only_their_own_by_annotations() {
 }
 
 #[tokio::test]
-#[ignore = "needs Dovecot 2.3"]
+#[ignore = "needs Dovecot 2.3; ./check runs it"]
 async fn mailboxes_report_what_happens_to_a_mail() {
     let (nodes, dovecot, _dir) = beside().await;
     let mut one = Person::new("one@a.example", &nodes.a).await.unwrap();
@@ -148,7 +148,7 @@ async fn mailboxes_report_what_happens_to_a_mail() {
 }
 
 #[tokio::test]
-#[ignore = "needs Dovecot 2.3"]
+#[ignore = "needs Dovecot 2.3; ./check runs it"]
 async fn submission_logins_are_dovecots() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path());
@@ -176,7 +176,7 @@ async fn submission_logins_are_dovecots() {
 }
 
 #[tokio::test]
-#[ignore = "needs Dovecot 2.3"]
+#[ignore = "needs Dovecot 2.3; ./check runs it"]
 async fn mail_goes_on_while_the_node_is_down() {
     let (mut nodes, dovecot, _dir) = beside().await;
     common::signal(&nodes.a, "TERM");
