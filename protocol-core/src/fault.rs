@@ -168,6 +168,74 @@ pub enum PeerFault {
     /// No such recipient here.
     #[error("no such mailbox")]
     NoMailbox,
+    // Keys
+    /// A device list that breaks its chain, or isn't signed by whom the one before it names.
+    #[error("bad device list: {0}")]
+    List(&'static str),
+    /// A device list older than the one that is known (attack 72).
+    #[error("device list {got}, known {known}")]
+    ListStale {
+        /// Its version.
+        got: u64,
+        /// The version that is known.
+        known: u64,
+    },
+    /// Two device lists of one version (attack 73).
+    #[error("another device list of version {0}")]
+    ListFork(u64),
+    /// Keys that are proven for another line, for others, or by another key.
+    #[error("bad key proof: {0}")]
+    Keys(&'static str),
+    /// A key package that can't be used: not its device's, for others, or used before.
+    #[error("bad key package: {0}")]
+    KeyPackage(&'static str),
+    // Sealed conversations
+    /// A Welcome that isn't for us, or of another group (attack 79).
+    #[error("bad welcome: {0}")]
+    Welcome(&'static str),
+    /// Sealed bytes that don't open.
+    #[error("does not open: {0}")]
+    Sealed(&'static str),
+    /// Sealed bytes that were opened before (attack 61).
+    #[error("opened before")]
+    Again,
+    /// A commit for an epoch that is over, or to come (attack 74).
+    #[error("epoch {got}, now {now}")]
+    Epoch {
+        /// Its epoch.
+        got: u64,
+        /// The conversation's.
+        now: u64,
+    },
+    /// The conversation is there already.
+    #[error("conversation exists")]
+    Exists,
+    /// No such conversation here, or none of the speaker's.
+    #[error("no such conversation")]
+    NoConversation,
+    /// An entry that doesn't follow the one before it.
+    #[error("entry {got}, want {want}")]
+    Gap {
+        /// Its seq.
+        got: u64,
+        /// The seq that follows.
+        want: u64,
+    },
+    // Sessions
+    /// A login that isn't one, or a device that isn't enrolled.
+    #[error("login refused")]
+    Login,
+    /// A device that is behind what its node has seen of it: a copy (attack 62).
+    #[error("device at {got}, seen at {seen}")]
+    Behind {
+        /// The number it would go on from.
+        got: u64,
+        /// The greatest number that was taken of it.
+        seen: u64,
+    },
+    /// A code or passphrase that is wrong, or too late.
+    #[error("wrong code")]
+    WrongCode,
 }
 
 /// What a node says on the wire when it refuses a frame or closes a link. Numbers stand in `spec/06-codes.md`.
@@ -198,6 +266,18 @@ pub enum Code {
     NotExpress = 17,
     /// The body didn't match its hash.
     Spoiled = 18,
+    /// The commit is for an epoch that is over.
+    StaleEpoch = 32,
+    /// The conversation is there already: join it.
+    Exists = 33,
+    /// No such conversation, or not yours.
+    NoConversation = 34,
+    /// The keys are not what they must be.
+    BadKeys = 35,
+    /// The login failed, or the device isn't enrolled.
+    Login = 36,
+    /// The device is a copy of what its node has seen: it must join anew.
+    Behind = 37,
 }
 
 impl Code {
@@ -216,6 +296,12 @@ impl Code {
             16 => Self::NotTrusted,
             17 => Self::NotExpress,
             18 => Self::Spoiled,
+            32 => Self::StaleEpoch,
+            33 => Self::Exists,
+            34 => Self::NoConversation,
+            35 => Self::BadKeys,
+            36 => Self::Login,
+            37 => Self::Behind,
             _ => Self::Protocol,
         }
     }
@@ -242,6 +328,15 @@ impl PeerFault {
             | Self::NoMailbox => Code::NotTrusted,
             Self::NotExpress(_) => Code::NotExpress,
             Self::Spoiled => Code::Spoiled,
+            Self::List(_) | Self::ListStale { .. } | Self::ListFork(_) | Self::Keys(_) | Self::KeyPackage(_) => {
+                Code::BadKeys
+            }
+            Self::Welcome(_) | Self::Sealed(_) | Self::Again | Self::Gap { .. } => Code::Protocol,
+            Self::Epoch { .. } => Code::StaleEpoch,
+            Self::Exists => Code::Exists,
+            Self::NoConversation => Code::NoConversation,
+            Self::Login | Self::WrongCode => Code::Login,
+            Self::Behind { .. } => Code::Behind,
         }
     }
 }

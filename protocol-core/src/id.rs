@@ -229,6 +229,10 @@ pub enum Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
+/// The host's handle of one connection between a device and its node. Never reused within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
 macro_rules! text_id {
     ($($name:ident: $err:ty),*) => {$(
         impl fmt::Display for $name {
@@ -334,6 +338,16 @@ byte_id! {
     NodeKey(32);
     /// A nonce of 128 bits.
     Nonce(16);
+    /// A person's public key (AK), Ed25519: held by their devices, it signs their device list.
+    AddressKey(32);
+    /// A device's public key (DK), Ed25519: it never leaves the device, and is its leaf in MLS.
+    DeviceKey(32);
+    /// A person, through all changes of address and key: hash of their first AK.
+    Identity(32);
+    /// A conversation; also the id of its MLS group.
+    ConversationId(32);
+    /// What stands for a device within one conversation, for those who route: nothing that it is known by elsewhere.
+    DeviceTag(8);
 }
 
 /// A body that the host holds: its hash and length in bytes.

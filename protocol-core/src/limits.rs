@@ -342,3 +342,35 @@ pub const AUTH_LINE_BYTES: usize = 16 * 1024;
 pub const AUTH_MS: u64 = 30 * SECOND;
 /// Most logins that Dovecot checks at a time; then the next one hears "try again".
 pub const AUTH_CHECKS: usize = 128;
+
+// Sealed conversations
+/// Most heads of logs that one signature covers.
+pub const HEADS: usize = 64;
+/// Longest password that a device may enrol with, in bytes.
+pub const PASSWORD_BYTES: usize = 1_024;
+/// Longest event, in bytes: a sealed message, or a commit with its Welcome and public state.
+pub const EVENT_BYTES: usize = 60 * 1024;
+/// Longest message before it is padded and sealed, in bytes; what is longer goes as an attachment.
+pub const MESSAGE_BYTES: usize = 16 * 1024;
+/// Most devices of one person.
+pub const DEVICES: usize = 16;
+/// Longest device list, in bytes, its signature included.
+pub const LIST_BYTES: usize = 4 * 1024;
+/// Most device lists of one person that are kept: with more, the person starts anew.
+pub const LISTS: u64 = 1_024;
+/// Most device lists in one answer.
+pub const LISTS_PER_ANSWER: usize = 12;
+/// Longest key package, in bytes.
+pub const PACKAGE_BYTES: usize = 2 * 1024;
+/// Most key packages of one device that wait to be used.
+pub const PACKAGES: usize = 32;
+/// Longest note between devices of one person, in bytes.
+pub const NOTE_BYTES: usize = 16 * 1024;
+/// Most members of one conversation that are named in its Create.
+pub const MEMBERS: usize = 64;
+/// Most entries that one question asks for again.
+pub const RANGE: u64 = 1_024;
+/// Most lines of one address.
+pub const LINES: usize = 4_096;
+/// Most conversations of one address.
+pub const TALKS: usize = 4_096;

@@ -187,7 +187,26 @@ impl Server {
             | Key::Route(_)
             | Key::Alias(_)
             | Key::Offers(_)
-            | Key::Seen(_) => {
+            | Key::Seen(_)
+            | Key::Lines(_)
+            | Key::Keys(_)
+            | Key::List(..)
+            | Key::Packages(..)
+            | Key::Device(_)
+            | Key::Talks(_)
+            | Key::Log(_)
+            | Key::Entry(..)
+            | Key::Cursor(..)
+            | Key::Post(..)
+            | Key::Own
+            | Key::Contact(_)
+            | Key::Talk(_)
+            | Key::Group(_)
+            | Key::Reserve(_)
+            | Key::Epoch(..)
+            | Key::Package(_)
+            | Key::Said(..)
+            | Key::Draft(_) => {
                 self.hydrate(&record.key, Some(record))?;
             }
         }
@@ -234,7 +253,30 @@ impl Server {
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
-            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) | Key::Blocked(_) => {}
+            Key::Node
+            | Key::Due(_)
+            | Key::Pending(_)
+            | Key::Queue(..)
+            | Key::Blocked(_)
+            | Key::Lines(_)
+            | Key::Keys(_)
+            | Key::List(..)
+            | Key::Packages(..)
+            | Key::Device(_)
+            | Key::Talks(_)
+            | Key::Log(_)
+            | Key::Entry(..)
+            | Key::Cursor(..)
+            | Key::Post(..)
+            | Key::Own
+            | Key::Contact(_)
+            | Key::Talk(_)
+            | Key::Group(_)
+            | Key::Reserve(_)
+            | Key::Epoch(..)
+            | Key::Package(_)
+            | Key::Said(..)
+            | Key::Draft(_) => {}
         }
         Ok(())
     }
@@ -265,7 +307,30 @@ impl Server {
             // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
-            Key::Node | Key::Due(_) | Key::Pending(_) | Key::Queue(..) | Key::Blocked(_) => false,
+            Key::Node
+            | Key::Due(_)
+            | Key::Pending(_)
+            | Key::Queue(..)
+            | Key::Blocked(_)
+            | Key::Lines(_)
+            | Key::Keys(_)
+            | Key::List(..)
+            | Key::Packages(..)
+            | Key::Device(_)
+            | Key::Talks(_)
+            | Key::Log(_)
+            | Key::Entry(..)
+            | Key::Cursor(..)
+            | Key::Post(..)
+            | Key::Own
+            | Key::Contact(_)
+            | Key::Talk(_)
+            | Key::Group(_)
+            | Key::Reserve(_)
+            | Key::Epoch(..)
+            | Key::Package(_)
+            | Key::Said(..)
+            | Key::Draft(_) => false,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::id::{Address, BlobRef, Domain, Hash, Lane, MailId, Mailbox, NodeKey, Pair};
+use crate::id::{Address, BlobRef, ConversationId, DeviceKey, Domain, Hash, Lane, MailId, Mailbox, NodeKey, Pair};
 use crate::time::Millis;
 
 /// Where a record lives.
@@ -35,6 +35,48 @@ pub enum Key {
     Queue(Lane, MailId),
     /// An arrival's id, remembered so that no other carrier shows it again.
     Seen(MailId),
+
+    // What a node keeps of sealed conversations, by `server`
+    /// Those with whom one of our addresses has a line.
+    Lines(Address),
+    /// What is known of an address's keys: the head of its device lists, its key proofs.
+    Keys(Address),
+    /// One device list of an address, by version, as it was signed.
+    List(Address, u64),
+    /// The key packages of a device of ours that wait to be used.
+    Packages(Address, DeviceKey),
+    /// A device that may open sessions.
+    Device(DeviceKey),
+    /// The conversations of one of our addresses.
+    Talks(Address),
+    /// The head of a conversation's log.
+    Log(ConversationId),
+    /// One entry of a conversation's log, by seq.
+    Entry(ConversationId, u64),
+    /// How far a device of ours has come in a conversation.
+    Cursor(ConversationId, DeviceKey),
+    /// A post of a device of ours, by its number, that waits for the way to its hub.
+    Post(ConversationId, DeviceKey, u64),
+
+    // What a device keeps, by `client`
+    /// The device itself: its keys, its numbers.
+    Own,
+    /// What the device knows of an address.
+    Contact(Address),
+    /// What the device knows of a conversation.
+    Talk(ConversationId),
+    /// The MLS group of a conversation.
+    Group(ConversationId),
+    /// The generations that a device may seal under, reserved ahead.
+    Reserve(ConversationId),
+    /// The keys of an epoch that is over.
+    Epoch(ConversationId, u64),
+    /// The secret half of a key package of the device, by the package's hash.
+    Package(Hash),
+    /// An event that the device has opened, or wrote, by seq.
+    Said(ConversationId, u64),
+    /// What the device has posted and not seen sequenced, by its number.
+    Draft(u64),
 }
 
 impl fmt::Display for Key {
@@ -55,6 +97,25 @@ impl fmt::Display for Key {
             Self::Queue(Lane::Domain(domain), mail) => write!(f, "queue/domain/{domain}/{mail}"),
             Self::Queue(Lane::Node(nk), mail) => write!(f, "queue/node/{nk}/{mail}"),
             Self::Seen(mail) => write!(f, "seen/{mail}"),
+            Self::Lines(ours) => write!(f, "lines/{}", escape(ours)),
+            Self::Keys(address) => write!(f, "keys/{}", escape(address)),
+            Self::List(address, version) => write!(f, "list/{}/{version:016x}", escape(address)),
+            Self::Packages(ours, dk) => write!(f, "packages/{}/{dk}", escape(ours)),
+            Self::Device(dk) => write!(f, "device/{dk}"),
+            Self::Talks(ours) => write!(f, "talks/{}", escape(ours)),
+            Self::Log(talk) => write!(f, "log/{talk}"),
+            Self::Entry(talk, seq) => write!(f, "entry/{talk}/{seq:016x}"),
+            Self::Cursor(talk, dk) => write!(f, "cursor/{talk}/{dk}"),
+            Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
+            Self::Own => f.write_str("own"),
+            Self::Contact(theirs) => write!(f, "contact/{}", escape(theirs)),
+            Self::Talk(talk) => write!(f, "talk/{talk}"),
+            Self::Group(talk) => write!(f, "group/{talk}"),
+            Self::Reserve(talk) => write!(f, "reserve/{talk}"),
+            Self::Epoch(talk, epoch) => write!(f, "epoch/{talk}/{epoch:016x}"),
+            Self::Package(hash) => write!(f, "package/{hash}"),
+            Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
+            Self::Draft(number) => write!(f, "draft/{number:016x}"),
         }
     }
 }
@@ -69,6 +130,9 @@ impl Key {
     pub fn parse(text: &str) -> Option<Self> {
         let un = |part: &str| part.replace("%2F", "/").replace("%25", "%");
         let address = |part: &str| Address::parse(&un(part)).ok();
+        let talk = |part: &str| ConversationId::parse(part).ok();
+        let device = |part: &str| DeviceKey::parse(part).ok();
+        let number = |part: &str| u64::from_str_radix(part, 16).ok().filter(|n| format!("{n:016x}") == part);
         let parts: Vec<&str> = text.split('/').collect();
         Some(match parts.as_slice() {
             ["node"] => Self::Node,
@@ -89,6 +153,25 @@ impl Key {
             }
             ["queue", "node", nk, mail] => Self::Queue(Lane::Node(NodeKey::parse(nk).ok()?), MailId::parse(mail).ok()?),
             ["seen", mail] => Self::Seen(MailId::parse(mail).ok()?),
+            ["lines", ours] => Self::Lines(address(ours)?),
+            ["keys", whose] => Self::Keys(address(whose)?),
+            ["list", whose, version] => Self::List(address(whose)?, number(version)?),
+            ["packages", ours, dk] => Self::Packages(address(ours)?, device(dk)?),
+            ["device", dk] => Self::Device(device(dk)?),
+            ["talks", ours] => Self::Talks(address(ours)?),
+            ["log", id] => Self::Log(talk(id)?),
+            ["entry", id, seq] => Self::Entry(talk(id)?, number(seq)?),
+            ["cursor", id, dk] => Self::Cursor(talk(id)?, device(dk)?),
+            ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
+            ["own"] => Self::Own,
+            ["contact", theirs] => Self::Contact(address(theirs)?),
+            ["talk", id] => Self::Talk(talk(id)?),
+            ["group", id] => Self::Group(talk(id)?),
+            ["reserve", id] => Self::Reserve(talk(id)?),
+            ["epoch", id, epoch] => Self::Epoch(talk(id)?, number(epoch)?),
+            ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
+            ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
+            ["draft", n] => Self::Draft(number(n)?),
             _ => return None,
         })
     }

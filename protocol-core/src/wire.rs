@@ -8,4 +8,6 @@ pub mod confirm;
 pub mod field;
 pub mod frame;
 pub mod hello;
+pub mod log;
 pub mod signed;
+pub mod talk;

@@ -271,6 +271,12 @@ const fn code_word(code: Code) -> &'static str {
         Code::NotTrusted => "not_trusted",
         Code::NotExpress => "not_express",
         Code::Spoiled => "spoiled",
+        Code::StaleEpoch => "stale_epoch",
+        Code::Exists => "exists",
+        Code::NoConversation => "no_conversation",
+        Code::BadKeys => "bad_keys",
+        Code::Login => "login",
+        Code::Behind => "behind",
     }
 }
 

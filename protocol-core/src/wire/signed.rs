@@ -24,11 +24,25 @@ pub enum Role {
     Done,
     /// An accept on a connection, where offers crossed.
     LinkAccept,
+    /// A key proof on a connection.
+    LinkKeys,
+    /// A person's device list, by their AK.
+    DeviceList,
+    /// A person's keys for one line, by their AK.
+    KeyProof,
+    /// That a device is a person's, in its MLS credential: by their AK.
+    Leaf,
+    /// A session's two Hellos and its channel, by the device.
+    SessionDevice,
+    /// The same, by the node.
+    SessionNode,
+    /// The heads of a hub's logs, by its node.
+    Heads,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::Offer,
         Self::Accept,
         Self::Carried,
@@ -37,6 +51,13 @@ impl Role {
         Self::Confirm,
         Self::Done,
         Self::LinkAccept,
+        Self::LinkKeys,
+        Self::DeviceList,
+        Self::KeyProof,
+        Self::Leaf,
+        Self::SessionDevice,
+        Self::SessionNode,
+        Self::Heads,
     ];
 
     /// Its label, part of the signature input.
@@ -51,6 +72,13 @@ impl Role {
             Self::Confirm => "confirm",
             Self::Done => "done",
             Self::LinkAccept => "link accept",
+            Self::LinkKeys => "link keys",
+            Self::DeviceList => "device list",
+            Self::KeyProof => "key proof",
+            Self::Leaf => "leaf",
+            Self::SessionDevice => "session device",
+            Self::SessionNode => "session node",
+            Self::Heads => "heads",
         }
     }
 

@@ -3,7 +3,7 @@
 from . import ed25519
 from .refusal import Refused
 
-LABELS = ("offer", "accept", "id", "proof dialler", "proof listener", "confirm", "done", "link accept")
+LABELS = ("offer", "accept", "id", "proof dialler", "proof listener", "confirm", "done", "link accept", "link keys", "device list", "key proof", "leaf", "session device", "session node", "heads")
 
 
 def prefix(label: str) -> bytes:
