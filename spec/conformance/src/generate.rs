@@ -4,9 +4,11 @@
 mod dial;
 mod fields;
 mod frames;
+mod logs;
 mod mint;
 mod names;
 mod signed;
+mod talks;
 mod transcripts;
 
 use std::path::Path;
@@ -30,7 +32,9 @@ pub fn families() -> Result<Vec<Family>, String> {
         fields::field(),
         frames::frames(),
         signed::ids(),
+        logs::logs(),
         signed::offers(),
+        talks::talks(),
         transcripts::transcripts(),
     ];
     made.into_iter().map(Making::done).collect()

@@ -2,7 +2,9 @@
 
 mod fields;
 mod frames;
+mod logs;
 mod names;
+mod talk;
 mod transcripts;
 
 use postline_core::fault::PeerFault;
@@ -79,6 +81,14 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "proof.sign" => transcripts::sign_proof(input),
         "proof.verify" => transcripts::verify_proof(input),
         "frames.read" => frames::read(input),
+        "log.direct" => logs::direct(input),
+        "log.tag" => logs::tag(input),
+        "log.chain" => logs::chain(input),
+        "log.leaf" => logs::leaf(input),
+        "heads.sign" => logs::sign_heads(input),
+        "heads.verify" => logs::verify_heads(input),
+        "change.make" => logs::make_change(input),
+        "change.read" => logs::read_change(input),
         "frame.make" => frames::make(input),
         _ => Err(Not::Understood(format!("no such op: {op}"))),
     }

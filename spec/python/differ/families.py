@@ -144,13 +144,52 @@ def frames(rng: random.Random, ask: Ask) -> None:
     kind, body = made[0][4], made[0][5:]
     tries = [spoilt_bytes(rng, b"".join(made)) for _ in range(4)]
     bodies = [(kind, spoilt_bytes(rng, body)) for _ in range(6)] + [
-        (rng.choice((0, 12, 16, 127, 128, 255, rng.randrange(256))), body)
+        (rng.choice((0, 12, 16, 27, 28, 127, 128, 255, rng.randrange(256))), body)
     ]
     if kind != 1:
         bodies += [(kind, cbor.write(spoilt_value(rng, cbor.read(body)))) for _ in range(12)]
     tries += [(len(spoilt) + 1).to_bytes(4, "big") + bytes([which]) + spoilt for which, spoilt in bodies]
     for stream in tries:
         ask("frames", "frames.read", {"chunks": cut(rng, stream), "ready": rng.random() < 0.8})
+
+
+def logs(rng: random.Random, ask: Ask) -> None:
+    """Chains of entries, heads signed and spoilt, and changes spoilt on both levels."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("logs", op, given)
+    talk, seed = ask_here("log.direct", {"t2": hexed(rng, 32)})["ok"]["conversation"], hexed(rng, 32)
+    ask_here("log.tag", {"conversation": talk, "dk": hexed(rng, 32)})
+    entries = [
+        {
+            "term": number(rng),
+            "seq": number(rng),
+            "kind": rng.randrange(3),
+            "epoch": number(rng),
+            "members": [address(rng) for _ in range(rng.choice((0, 0, 2)))],
+            "bytes": hexed(rng, rng.choice((0, 1, 300))),
+        }
+        for _ in range(rng.randint(0, 4))
+    ]
+    chain = ask_here("log.chain", {"conversation": talk, "entries": entries})["ok"]["chain"]
+    head = {"conversation": talk, "term": number(rng), "seq": number(rng), "hash": chain[-1]}
+    leaves = [hexed(rng, 32) for _ in range(rng.randrange(4))]
+    leaves.insert(rng.randint(0, len(leaves)), ask_here("log.leaf", head)["ok"]["leaf"])
+    signed = ask_here("heads.sign", {"seed": seed, "leaves": leaves})["ok"]
+    given: Json = {
+        "nk": ed25519.public_key(bytes.fromhex(seed)).hex(),
+        "leaves": leaves,
+        "heads": [head | {"place": rng.randrange(len(leaves))} for _ in range(rng.choice((0, 1, 2)))],
+        "signature": signed["signature"],
+    }
+    ask_here("heads.verify", given)
+    part = rng.choice(("nk", "signature"))
+    ask_here("heads.verify", given | {part: flipped(rng, bytes.fromhex(given[part])).hex()})
+    ask_here("heads.verify", given | {"leaves": leaves[1:] + leaves[:1]})
+    change: Json = {"commit": hexed(rng, rng.choice((0, 30))), "group_info": hexed(rng, rng.choice((0, 300)))}
+    made = bytes.fromhex(ask_here("change.make", change | rng.choice(({}, {"welcome": hexed(rng, 9)})))["ok"]["bytes"])
+    value = cbor.read(made)
+    tries = [made] + [spoilt_bytes(rng, made) for _ in range(8)]
+    for spoilt in tries + [cbor.write(spoilt_value(rng, value)) for _ in range(8)]:
+        ask_here("change.read", {"bytes": spoilt.hex()})
 
 
 def dials(rng: random.Random, ask: Ask) -> None:
@@ -232,5 +271,6 @@ FAMILIES: dict[str, Family] = {
     "ids": fields(offer.ID),
     "transcripts": transcripts,
     "frames": frames,
+    "logs": logs,
     "dial": dials,
 }
