@@ -10,6 +10,7 @@ pub mod frame;
 pub mod hello;
 pub mod leaf;
 pub mod log;
+pub mod session;
 pub mod signed;
 pub mod statement;
 pub mod talk;
