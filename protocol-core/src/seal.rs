@@ -3,6 +3,7 @@
 pub mod address;
 pub mod device;
 pub mod field;
+pub mod mls;
 pub mod node;
 pub mod secret;
 pub mod sign;
