@@ -388,6 +388,24 @@ pub const RANGE: u64 = 1_024;
 pub const LINES: usize = 4_096;
 /// Most conversations of one address.
 pub const TALKS: usize = 4_096;
+/// Most devices in one group: those of most members that a Create names, as many as each may have.
+pub const LEAVES: usize = MEMBERS * DEVICES;
+/// How long a key package is good, in milliseconds; clocks may differ by a day.
+pub const PACKAGE_MS: u64 = 90 * DAY;
+/// How many generations of its own key a device reserves ahead, in one record.
+pub const RESERVE: u32 = 64;
+/// Most messages that a group's stored state may lag behind: what a crash forgets having opened.
+pub const SNAPSHOT_LAG: u32 = 64;
+/// From which generation on a device's key of one epoch is used up.
+pub const GENERATIONS: u32 = 2_000_000_000;
+/// Most messages of one device that may be left out before one that is opened.
+pub const SKIPPED: u32 = 1_000;
+/// Most keys of one epoch that wait for messages that were left out; the oldest are given up.
+pub const WAITING_KEYS: u64 = 2_000;
+/// How many epochs that are over keep their keys.
+pub const OLD_EPOCHS: usize = 5;
+/// For how long they keep them.
+pub const OLD_EPOCH_MS: u64 = 7 * DAY;
 
 // Sessions
 /// How long a session may be silent before a Ping.
