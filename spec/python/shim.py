@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, codes, dial, field, frame, limits, log, offer, signed, transcript
+from postline import address, codes, dial, field, frame, limits, log, offer, session, signed, transcript
 from postline.refusal import Refused
 
 Input = dict[str, Any]
@@ -18,7 +18,7 @@ _BYTES = frozenset(
 )
 _NUMBERS = frozenset(
     "t x now version type generation last_seq window_items window_bytes largest seq submitted length code step offset"
-    " number port kind epoch term place after first last newest".split()
+    " number port kind epoch term place after first last newest posted".split()
 )
 # Members that are lists of bytes.
 _LISTS_OF_BYTES = frozenset("ids leaves packages lists only".split())
@@ -244,6 +244,42 @@ def _change_read(given: Input) -> Ok:
     return log.read_change(_values(given)["bytes"])
 
 
+def _extensions(given: Input) -> dict[int, bytes]:
+    return {int(number): bytes.fromhex(item) for number, item in given.get("extensions", [])}
+
+
+def _session_make(end: str) -> Callable[[Input], Ok]:
+    def make(given: Input) -> Ok:
+        hello = {"version": 1} | _values(given) | {"extensions": _extensions(given)}
+        return {"bytes": session.make(end, hello)}
+
+    return make
+
+
+def _session_read(end: str) -> Callable[[Input], Ok]:
+    return lambda given: session.read(end, bytes.fromhex(given["bytes"]))
+
+
+def _session_browser(given: Input) -> Ok:
+    return {"channel": session.browser(given["host"])}
+
+
+def _session_bytes(given: Input) -> bytes:
+    return session.proof(*(bytes.fromhex(given[name]) for name in ("device", "node", "channel")))
+
+
+def _session_sign(given: Input) -> Ok:
+    canonical = _session_bytes(given)
+    label = "session " + given["end"]
+    return {"signed": canonical, "signature": signed.sign(bytes.fromhex(given["seed"]), label, canonical)}
+
+
+def _session_verify(given: Input) -> Ok:
+    key, signature = bytes.fromhex(given["key"]), bytes.fromhex(given["signature"])
+    signed.verify(key, "session " + given["end"], _session_bytes(given), signature)
+    return {}
+
+
 def _dial_judge(given: Input) -> Ok:
     dial.judge(given["ip"], int(given["port"]), given["allow"])
     return {}
@@ -293,6 +329,11 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "heads.verify": _heads_verify,
     "change.make": _change_make,
     "change.read": _change_read,
+    **{f"session.{end}.make": _session_make(end) for end in session.ENDS},
+    **{f"session.{end}.read": _session_read(end) for end in session.ENDS},
+    "session.browser": _session_browser,
+    "session.proof.sign": _session_sign,
+    "session.proof.verify": _session_verify,
     "dial.judge": _dial_judge,
     "hint.read": _hint_read,
     "code.read": _code_read,

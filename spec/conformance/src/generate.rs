@@ -7,6 +7,7 @@ mod frames;
 mod logs;
 mod mint;
 mod names;
+mod sessions;
 mod signed;
 mod talks;
 mod transcripts;
@@ -34,6 +35,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         signed::ids(),
         logs::logs(),
         signed::offers(),
+        sessions::sessions(),
         talks::talks(),
         transcripts::transcripts(),
     ];

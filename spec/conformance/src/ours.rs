@@ -4,6 +4,7 @@ mod fields;
 mod frames;
 mod logs;
 mod names;
+mod sessions;
 mod talk;
 mod transcripts;
 
@@ -89,6 +90,13 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "heads.verify" => logs::verify_heads(input),
         "change.make" => logs::make_change(input),
         "change.read" => logs::read_change(input),
+        "session.device.make" => sessions::make_device(input),
+        "session.device.read" => sessions::read_device(input),
+        "session.node.make" => sessions::make_node(input),
+        "session.node.read" => sessions::read_node(input),
+        "session.browser" => sessions::browser(input),
+        "session.proof.sign" => sessions::sign_proof(input),
+        "session.proof.verify" => sessions::verify_proof(input),
         "frame.make" => frames::make(input),
         _ => Err(Not::Understood(format!("no such op: {op}"))),
     }

@@ -97,13 +97,14 @@ fn every_frame_of_sealed_conversations_is_taken_and_refused() {
     }
 }
 
-/// Ids, tags, chains, leaves and changes are values that the text alone gives: [H-2] [H-3] [H-4] [H-5] [H-7].
+/// Values that the text alone gives: ids, tags, chains, leaves and changes of logs, [H-2] [H-3] [H-4] [H-5] [H-7]; Hellos
+/// and proofs of sessions, [U-3] [U-4].
 #[test]
-fn what_a_log_is_made_of_is_among_the_vectors() {
+fn what_logs_and_sessions_are_made_of_is_among_the_vectors() {
     let families = committed();
-    let logs = families.iter().find(|family| family.name == "logs").unwrap();
-    for id in ["H-2", "H-3", "H-4", "H-5", "H-7"] {
-        let about = logs.vectors.iter().filter(|vector| vector.requirements.iter().any(|named| named == id));
+    let vectors = || families.iter().flat_map(|family| &family.vectors);
+    for id in ["H-2", "H-3", "H-4", "H-5", "H-7", "U-3", "U-4"] {
+        let about = vectors().filter(|vector| vector.requirements.iter().any(|named| named == id));
         assert!(about.count() >= 2, "[{id}]");
     }
 }
@@ -113,7 +114,7 @@ fn what_a_log_is_made_of_is_among_the_vectors() {
 fn the_examples_of_the_text_are_vectors() {
     let values: String = committed().iter().map(Family::to_text).collect();
     let mut found = 0;
-    for chapter in ["01-names.md", "02-trust.md", "03-link.md", "09-hub.md"] {
+    for chapter in ["01-names.md", "02-trust.md", "03-link.md", "09-hub.md", "10-sessions.md"] {
         let text = std::fs::read_to_string(spec(chapter)).unwrap();
         for block in text.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n')) {
             // Hexadecimal of at least 32 bytes in one run: hashes, keys and halves of signatures.
