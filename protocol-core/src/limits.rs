@@ -343,6 +343,18 @@ pub const AUTH_MS: u64 = 30 * SECOND;
 /// Most logins that Dovecot checks at a time; then the next one hears "try again".
 pub const AUTH_CHECKS: usize = 128;
 
+// Doors of devices
+/// Most logins from one neighbourhood that may fail within [`LOGIN_FAILURES_MS`], at doors of devices.
+pub const LOGIN_FAILURES_PER_IP: u32 = 20;
+/// Most logins under one name that may fail within [`LOGIN_FAILURES_MS`], wherever they come from.
+pub const LOGIN_FAILURES_PER_USER: u32 = 60;
+/// The time in which failures of logins are counted.
+pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
+/// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
+pub const SESSION_UNWRITTEN_BYTES: usize = 1024 * 1024;
+/// Most bytes that are read from a device at once.
+pub const SESSION_READ_BYTES: usize = 4 * 1024;
+
 // Sealed conversations
 /// Most heads of logs that one signature covers.
 pub const HEADS: usize = 64;
