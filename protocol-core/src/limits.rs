@@ -362,6 +362,8 @@ pub const LIST_BYTES: usize = 4 * 1024;
 pub const LISTS: u64 = 1_024;
 /// Most device lists in one answer.
 pub const LISTS_PER_ANSWER: usize = 12;
+/// Longest leaf credential, in bytes, its signature included.
+pub const LEAF_BYTES: usize = 768;
 /// Longest key package, in bytes.
 pub const PACKAGE_BYTES: usize = 2 * 1024;
 /// Most key packages of one device that wait to be used.

@@ -8,6 +8,8 @@ pub mod confirm;
 pub mod field;
 pub mod frame;
 pub mod hello;
+pub mod leaf;
 pub mod log;
 pub mod signed;
+pub mod statement;
 pub mod talk;
