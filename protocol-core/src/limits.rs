@@ -354,6 +354,8 @@ pub const PASSWORD_BYTES: usize = 1_024;
 pub const EVENT_BYTES: usize = 60 * 1024;
 /// Longest message before it is padded and sealed, in bytes; what is longer goes as an attachment.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
+/// Longest body of a message, in bytes: what is said around it within the seal takes the rest.
+pub const BODY_BYTES: usize = 15 * 1024;
 /// Most devices of one person.
 pub const DEVICES: usize = 16;
 /// Longest device list, in bytes, its signature included.
