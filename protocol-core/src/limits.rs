@@ -364,6 +364,16 @@ pub const LIST_BYTES: usize = 4 * 1024;
 pub const LISTS: u64 = 1_024;
 /// Most device lists in one answer.
 pub const LISTS_PER_ANSWER: usize = 12;
+/// Most revoked devices that a device list names: with more, the person starts anew.
+pub const REVOKED: usize = 48;
+/// Longest name of a device, in bytes.
+pub const DEVICE_NAME_BYTES: usize = 32;
+/// Most keys that one person has one after the other: with more, the person starts anew.
+pub const ADDRESS_KEYS: usize = 32;
+/// Of how many of a person's newest device lists the hash is remembered, to tell another one of the same number.
+pub const LIST_HASHES: usize = 32;
+/// Longest key proof, in bytes, its signature included.
+pub const PROOF_BYTES: usize = 1_024;
 /// Longest leaf credential, in bytes, its signature included.
 pub const LEAF_BYTES: usize = 768;
 /// Longest key package, in bytes.
