@@ -20,6 +20,9 @@ pub enum Misuse {
     /// The handle already names a connection.
     #[error("link handle used twice: {0:?}")]
     LinkInUse(crate::id::LinkId),
+    /// The handle already names a session.
+    #[error("session handle used twice: {0:?}")]
+    SessionInUse(crate::id::SessionId),
     /// A report about a delivery that was not asked for, or was settled.
     #[error("no such delivery")]
     NoSuchSend,

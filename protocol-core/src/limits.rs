@@ -390,3 +390,25 @@ pub const RANGE: u64 = 1_024;
 pub const LINES: usize = 4_096;
 /// Most conversations of one address.
 pub const TALKS: usize = 4_096;
+
+// Sessions
+/// How long a session may be silent before a Ping.
+pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;
+/// Most frames per second of a device; what it publishes and asks counts sixteenfold.
+pub const SESSION_TALK_PER_SECOND: u32 = 8_192;
+/// Most posts of a device that have not come back to it.
+pub const SESSION_WINDOW_ITEMS: usize = 256;
+/// Most bytes of such posts.
+pub const SESSION_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// Most sessions of a node.
+pub const SESSIONS: usize = 65_536;
+/// Most sessions of a node that wait for Ready; the oldest goes first.
+pub const SESSION_GREETINGS: usize = 512;
+/// Most failed mailbox logins of devices for one address per hour.
+pub const DEVICE_LOGINS_PER_ADDRESS: u32 = 20;
+/// Most failed mailbox logins of devices in all per hour.
+pub const DEVICE_LOGINS: u32 = 2_000;
+/// Most addresses of which failed logins are remembered; those nearest to being forgiven go first.
+pub const DEVICE_LOGIN_ADDRESSES: usize = 4_096;
+/// Most addresses that one mailbox login may speak for.
+pub const LOGIN_ADDRESSES: usize = 256;

@@ -3,4 +3,5 @@
 pub mod greeting;
 pub mod link;
 pub mod queue;
+pub mod session;
 pub mod trust;

@@ -5,6 +5,7 @@
 //!  Mail, Filter ─▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Stamp, Deliver, Smtp
 //!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
+//!  Session ──────▶│ session (per device) ─▶ keys, talks   │               │──▶ Session
 //!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
 //!                 └───────────────────────────────────────────────────────┘
 //! ```
@@ -20,11 +21,14 @@ mod blocks;
 mod book;
 mod here;
 pub mod io;
+mod keys;
 mod lines;
 mod names;
 mod queues;
 mod relays;
+mod sessions;
 mod strangers;
+mod talks;
 mod timers;
 mod wants;
 
@@ -32,7 +36,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use book::read_offers;
 pub use here::HERE;
-pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
+pub use io::{
+    Command, Dial, Event, Evidence, Input, KeysState, LinkIn, LinkOut, LoginOk, Output, SendId, SessionIn, SessionOut,
+    Took,
+};
 
 use crate::canary::{self, Canary};
 use crate::content::mail::MailIn;
@@ -50,6 +57,8 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
+use keys::Known;
+use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
 
@@ -102,6 +111,9 @@ pub struct Server {
     /// What was unfinished when the node stopped, and is still to be brought.
     cold: BTreeSet<Key>,
     timers: Timers,
+    sessions: Sessions,
+    /// What is known of addresses' keys.
+    known: BTreeMap<Address, Known>,
 }
 
 /// A connection before its other end has proven a key.
@@ -153,6 +165,8 @@ impl Server {
             in_hand: None,
             cold: BTreeSet::new(),
             timers: Timers::default(),
+            sessions: Sessions::default(),
+            known: BTreeMap::new(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -253,16 +267,19 @@ impl Server {
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
+            Key::Device(dk) => self.take_device(*dk, record)?,
+            Key::Keys(address) => {
+                let known = record.map(Known::restore).transpose()?.unwrap_or_default();
+                self.known.insert(address.clone(), known);
+            }
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
             | Key::Lines(_)
-            | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
-            | Key::Device(_)
             | Key::Talks(_)
             | Key::Log(_)
             | Key::Entry(..)
@@ -307,16 +324,16 @@ impl Server {
             // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
+            Key::Device(dk) => self.forget_device(*dk),
+            Key::Keys(address) => self.known.remove(address).is_some(),
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
             | Key::Lines(_)
-            | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
-            | Key::Device(_)
             | Key::Talks(_)
             | Key::Log(_)
             | Key::Entry(..)
@@ -347,6 +364,8 @@ impl Server {
             + self.offers.len()
             + self.greetings.len()
             + self.fetching.len()
+            + self.sessions_in_memory()
+            + self.known.len()
     }
 
     /// The domains that the operator blocks.
@@ -425,8 +444,10 @@ impl Machine for Server {
             Input::Link(link, input) => self.link(&tick, link, input, out)?,
             Input::Unreached(dial) => self.unreached(&tick, &dial, out),
             Input::Report(send, outcome) => self.report(&tick, send, outcome, out)?,
+            Input::Session(session, input) => self.session(&tick, session, input, out)?,
             Input::Command(command) => self.command(&tick, command, out)?,
             Input::Wake => self.wake(&tick, out),
+            Input::BatchEnd => self.batch_end(&tick, out),
         }
         self.now = tick.now;
         Ok(())
@@ -454,6 +475,9 @@ impl Server {
                     Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
                     Who::Node(nk) => self.node_due(tick, nk, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+                    Who::Session(session) => {
+                        self.run_session(tick, session, crate::machine::session::node::Input::Wake, out);
+                    }
                 }
             }
         }
@@ -474,8 +498,10 @@ impl Server {
                     self.lane(tick, &lane, queue::Input::Retry, out);
                 }
             }
+            Command::RevokeDevice(address, dk) => self.unenrol(tick, &address, dk, out),
             Command::Drain => {
                 self.draining = true;
+                self.end_sessions(tick, out);
                 for nk in self.links.keys().copied().collect::<Vec<_>>() {
                     self.run_link(tick, nk, link::Input::Leave, out);
                 }

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod leaf;
 pub mod list;
 pub mod log;
+pub mod session;
 pub mod signed;
 pub mod statement;
 pub mod talk;

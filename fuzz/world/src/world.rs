@@ -12,10 +12,10 @@ use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::report;
 use postline_core::canary::{self, Canary};
 use postline_core::content::mail::{Letter, MailIn, Rcpt, Source, Text};
-use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox};
+use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::{Outcome, RcptOutcome, Seek};
-use postline_core::server::{Command, Dial, Event, Input, Output, SendId, Took};
+use postline_core::server::{Command, Dial, Event, Input, Output, SendId, SessionIn, SessionOut, Took};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 use crate::bytes::{Draft, mail_in, mailbox_of, marker_of};
@@ -49,6 +49,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Everything that happened, in order: node, time, event.
     pub events: Vec<(usize, Millis, Event)>,
+    /// What nodes want done on sessions of devices, in order: for who plays the devices.
+    pub to_devices: Vec<(usize, SessionId, SessionOut)>,
     /// What goes wrong.
     pub weather: Weather,
     /// What really happened.
@@ -156,6 +158,7 @@ impl World {
         Self {
             now: EPOCH,
             events: Vec::new(),
+            to_devices: Vec::new(),
             weather,
             ledger: Ledger::default(),
             trace: Trace::new(reads),
@@ -324,6 +327,12 @@ impl World {
         self.at(0, Happening::Step { node, troubles: None, input, body: None });
     }
 
+    /// Something happens on a session of a device: lost where the node goes down before.
+    pub fn on_session(&mut self, node: usize, session: SessionId, what: SessionIn) {
+        let (troubles, input) = (Some(self.troubles_of(node)), Box::new(Input::Session(session, what)));
+        self.at(0, Happening::Step { node, troubles, input, body: None });
+    }
+
     // Time.
 
     /// Runs until nothing happens for `quiet` milliseconds, or `limit` steps were made.
@@ -487,8 +496,10 @@ impl World {
         if fails || lies {
             (node.disk.fails_after, node.disk.fails_written) = (Some(0), lies);
         }
+        let ended = node.step(self.now, Input::BatchEnd, None);
         let careless = canary::is_on(Canary::AckBeforePersist);
         let committed = if careless { node.commit_carelessly() } else { node.commit().map(|done| (Vec::new(), done)) };
+        self.holds(ended);
         let (early, committed) = match committed {
             Ok(committed) => committed,
             Err(broken) => return self.breaks(broken),
@@ -604,6 +615,7 @@ impl World {
                 self.at(1, Happening::Connect(index, troubles, dial));
             }
             Output::Link(link, what) => self.say(index, link, what),
+            Output::Session(session, what) => self.to_devices.push((index, session, what)),
             // No mail server stands beside a node here.
             Output::TookFor(..) | Output::Stamp(..) => {}
             Output::Event(event) => {

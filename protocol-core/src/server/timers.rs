@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{Lane, LinkId, NodeKey, Pair};
+use crate::id::{Lane, LinkId, NodeKey, Pair, SessionId};
 use crate::time::Millis;
 
 /// A child with a deadline.
@@ -12,6 +12,7 @@ pub(super) enum Who {
     Lane(Lane),
     Link(NodeKey),
     Greeting(LinkId),
+    Session(SessionId),
     /// A node that is to be dialled, or has mails waiting, once its records are here.
     Node(NodeKey),
 }

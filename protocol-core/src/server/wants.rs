@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::here::HERE;
 use super::{Command, Evidence, Input, LinkIn, Server};
 use crate::content::mail::{Canonical, MailIn, Rcpt, Source};
-use crate::id::{Address, Lane, LinkId, NodeKey, Pair};
+use crate::id::{Address, DeviceKey, Lane, LinkId, NodeKey, Pair};
 use crate::machine::queue::Origin;
 use crate::store::Key;
 use crate::wire::frame::{Ask, Carry, Frame};
@@ -43,9 +43,12 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
         Input::Command(Command::Block(pair) | Command::Unblock(pair) | Command::Readmit(pair, _)) => {
             wants.pair_and_node(pair.clone());
         }
+        Input::Session(session, _) => wants.keys.extend(server.session_wants(*session)),
+        Input::Command(Command::RevokeDevice(address, dk)) => wants.device(address, *dk),
         Input::Command(Command::Offers(ours, _)) => wants.offers(ours),
         Input::Command(Command::Retry(_) | Command::Drain | Command::BlockDomain(_) | Command::UnblockDomain(_))
-        | Input::Wake => {}
+        | Input::Wake
+        | Input::BatchEnd => {}
     }
     wants.keys.into_iter().collect()
 }
@@ -67,6 +70,16 @@ impl Wants<'_> {
     fn alias(&mut self, nk: NodeKey) {
         if !self.server.aliases.contains_key(&nk) {
             self.keys.insert(Key::Alias(nk));
+        }
+    }
+
+    /// A device, and what is known of its address's keys.
+    fn device(&mut self, address: &Address, dk: DeviceKey) {
+        if !self.server.knows_device(dk) {
+            self.keys.insert(Key::Device(dk));
+        }
+        if !self.server.known.contains_key(address) {
+            self.keys.insert(Key::Keys(address.clone()));
         }
     }
 
