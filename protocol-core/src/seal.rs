@@ -4,6 +4,7 @@ pub mod address;
 pub mod device;
 pub mod field;
 pub mod lists;
+pub mod mls;
 pub mod node;
 pub mod secret;
 pub mod sign;

@@ -264,7 +264,14 @@ impl Chain {
     /// # Errors
     /// [`PeerFault::Keys`] where the list of that number has no such device, or another address; [`PeerFault::NewKey`].
     pub fn stands(&self, leaf: &Signed<Leaf>) -> Result<Standing, PeerFault> {
-        let leaf = leaf.value();
+        self.has(leaf.value())
+    }
+
+    /// Judges a leaf whose signature somebody has verified, as [`stands`](Self::stands) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has(&self, leaf: &Leaf) -> Result<Standing, PeerFault> {
         if leaf.address != self.address {
             return Err(PeerFault::Keys("a leaf of another address"));
         }
