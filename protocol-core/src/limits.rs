@@ -346,6 +346,8 @@ pub const AUTH_CHECKS: usize = 128;
 // Sealed conversations
 /// Most heads of logs that one signature covers.
 pub const HEADS: usize = 64;
+/// Longest user name that a device may enrol with, in bytes.
+pub const LOGIN_BYTES: usize = 320;
 /// Longest password that a device may enrol with, in bytes.
 pub const PASSWORD_BYTES: usize = 1_024;
 /// Longest event, in bytes: a sealed message, or a commit with its Welcome and public state.

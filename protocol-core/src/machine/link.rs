@@ -415,6 +415,7 @@ impl Link {
                 noise(&mut rates)?;
                 Heard::Nothing
             }
+            Frame::Talk(_) => return Err(PeerFault::Frame("no conversation on this link")),
             Frame::Hello(_) | Frame::Proof(_) | Frame::Ready(_) | Frame::Bye { .. } => {
                 return Err(PeerFault::Frame("no greeting on a link that is up"));
             }

@@ -352,6 +352,7 @@ impl<'a> Turn<'a> {
             TrustStep::Confirm => Confirm::parse(bytes).and_then(|m2| self.confirm_came(nk, &m2.0, bytes)),
             TrustStep::Done => Done::parse(bytes).and_then(|m3| self.done_came(nk, &m3.0, bytes)),
             TrustStep::Accept => Err(PeerFault::Frame("an accept goes by mail")),
+            TrustStep::Keys => Err(PeerFault::Frame("keys are no step to a line")),
         };
         if let Err(why) = heard {
             self.refuse(why);

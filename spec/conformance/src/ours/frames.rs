@@ -98,7 +98,7 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
             "type": 7,
             "from": trust.pair.ours.to_string(),
             "to": trust.pair.theirs.to_string(),
-            "step": match trust.step { TrustStep::Confirm => 0, TrustStep::Done => 1, TrustStep::Accept => 2 },
+            "step": match trust.step { TrustStep::Confirm => 0, TrustStep::Done => 1, TrustStep::Accept => 2, TrustStep::Keys => 3 },
             "bytes": hex(trust.bytes),
             "signature": hex(trust.signature),
         }),
@@ -116,7 +116,17 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
         Frame::Ping(value) => json!({ "type": 13, "number": number(value) }),
         Frame::Pong(value) => json!({ "type": 14, "number": number(value) }),
         Frame::Bye { code } => json!({ "type": 15, "code": code as u16 }),
+        Frame::Talk(_) => shown_whole(&frame),
         Frame::Unknown { kind } => json!({ "type": kind }),
+    }
+}
+
+/// A frame about a sealed conversation: its type, and its body as it stands on the wire.
+fn shown_whole(frame: &Frame) -> Value {
+    let mut out = Vec::new();
+    match encode(frame, None, &mut out) {
+        Ok(()) => json!({ "type": out.get(4), "body": hex(out.get(5..).unwrap_or_default()) }),
+        Err(why) => json!({ "fault": why.to_string() }),
     }
 }
 
@@ -168,6 +178,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
             let step = match frame.number("step")? {
                 0 => TrustStep::Confirm,
                 1 => TrustStep::Done,
+                3 => TrustStep::Keys,
                 _ => return Err(Unfit("no step that is ever sent".to_owned())),
             };
             Frame::Trust(Trust { pair, step, bytes: frame.bytes("bytes")?, signature: frame.bytes("signature")? })
@@ -189,9 +200,24 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         13 => Frame::Ping(frame.number("number")?),
         14 => Frame::Pong(frame.number("number")?),
         15 => Frame::Bye { code: code(frame)? },
+        kind @ 16..=27 => talk(kind, &frame.bytes("body")?)?,
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };
     Ok((frame, bytes))
+}
+
+fn talk(kind: u64, body: &[u8]) -> Result<Frame, Unfit> {
+    let unfit = || Unfit("a body of this type".to_owned());
+    let (kind, length) =
+        (u8::try_from(kind).map_err(|_| unfit())?, u32::try_from(body.len() + 1).map_err(|_| unfit())?);
+    let stream = [&length.to_be_bytes()[..], &[kind], body].concat();
+    let mut reader = FrameReader::new();
+    reader.proven();
+    reader.push(&stream);
+    match reader.next() {
+        Ok(Some(Incoming { frame, .. })) => Ok(frame),
+        Ok(None) | Err(_) => Err(unfit()),
+    }
 }
 
 fn code(frame: Input<'_>) -> Result<Code, Unfit> {
