@@ -376,6 +376,24 @@ pub const LIST_HASHES: usize = 32;
 pub const PROOF_BYTES: usize = 1_024;
 /// Longest leaf credential, in bytes, its signature included.
 pub const LEAF_BYTES: usize = 768;
+/// How long a code of one's own, shown to another person or to another device of one's own, is good.
+pub const CODE_MS: u64 = 10 * MINUTE;
+/// Most tries to compare codes with one person, or to let one new device in, per [`CODE_TRIES_MS`].
+pub const CODE_TRIES: u32 = 10;
+/// For so long a try counts.
+pub const CODE_TRIES_MS: u64 = DAY;
+/// Longest text of a QR picture, in bytes.
+pub const QR_BYTES: usize = 2 * 1024;
+/// Longest request of a new device to join, in bytes.
+pub const JOIN_BYTES: usize = 1_024;
+/// Most keys of others in one backup.
+pub const BACKUP_PINS: usize = 4_096;
+/// Longest backup, in bytes.
+pub const BACKUP_BYTES: usize = 2 * 1024 * 1024;
+/// Most memory that a backup may ask for to be opened, in KiB.
+pub const BACKUP_KIB: u32 = 128 * 1024;
+/// Most passes over that memory that a backup may ask for.
+pub const BACKUP_PASSES: u32 = 8;
 /// Longest key package, in bytes.
 pub const PACKAGE_BYTES: usize = 2 * 1024;
 /// Most key packages of one device that wait to be used.
@@ -435,7 +453,7 @@ pub const ACK_MS: u64 = 250;
 /// How long a device waits before it tells what was read: then it is one word for many; doubled by jitter at most.
 pub const READ_MS: u64 = SECOND;
 /// How long the first device of a conversation lets others go first with a change of members; the next ones wait as much more.
-pub const SETTLE_MS: u64 = SECOND;
+pub const TURN_MS: u64 = SECOND;
 /// How long a device waits for others to add it, before it comes in from outside.
 pub const OUTSIDE_MS: u64 = 10 * SECOND;
 /// How long a device waits before it asks its node again for what wasn't there.

@@ -401,7 +401,7 @@ impl Chain {
     }
 
     /// The hash of the list of a number, where it is one of the newest.
-    fn hash_of(&self, number: u64) -> Option<Hash> {
+    pub(super) fn hash_of(&self, number: u64) -> Option<Hash> {
         let back = usize::try_from(self.number.checked_sub(number)?).ok()?;
         self.hashes.iter().rev().nth(back).copied()
     }
