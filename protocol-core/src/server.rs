@@ -19,11 +19,14 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod heads;
 mod here;
 pub mod io;
 mod keys;
 mod lines;
+mod logs;
 mod names;
+mod posts;
 mod queues;
 mod relays;
 mod sessions;
@@ -58,6 +61,8 @@ use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
 use keys::Known;
+use logs::Talks;
+use posts::Posts;
 use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
@@ -112,6 +117,8 @@ pub struct Server {
     cold: BTreeSet<Key>,
     timers: Timers,
     sessions: Sessions,
+    talks: Talks,
+    posts: Posts,
     /// What is known of addresses' keys.
     known: BTreeMap<Address, Known>,
 }
@@ -166,6 +173,8 @@ impl Server {
             cold: BTreeSet::new(),
             timers: Timers::default(),
             sessions: Sessions::default(),
+            talks: Talks::default(),
+            posts: Posts::default(),
             known: BTreeMap::new(),
         };
         for record in records {
@@ -182,6 +191,12 @@ impl Server {
             Key::Blocked(domain) => {
                 book::read_blocked(record)?;
                 self.blocked.insert(domain.clone());
+            }
+            Key::Behind(nk, talk) => self.talks.take_mark(*nk, *talk),
+            Key::Post(..) => {
+                let hub = self.posts.restore(record)?;
+                self.cold.extend([Key::Peer(hub), Key::Route(hub)]);
+                self.timers.set(Who::Node(hub), Some(Millis(0)));
             }
             Key::Queue(..) if canary::is_on(Canary::QueueForgotten) => {}
             Key::Queue(lane, mail) => {
@@ -211,7 +226,6 @@ impl Server {
             | Key::Log(_)
             | Key::Entry(..)
             | Key::Cursor(..)
-            | Key::Post(..)
             | Key::Own
             | Key::Contact(_)
             | Key::Talk(_)
@@ -267,6 +281,9 @@ impl Server {
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
+            Key::Log(talk) => self.talks.take_log(*talk, record)?,
+            Key::Entry(talk, seq) => self.talks.take_entry(*talk, *seq, record)?,
+            Key::Talks(ours) => self.talks.take_list(ours, record)?,
             Key::Device(dk) => self.take_device(*dk, record)?,
             Key::Keys(address) => {
                 let known = record.map(Known::restore).transpose()?.unwrap_or_default();
@@ -280,9 +297,7 @@ impl Server {
             | Key::Lines(_)
             | Key::List(..)
             | Key::Packages(..)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -324,6 +339,10 @@ impl Server {
             // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
+            Key::Log(talk) => self.forget_log(*talk),
+            // Entries are let go with what they are needed for.
+            Key::Entry(..) => true,
+            Key::Talks(ours) => self.talks.forget_list(ours),
             Key::Device(dk) => self.forget_device(*dk),
             Key::Keys(address) => self.known.remove(address).is_some(),
             Key::Node
@@ -334,9 +353,7 @@ impl Server {
             | Key::Lines(_)
             | Key::List(..)
             | Key::Packages(..)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -366,6 +383,8 @@ impl Server {
             + self.fetching.len()
             + self.sessions_in_memory()
             + self.known.len()
+            + self.talks.in_memory()
+            + self.posts.len()
     }
 
     /// The domains that the operator blocks.
@@ -474,6 +493,9 @@ impl Server {
                     Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
                     Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
                     Who::Node(nk) => self.node_due(tick, nk, out),
+                    Who::Log(talk) => self.log_due(tick, talk, out),
+                    Who::Comers => self.comers_due(tick, out),
+                    Who::Posts(hub) => self.posts_due(tick, hub, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
                     Who::Session(session) => {
                         self.run_session(tick, session, crate::machine::session::node::Input::Wake, out);

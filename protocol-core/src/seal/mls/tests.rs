@@ -2,6 +2,8 @@
 
 mod groups;
 mod hpke;
+mod primitives;
+mod vectors;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +19,10 @@ use crate::wire::statement::Signed;
 const NOW: Millis = Millis(1_800_000_000_000);
 const T2: Hash = Hash([0x72; 32]);
 const TALK: ConversationId = ConversationId([0x74; 32]);
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
 
 fn tick(step: u64) -> Tick {
     Tick { now: NOW, entropy: sha256(&[b"tick", &step.to_be_bytes()]).0 }
