@@ -6,6 +6,8 @@ mod fields;
 mod frames;
 mod mint;
 mod names;
+mod people;
+mod sealed;
 mod signed;
 mod transcripts;
 
@@ -31,6 +33,8 @@ pub fn families() -> Result<Vec<Family>, String> {
         frames::frames(),
         signed::ids(),
         signed::offers(),
+        people::people(),
+        sealed::sealed(),
         transcripts::transcripts(),
     ];
     made.into_iter().map(Making::done).collect()
