@@ -1,4 +1,4 @@
-//! Two people compare a short code over another channel, and know each other's keys for good: level L4.
+//! Two people compare a short code over another channel, and know each other's keys for good: level L4 ([I-13]).
 //! Spec: `spec/07-identity.md`.
 //!
 //! ```text
@@ -117,7 +117,8 @@ impl Comparison {
             }
             (State::Committed(known), Word::Commit(hash)) if known == hash => Ok(Heard::Nothing),
             (State::Committed(known), Word::Reveal(nonce)) if *known == commitment(self.parties.t2, theirs, nonce) => {
-                let code = code(&self.parties, self.nonce.expose(), nonce);
+                let ours = (&self.parties.ours, self.nonce.expose());
+                let code = Code::of(self.parties.t2, ours, (theirs, nonce));
                 self.state = State::Shown(code.clone());
                 Ok(Heard::Show(code))
             }
@@ -167,6 +168,27 @@ impl Side {
 }
 
 impl Code {
+    /// The code of two sides and their nonces, whichever is named first.
+    #[must_use]
+    pub fn of(t2: Hash, one: (&Side, &[u8; 32]), two: (&Side, &[u8; 32])) -> Self {
+        let mut sides = [one, two];
+        sides.sort_by_key(|(side, _)| side.address.to_string());
+        let mut writer = Writer::array_of(9);
+        writer.bytes(&t2.0);
+        for (side, nonce) in sides {
+            side.write(&mut writer);
+            writer.bytes(nonce);
+        }
+        let hash = sha256(&[b"postline/1 code\0", &writer.into_bytes()]).0;
+        let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let (first, rest) = hash.split_at(8);
+        let (pictures, _) = rest.split_at(6);
+        let pictures = number(pictures);
+        // Six bits each, from the front; the last six of the 48 are left over.
+        let picture = |at: usize| emoji::of((pictures >> (42 - 6 * at)) as u8 & 63);
+        Self { digits: (number(first) % 1_000_000) as u32, emoji: core::array::from_fn(picture) }
+    }
+
     /// Six digits, by threes.
     #[must_use]
     pub fn digits(&self) -> String {
@@ -180,30 +202,12 @@ impl Code {
     }
 }
 
-fn commitment(t2: Hash, side: &Side, nonce: &[u8; 32]) -> Hash {
+/// What a side commits itself to before it hears the other's nonce.
+#[must_use]
+pub fn commitment(t2: Hash, side: &Side, nonce: &[u8; 32]) -> Hash {
     let mut writer = Writer::array_of(5);
     writer.bytes(&t2.0);
     side.write(&mut writer);
     writer.bytes(nonce);
     sha256(&[b"postline/1 commit\0", &writer.into_bytes()])
-}
-
-/// The code of both sides, the one whose address comes first as a text before the other.
-fn code(parties: &Parties, our_nonce: &[u8; 32], their_nonce: &[u8; 32]) -> Code {
-    let mut sides = [(&parties.ours, our_nonce), (&parties.theirs, their_nonce)];
-    sides.sort_by_key(|(side, _)| side.address.to_string());
-    let mut writer = Writer::array_of(9);
-    writer.bytes(&parties.t2.0);
-    for (side, nonce) in sides {
-        side.write(&mut writer);
-        writer.bytes(nonce);
-    }
-    let hash = sha256(&[b"postline/1 code\0", &writer.into_bytes()]).0;
-    let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    let (first, rest) = hash.split_at(8);
-    let (pictures, _) = rest.split_at(6);
-    let pictures = number(pictures);
-    // Six bits each, from the front; the last six of the 48 are left over.
-    let picture = |at: usize| emoji::of((pictures >> (42 - 6 * at)) as u8 & 63);
-    Code { digits: (number(first) % 1_000_000) as u32, emoji: core::array::from_fn(picture) }
 }

@@ -43,6 +43,7 @@ fn compare(mut a: (Comparison, Word), mut b: (Comparison, Word)) -> [Result<Code
     })
 }
 
+/// [I-13]
 #[test]
 fn two_who_have_each_others_keys_see_one_code() {
     let (ann, bob) = pair();
@@ -105,6 +106,7 @@ fn t_064_a_commitment_sent_back_to_its_author_opens_nothing() {
     assert_eq!(a.hear(Millis(2_000), &reveal), Err(PeerFault::WrongCode));
 }
 
+/// [I-13]
 #[test]
 fn nothing_is_revealed_before_the_other_is_bound() {
     let (ann, bob) = pair();
@@ -118,6 +120,7 @@ fn nothing_is_revealed_before_the_other_is_bound() {
     assert_eq!(a.confirm(now), Err(PeerFault::WrongCode), "nothing was shown");
 }
 
+/// [I-14]
 #[test]
 fn an_expired_code_confirms_nothing() {
     let (ann, bob) = pair();
@@ -135,6 +138,7 @@ fn an_expired_code_confirms_nothing() {
     assert_eq!(a.confirm(late), Err(PeerFault::WrongCode));
 }
 
+/// [I-14]
 #[test]
 fn tries_are_limited_and_come_back_with_time() {
     let (ann, bob) = pair();
@@ -158,6 +162,7 @@ fn the_pictures_are_sixty_four_and_all_different() {
     assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase()) && name.len() <= 10));
 }
 
+/// [I-15]
 #[test]
 fn a_picture_that_the_other_camera_read_compares_both() {
     let (ann, bob) = pair();
@@ -200,6 +205,7 @@ fn t_010_a_picture_tells_a_key_that_is_not_theirs() {
     assert_eq!(card.compare(&parties(&bob, &ann), &ann), Ok(Scan::Ahead { after: 1 }));
 }
 
+/// [I-15]
 #[test]
 fn a_picture_for_others_or_an_answer_by_others_is_refused() {
     let (ann, bob) = pair();

@@ -7,6 +7,8 @@ mod frames;
 mod logs;
 mod mint;
 mod names;
+mod people;
+mod sealed;
 mod sessions;
 mod signed;
 mod talks;
@@ -35,6 +37,8 @@ pub fn families() -> Result<Vec<Family>, String> {
         signed::ids(),
         logs::logs(),
         signed::offers(),
+        people::people(),
+        sealed::sealed(),
         sessions::sessions(),
         talks::talks(),
         transcripts::transcripts(),

@@ -4,6 +4,8 @@ mod fields;
 mod frames;
 mod logs;
 mod names;
+mod people;
+mod sealed;
 mod sessions;
 mod talk;
 mod transcripts;
@@ -81,6 +83,24 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "hello.read" => transcripts::read_hello(input),
         "proof.sign" => transcripts::sign_proof(input),
         "proof.verify" => transcripts::verify_proof(input),
+        "list.make" => people::make_list(input),
+        "list.read" => people::read_list(input),
+        "list.judge" => people::judge_list(input),
+        "leaf.make" => people::make_leaf(input),
+        "leaf.read" => people::read_leaf(input),
+        "leaf.judge" => people::judge_leaf(input),
+        "keys.make" => people::make_keys(input),
+        "keys.read" => people::read_keys(input),
+        "keys.judge" => people::judge_keys(input),
+        "comparison.make" => sealed::comparison(input),
+        "word.read" => sealed::word(input),
+        "card.read" => sealed::card(input),
+        "card.judge" => sealed::judge_card(input),
+        "phrase.make" => sealed::make_phrase(input),
+        "phrase.read" => sealed::read_phrase(input),
+        "backup.open" => sealed::backup(input),
+        "join.make" => sealed::make_join(input),
+        "join.open" => sealed::open_join(input),
         "frames.read" => frames::read(input),
         "log.direct" => logs::direct(input),
         "log.tag" => logs::tag(input),
