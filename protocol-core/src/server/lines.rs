@@ -56,6 +56,7 @@ impl Server {
                     self.count_strangers(tick, pair, from, to, out);
                     if to == trust::TrustState::Trusted {
                         self.lined(pair, out);
+                        self.talks_resume(tick, pair, out);
                     }
                 }
                 trust::Output::Refused(why) => {

@@ -17,6 +17,7 @@ use crate::fault::{Code, Misuse, PeerFault};
 use crate::id::DeviceTag;
 use crate::limits;
 use crate::step::Outbox;
+use crate::time::Millis;
 use crate::wire::talk::{Event, Finding, Talk};
 
 /// Who reads: a home, or a device of one.
@@ -42,6 +43,8 @@ pub(super) struct Feed {
     detour: Option<(u64, u64)>,
     /// The number of the question that the detour answers.
     question: Option<u64>,
+    /// The last entry of which the reader was given a signed head, and when.
+    headed: (u64, Millis),
 }
 
 impl Feed {
@@ -146,6 +149,27 @@ impl Log {
         self.feeds.iter().filter(move |(_, feed)| waits(feed)).map(|(via, _)| *via)
     }
 
+    /// Those who are to hear of the head that is signed now. A device here always; a node where its people wrote something
+    /// and wait for it, else no more often than [`HEADS_MS`](limits::HEADS_MS): it hears the next.
+    pub fn to_be_told(&mut self, now: Millis) -> Vec<Via> {
+        let (homes, seq) = (&self.book.homes, self.book.seq);
+        let told = self.feeds.iter_mut().filter_map(|(via, feed)| {
+            let (last, at) = feed.headed;
+            let is_due = match feed.who {
+                Who::Home(home) => {
+                    let wrote = homes.get(home).is_some_and(|home| home.wrote > last);
+                    wrote || now.since(at) >= limits::HEADS_MS || seq - last.min(seq) >= limits::HEADS_ENTRIES
+                }
+                Who::Device(..) => true,
+            };
+            is_due.then(|| {
+                feed.headed = (seq, now);
+                *via
+            })
+        });
+        told.collect()
+    }
+
     /// Those who read.
     pub fn readers(&self) -> impl Iterator<Item = Via> {
         self.feeds.keys().copied()
@@ -186,6 +210,7 @@ impl Log {
             bytes: 0,
             detour: None,
             question: None,
+            headed: (sent, Millis(0)),
         };
         self.feeds.insert(via, feed);
         self.tell_all_delivered(via, who, out);
