@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import shim
-from postline import offer
+from postline import log, offer
 
 Json = dict[str, Any]
 
@@ -100,6 +100,11 @@ def a_talk(rng: random.Random) -> Json:
             {"place": at, "conversation": talk, "term": number(rng), "seq": number(rng), "hash": hexed(rng, 32)}
             for at in places
         ]
+        for head in heads:
+            if rng.random() < 0.7:
+                known = {"conversation": bytes.fromhex(talk), "hash": bytes.fromhex(head["hash"])}
+                numbers = {"term": int(head["term"]), "seq": int(head["seq"])}
+                leaves[head["place"]] = log.leaf(known | numbers).hex()
         return {"type": 20, "leaves": leaves, "heads": heads, "signature": hexed(rng, rng.choice((0, 63, 64)))}
     if kind == 22:
         packages = [hexed(rng, size) for _ in range(rng.choice((0, 1, 32)))]

@@ -5,6 +5,7 @@
 
 from typing import Any, Callable
 
+from . import log
 from .limits import LIMITS
 from .shape import (
     U64,
@@ -91,12 +92,15 @@ def _have(value: Any) -> Frame:
 
 def _heads(value: Any) -> Frame:
     leaves, heads, signature = array(value, 3, 3)
-    leaves = _many(leaves, "HEADS", digest)
-    return {
-        "leaves": leaves,
-        "heads": [_head(item, len(leaves)) for item in array(heads, 0, len(leaves))],
-        "signature": octets(signature, 0, 64),
-    }
+    said = _many(leaves, "HEADS", lambda item: maybe(item, digest))
+    heads = [_head(item, len(said)) for item in array(heads, 0, len(said))]
+    leaves = list(said)
+    for head in heads:
+        place, computed = head["place"], log.leaf(head)
+        need(leaves[place] != computed, "a leaf that should have been left out")
+        leaves[place] = computed if leaves[place] is None else leaves[place]
+    need(None not in leaves, "a leaf that isn't there, nor its head")
+    return {"leaves": leaves, "heads": heads, "signature": octets(signature, 0, 64)}
 
 
 def _head(value: Any, leaves: int) -> Frame:
@@ -215,7 +219,9 @@ def body(kind: int, frame: Frame) -> Any:
     if kind == 20:
         names = ("place", "conversation", "term", "seq", "hash")
         heads = [[head[name] for name in names] for head in frame["heads"]]
-        return [frame["leaves"], heads, frame["signature"]]
+        first = {head["place"]: log.leaf(head) for head in reversed(frame["heads"])}
+        leaves = [None if first.get(place) == leaf else leaf for place, leaf in enumerate(frame["leaves"])]
+        return [leaves, heads, frame["signature"]]
     return [frame["number"], *{22: _publication, 24: _question, 25: _finding}[kind](frame)]
 
 

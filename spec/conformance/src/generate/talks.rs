@@ -1,7 +1,9 @@
 //! Frames about sealed conversations, and about the keys that they take: one of each kind, and what is none.
 
+use postline_core::id::{ConversationId, Hash};
 use postline_core::limits;
 use postline_core::wire::cbor::Writer;
+use postline_core::wire::talk::Head;
 use serde_json::{Value, json};
 
 use super::Making;
@@ -45,6 +47,7 @@ pub(super) fn talks() -> Making {
 
 fn one_of_each() -> Vec<(&'static str, Value)> {
     let (talk, tag, dk) = (hex([1; 32]), hex([2; 8]), hex([4; 32]));
+    let shown = Head { conversation: ConversationId([1; 32]), term: 0, seq: 70_000, hash: Hash([7; 32]) };
     let head = json!({ "place": 1, "conversation": talk, "term": 0, "seq": 70_000, "hash": hex([7; 32]) });
     vec![
         (
@@ -81,7 +84,7 @@ fn one_of_each() -> Vec<(&'static str, Value)> {
         ("a Have", json!({ "type": 19, "conversation": talk, "seq": 70_000 })),
         (
             "Heads",
-            json!({ "type": 20, "leaves": [hex([8; 32]), hex([9; 32])], "heads": [head], "signature": hex([9; 64]) }),
+            json!({ "type": 20, "leaves": [hex([8; 32]), hex(shown.leaf().0)], "heads": [head], "signature": hex([9; 64]) }),
         ),
         ("a Delivered", json!({ "type": 21, "conversation": talk, "member": BOB, "seq": 70_000 })),
         ("a Publish of a device list", json!({ "type": 22, "number": 8, "list": hex([1; 40]) })),
@@ -257,13 +260,29 @@ fn events(m: &mut Making) {
     bad(m, &ids, "a Delivered of no address", &delivered);
 }
 
-/// Heads with so many leaves, heads of these places, and a signature of this length.
-fn signed_heads(leaves: usize, places: &[u64], signature: usize, items: u64) -> Vec<u8> {
+/// What stands for a leaf.
+#[derive(Clone, Copy)]
+enum Leaf {
+    /// Nothing: the head at its place says it.
+    Null,
+    /// The hash of the head at its place.
+    Own,
+    /// Another hash.
+    Other,
+}
+
+/// Heads with these leaves, heads of these places, all alike, a signature of this length, and heads of so many items.
+fn heads_of(leaves: &[Leaf], places: &[u64], signature: usize, items: u64) -> Vec<u8> {
+    let head = Head { conversation: ConversationId([1; 32]), term: 0, seq: 7, hash: Hash([7; 32]) };
     framed(
         HEADS,
         &cbor(|w| {
-            w.array(3).list(0..leaves, |w, _| {
-                w.bytes(&[8; 32]);
+            w.array(3).list(leaves.iter(), |w, leaf| {
+                match leaf {
+                    Leaf::Null => w.null(),
+                    Leaf::Own => w.bytes(&head.leaf().0),
+                    Leaf::Other => w.bytes(&[8; 32]),
+                };
             });
             w.list(places.iter(), |w, place| {
                 w.array(items).u64(*place).bytes(&[1; 32]).u64(0).u64(7).bytes(&[7; 32]);
@@ -276,6 +295,12 @@ fn signed_heads(leaves: usize, places: &[u64], signature: usize, items: u64) -> 
     )
 }
 
+/// So many leaves, those of heads left out.
+fn signed_heads(leaves: usize, places: &[u64], signature: usize, items: u64) -> Vec<u8> {
+    let leaf = |at: usize| if places.contains(&(at as u64)) { Leaf::Null } else { Leaf::Other };
+    heads_of(&(0..leaves).map(leaf).collect::<Vec<_>>(), places, signature, items)
+}
+
 fn heads(m: &mut Making) {
     let ids = ["L-2", "H-1"];
     for (shows, frame) in [
@@ -283,7 +308,8 @@ fn heads(m: &mut Making) {
         ("Heads without leaves", signed_heads(0, &[], 64, 5)),
         ("as many Heads as there may be", signed_heads(limits::HEADS, &[0, 63], 64, 5)),
         ("Heads in any order", signed_heads(3, &[2, 0], 64, 5)),
-        ("a place twice", signed_heads(1, &[0], 64, 5)),
+        ("a leaf that isn't its head's, which shows at the verification", heads_of(&[Leaf::Other], &[0], 64, 5)),
+        ("one head twice at a place that isn't its own", heads_of(&[Leaf::Other, Leaf::Other], &[0, 0], 64, 5)),
         ("a signature that is too short, and shows at the verification", signed_heads(1, &[0], 63, 5)),
     ] {
         good(m, &ids, shows, &frame);
@@ -293,6 +319,9 @@ fn heads(m: &mut Making) {
         ("a place that no leaf has", signed_heads(2, &[2], 64, 5)),
         ("a place above 255", signed_heads(2, &[256], 64, 5)),
         ("more heads than leaves", signed_heads(2, &[0, 1, 1], 64, 5)),
+        ("one head twice at its place", signed_heads(2, &[1, 1], 64, 5)),
+        ("a leaf that should have been left out", heads_of(&[Leaf::Own], &[0], 64, 5)),
+        ("a leaf left out that has no head", heads_of(&[Leaf::Null, Leaf::Null], &[1], 64, 5)),
         ("a head of six items", signed_heads(2, &[0], 64, 6)),
         ("a signature of 65 bytes", signed_heads(2, &[0], 65, 5)),
     ] {
