@@ -329,6 +329,7 @@ impl Log {
         out.save(self.book.save(self.conversation));
         out.emit(Output::Took { seq, origin: entry.origin.map(|(origin, _)| origin) });
         self.recent.push(seq, entry);
+        self.feeds.values_mut().for_each(Feed::perhaps);
     }
 
     /// The hub says an entry.
