@@ -43,6 +43,7 @@ use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::Millis;
 use crate::wire::frame::{Ask, Carry, Frame, Ready};
+use crate::wire::talk::Talk;
 
 mod effects;
 mod flight;
@@ -82,6 +83,8 @@ pub struct Link {
 
 /// What a trust step counts among what no window bounds: it costs us a signature check.
 const TRUST_COST: u32 = 16;
+/// What a question, its answer, and a list of heads count.
+const TALK_COST: u32 = 16;
 
 /// Our own dial, until it is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,6 +293,7 @@ impl Link {
             Input::Withdraw(mail) => Change::Withdraw(mail),
             Input::Say(trust) if self.is_up() => Change::Say(vec![Frame::Trust(trust)]),
             Input::Say(_) | Input::Want => Change::Want,
+            Input::Talk(talk) => Change::Say(vec![Frame::Talk(talk)]),
             Input::Marks(marks) => Change::Say(marks.chunks(limits::MARK_IDS).map(|m| Frame::Mark(m.into())).collect()),
             Input::Answer(marks) => {
                 Change::Say(marks.chunks(limits::MARK_IDS).map(|m| Frame::Answer(m.into())).collect())
@@ -415,7 +419,10 @@ impl Link {
                 noise(&mut rates)?;
                 Heard::Nothing
             }
-            Frame::Talk(_) => return Err(PeerFault::Frame("no conversation on this link")),
+            Frame::Talk(what) => {
+                talk(&mut rates, talk_cost(&what)?, 1)?;
+                Heard::Told(Output::Talk(what))
+            }
             Frame::Hello(_) | Frame::Proof(_) | Frame::Ready(_) | Frame::Bye { .. } => {
                 return Err(PeerFault::Frame("no greeting on a link that is up"));
             }
@@ -454,6 +461,18 @@ impl Link {
     fn may_dial(&self, now: Millis) -> bool {
         let wanted = self.redial.is_wanted(now) || !self.outbound.is_empty();
         wanted && !self.leaving && self.up.is_none() && self.mine == Mine::None && self.theirs.is_none()
+    }
+}
+
+/// What something about conversations counts among what no window bounds: a question has us look things up. Only devices
+/// make things known, and only they hear of their lines.
+const fn talk_cost(talk: &Talk) -> Result<u32, PeerFault> {
+    match talk {
+        Talk::Post(_) | Talk::Unposted { .. } | Talk::Event(_) | Talk::Have { .. } | Talk::Delivered { .. } => Ok(1),
+        Talk::Ask { .. } | Talk::Answer { .. } | Talk::Heads(_) => Ok(TALK_COST),
+        Talk::Publish { .. } | Talk::Published { .. } | Talk::Line(_) | Talk::Login { .. } => {
+            Err(PeerFault::Frame("what one node says to another"))
+        }
     }
 }
 
