@@ -349,7 +349,7 @@ impl Log {
                 }
                 let to = seq.min(self.book.seq.saturating_add(limits::RANGE));
                 let what = Question::Range { conversation: self.conversation, from: want, to };
-                out.emit(Output::Tell(Talk::Ask { number: want, what }));
+                out.emit(Output::Tell(Talk::Ask { number: 0, what }));
             }
             return;
         };
