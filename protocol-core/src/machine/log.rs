@@ -329,6 +329,7 @@ impl Log {
         out.save(self.book.save(self.conversation));
         out.emit(Output::Took { seq, origin: entry.origin.map(|(origin, _)| origin) });
         self.recent.push(seq, entry);
+        self.feeds.values_mut().for_each(Feed::perhaps);
     }
 
     /// The hub says an entry.
@@ -348,7 +349,7 @@ impl Log {
                 }
                 let to = seq.min(self.book.seq.saturating_add(limits::RANGE));
                 let what = Question::Range { conversation: self.conversation, from: want, to };
-                out.emit(Output::Tell(Talk::Ask { number: want, what }));
+                out.emit(Output::Tell(Talk::Ask { number: 0, what }));
             }
             return;
         };

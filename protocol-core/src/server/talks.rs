@@ -201,7 +201,7 @@ impl Server {
         } else {
             // Whatever of it is there: the hub then knows that it is wanted.
             let what = Question::Range { conversation: id, from: 1, to: 1 };
-            self.run_link(tick, nk, link::Input::Talk(Talk::Ask { number: 1, what }), out);
+            self.run_link(tick, nk, link::Input::Talk(Talk::Ask { number: 0, what }), out);
         }
     }
 
