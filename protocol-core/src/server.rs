@@ -24,6 +24,9 @@ pub mod io;
 mod keys;
 mod lines;
 mod names;
+mod notes;
+mod proofs;
+mod questions;
 mod queues;
 mod relays;
 mod sessions;
@@ -40,6 +43,7 @@ pub use io::{
     Command, Dial, Event, Evidence, Input, KeysState, LinkIn, LinkOut, LoginOk, Output, SendId, SessionIn, SessionOut,
     Took,
 };
+pub use proofs::read_keys;
 
 use crate::canary::{self, Canary};
 use crate::content::mail::MailIn;
@@ -57,7 +61,8 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
-use keys::Known;
+use keys::{Keys, Known};
+use notes::Notes;
 use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
@@ -112,8 +117,7 @@ pub struct Server {
     cold: BTreeSet<Key>,
     timers: Timers,
     sessions: Sessions,
-    /// What is known of addresses' keys.
-    known: BTreeMap<Address, Known>,
+    keys: Keys,
 }
 
 /// A connection before its other end has proven a key.
@@ -166,7 +170,7 @@ impl Server {
             cold: BTreeSet::new(),
             timers: Timers::default(),
             sessions: Sessions::default(),
-            known: BTreeMap::new(),
+            keys: Keys::default(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -195,6 +199,7 @@ impl Server {
                 let deadline = queue.deadline();
                 self.timers.set(Who::Lane(lane.clone()), deadline);
             }
+            Key::Telling(pair) => self.look_at_line(Millis(0), pair),
             Key::Trust(_)
             | Key::Strangers(_)
             | Key::Peer(_)
@@ -203,6 +208,9 @@ impl Server {
             | Key::Offers(_)
             | Key::Seen(_)
             | Key::Lines(_)
+            | Key::Proofs(_)
+            | Key::Notes(_)
+            | Key::Note(..)
             | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
@@ -268,18 +276,27 @@ impl Server {
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
             Key::Device(dk) => self.take_device(*dk, record)?,
+            Key::Lines(ours) => self.take_lines(ours, record)?,
+            Key::Proofs(pair) => self.take_proofs(pair, record)?,
+            Key::List(whose, number) => {
+                self.keys.lists.insert((whose.clone(), *number), record.and_then(|record| record.value.clone()));
+            }
+            Key::Packages(ours, dk) => self.take_packages((ours.clone(), *dk), record)?,
+            Key::Notes(ours) => {
+                let notes = record.map(Notes::restore).transpose()?.unwrap_or_default();
+                self.keys.notes.insert(ours.clone(), notes);
+            }
+            Key::Note(ours, number) => self.take_note((ours.clone(), *number), record)?,
             Key::Keys(address) => {
                 let known = record.map(Known::restore).transpose()?.unwrap_or_default();
-                self.known.insert(address.clone(), known);
+                self.keys.known.insert(address.clone(), known);
             }
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Lines(_)
-            | Key::List(..)
-            | Key::Packages(..)
+            | Key::Telling(_)
             | Key::Talks(_)
             | Key::Log(_)
             | Key::Entry(..)
@@ -312,7 +329,8 @@ impl Server {
             Key::Peer(nk) => {
                 let busy = self.links.get(nk).is_some_and(|link| !link.is_idle())
                     || self.lanes.contains_key(&Lane::Node(*nk))
-                    || self.unfinished.contains_key(nk);
+                    || self.unfinished.contains_key(nk)
+                    || self.keys.telling.contains_key(nk);
                 let gone = !busy && self.links.remove(nk).is_some();
                 if gone {
                     self.timers.set(Who::Link(*nk), None);
@@ -325,15 +343,19 @@ impl Server {
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
             Key::Device(dk) => self.forget_device(*dk),
-            Key::Keys(address) => self.known.remove(address).is_some(),
+            Key::Lines(ours) => self.keys.lines.remove(ours).is_some(),
+            Key::Proofs(pair) => self.forget_proofs(pair),
+            Key::List(whose, number) => self.keys.lists.remove(&(whose.clone(), *number)).is_some(),
+            Key::Packages(ours, dk) => self.keys.packages.remove(&(ours.clone(), *dk)).is_some(),
+            Key::Notes(ours) => self.keys.notes.remove(ours).is_some(),
+            Key::Note(ours, number) => self.keys.note_bytes.remove(&(ours.clone(), *number)).is_some(),
+            Key::Keys(address) => self.keys.known.remove(address).is_some(),
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Lines(_)
-            | Key::List(..)
-            | Key::Packages(..)
+            | Key::Telling(_)
             | Key::Talks(_)
             | Key::Log(_)
             | Key::Entry(..)
@@ -365,7 +387,7 @@ impl Server {
             + self.greetings.len()
             + self.fetching.len()
             + self.sessions_in_memory()
-            + self.known.len()
+            + self.keys.in_memory()
     }
 
     /// The domains that the operator blocks.
@@ -449,6 +471,7 @@ impl Machine for Server {
             Input::Wake => self.wake(&tick, out),
             Input::BatchEnd => self.batch_end(&tick, out),
         }
+        self.settle_lines(&tick, out);
         self.now = tick.now;
         Ok(())
     }
@@ -475,6 +498,10 @@ impl Server {
                     Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
                     Who::Node(nk) => self.node_due(tick, nk, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+                    Who::Keys => {
+                        self.settle_lines(tick, out);
+                        self.expire_questions(tick, out);
+                    }
                     Who::Session(session) => {
                         self.run_session(tick, session, crate::machine::session::node::Input::Wake, out);
                     }

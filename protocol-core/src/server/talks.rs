@@ -7,7 +7,8 @@ use super::Server;
 use super::io::{Event, Output, Peer};
 use super::sessions::Online;
 use crate::fault::PeerFault;
-use crate::id::SessionId;
+use crate::id::{NodeKey, SessionId};
+use crate::machine::link;
 use crate::step::{Outbox, Tick};
 use crate::wire::talk::{Question, Talk};
 
@@ -48,6 +49,29 @@ impl Server {
             | Talk::Answer { .. }
             | Talk::Line(_)
             | Talk::Login { .. } => {}
+        }
+    }
+
+    /// Another node said something about a conversation.
+    pub(super) fn talk_from_node(&mut self, tick: &Tick, nk: NodeKey, talk: Talk, out: &mut Outbox<Output>) {
+        let code = PeerFault::NoConversation.code();
+        let answer = match talk {
+            Talk::Post(post) => Some(Talk::Unposted { conversation: post.conversation, origin: post.origin, code }),
+            Talk::Ask { number, .. } => Some(Talk::Answer { number, what: Err(code) }),
+            Talk::Unposted { .. }
+            | Talk::Event(_)
+            | Talk::Have { .. }
+            | Talk::Heads(_)
+            | Talk::Delivered { .. }
+            | Talk::Publish { .. }
+            | Talk::Published { .. }
+            | Talk::Answer { .. }
+            | Talk::Line(_)
+            | Talk::Login { .. } => None,
+        };
+        out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why: PeerFault::NoConversation }));
+        if let Some(talk) = answer {
+            self.run_link(tick, nk, link::Input::Talk(talk), out);
         }
     }
 

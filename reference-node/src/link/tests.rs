@@ -250,6 +250,7 @@ impl Node {
                 link::Output::Fault(fault) => self.seen.send(Seen::Failed(fault.code())).unwrap(),
                 link::Output::Refused { .. }
                 | link::Output::Trust(_)
+                | link::Output::Talk(_)
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_) => panic!("nobody said that"),
             }
