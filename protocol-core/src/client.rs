@@ -18,6 +18,7 @@
 
 mod changes;
 mod contact;
+mod devices;
 mod door;
 mod inner;
 pub mod io;
@@ -46,6 +47,7 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use contact::Contact;
+use devices::Joining;
 use door::Door;
 use io::Who;
 use keys::Published;
@@ -95,6 +97,8 @@ pub struct Client {
     asked: u64,
     /// Key proofs that came, until their lists are here.
     proofs: BTreeMap<Address, Vec<u8>>,
+    /// Codes, and who asks to be let in.
+    joining: Joining,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
     timers: Timers,
@@ -133,6 +137,7 @@ impl Client {
             publishing: BTreeMap::new(),
             asked: 0,
             proofs: BTreeMap::new(),
+            joining: Joining::default(),
             unknown: BTreeSet::new(),
             timers: Timers::default(),
         };
@@ -255,10 +260,10 @@ impl Client {
             Command::Write { to, id, body } => self.write(tick, &to, id, body, out),
             Command::ReadUpTo { conversation, seq } => self.read_up_to(tick, conversation, seq, out),
             Command::AcceptKeys(who) => self.accept_keys(tick, &who, out),
-            Command::Join
-            | Command::AddDevice { .. }
-            | Command::Revoke(_)
-            | Command::Verify(_)
+            Command::Join => self.join(tick, out),
+            Command::AddDevice { code } => self.add_device(tick, &code, out),
+            Command::Revoke(dk) => self.revoke(tick, dk, out),
+            Command::Verify(_)
             | Command::Same(_)
             | Command::Differ(_)
             | Command::Block(_)

@@ -9,7 +9,10 @@
 use crate::fault::RestoreError;
 use crate::id::{Address, ConversationId, Hash, NodeKey};
 use crate::seal::lists::Chain;
+use crate::seal::pin::Pin;
+use crate::seal::tries::Tries;
 use crate::store::{Key, Record};
+use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log;
 
 use super::io::{self, Level};
@@ -29,6 +32,10 @@ pub(super) struct Contact {
     pub(super) proved: Option<Hash>,
     /// Whether the two have compared codes.
     pub(super) verified: bool,
+    /// What another device, or a backup, says that they are.
+    pub(super) pin: Option<Pin>,
+    /// How often codes were compared.
+    pub(super) tries: Tries,
     /// Whether nothing is sealed to them until the person decides.
     pub(super) suspended: bool,
 }
@@ -43,9 +50,18 @@ pub(super) struct Line {
 }
 
 impl Contact {
-    pub(super) const fn new(address: Address) -> Self {
-        let (line, chain, proven, proved) = (None, None, None, None);
-        Self { address, line, chain, proven, proved, verified: false, suspended: false }
+    pub(super) fn new(address: Address) -> Self {
+        Self {
+            address,
+            line: None,
+            chain: None,
+            proven: None,
+            proved: None,
+            verified: false,
+            pin: None,
+            tries: Tries::default(),
+            suspended: false,
+        }
     }
 
     /// How well they are known.
@@ -76,13 +92,15 @@ impl Contact {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Contact(self.address.clone()), 8, |w| {
+        write(Key::Contact(self.address.clone()), 11, |w| {
             w.maybe(self.line, |w, line| w.bytes(&line.t2.0));
             w.bool(self.line.is_some_and(|line| line.offered));
             w.maybe(self.line, |w, line| w.bytes(&line.nk.0));
             w.maybe(self.chain.as_ref(), |w, chain| w.bytes(&chain.encode()));
             w.maybe(self.proven, |w, t2| w.bytes(&t2.0)).maybe(self.proved, |w, t2| w.bytes(&t2.0));
             w.bool(self.verified).bool(self.suspended);
+            w.maybe(self.pin, |w, pin| w.bytes(&pin_bytes(&pin)));
+            self.tries.write(w);
         })
     }
 
@@ -95,9 +113,25 @@ impl Contact {
             let chain = r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?;
             let (proven, proved) = (r.maybe(|r| r.fixed().map(Hash))?, r.maybe(|r| r.fixed().map(Hash))?);
             let (verified, suspended) = (r.bool()?, r.bool()?);
-            Ok((Self { address, line, chain: None, proven, proved, verified, suspended }, chain))
+            let pin = r.maybe(|r| read_pin(r.bytes()?))?;
+            let tries = Tries::read(r)?;
+            Ok((Self { address, line, chain: None, proven, proved, verified, pin, tries, suspended }, chain))
         })?;
         contact.chain = chain.map(|bytes| Chain::decode(&record.key, &bytes)).transpose()?;
         Ok(contact)
     }
+}
+
+/// A pin, as one item of the record.
+fn pin_bytes(pin: &Pin) -> Vec<u8> {
+    let mut w = Writer::array_of(3);
+    pin.write(&mut w);
+    w.into_bytes()
+}
+
+fn read_pin(bytes: &[u8]) -> Result<Pin, Malformed> {
+    let mut r = Reader::new(bytes);
+    r.array_of(3)?;
+    let pin = Pin::read(&mut r)?;
+    r.end().map(|()| pin)
 }

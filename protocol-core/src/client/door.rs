@@ -260,8 +260,9 @@ impl Client {
             Talk::Published { number, code } => self.published(tick, number, code, out),
             Talk::Answer { number, what } => self.answered(tick, number, what, out),
             Talk::Line(line) => self.line(tick, line, out),
+            Talk::Publish { number, what } => self.note(tick, number, what, out),
             // A post is confirmed by its event; the rest a node doesn't say to a device.
-            Talk::Have { .. } | Talk::Post(_) | Talk::Publish { .. } | Talk::Ask { .. } | Talk::Login { .. } => {}
+            Talk::Have { .. } | Talk::Post(_) | Talk::Ask { .. } | Talk::Login { .. } => {}
         }
     }
 

@@ -235,7 +235,7 @@ pub enum Event {
         now: Option<AddressKey>,
     },
     /// A code to be compared, or to be typed on another device.
-    Code(Code6),
+    Code(ShownCode),
     /// The two compared codes, and they were the same: level L4.
     Verified {
         /// With whom.
@@ -441,23 +441,23 @@ pub enum Who {
 
 /// A code that people compare, or carry from one device to another.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Code6 {
+pub struct ShownCode {
     /// What it is for.
     pub what: CodeFor,
-    /// Six digits.
-    pub digits: String,
+    /// As a text: six digits to be compared, or twenty signs to be typed.
+    pub text: String,
     /// The same as pictures, where there are any.
     pub emoji: Vec<String>,
-    /// What a QR code carries of it.
-    pub qr: String,
+    /// As a QR picture's text, where there is one.
+    pub qr: Option<String>,
     /// Until when it holds.
     pub until: Millis,
 }
 
-impl fmt::Debug for Code6 {
+impl fmt::Debug for ShownCode {
     /// A code is a secret for as long as it holds (attack 89).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Code6").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("ShownCode").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Published {
     Proof(Address, crate::id::Hash),
     /// So many packages.
     Packages(u64),
+    /// Something for the person's other devices.
+    Note,
 }
 
 impl Client {
@@ -90,24 +92,31 @@ impl Client {
         if own && lists.is_empty() && self.own.chain.is_none() {
             return self.found(tick, out);
         }
+        let before = self.own.chain.as_ref().map(Chain::number);
         for bytes in lists {
             let judged = address::open::<DeviceList>(bytes).and_then(|list| {
-                if own { self.own_list(tick, &list, out) } else { self.their_list(tick, whose, &list, out) }
+                if own { self.own_list(&list, out) } else { self.their_list(tick, whose, &list, out) }
             });
             if let Err(fault) = judged {
-                self.bad_list(whose, fault, out);
-                return;
+                return self.bad_list(whose, fault, out);
             }
         }
         if lists.len() >= limits::LISTS_PER_ANSWER {
             self.ask_lists(whose, out);
         }
         if own {
+            if before != self.own.chain.as_ref().map(Chain::number) {
+                self.devices_changed(tick, out);
+            }
+            if let Err(fault) = self.take_grant(tick, out) {
+                Self::refuse(Who::Node, fault, out);
+            }
             self.wants_joining(out);
+            self.carry_out(tick, out);
         } else {
             self.judge_proof(tick, whose, out);
         }
-        self.lists_are_here(tick, whose, out);
+        self.lists_are_here(tick, whose);
     }
 
     fn bad_list(&mut self, whose: &Address, fault: PeerFault, out: &mut Outbox<Output>) {
@@ -137,21 +146,20 @@ impl Client {
     }
 
     /// One of the person's own lists.
-    fn own_list(&mut self, tick: &Tick, list: &Signed<DeviceList>, out: &mut Outbox<Output>) -> Result<(), PeerFault> {
-        let Some(chain) = &mut self.own.chain else {
-            self.own.chain = Some(Chain::begin(&self.ours.address, list)?);
-            out.save(self.own.record());
-            return Ok(());
-        };
-        match chain.judge(list) {
-            Ok(Verdict::Known | Verdict::Gap { .. }) => return Ok(()),
-            Ok(Verdict::Extends(extension)) => chain.take(*extension),
-            // What we have published ourselves comes back.
-            Err(PeerFault::ListStale { .. }) => return Ok(()),
-            Err(fault) => return Err(fault),
+    fn own_list(&mut self, list: &Signed<DeviceList>, out: &mut Outbox<Output>) -> Result<(), PeerFault> {
+        match &mut self.own.chain {
+            None => self.own.chain = Some(Chain::begin(&self.ours.address, list)?),
+            Some(chain) => match chain.judge(list) {
+                Ok(Verdict::Extends(extension)) => chain.take(*extension),
+                // What we know, and what we have published ourselves, comes back.
+                Ok(Verdict::Known | Verdict::Gap { .. }) | Err(PeerFault::ListStale { .. }) => return Ok(()),
+                Err(fault) => return Err(fault),
+            },
+        }
+        if self.own.unsaid.as_deref() == Some(list.bytes()) {
+            self.own.unsaid = None;
         }
         out.save(self.own.record());
-        self.devices_changed(tick, out);
         Ok(())
     }
 
@@ -172,7 +180,8 @@ impl Client {
             return self.over(tick, out);
         }
         if listed && self.own.person.is_some() && self.own.stage == Stage::Known && self.own.unsaid.is_none() {
-            self.enrolled(tick, false, out);
+            let first = self.own.next.is_some();
+            self.enrolled(tick, first, out);
         }
         for id in self.talks.keys().copied().collect::<Vec<_>>() {
             self.timers.by(What::Talk(id), tick.now);
@@ -188,16 +197,17 @@ impl Client {
 
     /// Nobody has spoken for the address: this device is the person's first, and makes their keys.
     fn found(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        let (Stage::Known, None, Some(dk)) = (self.own.stage, &self.own.person, self.dk()) else { return };
+        let (Stage::Known, None, Some(dk)) = (self.own.stage, &self.own.unsaid, self.dk()) else { return };
         let seed = |label: &[u8]| Secret::new(sha256(&[label, &tick.entropy]).0);
         let person = AddressIdentity::new(&seed(b"postline/1 person\0"));
         let next = seed(b"postline/1 next\0");
         let following = AddressIdentity::new(&next).ak().hash();
         let devices = vec![Device::new(dk, self.ours.hosted, tick.now)];
         match Chain::found(self.ours.address.clone(), &person, following, self.ours.hosted, devices) {
-            Ok((list, chain)) => {
+            Ok((list, _)) => {
                 self.own.unsaid = Some(list.bytes().to_vec());
-                (self.own.person, self.own.chain, self.own.next) = (Some(person), Some(chain), Some(next));
+                (self.own.person, self.own.next) = (Some(person), Some(next));
+                self.own.archive = Some(seed(b"postline/1 archive\0"));
                 out.save(self.own.record());
                 self.publish(tick, out);
             }
@@ -242,7 +252,7 @@ impl Client {
         self.stock(tick, out);
     }
 
-    fn say_publicly(&mut self, open: Published, what: Publication, out: &mut Outbox<Output>) {
+    pub(super) fn say_publicly(&mut self, open: Published, what: Publication, out: &mut Outbox<Output>) {
         let number = self.next_ask();
         self.publishing.insert(number, open);
         Self::say(Talk::Publish { number, what }, out);
@@ -286,14 +296,9 @@ impl Client {
     pub(super) fn published(&mut self, tick: &Tick, number: u64, code: Option<Code>, out: &mut Outbox<Output>) {
         let Some(what) = self.publishing.remove(&number) else { return };
         match (what, code) {
-            (Published::List, None) => {
-                self.own.unsaid = None;
-                out.save(self.own.record());
-                if self.own.stage == Stage::Known {
-                    self.enrolled(tick, true, out);
-                }
-            }
+            (Published::List, None) => self.list_taken(tick, out),
             (Published::List, Some(Code::BadKeys)) => self.overtaken(out),
+            (Published::Note, _) => {}
             (Published::Proof(theirs, t2), None) => {
                 if let Some(contact) = self.contacts.get_mut(&theirs) {
                     contact.proved = Some(t2);
@@ -312,11 +317,25 @@ impl Client {
         }
     }
 
+    /// The node has our list: now it is the person's.
+    fn list_taken(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        let Some(bytes) = self.own.unsaid.take() else { return };
+        let judged = address::open::<DeviceList>(&bytes).and_then(|list| self.own_list(&list, out));
+        out.save(self.own.record());
+        match judged {
+            Ok(()) => {
+                self.devices_changed(tick, out);
+                self.carry_out(tick, out);
+            }
+            Err(fault) => self.bad_list(&self.ours.address.clone(), fault, out),
+        }
+    }
+
     /// Another device was faster: what we made known is no list of the person's. Theirs are looked at again.
     fn overtaken(&mut self, out: &mut Outbox<Output>) {
         self.own.unsaid = None;
         if self.own.stage == Stage::Known {
-            (self.own.person, self.own.chain, self.own.next) = (None, None, None);
+            (self.own.person, self.own.next, self.own.archive) = (None, None, None);
         }
         out.save(self.own.record());
         self.ask_lists(&self.ours.address.clone(), out);

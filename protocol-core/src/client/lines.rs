@@ -11,6 +11,7 @@ use crate::id::{Address, ConversationId};
 use crate::limits;
 use crate::seal::address;
 use crate::seal::lists::{Chain, Proof, Succession, Verdict};
+use crate::seal::pin::Level as Pinned;
 use crate::step::{Outbox, Tick};
 use crate::wire::keys::KeyProof;
 use crate::wire::list::DeviceList;
@@ -102,6 +103,9 @@ impl Client {
                 if contact.proven == Some(line.t2) {
                     return;
                 }
+                if !self.fits_pin(whose, out) {
+                    return;
+                }
                 let Some(contact) = self.contacts.get_mut(whose) else { return };
                 contact.proven = Some(line.t2);
                 out.save(contact.record());
@@ -116,6 +120,21 @@ impl Client {
                 Self::refuse(Who::Person(whose.clone()), fault, out);
             }
         }
+    }
+
+    /// Whether they are whom another device of the person, or the backup, knows them for; then what was compared there
+    /// stands here too.
+    fn fits_pin(&mut self, whose: &Address, out: &mut Outbox<Output>) -> bool {
+        let Some(contact) = self.contacts.get_mut(whose) else { return false };
+        let (Some(pin), Some(chain)) = (contact.pin, &contact.chain) else { return true };
+        if pin.identity == chain.identity() {
+            contact.verified |= pin.level == Pinned::Compared && pin.ak == chain.ak();
+            return true;
+        }
+        let fault = PeerFault::NewKey { got: chain.ak(), want: pin.ak };
+        self.alarmed(whose, &fault, out);
+        Self::refuse(Who::Person(whose.clone()), fault, out);
+        false
     }
 
     /// The person takes whatever keys another has now: what was known of them is forgotten, and asked for anew.

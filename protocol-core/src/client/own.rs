@@ -5,6 +5,7 @@ use crate::id::{Hash, NodeKey};
 use crate::limits;
 use crate::machine::session::device::Node;
 use crate::seal::lists::Chain;
+use crate::seal::tries::Tries;
 use crate::seal::{AddressIdentity, DeviceIdentity, Secret};
 use crate::store::{Key, Record};
 use crate::time::Millis;
@@ -36,6 +37,10 @@ pub(super) struct Own {
     pub(super) person: Option<AddressIdentity>,
     /// The key that follows the person's: here only until the backup that holds it was put away.
     pub(super) next: Option<Secret<32>>,
+    /// The key of what the person archives for their own eyes.
+    pub(super) archive: Option<Secret<32>>,
+    /// How often a code of a new device was tried.
+    pub(super) tries: Tries,
     /// The person's device lists.
     pub(super) chain: Option<Chain>,
     /// The node.
@@ -66,7 +71,7 @@ impl Own {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 12, |w| {
+        write(Key::Own, 15, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -77,6 +82,8 @@ impl Own {
             w.maybe(self.unsaid.as_deref(), |w, bytes| w.bytes(bytes));
             w.u64(self.reserved).u64(self.stock);
             w.maybe(self.stocked, |w, at| w.millis(at)).bool(self.connect);
+            w.maybe(self.archive.as_ref(), |w, key| w.bytes(key.expose()));
+            self.tries.write(w);
         })
     }
 
@@ -99,11 +106,15 @@ impl Own {
             let unsaid = r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?;
             let (reserved, stock) = (r.u64()?, r.u64()?);
             let (stocked, connect) = (r.maybe(|r| r.millis())?, r.bool()?);
+            let archive = r.maybe(|r| r.fixed().map(Secret::new))?;
+            let tries = Tries::read(r)?;
             let own = Self {
                 stage,
                 device,
                 person,
                 next,
+                archive,
+                tries,
                 chain: None,
                 node,
                 unsaid,

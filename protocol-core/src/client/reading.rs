@@ -69,12 +69,12 @@ impl Client {
             }
             (Some(mut group), Some(_), true) => {
                 match group.merge(tick, out) {
-                    Ok(applied) => {
+                    Ok(_) => {
                         self.groups.insert(id, Some(group));
                         if let Some(talk) = self.talks.get_mut(&id) {
                             talk.renewed = tick.now;
                         }
-                        self.after_change(tick, event, &applied, out);
+                        self.after_change(tick, event, out);
                     }
                     Err(_) => self.lost(tick, event, bytes, out),
                 }
@@ -115,7 +115,7 @@ impl Client {
                 if had_pending {
                     self.drop_commits(id, out);
                 }
-                self.after_change(tick, event, &applied, out);
+                self.after_change(tick, event, out);
                 if applied.we_are_out {
                     self.left_out(tick, id, bytes, out);
                 }
@@ -229,7 +229,7 @@ impl Client {
     }
 
     /// Lists came: what waited for them goes on.
-    pub(super) fn lists_are_here(&mut self, tick: &Tick, whose: &Address, out: &mut Outbox<Output>) {
+    pub(super) fn lists_are_here(&mut self, tick: &Tick, whose: &Address) {
         let own = *whose == self.ours.address;
         let waiting: Vec<ConversationId> = self
             .talks
@@ -242,7 +242,6 @@ impl Client {
             self.live(id).waits = false;
             self.timers.by(What::Talk(id), tick.now);
         }
-        let _ = out;
     }
 
     /// This device is in.
@@ -262,14 +261,13 @@ impl Client {
         self.timers.by(What::Talk(id), tick.now);
     }
 
-    fn after_change(&mut self, tick: &Tick, event: &Event, applied: &Applied, out: &mut Outbox<Output>) {
+    fn after_change(&mut self, tick: &Tick, event: &Event, out: &mut Outbox<Output>) {
         let id = event.conversation;
         if let Some(talk) = self.talks.get_mut(&id) {
             talk.change = event.seq;
         }
         let live = self.live(id);
         (live.change_at, live.gathering) = (None, None);
-        let _ = applied;
         self.tell_conversation(id, out);
         self.timers.by(What::Talk(id), tick.now);
     }

@@ -5,12 +5,12 @@
 //!   Device (client, disk) ──frames──▶ node::Session ──Talk──▶ Post office: lists, packages, logs ──▶ every device
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use postline_core::client::io::{Contact, Event, Level, Login, Mark, Said, To};
 use postline_core::client::{Client, Command, Input, Ours, Output, SessionIn};
 use postline_core::fault::Code;
-use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, DeviceTag, Hash, NodeKey};
+use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, DeviceTag, Hash};
 use postline_core::limits;
 use postline_core::machine::session::node;
 use postline_core::seal::address::open;
@@ -67,9 +67,10 @@ pub(crate) struct Office {
     pub(crate) proofs: BTreeMap<Address, Vec<u8>>,
     pub(crate) logs: BTreeMap<ConversationId, Log>,
     enrolled: BTreeMap<DeviceKey, Address>,
-    notes: Vec<(Address, Option<DeviceKey>, Vec<u8>)>,
     acked: BTreeMap<(ConversationId, DeviceKey), u64>,
     posted: BTreeMap<DeviceKey, u64>,
+    /// Posts that the story holds back.
+    pub(crate) posts: Option<Vec<(usize, Post)>>,
     /// Every frame that left a device, as the world could have seen it.
     pub(crate) tape: Vec<Frame>,
 }
@@ -144,6 +145,33 @@ impl World {
         n
     }
 
+    /// A further device of somebody: it shows a code, and an old one takes it.
+    pub(crate) fn further_device(&mut self, old: usize) -> usize {
+        let who = self.devices[old].address.clone();
+        let new = self.device(&who);
+        self.let_in(old, new);
+        new
+    }
+
+    /// The mailbox login of who has a device.
+    pub(crate) fn login(&self, n: usize) -> Login {
+        let password = Password(zeroize::Zeroizing::new(PASSWORD.to_owned()));
+        Login { user: self.devices[n].address.local().to_owned(), password }
+    }
+
+    /// A new device shows a code, and an old one takes it.
+    pub(crate) fn let_in(&mut self, old: usize, new: usize) {
+        self.command(new, Command::Join);
+        let code = self.devices[new].events.iter().rev().find_map(|event| match event {
+            Event::Code(code) => Some(code.text.clone()),
+            _ => None,
+        });
+        let code = code.unwrap_or_else(|| panic!("no code: {:#?}", self.devices[new].events));
+        self.command(old, Command::AddDevice { code });
+        self.pass(60_000);
+        assert!(self.devices[new].client.is_enrolled(), "{:#?}", self.devices[new].events);
+    }
+
     pub(crate) fn command(&mut self, n: usize, command: Command) {
         self.step(n, Input::Command(command));
         self.settle();
@@ -200,6 +228,14 @@ impl World {
                 Output::Event(event) => self.devices[n].events.push(event),
             }
         }
+    }
+
+    /// What the hub was kept from goes to it.
+    pub(crate) fn release(&mut self) {
+        for (n, post) in self.office.posts.take().unwrap() {
+            self.post(n, post);
+        }
+        self.settle();
     }
 
     /// Everything that is on its way arrives.
@@ -373,6 +409,8 @@ impl World {
             }
             Talk::Publish { number, what } => self.publish(n, number, what),
             Talk::Ask { number, what } => self.asked(n, number, what),
+            // A note was taken.
+            Talk::Published { .. } => {}
             other => panic!("a device said {other:?}"),
         }
     }
@@ -413,7 +451,15 @@ impl World {
                 here.0.extend(once);
                 here.1 = last_resort.or(here.1.take());
             }
-            Publication::Note { to, bytes } => self.office.notes.push((address, to, bytes)),
+            Publication::Note { to, bytes } => {
+                for other in 0..self.devices.len() {
+                    let device = &self.devices[other];
+                    if other != n && device.address == address && to.is_none_or(|to| device.dk == Some(to)) {
+                        let what = Publication::Note { to, bytes: bytes.clone() };
+                        self.say(other, Talk::Publish { number, what });
+                    }
+                }
+            }
         }
         self.say(n, Talk::Published { number, code });
     }
@@ -452,7 +498,10 @@ impl World {
     }
 
     /// The hub takes a post, or doesn't.
-    fn post(&mut self, n: usize, post: Post) {
+    pub(crate) fn post(&mut self, n: usize, post: Post) {
+        if let Some(held) = &mut self.office.posts {
+            return held.push((n, post));
+        }
         let (author, dk) = (self.devices[n].address.clone(), self.devices[n].dk.unwrap());
         assert_eq!(post.origin.device, tag(post.conversation, dk), "another device's post");
         let log = self.office.logs.entry(post.conversation).or_default();
@@ -561,14 +610,6 @@ impl World {
     pub(crate) fn group(&self, n: usize) -> usize {
         let conversation = self.devices[n].client.conversations().find(|talk| talk.id == theirs());
         conversation.map_or(0, |talk| talk.devices)
-    }
-
-    pub(crate) fn nk(&self, who: &Address) -> NodeKey {
-        self.nodes[who].nk()
-    }
-
-    pub(crate) fn members_of(&self) -> BTreeSet<DeviceKey> {
-        self.devices.iter().filter_map(|device| device.client.dk()).collect()
     }
 }
 

@@ -11,3 +11,5 @@
 
 mod first_words;
 mod kit;
+mod restarts;
+mod several_devices;
