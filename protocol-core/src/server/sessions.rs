@@ -131,6 +131,21 @@ impl Server {
         Ok(())
     }
 
+    /// Whether a device may write: it is no copy of one that went on.
+    pub(super) fn may_write(&self, who: &Online, number: u64) -> Result<(), PeerFault> {
+        let seen = self.device(who.dk).ok_or(PeerFault::Login)?.last;
+        if who.behind { Err(PeerFault::Behind { got: number, seen }) } else { Ok(()) }
+    }
+
+    /// An event of a device has come back from its hub: its number is remembered.
+    pub(super) fn note_number(&mut self, dk: DeviceKey, number: u64, out: &mut Outbox<Output>) {
+        let device = self.sessions.devices.get_mut(&dk).and_then(Option::as_mut);
+        if let Some(device) = device.filter(|device| number > device.last) {
+            device.last = number;
+            out.save(device.record(dk));
+        }
+    }
+
     /// How many sessions there are, for operators: those that are up, and those that wait for Ready.
     #[must_use]
     pub fn sessions(&self) -> (usize, usize) {
@@ -149,6 +164,11 @@ impl Server {
     /// Whether a device was looked up.
     pub(super) fn knows_device(&self, dk: DeviceKey) -> bool {
         self.sessions.devices.contains_key(&dk)
+    }
+
+    /// The record of a device that was not looked up.
+    pub(super) fn device_unless_known(&self, dk: DeviceKey) -> Option<Key> {
+        (!self.knows_device(dk)).then_some(Key::Device(dk))
     }
 
     pub(super) fn forget_device(&mut self, dk: DeviceKey) -> bool {
