@@ -97,6 +97,8 @@ pub struct Client {
     asked: u64,
     /// Key proofs that came, until their lists are here.
     proofs: BTreeMap<Address, Vec<u8>>,
+    /// The newest list of each that the node has told of.
+    heard: BTreeMap<Address, u64>,
     /// Codes, and who asks to be let in.
     joining: Joining,
     /// Conversations of which something came that nothing leads to, on this session.
@@ -137,6 +139,7 @@ impl Client {
             publishing: BTreeMap::new(),
             asked: 0,
             proofs: BTreeMap::new(),
+            heard: BTreeMap::new(),
             joining: Joining::default(),
             unknown: BTreeSet::new(),
             timers: Timers::default(),

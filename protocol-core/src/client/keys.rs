@@ -101,8 +101,13 @@ impl Client {
                 return self.bad_list(whose, fault, out);
             }
         }
-        if lists.len() >= limits::LISTS_PER_ANSWER {
-            self.ask_lists(whose, out);
+        // More may have come meanwhile; where nothing came, it is asked for again, but not at once.
+        if self.behind(whose) {
+            if lists.is_empty() {
+                self.timers.by(What::Lists(whose.clone()), Self::later(tick, limits::ASK_AGAIN_MS));
+            } else {
+                self.ask_lists(whose, out);
+            }
         }
         if own {
             if before != self.own.chain.as_ref().map(Chain::number) {

@@ -22,10 +22,7 @@ impl Client {
     /// The node says what one of the person's lines is. A line with the person's own address tells of their own lists.
     pub(super) fn line(&mut self, tick: &Tick, line: Line, out: &mut Outbox<Output>) {
         if line.theirs == self.ours.address {
-            if self.own.chain.as_ref().is_none_or(|chain| line.list > chain.number()) {
-                self.ask_lists(&line.theirs, out);
-            }
-            return;
+            return self.hear_of_list(&line.theirs, line.list, out);
         }
         let known = self.contacts.contains_key(&line.theirs);
         if !known && (line.t2.is_none() || self.contacts.len() >= limits::LINES) {
@@ -39,19 +36,30 @@ impl Client {
             out.save(contact.record());
             Self::tell(Event::Contact(contact.shown()), out);
         }
-        let wanted = contact.line.is_some() && contact.chain.as_ref().is_none_or(|chain| line.list > chain.number());
         let direct = contact.direct().map(|(id, _)| id);
         if let Some(bytes) = line.proof {
             self.proofs.insert(line.theirs.clone(), bytes);
         }
-        if wanted {
-            self.ask_lists(&line.theirs, out);
-        }
+        self.hear_of_list(&line.theirs, line.list, out);
         self.judge_proof(tick, &line.theirs, out);
         self.publish(tick, out);
         if let Some(id) = direct.filter(|id| self.unknown.remove(id)) {
             self.ask_range(id, 1, limits::RANGE, out);
         }
+    }
+
+    /// The node knows of a list: it is asked for, where it is newer than ours.
+    fn hear_of_list(&mut self, whose: &Address, number: u64, out: &mut Outbox<Output>) {
+        self.heard.insert(whose.clone(), number);
+        if self.behind(whose) {
+            self.ask_lists(whose, out);
+        }
+    }
+
+    /// Whether there are newer lists of somebody than those that are here.
+    pub(super) fn behind(&self, whose: &Address) -> bool {
+        let known = self.chain_of(whose).map_or(0, Chain::number);
+        self.heard.get(whose).is_some_and(|heard| *heard > known)
     }
 
     /// One of their lists.

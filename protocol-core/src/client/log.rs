@@ -165,6 +165,7 @@ impl Client {
         if let Some((number, _)) = own {
             self.drafts.remove(&number);
             out.save(Record::remove(Key::Draft(number)));
+            self.passed_over(tick, id, number, out);
         }
         self.behind_us(tick, event, bytes.as_deref(), out);
         Taken::Done
@@ -179,6 +180,16 @@ impl Client {
         let draft = self.drafts.get(&number)?;
         (draft.talk == event.conversation && draft.kind == event.kind && draft.sealed.is_some())
             .then(|| (number, draft.clone()))
+    }
+
+    /// Numbers rise in a log: what was posted before, and hasn't come, was not taken, and is sealed anew.
+    fn passed_over(&mut self, tick: &Tick, id: ConversationId, number: u64, out: &mut Outbox<Output>) {
+        let lost = |draft: &Draft| draft.talk == id && draft.kind == Kind::Message && draft.sealed.is_some();
+        for (number, draft) in self.drafts.range_mut(..number).filter(|(_, draft)| lost(draft)) {
+            draft.sealed = None;
+            out.save(draft.record(*number));
+            self.timers.by(What::Talk(id), tick.now);
+        }
     }
 
     /// The entry was taken: the log goes on behind it.
@@ -350,7 +361,13 @@ impl Client {
     }
 
     fn mark(&self, id: ConversationId, seq: u64, mark: Mark, out: &mut Outbox<Output>) {
-        let Some(kept) = self.said.get(&(id, seq)).and_then(Option::as_ref) else { return };
+        let (Some(talk), Some(kept)) = (self.talks.get(&id), self.said.get(&(id, seq)).and_then(Option::as_ref)) else {
+            return;
+        };
+        // Marks only rise, in whatever order they are heard of.
+        if (talk.read_by >= seq && mark < Mark::Read) || (talk.delivered >= seq && mark < Mark::Delivered) {
+            return;
+        }
         if kept.author == self.ours.address && kept.body.is_some() {
             Self::tell(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark }, out);
         }

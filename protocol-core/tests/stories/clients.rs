@@ -143,7 +143,6 @@ impl Clients {
     }
 
     fn step(&mut self, world: &mut World, n: usize, input: Input) {
-        if let Input::Session(ToClient::Frame(frame)) = &input { eprintln!("{} {n} <- {}", world.now.0, format!("{frame:?}").chars().take(160).collect::<String>()); }
         self.draws += 1;
         let tick = Tick { now: Millis(world.now.0), entropy: sha256(&[b"client", &self.draws.to_be_bytes()]).0 };
         let device = &mut self.all[n];
@@ -179,7 +178,6 @@ impl Clients {
             }
             Output::Dial => self.step(world, n, Input::Session(ToClient::Unreached)),
             Output::Send(frame) => {
-                eprintln!("{} {n} -> {}", world.now.0, format!("{frame:?}").chars().take(160).collect::<String>());
                 if let Some((session, _)) = device.session {
                     world.on_session(device.node, session, SessionIn::Frame(frame));
                 }
