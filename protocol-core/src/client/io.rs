@@ -10,9 +10,9 @@ use core::fmt;
 
 use crate::fault::{Code, PeerFault};
 use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey, Hash, NodeKey};
+pub use crate::machine::session::device::Login;
 use crate::time::Millis;
 use crate::wire::frame::Frame;
-use crate::wire::talk::Password;
 use zeroize::Zeroizing;
 
 /// What the world tells the device.
@@ -100,8 +100,13 @@ pub enum Command {
     Block(Address),
     /// Back to strangers.
     Unblock(Address),
-    /// Give the person a fresh backup: answered by [`Event::Backup`]. Also confirms that the last one was put away.
+    /// These are this person's keys from now on, whatever was known before: the person says so, after
+    /// [`Event::KeysChanged`]. What was compared is void.
+    AcceptKeys(Address),
+    /// Give the person a backup: answered by [`Event::Backup`], with a passphrase of its own each time.
     Backup,
+    /// The backup was put away: the key that follows the person's is from now on in it alone.
+    BackupKept,
     /// Take the person's keys from a backup: this device becomes one of theirs. Before [`Event::Enrolled`] only.
     Restore {
         /// The backup, as [`Event::Backup`] gave it.
@@ -123,15 +128,6 @@ pub enum To {
     Person(Address),
     /// All who are in a conversation.
     Conversation(ConversationId),
-}
-
-/// The login of a mailbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    /// The user name, at most [`LOGIN_BYTES`](crate::limits::LOGIN_BYTES).
-    pub user: String,
-    /// The password, at most [`PASSWORD_BYTES`](crate::limits::PASSWORD_BYTES).
-    pub password: Password,
 }
 
 /// A backup's passphrase: wiped when dropped, never printed.
@@ -239,7 +235,7 @@ pub enum Event {
         now: Option<AddressKey>,
     },
     /// A code to be compared, or to be typed on another device.
-    Code(Code6),
+    Code(ShownCode),
     /// The two compared codes, and they were the same: level L4.
     Verified {
         /// With whom.
@@ -259,6 +255,17 @@ pub enum Event {
         /// The passphrase.
         passphrase: Passphrase,
     },
+    /// Entries of a conversation are gone from its hub, and from the node: this device never had them.
+    Missing {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// The person has revoked this device: it says and reads nothing any more.
+    Revoked,
     /// Another device of the person has shared what it had opened before this one came.
     HistoryShared {
         /// Of which conversation.
@@ -434,23 +441,23 @@ pub enum Who {
 
 /// A code that people compare, or carry from one device to another.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Code6 {
+pub struct ShownCode {
     /// What it is for.
     pub what: CodeFor,
-    /// Six digits.
-    pub digits: String,
+    /// As a text: six digits to be compared, or twenty signs to be typed.
+    pub text: String,
     /// The same as pictures, where there are any.
     pub emoji: Vec<String>,
-    /// What a QR code carries of it.
-    pub qr: String,
+    /// As a QR picture's text, where there is one.
+    pub qr: Option<String>,
     /// Until when it holds.
     pub until: Millis,
 }
 
-impl fmt::Debug for Code6 {
+impl fmt::Debug for ShownCode {
     /// A code is a secret for as long as it holds (attack 89).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Code6").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("ShownCode").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
     }
 }
 
