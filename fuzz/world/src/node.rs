@@ -1,5 +1,6 @@
 //! A node: the machine, its disk, its mailboxes, its clock. What the reference node does with sockets, done with values.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::clock::Steady;
@@ -126,14 +127,14 @@ impl Node {
     /// Its key.
     #[must_use]
     pub fn nk(&self) -> NodeKey {
-        self.identity().nk()
+        public(&self.seed_of(self.rotations))
     }
 
     /// The identity that signs for it.
     #[must_use]
     pub fn identity(&self) -> NodeIdentity {
-        let next = self.announces.unwrap_or_else(|| NodeIdentity::public(&self.seed_of(self.rotations + 1)));
-        let former = self.rotations.checked_sub(1).map(|before| NodeIdentity::public(&self.seed_of(before)));
+        let next = self.announces.unwrap_or_else(|| public(&self.seed_of(self.rotations + 1)));
+        let former = self.rotations.checked_sub(1).map(|before| public(&self.seed_of(before)));
         NodeIdentity::new(&self.seed_of(self.rotations), next).following(self.usurps.or(former))
     }
 
@@ -154,7 +155,7 @@ impl Node {
     /// Its key, and those that it had before with continuity.
     #[must_use]
     pub fn lineage(&self) -> BTreeSet<NodeKey> {
-        (0..=self.rotations).map(|rotation| NodeIdentity::public(&self.seed_of(rotation))).collect()
+        (0..=self.rotations).map(|rotation| public(&self.seed_of(rotation))).collect()
     }
 
     /// Whether it serves a domain.
@@ -340,4 +341,12 @@ impl Node {
         let restored = record.and_then(|record| Trust::restore(pair.clone(), record).ok());
         restored.unwrap_or_else(|| Trust::stranger(pair.clone()))
     }
+}
+
+/// The public key that a seed makes. Every frame is held to one of the same few, and each costs as much as a signature.
+fn public(seed: &Secret<32>) -> NodeKey {
+    std::thread_local! {
+        static KNOWN: RefCell<BTreeMap<[u8; 32], NodeKey>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    KNOWN.with_borrow_mut(|known| *known.entry(*seed.expose()).or_insert_with(|| NodeIdentity::public(seed)))
 }
