@@ -16,6 +16,7 @@ use postline_core::time::Millis;
 
 use crate::disk::{Disk, DiskFull};
 use crate::rng::Rng;
+use crate::world::EPOCH;
 
 /// Look-ups chain; never longer than this.
 const LOOKUPS: usize = 8;
@@ -45,6 +46,8 @@ pub struct Node {
     pub server: Option<Server>,
     /// How far its wall clock is ahead of the world's, in milliseconds.
     pub clock_ahead: i64,
+    /// How many millionths its wall clock runs faster than the world's.
+    pub drift_ppm: i64,
     /// The time it makes of its clocks, and when it last read them by the world's. `None` while it is down.
     clock: Option<(Steady, Millis)>,
     /// How often its store was started from a backup, as it says.
@@ -107,6 +110,7 @@ impl Node {
             shelf: Vec::new(),
             server: None,
             clock_ahead: 0,
+            drift_ppm: 0,
             clock: None,
             generation: 1,
             incarnation: 0,
@@ -185,6 +189,48 @@ impl Node {
         (self.seed, self.rotations, self.disk) = (seed, 0, Disk::default());
     }
 
+    /// Another one at the same names with the same store: down, and with a randomness of its own.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self {
+            domain: self.domain.clone(),
+            also: self.also.clone(),
+            lives: self.lives.clone(),
+            usurps: self.usurps,
+            users: self.users.clone(),
+            disk: self.disk.clone(),
+            mailboxes: self.mailboxes.clone(),
+            shelf: self.shelf.clone(),
+            server: None,
+            clock_ahead: self.clock_ahead,
+            drift_ppm: self.drift_ppm,
+            clock: None,
+            generation: self.generation,
+            incarnation: 0,
+            partial: self.partial.clone(),
+            fetching: BTreeMap::new(),
+            batch: Outbox::new(),
+            warm: BTreeSet::new(),
+            seed: self.seed,
+            rotations: self.rotations,
+            announces: self.announces,
+            left: self.left.clone(),
+            entropy: self.entropy | 1 << 63,
+        }
+    }
+
+    /// Pieces of bodies that nobody had synced when it went down are short, or have a hole.
+    pub(crate) fn tear_pieces(&mut self, rng: &mut Rng) {
+        for piece in self.partial.values_mut() {
+            let at = rng.index(piece.len() + 1);
+            if rng.chance(500) {
+                piece.truncate(at);
+            } else if let Some(hole) = piece.get_mut(at..) {
+                hole.iter_mut().take(4_096).for_each(|byte| *byte = 0);
+            }
+        }
+    }
+
     fn ours(&self) -> Ours {
         Ours {
             identity: self.identity(),
@@ -227,7 +273,8 @@ impl Node {
 
     /// What its wall clock says when the world's says `now`.
     const fn wall(&self, now: Millis) -> Millis {
-        Millis(now.0.saturating_add_signed(self.clock_ahead))
+        let passed = now.since(EPOCH).cast_signed();
+        Millis(now.0.saturating_add_signed(self.clock_ahead + passed / 1_000_000 * self.drift_ppm))
     }
 
     /// Reads its clocks when the world's says `now`; a process that just came up starts at its wall clock.

@@ -12,6 +12,7 @@ mod people;
 mod post;
 mod proofs;
 mod steps;
+mod tape;
 mod told;
 mod troubles;
 
@@ -36,6 +37,7 @@ pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};
 use post::{Parcel, Post};
 use proofs::Proofs;
+use tape::Tape;
 pub use troubles::Trouble;
 
 /// When every world begins.
@@ -84,7 +86,21 @@ pub struct World {
     arriving: Vec<(usize, String, Mailbox, bool)>,
     /// Nodes that don't reach others: from, to.
     apart: BTreeSet<(usize, usize)>,
+    /// Nodes that stand still, and until when.
+    pauses: BTreeMap<usize, Millis>,
+    /// A node that was started from a copy, and the old one that runs on.
+    twin: Option<Twin>,
+    tape: Tape,
     wakes_in_a_row: u32,
+}
+
+/// Two that are one node to everybody else.
+#[derive(Clone, Copy, Debug)]
+struct Twin {
+    node: usize,
+    old: usize,
+    /// Whether the old one is still there.
+    runs: bool,
 }
 
 #[derive(Debug)]
@@ -157,6 +173,9 @@ impl World {
             awaiting: BTreeMap::new(),
             arriving: Vec::new(),
             apart: BTreeSet::new(),
+            pauses: BTreeMap::new(),
+            twin: None,
+            tape: Tape::default(),
             wakes_in_a_row: 0,
             nodes,
         }
@@ -235,7 +254,7 @@ impl World {
     }
 
     fn rcpts(&self, node: usize, to: &[Address]) -> Vec<Rcpt> {
-        let here = |address: &Address| self.home(address) == Some(node);
+        let here = |address: &Address| self.nodes.get(node).is_some_and(|node| node.serves(address.domain()));
         let rcpt = |address: &Address| {
             let mailbox = here(address).then(|| mailbox_of(address));
             let known = |name: &Mailbox| {
@@ -283,7 +302,8 @@ impl World {
     fn next(&self) -> Option<(Millis, Option<usize>)> {
         let queued = self.queue.first_key_value().map(|((at, _), _)| (*at, None));
         let wakes = self.nodes.iter().enumerate().filter(|(_, node)| !node.has_batch());
-        let wake = wakes.filter_map(|(i, node)| Some((node.deadline(self.now)?, Some(i)))).min();
+        let at = |i: usize, at: Millis| self.pauses.get(&i).map_or(at, |until| at.max(*until));
+        let wake = wakes.filter_map(|(i, node)| Some((at(i, node.deadline(self.now)?), Some(i)))).min();
         match (queued, wake) {
             (Some(queued), Some(wake)) => Some(if wake.0 < queued.0 { wake } else { queued }),
             (queued, wake) => queued.or(wake),
@@ -301,11 +321,30 @@ impl World {
         match woken {
             Some(node) => self.step(node, Input::Wake, None),
             None => {
-                if let Some((_, happening)) = self.queue.pop_first() {
-                    self.happen(happening);
+                if let Some(((_, sequence), happening)) = self.queue.pop_first() {
+                    match self.standing_still(&happening) {
+                        // In the order in which all this was to come.
+                        Some(until) => _ = self.queue.insert((until, sequence), happening),
+                        None => self.happen(happening),
+                    }
                 }
             }
         }
+    }
+
+    /// Until when a node stands still for which something is.
+    fn standing_still(&self, happening: &Happening) -> Option<Millis> {
+        let node = match happening {
+            _ if self.pauses.is_empty() => None,
+            Happening::Step { node, .. }
+            | Happening::Commit(node, _)
+            | Happening::Connect(node, ..)
+            | Happening::Chunk(_, node, ..) => Some(*node),
+            Happening::Bytes(link, to, _) => self.lines.get(link).and_then(|conn| conn.ends.get(*to).copied()),
+            Happening::Parcel(parcel) => self.nodes.iter().position(|node| node.serves(&parcel.domain)),
+            Happening::Start(_) | Happening::Deed(_) | Happening::Trouble(_) => None,
+        };
+        self.pauses.get(&node?).copied().filter(|until| *until > self.now)
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -342,7 +381,18 @@ impl World {
             let lanes = node.server.iter().flat_map(postline_core::server::Server::lanes);
             lanes.flat_map(|(_, queue)| queue.entries()).any(|shown| shown.phase != Phase::Acked)
         };
-        !parcels && self.nodes.iter().all(|node| node.server.is_some() && !waits(node))
+        let mut lawful = self.nodes.iter().enumerate().filter(|(index, _)| !self.is_twin(*index));
+        !parcels && lawful.all(|(_, node)| node.server.is_some() && !waits(node))
+    }
+
+    /// The node itself, where this is the old one of two that are one.
+    fn as_one(&self, index: usize) -> usize {
+        self.twin.filter(|twin| twin.old == index).map_or(index, |twin| twin.node)
+    }
+
+    /// Whether this is the old one of two that are one node.
+    pub(crate) fn is_twin(&self, index: usize) -> bool {
+        self.twin.is_some_and(|twin| twin.old == index)
     }
 }
 

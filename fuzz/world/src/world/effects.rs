@@ -79,7 +79,10 @@ impl World {
             self.comes_back(MAILBOX_MS, index, Input::Report(send, outcome));
             return;
         }
-        let Some(bytes) = self.compose(index, send.mail, letter) else { return };
+        let Some(bytes) = self.compose(index, send.mail, letter) else {
+            let outcome = Outcome { rcpts: vec![RcptOutcome::Later("the body is damaged".to_owned()); count] };
+            return self.comes_back(MAILBOX_MS, index, Input::Report(send, outcome));
+        };
         if let Some(marker) = marker_of(&bytes) {
             match &letter.text {
                 Text::Came(_) => {
@@ -106,6 +109,9 @@ impl World {
     pub(super) fn compose(&mut self, index: usize, mail: MailId, letter: &Letter) -> Option<Vec<u8>> {
         let node = self.nodes.get(index)?;
         let Some(body) = node.disk.body(letter.text.blob()) else {
+            if node.disk.has_rotten(letter.text.blob()) {
+                return None;
+            }
             self.breaks(("I1", format!("the body of {mail} is gone from node {index}")));
             return None;
         };

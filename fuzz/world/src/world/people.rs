@@ -46,7 +46,8 @@ impl World {
             };
             node.users.iter().filter_map(address).collect::<Vec<_>>()
         };
-        self.nodes.iter().flat_map(of).collect()
+        let nodes = self.nodes.iter().enumerate().filter(|(index, _)| !self.is_twin(*index));
+        nodes.flat_map(|(_, node)| of(node)).collect()
     }
 
     pub(super) fn deed(&mut self, deed: Deed) {
@@ -111,7 +112,9 @@ impl World {
         let mail = mail_in(&bytes, source, Some(draft.from.clone()), to);
         let id = self.mail_id();
         self.awaiting.insert(id, (node, Awaiting::Author(draft.message_id.clone())));
-        self.at(0, Happening::Step { node, troubles: None, input: Box::new(Input::Mail(id, mail)), body: Some(bytes) });
+        let troubles = Some(self.troubles_of(node));
+        let input = Box::new(Input::Mail(id, mail));
+        self.at(0, Happening::Step { node, troubles, input, body: Some(bytes) });
     }
 
     fn answer(&mut self, who: &Address, read: &Read, all: bool) {

@@ -68,7 +68,9 @@ impl World {
         if self.weather.strikes(Fault::SmtpLater, &mut self.rng) {
             return self.comes_back(SMTP_MS, index, Input::Report(send, later("greylisted")));
         }
-        let Some(bytes) = self.compose(index, send.mail, letter) else { return };
+        let Some(bytes) = self.compose(index, send.mail, letter) else {
+            return self.comes_back(SMTP_MS, index, Input::Report(send, later("the body is damaged")));
+        };
         if letter.from.is_none() {
             self.breaks(("I20", format!("node {index} sends automatic mail to {to:?}")));
         }

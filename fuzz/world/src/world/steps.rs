@@ -96,6 +96,10 @@ impl World {
     pub fn crash(&mut self, index: usize) {
         let Some(node) = self.nodes.get_mut(index).filter(|node| node.server.is_some()) else { return };
         node.crash();
+        self.pauses.remove(&index);
+        if self.weather.strikes(Fault::TearsPieces, &mut self.rng) {
+            node.tear_pieces(&mut self.rng);
+        }
         self.trace.note(self.now, format_args!("{index} goes down"));
         self.arrivals_are_durable(index, false);
         let tells = !self.weather.strikes(Fault::NoReset, &mut self.rng);
@@ -106,6 +110,9 @@ impl World {
     }
 
     pub(super) fn start(&mut self, index: usize) {
+        if self.twin.is_some_and(|twin| twin.old == index && !twin.runs) {
+            return;
+        }
         let Some(node) = self.nodes.get_mut(index).filter(|node| node.server.is_none()) else { return };
         let started = node.start();
         self.trace.note(self.now, format_args!("{index} is up"));
