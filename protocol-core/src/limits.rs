@@ -362,6 +362,18 @@ pub const LIST_BYTES: usize = 4 * 1024;
 pub const LISTS: u64 = 1_024;
 /// Most device lists in one answer.
 pub const LISTS_PER_ANSWER: usize = 12;
+/// Most revoked devices that a device list names: with more, the person starts anew.
+pub const REVOKED: usize = 48;
+/// Longest name of a device, in bytes.
+pub const DEVICE_NAME_BYTES: usize = 32;
+/// Most keys that one person has one after the other: with more, the person starts anew.
+pub const ADDRESS_KEYS: usize = 32;
+/// Of how many of a person's newest device lists the hash is remembered, to tell another one of the same number.
+pub const LIST_HASHES: usize = 32;
+/// Longest key proof, in bytes, its signature included.
+pub const PROOF_BYTES: usize = 1_024;
+/// Longest leaf credential, in bytes, its signature included.
+pub const LEAF_BYTES: usize = 768;
 /// Longest key package, in bytes.
 pub const PACKAGE_BYTES: usize = 2 * 1024;
 /// Most key packages of one device that wait to be used.
@@ -376,3 +388,61 @@ pub const RANGE: u64 = 1_024;
 pub const LINES: usize = 4_096;
 /// Most conversations of one address.
 pub const TALKS: usize = 4_096;
+
+// Sessions
+/// How long a session may be silent before a Ping.
+pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;
+/// Most frames per second of a device; what it publishes and asks counts sixteenfold.
+pub const SESSION_TALK_PER_SECOND: u32 = 8_192;
+/// Most posts of a device that have not come back to it.
+pub const SESSION_WINDOW_ITEMS: usize = 256;
+/// Most bytes of such posts.
+pub const SESSION_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// Most sessions of a node.
+pub const SESSIONS: usize = 65_536;
+/// Most sessions of a node that wait for Ready; the oldest goes first.
+pub const SESSION_GREETINGS: usize = 512;
+/// Most failed mailbox logins of devices for one address per hour.
+pub const DEVICE_LOGINS_PER_ADDRESS: u32 = 20;
+/// Most failed mailbox logins of devices in all per hour.
+pub const DEVICE_LOGINS: u32 = 2_000;
+/// Most addresses of which failed logins are remembered; those nearest to being forgiven go first.
+pub const DEVICE_LOGIN_ADDRESSES: usize = 4_096;
+/// Most addresses that one mailbox login may speak for.
+pub const LOGIN_ADDRESSES: usize = 256;
+
+// Logs
+/// Most epochs before the present one of which a hub still takes messages.
+pub const EPOCHS: u64 = 5;
+/// Most devices that a log remembers for each member of a node; the one that was heard of least lately goes first.
+pub const TAGS: usize = 64;
+/// Most entries of one conversation on their way to one reader, unacknowledged.
+pub const FEED_ITEMS: usize = 256;
+/// Most bytes of one conversation on their way to one reader, unacknowledged (one entry may exceed it).
+pub const FEED_BYTES: usize = 1024 * 1024;
+/// What an entry counts in a window beside its own bytes, in bytes.
+pub const EVENT_OVERHEAD: usize = 64;
+/// Most entries of one conversation that are kept in memory for readers who have something to come.
+pub const RECENT: usize = 1_024;
+/// Most bytes of such entries of one conversation.
+pub const RECENT_BYTES: usize = 256 * 1024;
+/// Most entries that are read back from the store at a time, for a reader who is behind.
+pub const READ_BACK: u64 = 16;
+/// Most entries on their way over one connection, over all conversations, unacknowledged.
+pub const READER_ITEMS: usize = 1_024;
+/// Most bytes of such entries (one entry may exceed it).
+pub const READER_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of entries that a node keeps in memory, over all conversations.
+pub const ENTRIES_BYTES: usize = 32 * 1024 * 1024;
+/// Most conversations that are looked at in one step for somebody who came.
+pub const COMERS_BATCH: usize = 128;
+/// Most logs with something to save that waits for a commit to ride along with; then it makes its own.
+pub const RIDING: usize = 1_024;
+/// Most logs that ride along with one commit.
+pub const RIDES: usize = 64;
+/// Most posts of one device that wait for the way to their hubs.
+pub const POSTS_PER_DEVICE: usize = 512;
+/// Most posts that wait for the way to their hubs, in all.
+pub const POSTS: usize = 65_536;
+/// Most bytes of such posts.
+pub const POSTS_BYTES: usize = 64 * 1024 * 1024;

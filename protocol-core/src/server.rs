@@ -5,6 +5,7 @@
 //!  Mail, Filter ─▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Stamp, Deliver, Smtp
 //!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
+//!  Session ──────▶│ session (per device) ─▶ keys, talks   │               │──▶ Session
 //!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
 //!                 └───────────────────────────────────────────────────────┘
 //! ```
@@ -18,13 +19,19 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod heads;
 mod here;
 pub mod io;
+mod keys;
 mod lines;
+mod logs;
 mod names;
+mod posts;
 mod queues;
 mod relays;
+mod sessions;
 mod strangers;
+mod talks;
 mod timers;
 mod wants;
 
@@ -32,7 +39,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use book::read_offers;
 pub use here::HERE;
-pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
+pub use io::{
+    Command, Dial, Event, Evidence, Input, KeysState, LinkIn, LinkOut, LoginOk, Output, SendId, SessionIn, SessionOut,
+    Took,
+};
 
 use crate::canary::{self, Canary};
 use crate::content::mail::MailIn;
@@ -50,6 +60,10 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
+use keys::Known;
+use logs::Talks;
+use posts::Posts;
+use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
 
@@ -102,6 +116,11 @@ pub struct Server {
     /// What was unfinished when the node stopped, and is still to be brought.
     cold: BTreeSet<Key>,
     timers: Timers,
+    sessions: Sessions,
+    talks: Talks,
+    posts: Posts,
+    /// What is known of addresses' keys.
+    known: BTreeMap<Address, Known>,
 }
 
 /// A connection before its other end has proven a key.
@@ -153,6 +172,10 @@ impl Server {
             in_hand: None,
             cold: BTreeSet::new(),
             timers: Timers::default(),
+            sessions: Sessions::default(),
+            talks: Talks::default(),
+            posts: Posts::default(),
+            known: BTreeMap::new(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -168,6 +191,12 @@ impl Server {
             Key::Blocked(domain) => {
                 book::read_blocked(record)?;
                 self.blocked.insert(domain.clone());
+            }
+            Key::Behind(nk, talk) => self.talks.take_mark(*nk, *talk),
+            Key::Post(..) => {
+                let hub = self.posts.restore(record)?;
+                self.cold.extend([Key::Peer(hub), Key::Route(hub)]);
+                self.timers.set(Who::Node(hub), Some(Millis(0)));
             }
             Key::Queue(..) if canary::is_on(Canary::QueueForgotten) => {}
             Key::Queue(lane, mail) => {
@@ -197,7 +226,6 @@ impl Server {
             | Key::Log(_)
             | Key::Entry(..)
             | Key::Cursor(..)
-            | Key::Post(..)
             | Key::Own
             | Key::Contact(_)
             | Key::Talk(_)
@@ -253,19 +281,23 @@ impl Server {
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
+            Key::Log(talk) => self.talks.take_log(*talk, record)?,
+            Key::Entry(talk, seq) => self.talks.take_entry(*talk, *seq, record)?,
+            Key::Talks(ours) => self.talks.take_list(ours, record)?,
+            Key::Device(dk) => self.take_device(*dk, record)?,
+            Key::Keys(address) => {
+                let known = record.map(Known::restore).transpose()?.unwrap_or_default();
+                self.known.insert(address.clone(), known);
+            }
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
             | Key::Lines(_)
-            | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
-            | Key::Device(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -307,19 +339,21 @@ impl Server {
             // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
+            Key::Log(talk) => self.forget_log(*talk),
+            // Entries are let go with what they are needed for.
+            Key::Entry(..) => true,
+            Key::Talks(ours) => self.talks.forget_list(ours),
+            Key::Device(dk) => self.forget_device(*dk),
+            Key::Keys(address) => self.known.remove(address).is_some(),
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
             | Key::Lines(_)
-            | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
-            | Key::Device(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -347,6 +381,10 @@ impl Server {
             + self.offers.len()
             + self.greetings.len()
             + self.fetching.len()
+            + self.sessions_in_memory()
+            + self.known.len()
+            + self.talks.in_memory()
+            + self.posts.len()
     }
 
     /// The domains that the operator blocks.
@@ -425,8 +463,10 @@ impl Machine for Server {
             Input::Link(link, input) => self.link(&tick, link, input, out)?,
             Input::Unreached(dial) => self.unreached(&tick, &dial, out),
             Input::Report(send, outcome) => self.report(&tick, send, outcome, out)?,
+            Input::Session(session, input) => self.session(&tick, session, input, out)?,
             Input::Command(command) => self.command(&tick, command, out)?,
             Input::Wake => self.wake(&tick, out),
+            Input::BatchEnd => self.batch_end(&tick, out),
         }
         self.now = tick.now;
         Ok(())
@@ -453,7 +493,13 @@ impl Server {
                     Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
                     Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
                     Who::Node(nk) => self.node_due(tick, nk, out),
+                    Who::Log(talk) => self.log_due(tick, talk, out),
+                    Who::Comers => self.comers_due(tick, out),
+                    Who::Posts(hub) => self.posts_due(tick, hub, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+                    Who::Session(session) => {
+                        self.run_session(tick, session, crate::machine::session::node::Input::Wake, out);
+                    }
                 }
             }
         }
@@ -474,8 +520,10 @@ impl Server {
                     self.lane(tick, &lane, queue::Input::Retry, out);
                 }
             }
+            Command::RevokeDevice(address, dk) => self.unenrol(tick, &address, dk, out),
             Command::Drain => {
                 self.draining = true;
+                self.end_sessions(tick, out);
                 for nk in self.links.keys().copied().collect::<Vec<_>>() {
                     self.run_link(tick, nk, link::Input::Leave, out);
                 }

@@ -210,7 +210,12 @@ impl Metrics {
             Event::Stamped { .. } => {
                 self.stamped.inc();
             }
-            Event::LateMark { .. } => {}
+            Event::Keys { .. }
+            | Event::SessionUp { .. }
+            | Event::SessionDown { .. }
+            | Event::Enrolled { .. }
+            | Event::Unenrolled { .. }
+            | Event::LateMark { .. } => {}
         }
     }
 

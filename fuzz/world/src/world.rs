@@ -19,10 +19,10 @@ mod troubles;
 use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::content::mail::Rcpt;
-use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox};
+use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
-use postline_core::server::{Dial, Event, Input};
+use postline_core::server::{Dial, Event, Input, SessionIn, SessionOut};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis};
 
 use crate::bytes::mailbox_of;
@@ -56,6 +56,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Everything that happened, in order: node, time, event.
     pub events: Vec<(usize, Millis, Event)>,
+    /// What nodes want done on sessions of devices, in order: for who plays the devices.
+    pub to_devices: Vec<(usize, SessionId, SessionOut)>,
     /// What goes wrong.
     pub weather: Weather,
     /// What really happened.
@@ -154,6 +156,7 @@ impl World {
         Self {
             now: EPOCH,
             events: Vec::new(),
+            to_devices: Vec::new(),
             weather,
             ledger: Ledger::default(),
             trace: Trace::new(reads),
@@ -269,6 +272,11 @@ impl World {
     pub fn command(&mut self, node: usize, command: postline_core::server::Command) {
         let input = Box::new(Input::Command(command));
         self.at(0, Happening::Step { node, troubles: None, input, body: None });
+    }
+
+    /// Something happens on a session of a device: lost where the node goes down before.
+    pub fn on_session(&mut self, node: usize, session: SessionId, what: SessionIn) {
+        self.comes_back(0, node, Input::Session(session, what));
     }
 
     // Time.

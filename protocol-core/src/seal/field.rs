@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::content::mail::Tags;
 use crate::fault::PeerFault;
 use crate::id::Address;
-use crate::seal::node::verify;
+use crate::seal::sign::verify;
 use crate::wire::field::{Claimed, Field};
 
 /// Reads a field that came in a mail from `from` to `to_cc`, and verifies that the node it names signed it.

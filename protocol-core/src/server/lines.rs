@@ -113,7 +113,7 @@ impl Server {
         let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
         let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
         let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
-        if handshake || mark() {
+        if handshake || mark() || self.posts.wait_for(nk) || self.talks.is_behind(nk) {
             self.run_link(tick, nk, link::Input::Want, out);
         }
     }
@@ -419,6 +419,7 @@ impl Server {
             link::Output::Up(link) => self.up(tick, nk, link, out),
             link::Output::Down(code) => {
                 out.emit(Output::Event(Event::LinkDown { nk, code }));
+                self.store_posts(nk, out);
                 self.want_again(tick, nk, out);
             }
             link::Output::Came(carry) => match self.in_hand.take() {
@@ -443,6 +444,7 @@ impl Server {
             link::Output::Trust(frame) => self.step_came(tick, nk, frame, out),
             link::Output::Marks(marks) => self.marks(tick, nk, marks, out),
             link::Output::MarksWanted(ids) => self.answer_marks(tick, nk, ids, out),
+            link::Output::Talk(talk) => self.talk_from_node(tick, nk, talk, out),
             link::Output::Fault(why) => out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why })),
         }
     }
@@ -460,6 +462,7 @@ impl Server {
             self.run_link(tick, nk, link::Input::AskMarks(ids), out);
         }
         self.pump(tick, nk, out);
+        self.talks_up(tick, nk, out);
     }
 
     /// The other node did not take a mail: those in the way go by SMTP; where it is for want of a line, their pairs

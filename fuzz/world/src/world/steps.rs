@@ -48,8 +48,10 @@ impl World {
         if fails || lies {
             (node.disk.fails_after, node.disk.fails_written) = (Some(0), lies);
         }
+        let ended = node.step(self.now, Input::BatchEnd, None);
         let careless = canary::is_on(Canary::AckBeforePersist);
         let committed = if careless { node.commit_carelessly() } else { node.commit().map(|done| (Vec::new(), done)) };
+        self.holds(ended);
         let (early, committed) = match committed {
             Ok(committed) => committed,
             Err(broken) => return self.breaks(broken),
