@@ -380,6 +380,10 @@ pub const PACKAGE_BYTES: usize = 2 * 1024;
 pub const PACKAGES: usize = 32;
 /// Longest note between devices of one person, in bytes.
 pub const NOTE_BYTES: usize = 16 * 1024;
+/// Most notes that wait for the devices of one person.
+pub const NOTES: usize = 64;
+/// How long a note waits.
+pub const NOTE_MS: u64 = 7 * DAY;
 /// Most members of one conversation that are named in its Create.
 pub const MEMBERS: usize = 64;
 /// Most entries that one question asks for again.
@@ -408,6 +412,18 @@ pub const DEVICE_LOGINS_PER_ADDRESS: u32 = 20;
 pub const DEVICE_LOGINS: u32 = 2_000;
 /// Most addresses of which failed logins are remembered; those nearest to being forgiven go first.
 pub const DEVICE_LOGIN_ADDRESSES: usize = 4_096;
+/// How long a question for another node may stay unanswered.
+pub const ASK_MS: u64 = 20 * SECOND;
+/// Most questions for other nodes under way at a time.
+pub const ASKS: usize = 4_096;
+/// Most of them of one device.
+pub const ASKS_PER_DEVICE: usize = 64;
+/// Most answers with key packages of one address to another, per hour.
+pub const PACKAGE_ANSWERS_PER_HOUR: u32 = 60;
+/// Most answers with a device's key package of last resort, per hour.
+pub const LAST_RESORTS_PER_HOUR: u32 = 60;
+/// Most of such rates that are remembered; those nearest to being full again go first.
+pub const PACKAGE_RATES: usize = 16_384;
 /// Most addresses that one mailbox login may speak for.
 pub const LOGIN_ADDRESSES: usize = 256;
 
@@ -446,3 +462,15 @@ pub const POSTS_PER_DEVICE: usize = 512;
 pub const POSTS: usize = 65_536;
 /// Most bytes of such posts.
 pub const POSTS_BYTES: usize = 64 * 1024 * 1024;
+/// How long entries of a log are kept once everybody here has them.
+pub const ENTRY_MS: u64 = 30 * DAY;
+/// How long an entry is kept at most, whoever still lacks it.
+pub const ENTRY_LONGEST_MS: u64 = 400 * DAY;
+/// Most entries of one conversation that are dropped with one commit.
+pub const DROPS: u64 = 64;
+/// Most entries of its own people that a node leaves unacknowledged while nobody waits for it.
+pub const HAVE_LATER: u64 = 64;
+/// How often a node hears of signed heads of a log in which its people wrote nothing since.
+pub const HEADS_MS: u64 = 10 * SECOND;
+/// Most entries of a log that are said to a node before it hears of a signed head.
+pub const HEADS_ENTRIES: u64 = 64;

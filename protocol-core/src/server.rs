@@ -26,8 +26,12 @@ mod keys;
 mod lines;
 mod logs;
 mod names;
+mod notes;
 mod posts;
+mod proofs;
+mod questions;
 mod queues;
+mod readers;
 mod relays;
 mod sessions;
 mod strangers;
@@ -43,6 +47,7 @@ pub use io::{
     Command, Dial, Event, Evidence, Input, KeysState, LinkIn, LinkOut, LoginOk, Output, SendId, SessionIn, SessionOut,
     Took,
 };
+pub use proofs::read_keys;
 
 use crate::canary::{self, Canary};
 use crate::content::mail::MailIn;
@@ -60,8 +65,9 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
-use keys::Known;
+use keys::{Keys, Known};
 use logs::Talks;
+use notes::Notes;
 use posts::Posts;
 use sessions::Sessions;
 use strangers::Strangers;
@@ -119,8 +125,7 @@ pub struct Server {
     sessions: Sessions,
     talks: Talks,
     posts: Posts,
-    /// What is known of addresses' keys.
-    known: BTreeMap<Address, Known>,
+    keys: Keys,
 }
 
 /// A connection before its other end has proven a key.
@@ -175,7 +180,7 @@ impl Server {
             sessions: Sessions::default(),
             talks: Talks::default(),
             posts: Posts::default(),
-            known: BTreeMap::new(),
+            keys: Keys::default(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -192,7 +197,11 @@ impl Server {
                 book::read_blocked(record)?;
                 self.blocked.insert(domain.clone());
             }
-            Key::Behind(nk, talk) => self.talks.take_mark(*nk, *talk),
+            Key::Behind(nk, talk) => {
+                self.talks.take_mark(*nk, *talk);
+                self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                self.timers.set(Who::Node(*nk), Some(Millis(0)));
+            }
             Key::Post(..) => {
                 let hub = self.posts.restore(record)?;
                 self.cold.extend([Key::Peer(hub), Key::Route(hub)]);
@@ -210,6 +219,7 @@ impl Server {
                 let deadline = queue.deadline();
                 self.timers.set(Who::Lane(lane.clone()), deadline);
             }
+            Key::Telling(pair) => self.look_at_line(Millis(0), pair),
             Key::Trust(_)
             | Key::Strangers(_)
             | Key::Peer(_)
@@ -218,6 +228,9 @@ impl Server {
             | Key::Offers(_)
             | Key::Seen(_)
             | Key::Lines(_)
+            | Key::Proofs(_)
+            | Key::Notes(_)
+            | Key::Note(..)
             | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
@@ -285,18 +298,27 @@ impl Server {
             Key::Entry(talk, seq) => self.talks.take_entry(*talk, *seq, record)?,
             Key::Talks(ours) => self.talks.take_list(ours, record)?,
             Key::Device(dk) => self.take_device(*dk, record)?,
+            Key::Lines(ours) => self.take_lines(ours, record)?,
+            Key::Proofs(pair) => self.take_proofs(pair, record)?,
+            Key::List(whose, number) => {
+                self.keys.lists.insert((whose.clone(), *number), record.and_then(|record| record.value.clone()));
+            }
+            Key::Packages(ours, dk) => self.take_packages((ours.clone(), *dk), record)?,
+            Key::Notes(ours) => {
+                let notes = record.map(Notes::restore).transpose()?.unwrap_or_default();
+                self.keys.notes.insert(ours.clone(), notes);
+            }
+            Key::Note(ours, number) => self.take_note((ours.clone(), *number), record)?,
             Key::Keys(address) => {
                 let known = record.map(Known::restore).transpose()?.unwrap_or_default();
-                self.known.insert(address.clone(), known);
+                self.keys.known.insert(address.clone(), known);
             }
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Lines(_)
-            | Key::List(..)
-            | Key::Packages(..)
+            | Key::Telling(_)
             | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
@@ -327,7 +349,8 @@ impl Server {
             Key::Peer(nk) => {
                 let busy = self.links.get(nk).is_some_and(|link| !link.is_idle())
                     || self.lanes.contains_key(&Lane::Node(*nk))
-                    || self.unfinished.contains_key(nk);
+                    || self.unfinished.contains_key(nk)
+                    || self.keys.telling.contains_key(nk);
                 let gone = !busy && self.links.remove(nk).is_some();
                 if gone {
                     self.timers.set(Who::Link(*nk), None);
@@ -344,15 +367,19 @@ impl Server {
             Key::Entry(..) => true,
             Key::Talks(ours) => self.talks.forget_list(ours),
             Key::Device(dk) => self.forget_device(*dk),
-            Key::Keys(address) => self.known.remove(address).is_some(),
+            Key::Lines(ours) => self.keys.lines.remove(ours).is_some(),
+            Key::Proofs(pair) => self.forget_proofs(pair),
+            Key::List(whose, number) => self.keys.lists.remove(&(whose.clone(), *number)).is_some(),
+            Key::Packages(ours, dk) => self.keys.packages.remove(&(ours.clone(), *dk)).is_some(),
+            Key::Notes(ours) => self.keys.notes.remove(ours).is_some(),
+            Key::Note(ours, number) => self.keys.note_bytes.remove(&(ours.clone(), *number)).is_some(),
+            Key::Keys(address) => self.keys.known.remove(address).is_some(),
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Lines(_)
-            | Key::List(..)
-            | Key::Packages(..)
+            | Key::Telling(_)
             | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
@@ -382,9 +409,9 @@ impl Server {
             + self.greetings.len()
             + self.fetching.len()
             + self.sessions_in_memory()
-            + self.known.len()
             + self.talks.in_memory()
             + self.posts.len()
+            + self.keys.in_memory()
     }
 
     /// The domains that the operator blocks.
@@ -468,6 +495,7 @@ impl Machine for Server {
             Input::Wake => self.wake(&tick, out),
             Input::BatchEnd => self.batch_end(&tick, out),
         }
+        self.settle_lines(&tick, out);
         self.now = tick.now;
         Ok(())
     }
@@ -497,6 +525,10 @@ impl Server {
                     Who::Comers => self.comers_due(tick, out),
                     Who::Posts(hub) => self.posts_due(tick, hub, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+                    Who::Keys => {
+                        self.settle_lines(tick, out);
+                        self.expire_questions(tick, out);
+                    }
                     Who::Session(session) => {
                         self.run_session(tick, session, crate::machine::session::node::Input::Wake, out);
                     }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Server;
 use super::io::{Event, LoginOk, Output, Peer, SessionIn, SessionOut};
+use super::keys::{VERSION, read_record};
 use super::timers::Who;
 use crate::fault::{Code, Misuse, PeerFault, RestoreError};
 use crate::id::{Address, DeviceKey, Mailbox, SessionId};
@@ -20,7 +21,7 @@ use crate::machine::session::node::{Input, Ours, Output as Wants, Proven, Sessio
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
-use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::cbor::Writer;
 use crate::wire::frame::{Frame, Ready};
 use crate::wire::talk::{Question, Talk};
 
@@ -71,8 +72,6 @@ pub(super) struct Device {
     pub(super) enrolled: Millis,
 }
 
-const VERSION: u64 = 1;
-
 impl Device {
     fn record(&self, dk: DeviceKey) -> Record {
         let mut w = Writer::array_of(5);
@@ -81,20 +80,10 @@ impl Device {
     }
 
     fn restore(record: &Record) -> Result<Self, RestoreError> {
-        let damaged = |what: Malformed| RestoreError::Damaged { key: record.key.clone(), what: what.0 };
-        let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
-        r.array(16).map_err(damaged)?;
-        let found = r.u64().map_err(damaged)?;
-        if found != VERSION {
-            return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
-        }
-        let mut read = || {
+        read_record(record, |r| {
             let (address, mailbox) = (r.address()?, Mailbox(r.str()?.to_owned()));
-            let device = Self { address, mailbox, last: r.u64()?, enrolled: r.millis()? };
-            r.end()?;
-            Ok(device)
-        };
-        read().map_err(damaged)
+            Ok(Self { address, mailbox, last: r.u64()?, enrolled: r.millis()? })
+        })
     }
 }
 
@@ -187,22 +176,32 @@ impl Server {
     }
 
     /// What a step on a session needs: the device, and what is known of its address's keys.
-    pub(super) fn session_wants(&self, session: SessionId) -> Vec<Key> {
+    pub(super) fn session_wants(&self, session: SessionId, input: &SessionIn) -> Vec<Key> {
         let Some(one) = self.sessions.all.get(&session) else { return Vec::new() };
+        let mut keys = Vec::new();
         let who = match &one.online {
-            Some(online) => Some((&online.address, online.dk)),
+            Some(online) => {
+                if let SessionIn::Frame(Frame::Talk(talk)) = input {
+                    keys.extend(self.device_talk_wants(online, talk));
+                }
+                Some((&online.address, online.dk))
+            }
             None => one.machine.claims(),
         };
-        let Some((address, dk)) = who else { return Vec::new() };
-        let mut keys = Vec::new();
+        let Some((address, dk)) = who else { return keys };
+        if one.online.is_none() {
+            // Once it is there it hears what its lines are, and gets what waits for it.
+            keys.extend(self.lines_want(address));
+            keys.extend(self.notes_want(address, dk));
+        }
         if !self.sessions.devices.contains_key(&dk) {
             keys.push(Key::Device(dk));
         }
-        if !self.known.contains_key(address) {
+        if !self.keys.known.contains_key(address) {
             keys.push(Key::Keys(address.clone()));
         }
         // Where one more is too many, the oldest that is in no list makes room.
-        let of_address = self.known.get(address).into_iter().flat_map(|known| &known.devices);
+        let of_address = self.keys.known.get(address).into_iter().flat_map(|known| &known.devices);
         keys.extend(of_address.filter(|dk| !self.sessions.devices.contains_key(dk)).map(|dk| Key::Device(*dk)));
         keys
     }
@@ -297,6 +296,7 @@ impl Server {
                 self.sessions.by_address.remove(&address);
             }
         }
+        self.forget_questions_of(session);
         out.emit(Output::Event(Event::SessionDown { session, address, dk, code }));
     }
 
@@ -368,6 +368,7 @@ impl Server {
         out.emit(Output::Event(Event::SessionUp { session, address, dk }));
         self.run_session(tick, session, Input::Admit(self.ready_for(last)), out);
         self.lines_to(session, &online, out);
+        self.notes_to(tick, session, &online, out);
         self.device_ready(tick, session, &online, out);
     }
 
@@ -414,7 +415,7 @@ impl Server {
         let device = Device { address: address.clone(), mailbox: mailbox.clone(), last: 0, enrolled: tick.now };
         out.save(device.record(dk));
         self.sessions.devices.insert(dk, Some(device));
-        let known = self.known.entry(address.clone()).or_default();
+        let known = self.keys.known.entry(address.clone()).or_default();
         known.devices.push(dk);
         out.save(known.record(&address));
         out.emit(Output::Event(Event::Enrolled { address, dk, mailbox }));
@@ -423,7 +424,7 @@ impl Server {
 
     /// Sees that an address has room for one more device: the oldest that is in no list goes (attack 84).
     fn room_for_device(&mut self, tick: &Tick, address: &Address, out: &mut Outbox<Output>) -> Result<(), PeerFault> {
-        let Some(known) = self.known.get(address) else { return Ok(()) };
+        let Some(known) = self.keys.known.get(address) else { return Ok(()) };
         let got = known.devices.len();
         if got < limits::DEVICES {
             return Ok(());
@@ -445,7 +446,7 @@ impl Server {
         }
         self.sessions.devices.insert(dk, None);
         out.save(Record::remove(Key::Device(dk)));
-        if let Some(known) = self.known.get_mut(address) {
+        if let Some(known) = self.keys.known.get_mut(address) {
             known.devices.retain(|known| *known != dk);
             out.save(known.record(address));
         }
@@ -467,11 +468,11 @@ impl Server {
             Talk::Ask { number, what: what @ (Question::Lists { .. } | Question::Packages { .. }) } => {
                 self.asked(tick, session, &who, number, what, out);
             }
+            Talk::Published { number, .. } => self.note_taken(&who, number, out),
             Talk::Unposted { .. }
             | Talk::Event(_)
             | Talk::Heads(_)
             | Talk::Delivered { .. }
-            | Talk::Published { .. }
             | Talk::Answer { .. }
             | Talk::Line(_)
             | Talk::Login { .. } => {

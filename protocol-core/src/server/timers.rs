@@ -13,6 +13,8 @@ pub(super) enum Who {
     Link(NodeKey),
     Greeting(LinkId),
     Session(SessionId),
+    /// What is to be looked at, or given up, about keys.
+    Keys,
     /// A node that is to be dialled, or has mails waiting, once its records are here.
     Node(NodeKey),
     /// A log of which something is here now that was missing.

@@ -8,7 +8,7 @@ use crate::content::mail::{Canonical, MailIn, Rcpt, Source};
 use crate::id::{Address, ConversationId, DeviceKey, Lane, LinkId, NodeKey, Pair};
 use crate::machine::queue::Origin;
 use crate::store::Key;
-use crate::wire::frame::{Ask, Carry, Frame};
+use crate::wire::frame::{Ask, Carry, Frame, TrustStep};
 use crate::wire::talk::{Question, Talk};
 
 use super::book::Seen;
@@ -16,6 +16,7 @@ use super::book::Seen;
 pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
     // What was unfinished when the node stopped is brought before the first step.
     let mut wants = Wants { server, keys: server.cold.clone() };
+    wants.keys.extend(server.unsettled_want());
     match input {
         Input::Mail(_, mail) => wants.mail(mail),
         Input::Filter(_, mail) => wants.written(&mail.canonical.from, &mail.to),
@@ -45,7 +46,7 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
             wants.pair_and_node(pair.clone());
         }
         Input::Session(session, input) => {
-            wants.keys.extend(server.session_wants(*session));
+            wants.keys.extend(server.session_wants(*session, input));
             if let (SessionIn::Frame(Frame::Talk(talk)), Some(_)) = (input, server.online_at(*session)) {
                 wants.talk(talk);
             }
@@ -84,7 +85,7 @@ impl Wants<'_> {
         if !self.server.knows_device(dk) {
             self.keys.insert(Key::Device(dk));
         }
-        if !self.server.known.contains_key(address) {
+        if !self.server.keys.known.contains_key(address) {
             self.keys.insert(Key::Keys(address.clone()));
         }
     }
@@ -199,9 +200,16 @@ impl Wants<'_> {
                 waiting.into_iter().flatten().for_each(|carry| self.carry(nk, carry));
             }
             LinkIn::Frame(Frame::Trust(trust)) => {
-                self.pair_and_node(Pair { ours: trust.pair.theirs.clone(), theirs: trust.pair.ours.clone() });
+                let pair = Pair { ours: trust.pair.theirs.clone(), theirs: trust.pair.ours.clone() };
+                if trust.step == TrustStep::Keys {
+                    self.keys.extend(self.server.keys_want(&pair));
+                }
+                self.pair_and_node(pair);
             }
-            LinkIn::Frame(Frame::Talk(talk)) => self.talk(talk),
+            LinkIn::Frame(Frame::Talk(talk)) => {
+                self.keys.extend(self.server.talk_wants(nk, talk));
+                self.talk(talk);
+            }
             LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {
                 ids.iter().for_each(|id| self.seen(Seen::id_of(nk, *id)));
             }
