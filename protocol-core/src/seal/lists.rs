@@ -264,7 +264,14 @@ impl Chain {
     /// # Errors
     /// [`PeerFault::Keys`] where the list of that number has no such device, or another address; [`PeerFault::NewKey`].
     pub fn stands(&self, leaf: &Signed<Leaf>) -> Result<Standing, PeerFault> {
-        let leaf = leaf.value();
+        self.has(leaf.value())
+    }
+
+    /// Judges a leaf whose signature somebody has verified, as [`stands`](Self::stands) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has(&self, leaf: &Leaf) -> Result<Standing, PeerFault> {
         if leaf.address != self.address {
             return Err(PeerFault::Keys("a leaf of another address"));
         }
@@ -394,7 +401,7 @@ impl Chain {
     }
 
     /// The hash of the list of a number, where it is one of the newest.
-    fn hash_of(&self, number: u64) -> Option<Hash> {
+    pub(super) fn hash_of(&self, number: u64) -> Option<Hash> {
         let back = usize::try_from(self.number.checked_sub(number)?).ok()?;
         self.hashes.iter().rev().nth(back).copied()
     }
