@@ -13,7 +13,7 @@
 //! |    5 | Ack    | `seq`                                               |   14 | Pong   | `number`                    |
 //! |    6 | Refuse | `[seq, code, [index …]]`                            |   15 | Bye    | `code`                      |
 //! |    7 | Trust  | `[ours, theirs, step, bytes, signature]`            | 128… |        | anything; passed over       |
-//! |    8 | Mark   | `[id, reached, id, reached …]`                      |      |        |                             |
+//! |    8 | Mark   | `[id, reached, id, reached …]`                      | 16 … 27 | Talk | as in `talk`                |
 //!
 //! A Carry's `body` is the body itself up to [`CARRY_INLINE_BYTES`], and `[hash, length]` above. Bodies are strictly
 //! deterministic CBOR (RFC 8949 §4.2.1), one item, nothing behind it. Type 12 is kept for Whisper. What a frame may say
@@ -29,6 +29,7 @@ use postline_core::wire::cbor::{Malformed, Reader, Writer};
 use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust, TrustStep};
 
 mod strict;
+mod talk;
 
 /// A frame that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,13 @@ impl FrameReader {
     /// The other end has proven its key: frames may be up to [`FRAME_BYTES`] long.
     pub const fn proven(&mut self) {
         self.proven = true;
+    }
+
+    /// Gives its buffer back where nothing waits in it: for ends that are silent most of the time.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
     }
 
     /// How many bytes [`push`](Self::push) would take: never 0 once [`next`](Self::next) has nothing more to give.
@@ -175,6 +183,7 @@ fn check_bytes(frame: &Frame, bytes: Option<&[u8]>) -> Result<(), Misuse> {
         | Frame::Answer(_)
         | Frame::Ping(_)
         | Frame::Pong(_)
+        | Frame::Talk(_)
         | Frame::Bye { .. } => None,
     };
     if got == want { Ok(()) } else { Err(Misuse::OutOfPlace("the bytes that the frame speaks of")) }
@@ -200,7 +209,7 @@ const ASK_MARKS: u64 = 0;
 const ASK_BODY: u64 = 1;
 
 const fn is_known(kind: u8) -> bool {
-    matches!(kind, HELLO..=ANSWER | PING..=BYE | MAY_BE_IGNORED..)
+    matches!(kind, HELLO..=ANSWER | PING..=BYE | MAY_BE_IGNORED..) || talk::is_known(kind)
 }
 
 const fn kind_of(frame: &Frame) -> u8 {
@@ -219,6 +228,7 @@ const fn kind_of(frame: &Frame) -> u8 {
         Frame::Ping(_) => PING,
         Frame::Pong(_) => PONG,
         Frame::Bye { .. } => BYE,
+        Frame::Talk(talk) => talk::kind_of(talk),
         Frame::Unknown { kind } => *kind,
     }
 }
@@ -278,6 +288,7 @@ fn write(frame: &Frame, bytes: &[u8], w: &mut Writer) {
         Frame::Bye { code } => {
             w.u64(*code as u64);
         }
+        Frame::Talk(talk) => talk::write(talk, w),
     }
 }
 
@@ -360,6 +371,7 @@ fn read(kind: u8, r: &mut Reader<'_>) -> Result<Incoming, Malformed> {
         PING => Frame::Ping(r.u64()?),
         PONG => Frame::Pong(r.u64()?),
         BYE => Frame::Bye { code: read_code(r)? },
+        _ if talk::is_known(kind) => Frame::Talk(talk::read(kind, r)?),
         _ => return Err(Malformed("a type of version 1")),
     };
     Ok(Incoming { frame, bytes })
@@ -399,6 +411,7 @@ const fn number_of_step(step: TrustStep) -> u64 {
         TrustStep::Confirm => 0,
         TrustStep::Done => 1,
         TrustStep::Accept => 2,
+        TrustStep::Keys => 3,
     }
 }
 
@@ -407,6 +420,7 @@ const fn step_of(number: u64) -> Result<TrustStep, Malformed> {
         0 => Ok(TrustStep::Confirm),
         1 => Ok(TrustStep::Done),
         2 => Ok(TrustStep::Accept),
+        3 => Ok(TrustStep::Keys),
         _ => Err(Malformed("a step of version 1")),
     }
 }

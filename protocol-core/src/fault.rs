@@ -3,7 +3,7 @@
 //! Each names the values that disagree. What a peer hears of its fault is a [`Code`], and [`PeerFault::code`] is the one
 //! total table from the one to the other.
 
-use crate::id::{Domain, NodeKey};
+use crate::id::{AddressKey, Domain, NodeKey};
 use crate::store::Key;
 
 pub use crate::id::NameFault;
@@ -20,6 +20,9 @@ pub enum Misuse {
     /// The handle already names a connection.
     #[error("link handle used twice: {0:?}")]
     LinkInUse(crate::id::LinkId),
+    /// The handle already names a session.
+    #[error("session handle used twice: {0:?}")]
+    SessionInUse(crate::id::SessionId),
     /// A report about a delivery that was not asked for, or was settled.
     #[error("no such delivery")]
     NoSuchSend,
@@ -183,6 +186,14 @@ pub enum PeerFault {
     /// Two device lists of one version (attack 73).
     #[error("another device list of version {0}")]
     ListFork(u64),
+    /// A person's key that nothing in the chain of their lists led to (attacks 10, 15): an alarm.
+    #[error("address key {got}, want {want}")]
+    NewKey {
+        /// The key that speaks.
+        got: AddressKey,
+        /// The key that is known.
+        want: AddressKey,
+    },
     /// Keys that are proven for another line, for others, or by another key.
     #[error("bad key proof: {0}")]
     Keys(&'static str),
@@ -308,6 +319,13 @@ impl Code {
 }
 
 impl PeerFault {
+    /// Whether somebody speaks with keys that can't be theirs, or shows two people two things: what was agreed on with
+    /// these keys is suspended, and people are told.
+    #[must_use]
+    pub const fn is_alarm(&self) -> bool {
+        matches!(self, Self::ListFork(_) | Self::NewKey { .. })
+    }
+
     /// What the peer hears of it. Blocked, unknown and untrusted sound alike ([C-2], attack 106).
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -328,9 +346,12 @@ impl PeerFault {
             | Self::NoMailbox => Code::NotTrusted,
             Self::NotExpress(_) => Code::NotExpress,
             Self::Spoiled => Code::Spoiled,
-            Self::List(_) | Self::ListStale { .. } | Self::ListFork(_) | Self::Keys(_) | Self::KeyPackage(_) => {
-                Code::BadKeys
-            }
+            Self::List(_)
+            | Self::ListStale { .. }
+            | Self::ListFork(_)
+            | Self::NewKey { .. }
+            | Self::Keys(_)
+            | Self::KeyPackage(_) => Code::BadKeys,
             Self::Welcome(_) | Self::Sealed(_) | Self::Again | Self::Gap { .. } => Code::Protocol,
             Self::Epoch { .. } => Code::StaleEpoch,
             Self::Exists => Code::Exists,

@@ -343,15 +343,31 @@ pub const AUTH_MS: u64 = 30 * SECOND;
 /// Most logins that Dovecot checks at a time; then the next one hears "try again".
 pub const AUTH_CHECKS: usize = 128;
 
+// Doors of devices
+/// Most logins from one neighbourhood that may fail within [`LOGIN_FAILURES_MS`], at doors of devices.
+pub const LOGIN_FAILURES_PER_IP: u32 = 20;
+/// Most logins under one name that may fail within [`LOGIN_FAILURES_MS`], wherever they come from.
+pub const LOGIN_FAILURES_PER_USER: u32 = 60;
+/// The time in which failures of logins are counted.
+pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
+/// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
+pub const SESSION_UNWRITTEN_BYTES: usize = 1024 * 1024;
+/// Most bytes that are read from a device at once.
+pub const SESSION_READ_BYTES: usize = 4 * 1024;
+
 // Sealed conversations
 /// Most heads of logs that one signature covers.
 pub const HEADS: usize = 64;
+/// Longest user name that a device may enrol with, in bytes.
+pub const LOGIN_BYTES: usize = 320;
 /// Longest password that a device may enrol with, in bytes.
 pub const PASSWORD_BYTES: usize = 1_024;
 /// Longest event, in bytes: a sealed message, or a commit with its Welcome and public state.
 pub const EVENT_BYTES: usize = 60 * 1024;
 /// Longest message before it is padded and sealed, in bytes; what is longer goes as an attachment.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
+/// Longest body of a message, in bytes: what is said around it within the seal takes the rest.
+pub const BODY_BYTES: usize = 15 * 1024;
 /// Most devices of one person.
 pub const DEVICES: usize = 16;
 /// Longest device list, in bytes, its signature included.
@@ -360,14 +376,46 @@ pub const LIST_BYTES: usize = 4 * 1024;
 pub const LISTS: u64 = 1_024;
 /// Most device lists in one answer.
 pub const LISTS_PER_ANSWER: usize = 12;
+/// Most revoked devices that a device list names: with more, the person starts anew.
+pub const REVOKED: usize = 48;
+/// Longest name of a device, in bytes.
+pub const DEVICE_NAME_BYTES: usize = 32;
+/// Most keys that one person has one after the other: with more, the person starts anew.
+pub const ADDRESS_KEYS: usize = 32;
+/// Of how many of a person's newest device lists the hash is remembered, to tell another one of the same number.
+pub const LIST_HASHES: usize = 32;
+/// Longest key proof, in bytes, its signature included.
+pub const PROOF_BYTES: usize = 1_024;
 /// Longest leaf credential, in bytes, its signature included.
 pub const LEAF_BYTES: usize = 768;
+/// How long a code of one's own, shown to another person or to another device of one's own, is good.
+pub const CODE_MS: u64 = 10 * MINUTE;
+/// Most tries to compare codes with one person, or to let one new device in, per [`CODE_TRIES_MS`].
+pub const CODE_TRIES: u32 = 10;
+/// For so long a try counts.
+pub const CODE_TRIES_MS: u64 = DAY;
+/// Longest text of a QR picture, in bytes.
+pub const QR_BYTES: usize = 2 * 1024;
+/// Longest request of a new device to join, in bytes.
+pub const JOIN_BYTES: usize = 1_024;
+/// Most keys of others in one backup.
+pub const BACKUP_PINS: usize = 4_096;
+/// Longest backup, in bytes.
+pub const BACKUP_BYTES: usize = 2 * 1024 * 1024;
+/// Most memory that a backup may ask for to be opened, in KiB.
+pub const BACKUP_KIB: u32 = 128 * 1024;
+/// Most passes over that memory that a backup may ask for.
+pub const BACKUP_PASSES: u32 = 8;
 /// Longest key package, in bytes.
 pub const PACKAGE_BYTES: usize = 2 * 1024;
 /// Most key packages of one device that wait to be used.
 pub const PACKAGES: usize = 32;
 /// Longest note between devices of one person, in bytes.
 pub const NOTE_BYTES: usize = 16 * 1024;
+/// Most notes that wait for the devices of one person.
+pub const NOTES: usize = 64;
+/// How long a note waits.
+pub const NOTE_MS: u64 = 7 * DAY;
 /// Most members of one conversation that are named in its Create.
 pub const MEMBERS: usize = 64;
 /// Most entries that one question asks for again.
@@ -394,3 +442,137 @@ pub const WAITING_KEYS: u64 = 2_000;
 pub const OLD_EPOCHS: usize = 5;
 /// For how long they keep them.
 pub const OLD_EPOCH_MS: u64 = 7 * DAY;
+
+// Devices
+/// How many numbers of posts a device reserves ahead.
+pub const NUMBERS: u64 = 64;
+/// Most that a device says and its conversations' logs don't have yet.
+pub const DRAFTS: usize = 1_024;
+/// Most entries of one conversation that a device keeps before their turn.
+pub const AHEAD: usize = 1_024;
+/// Most entries of one conversation that didn't open and may come again.
+pub const UNOPENED: usize = 64;
+/// How many of a log's newest hashes a device remembers, to compare what others saw.
+pub const CHAIN_HASHES: usize = 256;
+/// Most entries that one mark is said of; older ones are marked by it without a word.
+pub const MARKED: u64 = 1_024;
+/// Most events that one device shares with another in one message.
+pub const HISTORY_EVENTS: usize = 64;
+/// Most people that a device tells a new one of.
+pub const GRANT_PINS: usize = 64;
+/// How much a device does in one step, be it entries, marks, or posts.
+pub const CLIENT_BATCH: usize = 64;
+/// For how many conversations a device's wake brings records.
+pub const CLIENT_TALKS: usize = 8;
+/// How many entries a device takes before it says so.
+pub const ACK_EVERY: u64 = 32;
+/// How long it waits with saying so, at most.
+pub const ACK_MS: u64 = 250;
+/// How long a device waits before it tells what was read: then it is one word for many; doubled by jitter at most.
+pub const READ_MS: u64 = SECOND;
+/// How long the first device of a conversation lets others go first with a change of members; the next ones wait as much more.
+pub const TURN_MS: u64 = SECOND;
+/// How long a device waits for others to add it, before it comes in from outside.
+pub const OUTSIDE_MS: u64 = 10 * SECOND;
+/// How long a device waits before it asks its node again for what wasn't there.
+pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
+/// How long a device waits before it posts again what there was no room for.
+pub const BUSY_MS: u64 = 5 * SECOND;
+/// How long a device waits before it dials again, at first; doubled each time.
+pub const REDIAL_MS: u64 = 500;
+/// How often that is doubled, at most.
+pub const REDIALS: u32 = 7;
+/// After how long a device renews its keys in a conversation.
+pub const RENEW_MS: u64 = 7 * DAY;
+/// How many key packages of a device wait at its node.
+pub const STOCK: u64 = 16;
+/// At how few of them it gives more.
+pub const STOCK_LOW: u64 = 8;
+/// After how long all of them are made anew.
+pub const STOCK_MS: u64 = 7 * DAY;
+/// How often in an hour a device says of one conversation that it can't open something.
+pub const REPORTS: u32 = 32;
+/// How often in an hour a device says something again because another couldn't open it.
+pub const REPAIRS: u32 = 32;
+
+// Sessions
+/// How long a session may be silent before a Ping.
+pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;
+/// Most frames per second of a device; what it publishes and asks counts sixteenfold.
+pub const SESSION_TALK_PER_SECOND: u32 = 8_192;
+/// Most posts of a device that have not come back to it.
+pub const SESSION_WINDOW_ITEMS: usize = 256;
+/// Most bytes of such posts.
+pub const SESSION_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// Most sessions of a node.
+pub const SESSIONS: usize = 65_536;
+/// Most sessions of a node that wait for Ready; the oldest goes first.
+pub const SESSION_GREETINGS: usize = 512;
+/// Most failed mailbox logins of devices for one address per hour.
+pub const DEVICE_LOGINS_PER_ADDRESS: u32 = 20;
+/// Most failed mailbox logins of devices in all per hour.
+pub const DEVICE_LOGINS: u32 = 2_000;
+/// Most addresses of which failed logins are remembered; those nearest to being forgiven go first.
+pub const DEVICE_LOGIN_ADDRESSES: usize = 4_096;
+/// How long a question for another node may stay unanswered.
+pub const ASK_MS: u64 = 20 * SECOND;
+/// Most questions for other nodes under way at a time.
+pub const ASKS: usize = 4_096;
+/// Most of them of one device.
+pub const ASKS_PER_DEVICE: usize = 64;
+/// Most answers with key packages of one address to another, per hour.
+pub const PACKAGE_ANSWERS_PER_HOUR: u32 = 60;
+/// Most answers with a device's key package of last resort, per hour.
+pub const LAST_RESORTS_PER_HOUR: u32 = 60;
+/// Most of such rates that are remembered; those nearest to being full again go first.
+pub const PACKAGE_RATES: usize = 16_384;
+/// Most addresses that one mailbox login may speak for.
+pub const LOGIN_ADDRESSES: usize = 256;
+
+// Logs
+/// Most epochs before the present one of which a hub still takes messages.
+pub const EPOCHS: u64 = 5;
+/// Most devices that a log remembers for each member of a node; the one that was heard of least lately goes first.
+pub const TAGS: usize = 64;
+/// Most entries of one conversation on their way to one reader, unacknowledged.
+pub const FEED_ITEMS: usize = 256;
+/// Most bytes of one conversation on their way to one reader, unacknowledged (one entry may exceed it).
+pub const FEED_BYTES: usize = 1024 * 1024;
+/// What an entry counts in a window beside its own bytes, in bytes.
+pub const EVENT_OVERHEAD: usize = 64;
+/// Most entries of one conversation that are kept in memory for readers who have something to come.
+pub const RECENT: usize = 1_024;
+/// Most bytes of such entries of one conversation.
+pub const RECENT_BYTES: usize = 256 * 1024;
+/// Most entries that are read back from the store at a time, for a reader who is behind.
+pub const READ_BACK: u64 = 16;
+/// Most entries on their way over one connection, over all conversations, unacknowledged.
+pub const READER_ITEMS: usize = 1_024;
+/// Most bytes of such entries (one entry may exceed it).
+pub const READER_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of entries that a node keeps in memory, over all conversations.
+pub const ENTRIES_BYTES: usize = 32 * 1024 * 1024;
+/// Most conversations that are looked at in one step for somebody who came.
+pub const COMERS_BATCH: usize = 128;
+/// Most logs with something to save that waits for a commit to ride along with; then it makes its own.
+pub const RIDING: usize = 1_024;
+/// Most logs that ride along with one commit.
+pub const RIDES: usize = 64;
+/// Most posts of one device that wait for the way to their hubs.
+pub const POSTS_PER_DEVICE: usize = 512;
+/// Most posts that wait for the way to their hubs, in all.
+pub const POSTS: usize = 65_536;
+/// Most bytes of such posts.
+pub const POSTS_BYTES: usize = 64 * 1024 * 1024;
+/// How long entries of a log are kept once everybody here has them.
+pub const ENTRY_MS: u64 = 30 * DAY;
+/// How long an entry is kept at most, whoever still lacks it.
+pub const ENTRY_LONGEST_MS: u64 = 400 * DAY;
+/// Most entries of one conversation that are dropped with one commit.
+pub const DROPS: u64 = 64;
+/// Most entries of its own people that a node leaves unacknowledged while nobody waits for it.
+pub const HAVE_LATER: u64 = 64;
+/// How often a node hears of signed heads of a log in which its people wrote nothing since.
+pub const HEADS_MS: u64 = 10 * SECOND;
+/// Most entries of a log that are said to a node before it hears of a signed head.
+pub const HEADS_ENTRIES: u64 = 64;

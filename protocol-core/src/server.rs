@@ -5,6 +5,7 @@
 //!  Mail, Filter ─▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Stamp, Deliver, Smtp
 //!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
+//!  Session ──────▶│ session (per device) ─▶ keys, talks   │               │──▶ Session
 //!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
 //!                 └───────────────────────────────────────────────────────┘
 //! ```
@@ -18,13 +19,23 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod heads;
 mod here;
 pub mod io;
+mod keys;
 mod lines;
+mod logs;
 mod names;
+mod notes;
+mod posts;
+mod proofs;
+mod questions;
 mod queues;
+mod readers;
 mod relays;
+mod sessions;
 mod strangers;
+mod talks;
 mod timers;
 mod wants;
 
@@ -32,7 +43,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use book::read_offers;
 pub use here::HERE;
-pub use io::{Command, Dial, Event, Evidence, Input, LinkIn, LinkOut, Output, SendId, Took};
+pub use io::{
+    Command, Dial, Event, Evidence, Input, KeysState, LinkIn, LinkOut, LoginOk, Output, SendId, SessionIn, SessionOut,
+    Took,
+};
+pub use proofs::read_keys;
 
 use crate::canary::{self, Canary};
 use crate::content::mail::MailIn;
@@ -50,6 +65,11 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
+use keys::{Keys, Known};
+use logs::Talks;
+use notes::Notes;
+use posts::Posts;
+use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
 
@@ -102,6 +122,10 @@ pub struct Server {
     /// What was unfinished when the node stopped, and is still to be brought.
     cold: BTreeSet<Key>,
     timers: Timers,
+    sessions: Sessions,
+    talks: Talks,
+    posts: Posts,
+    keys: Keys,
 }
 
 /// A connection before its other end has proven a key.
@@ -153,6 +177,10 @@ impl Server {
             in_hand: None,
             cold: BTreeSet::new(),
             timers: Timers::default(),
+            sessions: Sessions::default(),
+            talks: Talks::default(),
+            posts: Posts::default(),
+            keys: Keys::default(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -169,6 +197,16 @@ impl Server {
                 book::read_blocked(record)?;
                 self.blocked.insert(domain.clone());
             }
+            Key::Behind(nk, talk) => {
+                self.talks.take_mark(*nk, *talk);
+                self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                self.timers.set(Who::Node(*nk), Some(Millis(0)));
+            }
+            Key::Post(..) => {
+                let hub = self.posts.restore(record)?;
+                self.cold.extend([Key::Peer(hub), Key::Route(hub)]);
+                self.timers.set(Who::Node(hub), Some(Millis(0)));
+            }
             Key::Queue(..) if canary::is_on(Canary::QueueForgotten) => {}
             Key::Queue(lane, mail) => {
                 let queue = self.lanes.entry(lane.clone()).or_insert_with(|| Queue::new(lane.clone()));
@@ -181,6 +219,7 @@ impl Server {
                 let deadline = queue.deadline();
                 self.timers.set(Who::Lane(lane.clone()), deadline);
             }
+            Key::Telling(pair) => self.look_at_line(Millis(0), pair),
             Key::Trust(_)
             | Key::Strangers(_)
             | Key::Peer(_)
@@ -189,6 +228,9 @@ impl Server {
             | Key::Offers(_)
             | Key::Seen(_)
             | Key::Lines(_)
+            | Key::Proofs(_)
+            | Key::Notes(_)
+            | Key::Note(..)
             | Key::Keys(_)
             | Key::List(..)
             | Key::Packages(..)
@@ -197,7 +239,6 @@ impl Server {
             | Key::Log(_)
             | Key::Entry(..)
             | Key::Cursor(..)
-            | Key::Post(..)
             | Key::Own
             | Key::Contact(_)
             | Key::Talk(_)
@@ -253,19 +294,32 @@ impl Server {
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
+            Key::Log(talk) => self.talks.take_log(*talk, record)?,
+            Key::Entry(talk, seq) => self.talks.take_entry(*talk, *seq, record)?,
+            Key::Talks(ours) => self.talks.take_list(ours, record)?,
+            Key::Device(dk) => self.take_device(*dk, record)?,
+            Key::Lines(ours) => self.take_lines(ours, record)?,
+            Key::Proofs(pair) => self.take_proofs(pair, record)?,
+            Key::List(whose, number) => {
+                self.keys.lists.insert((whose.clone(), *number), record.and_then(|record| record.value.clone()));
+            }
+            Key::Packages(ours, dk) => self.take_packages((ours.clone(), *dk), record)?,
+            Key::Notes(ours) => {
+                let notes = record.map(Notes::restore).transpose()?.unwrap_or_default();
+                self.keys.notes.insert(ours.clone(), notes);
+            }
+            Key::Note(ours, number) => self.take_note((ours.clone(), *number), record)?,
+            Key::Keys(address) => {
+                let known = record.map(Known::restore).transpose()?.unwrap_or_default();
+                self.keys.known.insert(address.clone(), known);
+            }
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Lines(_)
-            | Key::Keys(_)
-            | Key::List(..)
-            | Key::Packages(..)
-            | Key::Device(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
+            | Key::Telling(_)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -295,7 +349,8 @@ impl Server {
             Key::Peer(nk) => {
                 let busy = self.links.get(nk).is_some_and(|link| !link.is_idle())
                     || self.lanes.contains_key(&Lane::Node(*nk))
-                    || self.unfinished.contains_key(nk);
+                    || self.unfinished.contains_key(nk)
+                    || self.keys.telling.contains_key(nk);
                 let gone = !busy && self.links.remove(nk).is_some();
                 if gone {
                     self.timers.set(Who::Link(*nk), None);
@@ -307,19 +362,25 @@ impl Server {
             // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
+            Key::Log(talk) => self.forget_log(*talk),
+            // Entries are let go with what they are needed for.
+            Key::Entry(..) => true,
+            Key::Talks(ours) => self.talks.forget_list(ours),
+            Key::Device(dk) => self.forget_device(*dk),
+            Key::Lines(ours) => self.keys.lines.remove(ours).is_some(),
+            Key::Proofs(pair) => self.forget_proofs(pair),
+            Key::List(whose, number) => self.keys.lists.remove(&(whose.clone(), *number)).is_some(),
+            Key::Packages(ours, dk) => self.keys.packages.remove(&(ours.clone(), *dk)).is_some(),
+            Key::Notes(ours) => self.keys.notes.remove(ours).is_some(),
+            Key::Note(ours, number) => self.keys.note_bytes.remove(&(ours.clone(), *number)).is_some(),
+            Key::Keys(address) => self.keys.known.remove(address).is_some(),
             Key::Node
             | Key::Due(_)
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Lines(_)
-            | Key::Keys(_)
-            | Key::List(..)
-            | Key::Packages(..)
-            | Key::Device(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
+            | Key::Telling(_)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -347,6 +408,10 @@ impl Server {
             + self.offers.len()
             + self.greetings.len()
             + self.fetching.len()
+            + self.sessions_in_memory()
+            + self.keys.in_memory()
+            + self.talks.in_memory()
+            + self.posts.len()
     }
 
     /// The domains that the operator blocks.
@@ -425,9 +490,12 @@ impl Machine for Server {
             Input::Link(link, input) => self.link(&tick, link, input, out)?,
             Input::Unreached(dial) => self.unreached(&tick, &dial, out),
             Input::Report(send, outcome) => self.report(&tick, send, outcome, out)?,
+            Input::Session(session, input) => self.session(&tick, session, input, out)?,
             Input::Command(command) => self.command(&tick, command, out)?,
             Input::Wake => self.wake(&tick, out),
+            Input::BatchEnd => self.batch_end(&tick, out),
         }
+        self.settle_lines(&tick, out);
         self.now = tick.now;
         Ok(())
     }
@@ -453,7 +521,17 @@ impl Server {
                     Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
                     Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
                     Who::Node(nk) => self.node_due(tick, nk, out),
+                    Who::Log(talk) => self.log_due(tick, talk, out),
+                    Who::Comers => self.comers_due(tick, out),
+                    Who::Posts(hub) => self.posts_due(tick, hub, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
+                    Who::Keys => {
+                        self.settle_lines(tick, out);
+                        self.expire_questions(tick, out);
+                    }
+                    Who::Session(session) => {
+                        self.run_session(tick, session, crate::machine::session::node::Input::Wake, out);
+                    }
                 }
             }
         }
@@ -474,8 +552,10 @@ impl Server {
                     self.lane(tick, &lane, queue::Input::Retry, out);
                 }
             }
+            Command::RevokeDevice(address, dk) => self.unenrol(tick, &address, dk, out),
             Command::Drain => {
                 self.draining = true;
+                self.end_sessions(tick, out);
                 for nk in self.links.keys().copied().collect::<Vec<_>>() {
                     self.run_link(tick, nk, link::Input::Leave, out);
                 }

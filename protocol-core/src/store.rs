@@ -39,12 +39,20 @@ pub enum Key {
     // What a node keeps of sealed conversations, by `server`
     /// Those with whom one of our addresses has a line.
     Lines(Address),
+    /// What two who have a line have proven of their keys.
+    Proofs(Pair),
+    /// Something about the keys of two that their node, or we, have still to hear; restored when the node starts.
+    Telling(Pair),
     /// What is known of an address's keys: the head of its device lists, its key proofs.
     Keys(Address),
     /// One device list of an address, by version, as it was signed.
     List(Address, u64),
     /// The key packages of a device of ours that wait to be used.
     Packages(Address, DeviceKey),
+    /// Which notes wait for the devices of one of our addresses.
+    Notes(Address),
+    /// A note between devices of one of our addresses, by its number.
+    Note(Address, u64),
     /// A device that may open sessions.
     Device(DeviceKey),
     /// The conversations of one of our addresses.
@@ -55,6 +63,8 @@ pub enum Key {
     Entry(ConversationId, u64),
     /// How far a device of ours has come in a conversation.
     Cursor(ConversationId, DeviceKey),
+    /// That another node hasn't acked everything of a conversation of which we are the hub.
+    Behind(NodeKey, ConversationId),
     /// A post of a device of ours, by its number, that waits for the way to its hub.
     Post(ConversationId, DeviceKey, u64),
 
@@ -97,15 +107,20 @@ impl fmt::Display for Key {
             Self::Queue(Lane::Domain(domain), mail) => write!(f, "queue/domain/{domain}/{mail}"),
             Self::Queue(Lane::Node(nk), mail) => write!(f, "queue/node/{nk}/{mail}"),
             Self::Seen(mail) => write!(f, "seen/{mail}"),
+            Self::Proofs(pair) => write!(f, "proofs/{}/{}", escape(&pair.ours), escape(&pair.theirs)),
+            Self::Telling(pair) => write!(f, "telling/{}/{}", escape(&pair.ours), escape(&pair.theirs)),
             Self::Lines(ours) => write!(f, "lines/{}", escape(ours)),
             Self::Keys(address) => write!(f, "keys/{}", escape(address)),
             Self::List(address, version) => write!(f, "list/{}/{version:016x}", escape(address)),
             Self::Packages(ours, dk) => write!(f, "packages/{}/{dk}", escape(ours)),
+            Self::Notes(ours) => write!(f, "notes/{}", escape(ours)),
+            Self::Note(ours, number) => write!(f, "note/{}/{number:016x}", escape(ours)),
             Self::Device(dk) => write!(f, "device/{dk}"),
             Self::Talks(ours) => write!(f, "talks/{}", escape(ours)),
             Self::Log(talk) => write!(f, "log/{talk}"),
             Self::Entry(talk, seq) => write!(f, "entry/{talk}/{seq:016x}"),
             Self::Cursor(talk, dk) => write!(f, "cursor/{talk}/{dk}"),
+            Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
             Self::Contact(theirs) => write!(f, "contact/{}", escape(theirs)),
@@ -153,15 +168,20 @@ impl Key {
             }
             ["queue", "node", nk, mail] => Self::Queue(Lane::Node(NodeKey::parse(nk).ok()?), MailId::parse(mail).ok()?),
             ["seen", mail] => Self::Seen(MailId::parse(mail).ok()?),
+            ["proofs", ours, theirs] => Self::Proofs(Pair { ours: address(ours)?, theirs: address(theirs)? }),
+            ["telling", ours, theirs] => Self::Telling(Pair { ours: address(ours)?, theirs: address(theirs)? }),
             ["lines", ours] => Self::Lines(address(ours)?),
             ["keys", whose] => Self::Keys(address(whose)?),
             ["list", whose, version] => Self::List(address(whose)?, number(version)?),
             ["packages", ours, dk] => Self::Packages(address(ours)?, device(dk)?),
+            ["notes", ours] => Self::Notes(address(ours)?),
+            ["note", ours, n] => Self::Note(address(ours)?, number(n)?),
             ["device", dk] => Self::Device(device(dk)?),
             ["talks", ours] => Self::Talks(address(ours)?),
             ["log", id] => Self::Log(talk(id)?),
             ["entry", id, seq] => Self::Entry(talk(id)?, number(seq)?),
             ["cursor", id, dk] => Self::Cursor(talk(id)?, device(dk)?),
+            ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
             ["contact", theirs] => Self::Contact(address(theirs)?),
@@ -179,7 +199,17 @@ impl Key {
     /// Whether a host brings this record when the machine is restored; the others are brought when they are wanted.
     #[must_use]
     pub fn restored_at_start(&self) -> bool {
-        matches!(self, Self::Node | Self::Due(_) | Self::Queue(..) | Self::Pending(_) | Self::Blocked(_))
+        matches!(
+            self,
+            Self::Node
+                | Self::Due(_)
+                | Self::Queue(..)
+                | Self::Pending(_)
+                | Self::Blocked(_)
+                | Self::Telling(_)
+                | Self::Behind(..)
+                | Self::Post(..)
+        )
     }
 }
 

@@ -4,12 +4,17 @@
 //! [`frame::Frame`] becomes bytes on a stream is the codec's; how tags stand in a header field is the codec's too.
 
 pub mod cbor;
+pub mod compare;
 pub mod confirm;
 pub mod field;
 pub mod frame;
 pub mod hello;
+pub mod keys;
 pub mod leaf;
+pub mod list;
 pub mod log;
+pub mod session;
 pub mod signed;
 pub mod statement;
+pub mod taken;
 pub mod talk;

@@ -6,6 +6,7 @@
 //!          ──▶ Seek ────▶ DKIM, or the domain's word ────────▶ Evidence
 //!          ──▶ Dial ────▶ look up, check, connect ───────────▶ Up, or Unreached
 //!          ──▶ Link ────▶ the connection's writer
+//!          ──▶ Session ─▶ the session's queue
 //! ```
 //!
 //! Small deliveries are made here and now, on the owner's thread: a hand-over to another would cost more than the file.
@@ -37,6 +38,7 @@ use crate::hand_over::{self, Login, Onward, Protocol, Route, Security, Timeouts}
 use crate::link::Links;
 use crate::maildir::{Attempt, Maildirs, Syncer};
 use crate::owner::{Inbox, Message};
+use crate::session::Sessions;
 use crate::spool::{Body, Staged, StagedBytes};
 use crate::store::Reader;
 
@@ -92,6 +94,7 @@ pub struct Hands {
     runtime: Handle,
     inbox: Inbox,
     links: Links,
+    sessions: Sessions,
     bodies: Bodies,
     syncer: Arc<Syncer<(SendId, usize)>>,
     sends: Arc<Semaphore>,
@@ -157,7 +160,14 @@ impl Hands {
     ///
     /// # Errors
     /// Where no syncing thread can be started.
-    pub fn new(world: World, runtime: Handle, inbox: Inbox, links: Links, bodies: Bodies) -> io::Result<Self> {
+    pub fn new(
+        world: World,
+        runtime: Handle,
+        inbox: Inbox,
+        links: Links,
+        sessions: Sessions,
+        bodies: Bodies,
+    ) -> io::Result<Self> {
         let (back, tasks) = (inbox.clone(), runtime.clone());
         let durable = move |(send, rcpts): (SendId, usize), result: io::Result<()>| {
             let outcome = match result {
@@ -171,6 +181,7 @@ impl Hands {
             runtime,
             inbox,
             links,
+            sessions,
             bodies,
             syncer: Arc::new(Syncer::start(durable)?),
             sends: Arc::new(Semaphore::new(limits::SENDS)),
@@ -199,6 +210,7 @@ impl Hands {
     /// Drops every connection: the machine that knew them is gone.
     pub fn drop_links(&self) {
         self.links.drop_all();
+        self.sessions.drop_all();
     }
 
     /// Does one thing.
@@ -209,6 +221,7 @@ impl Hands {
             Output::Seek(mail, seek) => self.seek(mail, seek),
             Output::Dial(dial) => self.dial(dial),
             Output::Link(link, what) => self.links.perform(link, what),
+            Output::Session(session, what) => self.sessions.perform(session, what),
             // The owner answers and logs these itself.
             Output::Took(..) | Output::TookFor(..) | Output::Stamp(..) | Output::Event(_) => {}
         }

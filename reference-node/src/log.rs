@@ -121,6 +121,11 @@ pub fn trace_line_of(event: &Event, login: Option<&Mailbox>) -> Option<TraceLine
         | Event::LinkUp { .. }
         | Event::LinkDown { .. }
         | Event::Refused { .. }
+        | Event::Keys { .. }
+        | Event::SessionUp { .. }
+        | Event::SessionDown { .. }
+        | Event::Enrolled { .. }
+        | Event::Unenrolled { .. }
         | Event::LateMark { .. } => return None,
     };
     let login = login.map(|login| shown(&login.0, ADDRESS_BYTES));

@@ -20,7 +20,7 @@ use std::time::Duration;
 use postline_core::content::mail::{Filtered, MailIn, Source};
 use postline_core::id::{Address, MailId, Mailbox};
 use postline_core::server::io::RcptOutcome;
-use postline_core::server::{Command, Event, Input, LinkIn, LinkOut, Output, Server, Took};
+use postline_core::server::{Command, Event, Input, LinkIn, LinkOut, Output, Server, SessionIn, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
@@ -361,7 +361,9 @@ impl Owner {
         Ok(())
     }
 
-    fn commit(&mut self, out: Outbox<Output>) -> Result<(), StoreError> {
+    /// Ends the batch, commits it, and lets its effects go.
+    fn commit(&mut self, mut out: Outbox<Output>) -> Result<(), StoreError> {
+        self.step(Input::BatchEnd, &mut out)?;
         let store = self.store.as_mut().ok_or_else(closed)?;
         let now = self.clock.now().0;
         for effect in out.effects() {
@@ -393,7 +395,12 @@ impl Owner {
                     crate::log::mail_line(&event);
                     self.metrics.event(&event);
                 }
-                Output::Deliver(..) | Output::Smtp(..) | Output::Seek(..) | Output::Dial(_) | Output::Link(..) => {
+                Output::Deliver(..)
+                | Output::Smtp(..)
+                | Output::Seek(..)
+                | Output::Dial(_)
+                | Output::Link(..)
+                | Output::Session(..) => {
                     self.hands.perform(effect);
                 }
             }
@@ -516,6 +523,7 @@ fn is_awaited(effect: &Output) -> bool {
         Output::Link(_, LinkOut::Send(frame)) => !matches!(frame, Frame::Mark(_) | Frame::Answer(_)),
         Output::Event(_) => false,
         Output::Link(..)
+        | Output::Session(..)
         | Output::Took(..)
         | Output::TookFor(..)
         | Output::Stamp(..)
@@ -534,11 +542,13 @@ fn can_wait(input: &Input) -> bool {
             matches!(frame, Frame::Ack { .. } | Frame::Mark(_) | Frame::Answer(_) | Frame::Pong(_))
         }
         // A timeout of ours without a deadline of the machine's.
-        Input::Wake => true,
+        Input::Session(_, SessionIn::Frame(Frame::Pong(_)) | SessionIn::Down) => true,
+        Input::Wake | Input::BatchEnd => true,
         Input::Mail(..)
         | Input::Filter(..)
         | Input::Evidence(..)
         | Input::Link(..)
+        | Input::Session(..)
         | Input::Unreached(_)
         | Input::Command(_) => false,
     }

@@ -1,7 +1,7 @@
 //! The words for values that people read and write, in logs, tables and on the command line: one each, everywhere.
 
 use postline_core::id::{Address, Domain, Lane, Mailbox, NodeKey};
-use postline_core::server::io::{Carrier, TrustState};
+use postline_core::server::io::{Carrier, KeysState, TrustState};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -20,6 +20,16 @@ pub const fn trust(state: TrustState) -> &'static str {
         TrustState::Trusted => "trusted",
         TrustState::Suspended => "suspended",
         TrustState::Revoked => "revoked",
+    }
+}
+
+/// What is proven of the keys of two who have a line.
+#[must_use]
+pub const fn keys(state: KeysState) -> &'static str {
+    match state {
+        KeysState::Unproven => "unproven",
+        KeysState::Proven => "proven",
+        KeysState::Suspended => "suspended",
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use postline_core::content::mail::Inert;
 use postline_core::fault::{Code, PeerFault};
-use postline_core::id::{Address, CarryId, Domain, Lane, LinkId, MailId, Mailbox, NodeKey, Pair};
+use postline_core::id::{Address, CarryId, DeviceKey, Domain, Lane, LinkId, MailId, Mailbox, NodeKey, Pair, SessionId};
 use postline_core::seal::secret::Secret;
 use postline_core::server::Event;
-use postline_core::server::io::{Carrier, Mark, Peer, TrustState};
+use postline_core::server::io::{Carrier, KeysState, Mark, Peer, TrustState};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Reached;
 use postline_node::config::{Log, LogFormat, LogLevel};
@@ -22,7 +22,7 @@ fn every_event(text: &str) -> Vec<Event> {
     let address = |text: &str| Address::parse(text).unwrap();
     let pair = Pair { ours: address("one@a.example"), theirs: address("two@b.example") };
     let message_id = Some(text.to_owned());
-    let nk = NodeKey([7; 32]);
+    let (nk, dk) = (NodeKey([7; 32]), DeviceKey([6; 32]));
     let lanes =
         [Lane::Mailbox(Mailbox("one".into())), Lane::Domain(Domain::parse("b.example").unwrap()), Lane::Node(nk)];
     let mut events: Vec<Event> =
@@ -31,13 +31,20 @@ fn every_event(text: &str) -> Vec<Event> {
         let rcpts = (0..20).map(|n| address(&format!("r{n}@b.example"))).collect();
         events.push(Event::Marked { mail: MAIL, message_id: message_id.clone(), rcpts, mark, carrier: Carrier::Link });
     }
-    for peer in [Peer::Pair(pair.clone()), Peer::Node(nk), Peer::Link(LinkId(3))] {
+    for peer in
+        [Peer::Pair(pair.clone()), Peer::Node(nk), Peer::Link(LinkId(3)), Peer::Session(SessionId(4)), Peer::Device(dk)]
+    {
         events.push(Event::Refused { peer, why: PeerFault::WrongKey { got: nk, want: NodeKey([8; 32]) } });
     }
     events.extend([
         Event::Arrived { mail: MAIL, message_id, carrier: Carrier::Smtp, inert: Some(Inert::LineEnds) },
         Event::Duplicate { mail: MAIL, carrier: Carrier::Mailbox },
+        Event::Keys { pair: pair.clone(), from: KeysState::Proven, to: KeysState::Suspended },
         Event::Trust { pair, from: TrustState::Trusted, to: TrustState::Suspended },
+        Event::SessionUp { session: SessionId(4), address: address("one@a.example"), dk },
+        Event::SessionDown { session: SessionId(4), address: address("one@a.example"), dk, code: Code::Login },
+        Event::Enrolled { address: address("one@a.example"), dk, mailbox: Mailbox(text.to_owned()) },
+        Event::Unenrolled { address: address("one@a.example"), dk },
         Event::LinkUp { nk, link: LinkId(3) },
         Event::LinkDown { nk, code: Code::Timeout },
         Event::LateMark { id: CarryId([1; 16]), reached: Reached::Delivered },

@@ -197,7 +197,7 @@ impl Host {
                     }
                 }
                 TrustStep::Done => said_done = Done::parse(bytes).ok().map(|done| done.0.t1),
-                TrustStep::Confirm | TrustStep::Accept => {}
+                TrustStep::Confirm | TrustStep::Accept | TrustStep::Keys => {}
             }
             let to = Some(1 - who).filter(|other| *nk == self.cast.nk(*other));
             let word = Word { to, nk: self.cast.nk(who), step: *step, bytes: bytes.clone() };

@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
 
-use postline_core::id::{Address, Domain, NodeKey};
+use postline_core::id::{Address, ConversationId, DeviceKey, DeviceTag, Domain, NodeKey};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Domains;
 use postline_core::wire::hello::Hello;
+use postline_core::wire::talk::{
+    Event, Finding, Head, Heads, Kind, Line, Origin, Password, Post, Publication, Question, Talk,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -56,6 +59,69 @@ fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
         (Frame::Pong(70_000), None),
         (Frame::Bye { code: Code::Spoiled }, None),
         (Frame::Unknown { kind: 200 }, None),
+    ]
+    .into_iter()
+    .chain(talks().into_iter().map(|talk| (Frame::Talk(talk), None)))
+    .collect()
+}
+
+/// One of each kind of frame about sealed conversations, and of each thing that they may say.
+fn talks() -> Vec<Talk> {
+    let conversation = ConversationId([1; 32]);
+    let origin = Origin { device: DeviceTag([2; 8]), number: 3 };
+    let (ann, bob, dk) = (address("ann@a.example"), address("bob@b.example"), DeviceKey([4; 32]));
+    let members = vec![ann.clone(), bob.clone()];
+    let post = Post { conversation, origin, kind: Kind::Create, epoch: 0, members: members.clone(), bytes: vec![5; 9] };
+    let event = Event {
+        conversation,
+        term: 0,
+        seq: 70_000,
+        kind: Kind::Message,
+        epoch: 2,
+        origin: None,
+        members: vec![],
+        bytes: Some(vec![6; 300]),
+    };
+    let own = Event { origin: Some(origin), kind: Kind::Commit, bytes: None, ..event.clone() };
+    let head = Head { conversation, term: 0, seq: 70_000, hash: Hash([7; 32]) };
+    let publish = |what| Talk::Publish { number: 8, what };
+    let ask = |what| Talk::Ask { number: 9, what };
+    let answer = |what| Talk::Answer { number: 9, what };
+    let line = Line {
+        theirs: bob.clone(),
+        t2: Some(Hash([1; 32])),
+        offered: true,
+        nk: NodeKey([2; 32]),
+        proof: None,
+        list: 0,
+    };
+    vec![
+        Talk::Post(post),
+        Talk::Unposted { conversation, origin, code: Code::StaleEpoch },
+        Talk::Event(event.clone()),
+        Talk::Event(Event { kind: Kind::Create, members, ..event }),
+        Talk::Event(own),
+        Talk::Have { conversation, seq: 70_000 },
+        Talk::Heads(Heads { leaves: vec![Hash([8; 32]), head.leaf()], heads: vec![(1, head)], signature: vec![9; 64] }),
+        Talk::Delivered { conversation, member: bob.clone(), seq: 70_000 },
+        publish(Publication::List(vec![1; 200])),
+        publish(Publication::Proof { theirs: bob.clone(), bytes: vec![2; 200] }),
+        publish(Publication::Packages { once: vec![vec![3; 300], vec![4; 300]], last_resort: Some(vec![5; 300]) }),
+        publish(Publication::Packages { once: vec![], last_resort: None }),
+        publish(Publication::Note { to: Some(dk), bytes: vec![6; 20] }),
+        publish(Publication::Note { to: None, bytes: vec![6; 20] }),
+        Talk::Published { number: 8, code: None },
+        Talk::Published { number: 8, code: Some(Code::BadKeys) },
+        ask(Question::Lists { asker: ann.clone(), whose: bob.clone(), after: 4 }),
+        ask(Question::Packages { asker: ann, whose: bob, only: vec![dk] }),
+        ask(Question::Range { conversation, from: 2, to: 70_000 }),
+        answer(Ok(Finding::Lists(vec![vec![1; 200]]))),
+        answer(Ok(Finding::Packages(vec![vec![3; 300]]))),
+        answer(Ok(Finding::Sent)),
+        answer(Err(Code::NotTrusted)),
+        Talk::Line(line.clone()),
+        Talk::Line(Line { t2: None, offered: false, proof: Some(vec![7; 100]), list: 3, ..line }),
+        Talk::Login { user: "ann".to_owned(), password: Password("pass word".to_owned().into()) },
     ]
 }
 

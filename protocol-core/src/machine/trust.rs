@@ -396,6 +396,15 @@ impl Trust {
         self.book.inquiries().any(|inquiry| inquiry.mail == mail && inquiry.deadline().is_some())
     }
 
+    /// Whether the line was made by our side's offer: then our node is the hub of what the two say to each other.
+    #[must_use]
+    pub const fn offered(&self) -> bool {
+        match &self.book.phase {
+            Phase::Trusted(line) => line.offered,
+            Phase::Open | Phase::Accepting(_) | Phase::Confirming(_) | Phase::Revoked => false,
+        }
+    }
+
     /// T2 of the handshake that made the line.
     #[must_use]
     pub const fn t2(&self) -> Option<Hash> {

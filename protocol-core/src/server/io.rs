@@ -4,11 +4,14 @@ use crate::content::mail::{FieldName, Filtered, Letter, MailIn};
 
 pub use crate::content::evidence::{Dkim, DkimPass, Evidence};
 use crate::fault::{Code, PeerFault};
-use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Lane, LinkId, MailId, Mailbox, NodeKey, Pair};
+use crate::id::{
+    Address, BlobRef, CarryId, DeviceKey, Domain, Hash, Lane, LinkId, MailId, Mailbox, NodeKey, Pair, SessionId,
+};
 pub use crate::machine::link::LinkOut;
 pub use crate::machine::trust::TrustState;
 use crate::time::Millis;
 use crate::wire::frame::{Carry, Frame, Reached};
+use crate::wire::talk::Password;
 
 /// What the world tells the front door.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +27,16 @@ pub enum Input {
     Link(LinkId, LinkIn),
     /// A dial failed: nobody answered, or there is nowhere to dial.
     Unreached(Dial),
+    /// Something happened on a session of a device.
+    Session(SessionId, SessionIn),
     /// How a delivery that was asked for went.
     Report(SendId, Outcome),
     /// A person or an operator wants something.
     Command(Command),
     /// The time of [`deadline`](crate::step::Machine::deadline) has come.
     Wake,
+    /// The batch ends here: the last step before each commit. What is said once for many steps is said now.
+    BatchEnd,
 }
 
 /// What happens on a link.
@@ -63,6 +70,51 @@ pub enum LinkIn {
     Down,
 }
 
+/// What happens on a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionIn {
+    /// A device has connected, TLS done.
+    Up {
+        /// This connection's TLS exporter (RFC 8446 §7.5), label `EXPORTER-postline-1`, no context; for a browser
+        /// [`wire::session::browser`](crate::wire::session::browser) of the host name that it dialled.
+        channel: [u8; 32],
+    },
+    /// A frame came.
+    Frame(Frame),
+    /// The answer to [`SessionOut::CheckLogin`]: `None` where user or password are wrong. A host that can't tell now
+    /// closes instead.
+    Login(Option<LoginOk>),
+    /// Bytes came that are no frame. The host closes the connection after our answer.
+    Garbage(PeerFault),
+    /// The connection is gone.
+    Down,
+}
+
+/// A mailbox login that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginOk {
+    /// Whose mailbox it is.
+    pub mailbox: Mailbox,
+    /// The addresses that it may speak for.
+    pub addresses: Vec<Address>,
+}
+
+/// What to do on a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionOut {
+    /// Send a frame.
+    Send(Frame),
+    /// Check a mailbox login, and say [`SessionIn::Login`], in a time that doesn't tell why.
+    CheckLogin {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: Password,
+    },
+    /// Close, after what was sent.
+    Close,
+}
+
 /// What a person or an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -81,7 +133,9 @@ pub enum Command {
     Offers(Address, bool),
     /// Try everything that waits on this lane now; `None`: on all.
     Retry(Option<Lane>),
-    /// Take no new work, say Bye on every link: the node is going down.
+    /// A device of one of our addresses is no more: its sessions end, and it must enrol anew.
+    RevokeDevice(Address, DeviceKey),
+    /// Take no new work, say Bye on every link and session: the node is going down.
     Drain,
 }
 
@@ -135,6 +189,8 @@ pub enum Output {
     Dial(Dial),
     /// Do something on a connection.
     Link(LinkId, LinkOut),
+    /// Do something on a session.
+    Session(SessionId, SessionOut),
     /// Something that people, logs, or metrics want to know.
     Event(Event),
 }
@@ -273,6 +329,51 @@ pub enum Event {
         /// How it erred.
         why: PeerFault,
     },
+    /// What is proven of the keys of two who have a line changed.
+    Keys {
+        /// Which two.
+        pair: Pair,
+        /// What it was.
+        from: KeysState,
+        /// What it is.
+        to: KeysState,
+    },
+    /// A device of a person is there.
+    SessionUp {
+        /// On which session.
+        session: SessionId,
+        /// Whose.
+        address: Address,
+        /// Which.
+        dk: DeviceKey,
+    },
+    /// It is gone.
+    SessionDown {
+        /// From which session.
+        session: SessionId,
+        /// Whose.
+        address: Address,
+        /// Which.
+        dk: DeviceKey,
+        /// Why, in the codes of the wire.
+        code: Code,
+    },
+    /// A device was enrolled by a mailbox login.
+    Enrolled {
+        /// Whose.
+        address: Address,
+        /// Which.
+        dk: DeviceKey,
+        /// By whose login.
+        mailbox: Mailbox,
+    },
+    /// A device is enrolled no more.
+    Unenrolled {
+        /// Whose.
+        address: Address,
+        /// Which.
+        dk: DeviceKey,
+    },
     /// An express mail's mark, of which no queue entry is left.
     LateMark {
         /// Which.
@@ -280,6 +381,18 @@ pub enum Event {
         /// How far.
         reached: Reached,
     },
+}
+
+/// What is proven of the keys of two who have a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeysState {
+    /// Not both sides': L2.
+    #[default]
+    Unproven,
+    /// Both persons' address keys, for this line: L3.
+    Proven,
+    /// Another address key of theirs came, outside the chain of their lists (attacks 10, 15): no L3 any more.
+    Suspended,
 }
 
 /// What brings a mail.
@@ -319,4 +432,8 @@ pub enum Peer {
     Node(NodeKey),
     /// A connection that proved nothing yet.
     Link(LinkId),
+    /// A session that proved nothing yet.
+    Session(SessionId),
+    /// A device that is enrolled here.
+    Device(DeviceKey),
 }

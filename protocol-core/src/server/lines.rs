@@ -18,8 +18,9 @@ use crate::machine::{link, trust};
 use crate::seal;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record, sha256};
-use crate::wire::frame::{Carry, Domains, Frame, Mark, Reached, Trust as TrustFrame};
+use crate::wire::frame::{Carry, Domains, Frame, Mark, Reached, Trust as TrustFrame, TrustStep};
 use crate::wire::signed::OnConnection;
+use crate::wire::talk::{Question, Talk};
 
 // Pairs
 impl Server {
@@ -54,8 +55,12 @@ impl Server {
                 trust::Output::Changed { from, to } => {
                     out.emit(Output::Event(Event::Trust { pair: pair.clone(), from, to }));
                     self.count_strangers(tick, pair, from, to, out);
+                    if [from, to].iter().any(|state| concerns_keys(*state)) {
+                        self.line_changed(tick, pair, out);
+                    }
                     if to == trust::TrustState::Trusted {
                         self.lined(pair, out);
+                        self.talks_resume(tick, pair, out);
                     }
                 }
                 trust::Output::Refused(why) => {
@@ -103,6 +108,11 @@ impl Server {
 
     /// The records of a node that something waited for are here.
     pub(super) fn node_due(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
+        if !self.links.contains_key(&nk) {
+            // Asked for within this very wake.
+            self.timers.set(Who::Node(nk), Some(tick.now.plus(1)));
+            return;
+        }
         self.timers.set(Who::Node(nk), None);
         self.pump(tick, nk, out);
         self.want_again(tick, nk, out);
@@ -113,7 +123,8 @@ impl Server {
         let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
         let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
         let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
-        if handshake || mark() {
+        let talk = self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk);
+        if handshake || mark() || talk {
             self.run_link(tick, nk, link::Input::Want, out);
         }
     }
@@ -121,7 +132,7 @@ impl Server {
 
 impl Server {
     /// Says a handshake step on the node's link; where it is down, the pair says it again once it is up.
-    fn say(
+    pub(super) fn say(
         &mut self,
         tick: &Tick,
         nk: NodeKey,
@@ -419,6 +430,8 @@ impl Server {
             link::Output::Up(link) => self.up(tick, nk, link, out),
             link::Output::Down(code) => {
                 out.emit(Output::Event(Event::LinkDown { nk, code }));
+                self.store_posts(nk, out);
+                self.unasked(nk);
                 self.want_again(tick, nk, out);
             }
             link::Output::Came(carry) => match self.in_hand.take() {
@@ -443,6 +456,7 @@ impl Server {
             link::Output::Trust(frame) => self.step_came(tick, nk, frame, out),
             link::Output::Marks(marks) => self.marks(tick, nk, marks, out),
             link::Output::MarksWanted(ids) => self.answer_marks(tick, nk, ids, out),
+            link::Output::Talk(talk) => self.talk_came(tick, nk, talk, out),
             link::Output::Fault(why) => out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why })),
         }
     }
@@ -459,7 +473,31 @@ impl Server {
             let ids = open.into_iter().map(|mail| crate::id::CarryId(mail.0)).collect();
             self.run_link(tick, nk, link::Input::AskMarks(ids), out);
         }
+        self.keys_again(tick, nk, out);
+        self.ask_again(tick, nk, out);
         self.pump(tick, nk, out);
+        self.talks_up(tick, nk, out);
+    }
+
+    /// Another node says something about conversations, or keys.
+    fn talk_came(&mut self, tick: &Tick, nk: NodeKey, talk: Talk, out: &mut Outbox<Output>) {
+        match talk {
+            Talk::Ask { number, what: what @ (Question::Lists { .. } | Question::Packages { .. }) } => {
+                self.asked_by_node(tick, nk, number, &what, out);
+            }
+            Talk::Answer { number, what } => self.answered(tick, nk, number, what, out),
+            Talk::Post(_)
+            | Talk::Unposted { .. }
+            | Talk::Event(_)
+            | Talk::Have { .. }
+            | Talk::Heads(_)
+            | Talk::Delivered { .. }
+            | Talk::Publish { .. }
+            | Talk::Published { .. }
+            | Talk::Ask { what: Question::Range { .. }, .. }
+            | Talk::Line(_)
+            | Talk::Login { .. } => self.talk_from_node(tick, nk, talk, out),
+        }
     }
 
     /// The other node did not take a mail: those in the way go by SMTP; where it is for want of a line, their pairs
@@ -497,6 +535,10 @@ impl Server {
         if let Err(why) = verified.and_then(|()| if self.is_blocked(&pair) { Err(PeerFault::Blocked) } else { Ok(()) })
         {
             out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
+            return;
+        }
+        if frame.step == TrustStep::Keys {
+            self.keys_came(tick, nk, &pair, frame.bytes, out);
             return;
         }
         let input = trust::Input::Step { nk, step: frame.step, bytes: frame.bytes };
@@ -621,6 +663,12 @@ impl Server {
         }
         Err(why)
     }
+}
+
+/// Whether what is proven of two people's keys hangs on this being, or not being, what they are to each other.
+const fn concerns_keys(state: trust::TrustState) -> bool {
+    use trust::TrustState::{Revoked, Suspended, Trusted};
+    matches!(state, Trusted | Suspended | Revoked)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::fault::Code;
 use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Pair};
 use crate::time::Millis;
+use crate::wire::talk::Talk;
 
 /// One frame of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Frame {
     Ping(u64),
     /// Yes.
     Pong(u64),
+    /// About a sealed conversation, or the keys that it takes.
+    Talk(Talk),
     /// The last frame.
     Bye {
         /// Why.
@@ -128,6 +131,8 @@ pub enum TrustStep {
     Done,
     /// The accept itself, where two offers crossed: `bytes` are those of `wire::accept`.
     Accept,
+    /// A person's keys for the line: `bytes` are those of `wire::keys`, signed by their AK.
+    Keys,
 }
 
 /// How far a mail got, said by its receiver.

@@ -1,4 +1,4 @@
-//! The log of a conversation as its hub keeps and signs it: a hash chain of entries, and signed heads. Spec: `spec/10-hub.md`.
+//! The log of a conversation as its hub keeps and signs it: a hash chain of entries, and signed heads. Spec: `spec/09-hub.md`.
 //!
 //! ```text
 //!   chain(0) = H("log" ‖ conversation)

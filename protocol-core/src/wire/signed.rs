@@ -124,6 +124,7 @@ impl<'a> OnConnection<'a> {
             TrustStep::Confirm => Role::Confirm,
             TrustStep::Done => Role::Done,
             TrustStep::Accept => Role::LinkAccept,
+            TrustStep::Keys => Role::LinkKeys,
         };
         Self { role, step: bytes, exporter }
     }

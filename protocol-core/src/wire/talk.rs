@@ -7,7 +7,7 @@
 //!   device ──Publish──▶ own node ──Ask, Answer──▶ other nodes, devices     keys
 //! ```
 //!
-//! The same frames go over links and sessions. Spec: `spec/10-hub.md`, `spec/11-sessions.md`.
+//! The same frames go over links and sessions. Spec: `spec/09-hub.md`, `spec/10-sessions.md`.
 
 use crate::fault::Code;
 use crate::id::{Address, ConversationId, DeviceKey, DeviceTag, Hash, NodeKey};
@@ -160,8 +160,6 @@ pub struct Event {
 /// is given in full those that it may know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heads {
-    /// The node whose key signs: the hub's.
-    pub nk: NodeKey,
     /// The hash of each head of the batch, at most [`HEADS`](crate::limits::HEADS).
     pub leaves: Vec<Hash>,
     /// The heads that the reader may know, each at its place among the leaves.

@@ -276,8 +276,8 @@ fn a_damaged_record_is_refused_and_never_guessed() {
                 assert!(trust.deadline().is_none_or(|due| due > side.now));
             }
         }
-        let newer = [&bytes[..1], &[2], &bytes[2..]].concat();
-        let version = RestoreError::Version { key: record.key.clone(), found: 2, known: 1 };
+        let newer = [&bytes[..1], &[3], &bytes[2..]].concat();
+        let version = RestoreError::Version { key: record.key.clone(), found: 3, known: 2 };
         assert_eq!(Trust::restore(pair, &with(&newer)), Err(version));
     }
 }

@@ -1,6 +1,6 @@
 //! One event as a line: the same fields for logs and traces, every string fit to be shown.
 
-use postline_core::id::Address;
+use postline_core::id::{Address, DeviceKey};
 use postline_core::server::Event;
 use postline_core::server::io::{Mark, Peer};
 use postline_core::wire::frame::Reached;
@@ -73,6 +73,12 @@ pub struct Line {
     /// The connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<u64>,
+    /// The session of a device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
+    /// The device's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -163,6 +169,27 @@ impl Line {
                 let why = Some(shown(&why.to_string(), TEXT_BYTES));
                 Self { event: "refused", why, ..Self::peer(peer) }
             }
+            Event::Keys { pair, from, to } => Self {
+                event: "keys",
+                ours: Some(shown(&pair.ours.to_string(), TEXT_BYTES)),
+                theirs: Some(shown(&pair.theirs.to_string(), TEXT_BYTES)),
+                from: Some(words::keys(*from).into()),
+                to: Some(words::keys(*to).into()),
+                ..Self::default()
+            },
+            Event::SessionUp { session, address, dk } => {
+                Self { session: Some(session.0), ..Self::device("session_up", address, dk) }
+            }
+            Event::SessionDown { session, address, dk, code } => Self {
+                session: Some(session.0),
+                why: Some(format!("{code:?}").to_lowercase()),
+                ..Self::device("session_down", address, dk)
+            },
+            Event::Enrolled { address, dk, mailbox } => {
+                let login = Some(shown(&mailbox.0, TEXT_BYTES));
+                Self { login, ..Self::device("device_enrolled", address, dk) }
+            }
+            Event::Unenrolled { address, dk } => Self::device("device_gone", address, dk),
             Event::LateMark { id, reached } => Self {
                 event: "late_mark",
                 express: Some(id.to_string()),
@@ -175,6 +202,11 @@ impl Line {
         }
     }
 
+    fn device(event: &'static str, address: &Address, dk: &DeviceKey) -> Self {
+        let ours = Some(shown(&address.to_string(), TEXT_BYTES));
+        Self { event, ours, device: Some(dk.to_string()), ..Self::default() }
+    }
+
     fn peer(peer: &Peer) -> Self {
         match peer {
             Peer::Pair(pair) => Self {
@@ -184,6 +216,8 @@ impl Line {
             },
             Peer::Node(nk) => Self { node: Some(nk.to_string()), ..Self::default() },
             Peer::Link(link) => Self { link: Some(link.0), ..Self::default() },
+            Peer::Session(session) => Self { session: Some(session.0), ..Self::default() },
+            Peer::Device(dk) => Self { device: Some(dk.to_string()), ..Self::default() },
         }
     }
 

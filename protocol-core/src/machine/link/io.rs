@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::fault::{Code, PeerFault};
 use crate::id::{BlobRef, CarryId, Hash, LinkId, MailId, NodeKey};
 use crate::wire::frame::{Carry, ExpressEnvelope, Frame, Mark, Trust};
+use crate::wire::talk::Talk;
 
 /// What a link is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum Input {
     Answer(Vec<Mark>),
     /// The marks of these are wanted, if the link is up.
     AskMarks(Vec<CarryId>),
+    /// Something about a conversation, or keys, is to go, if the link is up: else it is said again once it is.
+    Talk(Talk),
     /// A connection is wanted, for at most [`WANT_MS`](crate::limits::WANT_MS) if it can't be had.
     Want,
     /// A connection that has proven the key is gone.
@@ -106,6 +109,8 @@ pub enum Output {
     Marks(Vec<Mark>),
     /// The other node asks how far these got: say `Answer`.
     MarksWanted(Vec<CarryId>),
+    /// Something about a conversation, or keys, came.
+    Talk(Talk),
     /// The other node erred.
     Fault(PeerFault),
 }

@@ -4,6 +4,7 @@ use crate::fault::PeerFault;
 use crate::id::NodeKey;
 use crate::limits;
 use crate::step::Tick;
+use crate::store::sha256;
 use crate::time::{Millis, SECOND};
 
 /// When the node may be dialled next, and whether anybody wants it.
@@ -64,7 +65,7 @@ impl Redial {
     pub(super) fn failed(&mut self, tick: &Tick, nk: NodeKey) {
         let longest = limits::REDIAL_MIN_MS.saturating_mul(2 << self.failures.min(16)).min(limits::REDIAL_MAX_MS);
         self.failures = self.failures.saturating_add(1);
-        let spread = super::random(tick, b"postline redial", nk) % (longest / 2 + 1);
+        let spread = random(tick, b"postline redial", nk) % (longest / 2 + 1);
         self.next = self.next.max(tick.now.plus(longest / 2 + spread));
     }
 
@@ -92,4 +93,10 @@ impl Rate {
         let count = if since == self.since { self.count.saturating_add(cost) } else { cost };
         if count > max { Err(PeerFault::Rate { max, per_ms: SECOND }) } else { Ok(Self { since, count }) }
     }
+}
+
+/// A number that this step's entropy makes, for one purpose.
+pub(super) fn random(tick: &Tick, purpose: &[u8], nk: NodeKey) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[purpose, &tick.entropy, &nk.0]).0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }

@@ -116,6 +116,8 @@ pub(super) struct Confirming {
 /// The line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
+    /// Whether it was our side's offer that was accepted.
+    pub(super) offered: bool,
     pub(super) hint: Option<String>,
     pub(super) t1: Hash,
     pub(super) t2: Hash,

@@ -1,4 +1,7 @@
 //! A pair's record: version, then the book, as arrays of plain items.
+//!
+//! Version 1 didn't say of a line whose offer had won. Both ends know the two addresses, so of such a line the smaller
+//! one's counts as the offerer.
 
 use crate::fault::RestoreError;
 use crate::id::{Hash, MailId, NodeKey, Nonce, Pair};
@@ -11,7 +14,7 @@ use super::SentOffer;
 use super::book::{Accepting, Book, Claim, Confirming, HeldOffer, LastWord, Line, Look, Phase, Suspension};
 use super::inquiry::{Finding, Inquiry};
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 pub(super) fn encode(pair: &Pair, book: &Book) -> Record {
     let key = Key::Trust(pair.clone());
@@ -42,16 +45,18 @@ pub(super) fn decode(key: &Key, bytes: &[u8]) -> Result<Book, RestoreError> {
     let mut reader = Reader::new(bytes);
     let items = reader.array(64).map_err(damaged)?;
     let version = reader.u64().map_err(damaged)?;
-    if version != VERSION {
+    if version == 0 || version > VERSION {
         return Err(RestoreError::Version { key: key.clone(), found: version, known: VERSION });
     }
     if items != 7 {
         return Err(damaged(Malformed("seven items")));
     }
-    read(&mut reader).map_err(damaged)
+    let smaller = matches!(key, Key::Trust(pair) if pair.ours < pair.theirs);
+    read(&mut reader, (version == 1).then_some(smaller)).map_err(damaged)
 }
 
-fn read(reader: &mut Reader<'_>) -> Result<Book, Malformed> {
+/// Reads the book; `offered` is what a line of version 1 counts as.
+fn read(reader: &mut Reader<'_>, offered: Option<bool>) -> Result<Book, Malformed> {
     let known = reader.maybe(|reader| reader.fixed().map(NodeKey))?;
     let suspended = reader.maybe(|reader| {
         reader.array_of(1)?;
@@ -64,7 +69,7 @@ fn read(reader: &mut Reader<'_>) -> Result<Book, Malformed> {
     })?;
     let held = reader.list(limits::HELD_PER_PAIR as u64, read_held)?;
     let claims = reader.list(limits::HELD_PER_PAIR as u64, read_claim)?;
-    let phase = read_phase(reader)?;
+    let phase = read_phase(reader, offered)?;
     reader.end()?;
     if matches!(phase, Phase::Trusted(_)) && known.is_none() {
         return Err(Malformed("the node of the line"));
@@ -135,7 +140,7 @@ fn write_phase(writer: &mut Writer, phase: &Phase) {
             writer.bytes(&confirming.m2).millis(confirming.until)
         }
         Phase::Trusted(line) => {
-            writer.array(7).u64(3);
+            writer.array(8).u64(3).bool(line.offered);
             write_hint(writer, line.hint.as_deref());
             writer.bytes(&line.t1.0).bytes(&line.t2.0).millis(line.look.at);
             writer
@@ -148,7 +153,7 @@ fn write_phase(writer: &mut Writer, phase: &Phase) {
     };
 }
 
-fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, Malformed> {
+fn read_phase(reader: &mut Reader<'_>, offered: Option<bool>) -> Result<Phase, Malformed> {
     let items = reader.array(8)?;
     Ok(match (reader.u64()?, items) {
         (0, 1) => Phase::Open,
@@ -170,7 +175,8 @@ fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, Malformed> {
             m2: read_bytes(reader)?,
             until: reader.millis()?,
         })),
-        (3, 7) => Phase::Trusted(Box::new(Line {
+        (3, 8 | 7) if (items == 7) == offered.is_some() => Phase::Trusted(Box::new(Line {
+            offered: offered.map_or_else(|| reader.bool(), Ok)?,
             hint: read_hint(reader)?,
             t1: Hash(reader.fixed()?),
             t2: Hash(reader.fixed()?),

@@ -296,7 +296,8 @@ impl<'a> Turn<'a> {
         let t2 = confirm::t2(t1, &m2, &m3);
         let until = self.now.plus(limits::CONFIRM_MS);
         let look = Look { at: self.now, mail: None };
-        self.trust(held.nk, Line { hint: held.hint, t1, t2, look, last_word: Some(LastWord { m2, m3, until }) });
+        let last_word = Some(LastWord { m2, m3, until });
+        self.trust(held.nk, Line { offered: false, hint: held.hint, t1, t2, look, last_word });
     }
 
     /// Everything that led here is used up in the same step (attack 3).
@@ -352,6 +353,7 @@ impl<'a> Turn<'a> {
             TrustStep::Confirm => Confirm::parse(bytes).and_then(|m2| self.confirm_came(nk, &m2.0, bytes)),
             TrustStep::Done => Done::parse(bytes).and_then(|m3| self.done_came(nk, &m3.0, bytes)),
             TrustStep::Accept => Err(PeerFault::Frame("an accept goes by mail")),
+            TrustStep::Keys => Err(PeerFault::Frame("keys are no step to a line")),
         };
         if let Err(why) = heard {
             self.refuse(why);
@@ -392,7 +394,8 @@ impl<'a> Turn<'a> {
                 is_about(m3, confirming.t1, confirming.nonce)?;
                 let t2 = confirm::t2(confirming.t1, &confirming.m2, bytes);
                 let look = Look { at: self.now, mail: None };
-                let line = Line { hint: confirming.hint.clone(), t1: confirming.t1, t2, look, last_word: None };
+                let (hint, t1) = (confirming.hint.clone(), confirming.t1);
+                let line = Line { offered: true, hint, t1, t2, look, last_word: None };
                 self.trust(nk, line);
                 Ok(())
             }

@@ -8,9 +8,10 @@ use postline_core::id::{BlobRef, CarryId, Hash, Pair};
 use postline_core::store::sha256;
 use postline_core::time::Millis;
 use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust, TrustStep};
+use postline_core::wire::talk::Talk;
 use serde_json::{Value, json};
 
-use super::{Not, Said};
+use super::{Not, Said, talk};
 use crate::input::{Input, Unfit, as_bytes, as_number, hex, number};
 
 pub(super) fn read(input: Input<'_>) -> Said {
@@ -98,7 +99,7 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
             "type": 7,
             "from": trust.pair.ours.to_string(),
             "to": trust.pair.theirs.to_string(),
-            "step": match trust.step { TrustStep::Confirm => 0, TrustStep::Done => 1, TrustStep::Accept => 2 },
+            "step": match trust.step { TrustStep::Confirm => 0, TrustStep::Done => 1, TrustStep::Accept => 2, TrustStep::Keys => 3 },
             "bytes": hex(trust.bytes),
             "signature": hex(trust.signature),
         }),
@@ -116,7 +117,32 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
         Frame::Ping(value) => json!({ "type": 13, "number": number(value) }),
         Frame::Pong(value) => json!({ "type": 14, "number": number(value) }),
         Frame::Bye { code } => json!({ "type": 15, "code": code as u16 }),
+        Frame::Talk(said) => {
+            let kind = talk_kind(&said);
+            let mut object = talk::shown(said);
+            if let Some(object) = object.as_object_mut() {
+                object.insert("type".to_owned(), kind.into());
+            }
+            object
+        }
         Frame::Unknown { kind } => json!({ "type": kind }),
+    }
+}
+
+const fn talk_kind(talk: &Talk) -> u8 {
+    match talk {
+        Talk::Post(_) => 16,
+        Talk::Unposted { .. } => 17,
+        Talk::Event(_) => 18,
+        Talk::Have { .. } => 19,
+        Talk::Heads(_) => 20,
+        Talk::Delivered { .. } => 21,
+        Talk::Publish { .. } => 22,
+        Talk::Published { .. } => 23,
+        Talk::Ask { .. } => 24,
+        Talk::Answer { .. } => 25,
+        Talk::Line(_) => 26,
+        Talk::Login { .. } => 27,
     }
 }
 
@@ -168,6 +194,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
             let step = match frame.number("step")? {
                 0 => TrustStep::Confirm,
                 1 => TrustStep::Done,
+                3 => TrustStep::Keys,
                 _ => return Err(Unfit("no step that is ever sent".to_owned())),
             };
             Frame::Trust(Trust { pair, step, bytes: frame.bytes("bytes")?, signature: frame.bytes("signature")? })
@@ -189,6 +216,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         13 => Frame::Ping(frame.number("number")?),
         14 => Frame::Pong(frame.number("number")?),
         15 => Frame::Bye { code: code(frame)? },
+        kind @ 16..=27 => Frame::Talk(talk::asked(kind, frame)?),
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };
     Ok((frame, bytes))

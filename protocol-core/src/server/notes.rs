@@ -1,0 +1,159 @@
+//! Notes between the devices of one person: sealed, opaque to the node, kept until each has its own.
+//!
+//! ```text
+//!   device ──Publish(Note)──▶ Key::Note, Key::Notes ──Publish(Note)──▶ the others, as they come ──Published──▶ gone
+//! ```
+//!
+//! What nobody comes for goes after [`NOTE_MS`](limits::NOTE_MS). Joining, backup and verification use it.
+
+use std::collections::BTreeMap;
+
+use super::Server;
+use super::io::Output;
+use super::keys::{VERSION, read_record};
+use super::sessions::Online;
+use crate::fault::{PeerFault, RestoreError};
+use crate::id::{Address, DeviceKey, SessionId};
+use crate::limits;
+use crate::step::{Outbox, Tick};
+use crate::store::{Key, Record};
+use crate::time::Millis;
+use crate::wire::cbor::Writer;
+use crate::wire::talk::{Publication, Talk};
+
+/// The notes that wait for devices of an address: [`Key::Notes`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// The number of the last one.
+    last: u64,
+    waiting: BTreeMap<u64, Waits>,
+}
+
+/// A note, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Waits {
+    to: Option<DeviceKey>,
+    until: Millis,
+    /// The devices that have still to take it.
+    whom: Vec<DeviceKey>,
+}
+
+impl Notes {
+    fn record(&self, address: &Address) -> Record {
+        let mut w = Writer::array_of(3);
+        w.u64(VERSION).u64(self.last).list(self.waiting.iter(), |w, (number, note)| {
+            w.array(4).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
+            w.list(note.whom.iter(), |w, dk| _ = w.bytes(&dk.0));
+        });
+        Record::put(Key::Notes(address.clone()), w.into_bytes())
+    }
+
+    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+        read_record(record, |r| {
+            let last = r.u64()?;
+            let waiting = r.list(limits::NOTES as u64, |r| {
+                r.array_of(4)?;
+                let number = r.u64()?;
+                let (to, until) = (r.maybe(|r| r.fixed().map(DeviceKey))?, r.millis()?);
+                let whom = r.list(limits::DEVICES as u64, |r| r.fixed().map(DeviceKey))?;
+                Ok((number, Waits { to, until, whom }))
+            })?;
+            Ok(Self { last, waiting: waiting.into_iter().collect() })
+        })
+    }
+
+    /// The notes that wait for a device.
+    fn of(&self, dk: DeviceKey) -> impl Iterator<Item = (u64, &Waits)> {
+        self.waiting.iter().filter(move |(_, note)| note.whom.contains(&dk)).map(|(number, note)| (*number, note))
+    }
+}
+
+fn note_record(address: &Address, number: u64, bytes: &[u8], until: Millis) -> Record {
+    let mut w = Writer::array_of(2);
+    w.u64(VERSION).bytes(bytes);
+    Record::put(Key::Note(address.clone(), number), w.into_bytes()).until(until)
+}
+
+impl Server {
+    pub(super) fn take_note(&mut self, of: (Address, u64), record: Option<&Record>) -> Result<(), RestoreError> {
+        let read = |record| read_record(record, |r| r.bytes().map(<[u8]>::to_vec));
+        let bytes = record.map(read).transpose()?;
+        self.keys.note_bytes.insert(of, bytes);
+        Ok(())
+    }
+
+    /// What it takes to bring a device its notes.
+    pub(super) fn notes_want(&self, address: &Address, dk: DeviceKey) -> Vec<Key> {
+        let Some(notes) = self.keys.notes.get(address) else { return vec![Key::Notes(address.clone())] };
+        let numbers = notes.of(dk).map(|(number, _)| number);
+        let unread = numbers.filter(|number| !self.keys.note_bytes.contains_key(&(address.clone(), *number)));
+        unread.map(|number| Key::Note(address.clone(), number)).collect()
+    }
+
+    /// A device leaves a note for the others.
+    pub(super) fn note_published(
+        &mut self,
+        tick: &Tick,
+        who: &Online,
+        to: Option<DeviceKey>,
+        bytes: Vec<u8>,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        if bytes.len() > limits::NOTE_BYTES {
+            let (got, max) = (bytes.len() as u64, limits::NOTE_BYTES as u64);
+            return Err(PeerFault::TooBig { what: "note", got, max });
+        }
+        let devices = self.keys.known.get(&who.address).map(|known| known.devices.clone()).unwrap_or_default();
+        let whom = devices.into_iter().filter(|dk| *dk != who.dk && to.is_none_or(|to| to == *dk)).collect::<Vec<_>>();
+        if whom.is_empty() {
+            // To a device that isn't here it would wait for nobody; to all others, where there are none, it is done.
+            return if to.is_some() { Err(PeerFault::Login) } else { Ok(()) };
+        }
+        let notes = self.keys.notes.entry(who.address.clone()).or_default();
+        notes.waiting.retain(|_, note| note.until > tick.now);
+        let got = notes.waiting.len();
+        if got >= limits::NOTES {
+            return Err(PeerFault::Full { got: got as u64, max: limits::NOTES as u64 });
+        }
+        notes.last += 1;
+        let (number, until) = (notes.last, tick.now.plus(limits::NOTE_MS));
+        notes.waiting.insert(number, Waits { to, until, whom: whom.clone() });
+        out.save(notes.record(&who.address));
+        out.save(note_record(&who.address, number, &bytes, until));
+        for session in whom.into_iter().filter_map(|dk| self.session_of(dk)) {
+            let what = Publication::Note { to, bytes: bytes.clone() };
+            self.say_to(session, Talk::Publish { number, what }, out);
+        }
+        self.keys.note_bytes.insert((who.address.clone(), number), Some(bytes));
+        Ok(())
+    }
+
+    /// A device is there: it gets the notes that wait for it.
+    pub(super) fn notes_to(&mut self, tick: &Tick, session: SessionId, who: &Online, out: &mut Outbox<Output>) {
+        let Some(notes) = self.keys.notes.get(&who.address) else { return };
+        for (number, note) in notes.of(who.dk).filter(|(_, note)| note.until > tick.now) {
+            let bytes = self.keys.note_bytes.get(&(who.address.clone(), number)).cloned().flatten();
+            if let Some(bytes) = bytes {
+                let what = Publication::Note { to: note.to, bytes };
+                self.say_to(session, Talk::Publish { number, what }, out);
+            }
+        }
+    }
+
+    /// A device has taken a note.
+    pub(super) fn note_taken(&mut self, who: &Online, number: u64, out: &mut Outbox<Output>) {
+        let Some(notes) = self.keys.notes.get_mut(&who.address) else { return };
+        let Some(note) = notes.waiting.get_mut(&number) else { return };
+        let before = note.whom.len();
+        note.whom.retain(|dk| *dk != who.dk);
+        if note.whom.len() == before {
+            return;
+        }
+        if note.whom.is_empty() {
+            notes.waiting.remove(&number);
+            self.keys.note_bytes.insert((who.address.clone(), number), None);
+            out.save(Record::remove(Key::Note(who.address.clone(), number)));
+        }
+        out.save(notes.record(&who.address));
+    }
+}
