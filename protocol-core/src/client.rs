@@ -32,6 +32,7 @@ mod said;
 mod sealing;
 mod talk;
 mod timers;
+mod verify;
 mod wants;
 mod writing;
 
@@ -101,6 +102,8 @@ pub struct Client {
     heard: BTreeMap<Address, u64>,
     /// Codes, and who asks to be let in.
     joining: Joining,
+    /// Codes that are being compared.
+    comparing: verify::Comparing,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
     timers: Timers,
@@ -141,6 +144,7 @@ impl Client {
             proofs: BTreeMap::new(),
             heard: BTreeMap::new(),
             joining: Joining::default(),
+            comparing: verify::Comparing::default(),
             unknown: BTreeSet::new(),
             timers: Timers::default(),
         };
@@ -266,10 +270,10 @@ impl Client {
             Command::Join => self.join(tick, out),
             Command::AddDevice { code } => self.add_device(tick, &code, out),
             Command::Revoke(dk) => self.revoke(tick, dk, out),
-            Command::Verify(_)
-            | Command::Same(_)
-            | Command::Differ(_)
-            | Command::Block(_)
+            Command::Verify(who) => self.verify(tick, &who, out),
+            Command::Same(who) => self.same(tick, &who, out),
+            Command::Differ(who) => self.differ(&who, out),
+            Command::Block(_)
             | Command::Unblock(_)
             | Command::Backup
             | Command::BackupKept

@@ -248,9 +248,18 @@ impl Client {
             if !self.contacts.contains_key(&address) && self.contacts.len() >= limits::LINES {
                 return;
             }
-            let contact = self.contacts.entry(address.clone()).or_insert_with(|| Contact::new(address));
+            let new = Contact::new(address.clone());
+            let contact = self.contacts.entry(address.clone()).or_insert(new);
             contact.pin = Some(pin);
+            let before = contact.verified;
             out.save(contact.record());
+            if !self.fits_pin(&address, out) {
+                continue;
+            }
+            if let Some(contact) = self.contacts.get(&address).filter(|contact| contact.verified != before) {
+                out.save(contact.record());
+                Self::tell(Event::Contact(contact.shown()), out);
+            }
         }
     }
 }

@@ -236,6 +236,11 @@ pub enum Event {
     },
     /// A code to be compared, or to be typed on another device.
     Code(ShownCode),
+    /// Somebody wants to compare codes: [`Command::Verify`] answers.
+    CompareWanted {
+        /// Who.
+        who: Address,
+    },
     /// The two compared codes, and they were the same: level L4.
     Verified {
         /// With whom.

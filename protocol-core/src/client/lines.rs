@@ -132,7 +132,7 @@ impl Client {
 
     /// Whether they are whom another device of the person, or the backup, knows them for; then what was compared there
     /// stands here too.
-    fn fits_pin(&mut self, whose: &Address, out: &mut Outbox<Output>) -> bool {
+    pub(super) fn fits_pin(&mut self, whose: &Address, out: &mut Outbox<Output>) -> bool {
         let Some(contact) = self.contacts.get_mut(whose) else { return false };
         let (Some(pin), Some(chain)) = (contact.pin, &contact.chain) else { return true };
         if pin.identity == chain.identity() {

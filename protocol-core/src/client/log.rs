@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// A conversation that the node knows and we don't: only that with somebody with whom there is a line.
-    fn begin(&mut self, id: ConversationId, out: &mut Outbox<Output>) -> bool {
+    pub(super) fn begin(&mut self, id: ConversationId, out: &mut Outbox<Output>) -> bool {
         let found = self.contacts.values().find_map(|contact| {
             let (direct, line) = contact.direct()?;
             (direct == id).then(|| Talk::new(id, contact.address.clone(), line.t2, line.offered))

@@ -436,7 +436,15 @@ impl Client {
                     self.timers.by(What::Talk(id), tick.now);
                 }
             }
-            Said::History { .. } | Said::Compare { .. } => {
+            Said::Compare { bytes } => self.compare_said(tick, &member, &bytes, id, out),
+            Said::Compared { ak } => {
+                // Only what the person's own devices say of it counts.
+                let with = talk.with.clone();
+                if own {
+                    self.compared(&with, ak, out);
+                }
+            }
+            Said::History { .. } => {
                 let raw = Some(opened.plaintext);
                 self.keep(id, seq, kept(&member, inner.id, tick.now, None, raw), out);
             }

@@ -27,7 +27,7 @@ impl Client {
         let mut wants = Wants { client: self, keys: BTreeSet::new() };
         match input {
             Input::Command(Command::Write { to: To::Conversation(id), .. }) => wants.group(*id),
-            Input::Command(Command::Write { to: To::Person(who), .. }) => {
+            Input::Command(Command::Write { to: To::Person(who), .. } | Command::Verify(who) | Command::Same(who)) => {
                 let direct = self.contacts.get(who).and_then(super::Contact::direct);
                 direct.into_iter().for_each(|(id, _)| wants.group(id));
             }
