@@ -16,6 +16,7 @@
 //! A crash forgets the session and what was asked on it. Spec: `spec/07-identity.md`, `spec/08-sealing.md`,
 //! `spec/10-sessions.md`.
 
+mod backup;
 mod changes;
 mod contact;
 mod devices;
@@ -273,12 +274,12 @@ impl Client {
             Command::Verify(who) => self.verify(tick, &who, out),
             Command::Same(who) => self.same(tick, &who, out),
             Command::Differ(who) => self.differ(&who, out),
-            Command::Block(_)
-            | Command::Unblock(_)
-            | Command::Backup
-            | Command::BackupKept
-            | Command::Restore { .. }
-            | Command::ShareHistory { .. } => Self::decline(Declined::NothingPending, out),
+            Command::Backup => self.back_up(tick, out),
+            Command::BackupKept => self.backup_kept(out),
+            Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
+            Command::Block(_) | Command::Unblock(_) | Command::ShareHistory { .. } => {
+                Self::decline(Declined::NothingPending, out);
+            }
         }
     }
 

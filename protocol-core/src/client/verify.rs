@@ -61,11 +61,8 @@ impl Client {
     /// The two keys that are compared, where both are proven over the line.
     fn parties(&self, who: &Address) -> Option<Parties> {
         let contact = self.contacts.get(who).filter(|contact| contact.level() >= Level::Keys && !contact.suspended)?;
-        let side = |chain: &Chain| Side {
-            address: chain.address().clone(),
-            identity: chain.identity(),
-            ak: chain.ak(),
-        };
+        let side =
+            |chain: &Chain| Side { address: chain.address().clone(), identity: chain.identity(), ak: chain.ak() };
         let (ours, theirs) = (side(self.own.chain.as_ref()?), side(contact.chain.as_ref()?));
         Some(Parties { t2: contact.line?.t2, ours, theirs })
     }
@@ -100,7 +97,9 @@ impl Client {
         if self.comparing.ours.contains_key(who) {
             return self.compare(tick, who, member.dk, &word, talk, out);
         }
-        if matches!(word, Word::Commit(_)) && self.contacts.get(who).and_then(Contact::direct).is_some_and(|(id, _)| id == talk) {
+        if matches!(word, Word::Commit(_))
+            && self.contacts.get(who).and_then(Contact::direct).is_some_and(|(id, _)| id == talk)
+        {
             self.comparing.theirs.insert(who.clone(), (member.dk, word));
             Self::tell(Event::CompareWanted { who: who.clone() }, out);
         }
