@@ -11,6 +11,7 @@ use postline_world::world::World;
 use crate::kit::{draft, id as mail_id, one, pair, two, whole};
 use crate::phones::{Phones, agree, begun, connected, conversation, signed};
 
+/// [H-12] [H-17] [H-18]
 #[test]
 fn a_message_comes_to_every_device_and_delivered_comes_back() {
     for by in [0, 1] {
@@ -51,6 +52,7 @@ fn a_lone_message_costs_each_node_one_sync_and_its_acks_none() {
 }
 
 /// (attack 74, 81)
+/// [H-8]
 #[test]
 fn t_074_of_crossed_creates_one_wins_and_the_other_device_hears_so() {
     let (mut world, mut phones, id) = connected();
@@ -69,6 +71,7 @@ fn t_074_of_crossed_creates_one_wins_and_the_other_device_hears_so() {
 }
 
 /// (attack 74)
+/// [H-8]
 #[test]
 fn t_074_one_commit_an_epoch_and_messages_of_the_last_few() {
     let (mut world, mut phones, id) = begun(0);
@@ -93,6 +96,7 @@ fn t_074_one_commit_an_epoch_and_messages_of_the_last_few() {
     whole(&world);
 }
 
+/// [H-13]
 #[test]
 fn a_device_that_was_away_for_long_gets_everything_in_order() {
     let (mut world, mut phones, id) = begun(0);
@@ -113,6 +117,7 @@ fn a_device_that_was_away_for_long_gets_everything_in_order() {
     whole(&world);
 }
 
+/// [H-11]
 #[test]
 fn what_is_said_while_the_link_is_down_goes_when_it_is_up() {
     let (mut world, mut phones, id) = begun(0);
@@ -146,6 +151,7 @@ fn what_is_said_while_the_link_is_down_goes_when_it_is_up() {
 
 /// Whatever node fails at whichever commit, and whether the disk has it or not: each message is there once, in its
 /// device's order.
+/// [H-10] [H-14]
 #[test]
 fn t_061_a_crash_at_any_commit_loses_nothing_and_doubles_nothing() {
     for at in (0..12_u32).chain([15, 19, 24]) {
@@ -182,6 +188,7 @@ fn t_061_a_crash_at_any_commit_loses_nothing_and_doubles_nothing() {
 }
 
 /// (attack 76)
+/// [H-15]
 #[test]
 fn t_076_a_range_is_given_again_to_who_asks_within_bounds() {
     let (mut world, mut phones, id) = begun(0);
@@ -221,6 +228,7 @@ fn with_another() -> (World, Phones, ConversationId, ConversationId, usize) {
 }
 
 /// (attack 81, 87)
+/// [H-9]
 #[test]
 fn t_081_a_conversation_is_its_members_alone_and_named_by_their_line() {
     let (mut world, mut phones, id, other, third) = with_another();
