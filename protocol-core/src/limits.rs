@@ -426,3 +426,51 @@ pub const LAST_RESORTS_PER_HOUR: u32 = 60;
 pub const PACKAGE_RATES: usize = 16_384;
 /// Most addresses that one mailbox login may speak for.
 pub const LOGIN_ADDRESSES: usize = 256;
+
+// Logs
+/// Most epochs before the present one of which a hub still takes messages.
+pub const EPOCHS: u64 = 5;
+/// Most devices that a log remembers for each member of a node; the one that was heard of least lately goes first.
+pub const TAGS: usize = 64;
+/// Most entries of one conversation on their way to one reader, unacknowledged.
+pub const FEED_ITEMS: usize = 256;
+/// Most bytes of one conversation on their way to one reader, unacknowledged (one entry may exceed it).
+pub const FEED_BYTES: usize = 1024 * 1024;
+/// What an entry counts in a window beside its own bytes, in bytes.
+pub const EVENT_OVERHEAD: usize = 64;
+/// Most entries of one conversation that are kept in memory for readers who have something to come.
+pub const RECENT: usize = 1_024;
+/// Most bytes of such entries of one conversation.
+pub const RECENT_BYTES: usize = 256 * 1024;
+/// Most entries that are read back from the store at a time, for a reader who is behind.
+pub const READ_BACK: u64 = 16;
+/// Most entries on their way over one connection, over all conversations, unacknowledged.
+pub const READER_ITEMS: usize = 1_024;
+/// Most bytes of such entries (one entry may exceed it).
+pub const READER_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of entries that a node keeps in memory, over all conversations.
+pub const ENTRIES_BYTES: usize = 32 * 1024 * 1024;
+/// Most conversations that are looked at in one step for somebody who came.
+pub const COMERS_BATCH: usize = 128;
+/// Most logs with something to save that waits for a commit to ride along with; then it makes its own.
+pub const RIDING: usize = 1_024;
+/// Most logs that ride along with one commit.
+pub const RIDES: usize = 64;
+/// Most posts of one device that wait for the way to their hubs.
+pub const POSTS_PER_DEVICE: usize = 512;
+/// Most posts that wait for the way to their hubs, in all.
+pub const POSTS: usize = 65_536;
+/// Most bytes of such posts.
+pub const POSTS_BYTES: usize = 64 * 1024 * 1024;
+/// How long entries of a log are kept once everybody here has them.
+pub const ENTRY_MS: u64 = 30 * DAY;
+/// How long an entry is kept at most, whoever still lacks it.
+pub const ENTRY_LONGEST_MS: u64 = 400 * DAY;
+/// Most entries of one conversation that are dropped with one commit.
+pub const DROPS: u64 = 64;
+/// Most entries of its own people that a node leaves unacknowledged while nobody waits for it.
+pub const HAVE_LATER: u64 = 64;
+/// How often a node hears of signed heads of a log in which its people wrote nothing since.
+pub const HEADS_MS: u64 = 10 * SECOND;
+/// Most entries of a log that are said to a node before it hears of a signed head.
+pub const HEADS_ENTRIES: u64 = 64;

@@ -2,6 +2,7 @@
 
 pub mod greeting;
 pub mod link;
+pub mod log;
 pub mod queue;
 pub mod session;
 pub mod trust;

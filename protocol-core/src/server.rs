@@ -19,15 +19,19 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod heads;
 mod here;
 pub mod io;
 mod keys;
 mod lines;
+mod logs;
 mod names;
 mod notes;
+mod posts;
 mod proofs;
 mod questions;
 mod queues;
+mod readers;
 mod relays;
 mod sessions;
 mod strangers;
@@ -62,7 +66,9 @@ use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
 use keys::{Keys, Known};
+use logs::Talks;
 use notes::Notes;
+use posts::Posts;
 use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
@@ -117,6 +123,8 @@ pub struct Server {
     cold: BTreeSet<Key>,
     timers: Timers,
     sessions: Sessions,
+    talks: Talks,
+    posts: Posts,
     keys: Keys,
 }
 
@@ -170,6 +178,8 @@ impl Server {
             cold: BTreeSet::new(),
             timers: Timers::default(),
             sessions: Sessions::default(),
+            talks: Talks::default(),
+            posts: Posts::default(),
             keys: Keys::default(),
         };
         for record in records {
@@ -186,6 +196,16 @@ impl Server {
             Key::Blocked(domain) => {
                 book::read_blocked(record)?;
                 self.blocked.insert(domain.clone());
+            }
+            Key::Behind(nk, talk) => {
+                self.talks.take_mark(*nk, *talk);
+                self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                self.timers.set(Who::Node(*nk), Some(Millis(0)));
+            }
+            Key::Post(..) => {
+                let hub = self.posts.restore(record)?;
+                self.cold.extend([Key::Peer(hub), Key::Route(hub)]);
+                self.timers.set(Who::Node(hub), Some(Millis(0)));
             }
             Key::Queue(..) if canary::is_on(Canary::QueueForgotten) => {}
             Key::Queue(lane, mail) => {
@@ -219,7 +239,6 @@ impl Server {
             | Key::Log(_)
             | Key::Entry(..)
             | Key::Cursor(..)
-            | Key::Post(..)
             | Key::Own
             | Key::Contact(_)
             | Key::Talk(_)
@@ -275,6 +294,9 @@ impl Server {
             Key::Seen(mail) => _ = self.seen.insert(*mail, record.map(Seen::restore).transpose()?),
             Key::Alias(nk) => _ = self.aliases.insert(*nk, record.map(book::read_alias).transpose()?),
             Key::Offers(ours) => _ = self.offers.insert(ours.clone(), record.map(book::read_offers).transpose()?),
+            Key::Log(talk) => self.talks.take_log(*talk, record)?,
+            Key::Entry(talk, seq) => self.talks.take_entry(*talk, *seq, record)?,
+            Key::Talks(ours) => self.talks.take_list(ours, record)?,
             Key::Device(dk) => self.take_device(*dk, record)?,
             Key::Lines(ours) => self.take_lines(ours, record)?,
             Key::Proofs(pair) => self.take_proofs(pair, record)?,
@@ -297,9 +319,7 @@ impl Server {
             | Key::Queue(..)
             | Key::Blocked(_)
             | Key::Telling(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -342,6 +362,10 @@ impl Server {
             // That a key has another name must not be forgotten while pairs in memory may bear it; there are few such.
             Key::Alias(nk) => self.aliases.get(nk) == Some(&None) && self.aliases.remove(nk).is_some(),
             Key::Offers(ours) => self.offers.remove(ours).is_some(),
+            Key::Log(talk) => self.forget_log(*talk),
+            // Entries are let go with what they are needed for.
+            Key::Entry(..) => true,
+            Key::Talks(ours) => self.talks.forget_list(ours),
             Key::Device(dk) => self.forget_device(*dk),
             Key::Lines(ours) => self.keys.lines.remove(ours).is_some(),
             Key::Proofs(pair) => self.forget_proofs(pair),
@@ -356,9 +380,7 @@ impl Server {
             | Key::Queue(..)
             | Key::Blocked(_)
             | Key::Telling(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
+            | Key::Behind(..)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -387,6 +409,8 @@ impl Server {
             + self.greetings.len()
             + self.fetching.len()
             + self.sessions_in_memory()
+            + self.talks.in_memory()
+            + self.posts.len()
             + self.keys.in_memory()
     }
 
@@ -472,6 +496,7 @@ impl Machine for Server {
             Input::BatchEnd => self.batch_end(&tick, out),
         }
         self.settle_lines(&tick, out);
+        self.tell_comers(&tick, out);
         self.now = tick.now;
         Ok(())
     }
@@ -497,9 +522,13 @@ impl Server {
                     Who::Lane(lane) => self.lane(tick, &lane, crate::machine::queue::Input::Wake, out),
                     Who::Link(nk) => self.run_link(tick, nk, crate::machine::link::Input::Wake, out),
                     Who::Node(nk) => self.node_due(tick, nk, out),
+                    Who::Log(talk) => self.log_due(tick, talk, out),
+                    Who::Comers => self.comers_due(tick, out),
+                    Who::Posts(hub) => self.posts_due(tick, hub, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
                     Who::Keys => {
                         self.settle_lines(tick, out);
+                        self.tell_comers(tick, out);
                         self.expire_questions(tick, out);
                     }
                     Who::Session(session) => {

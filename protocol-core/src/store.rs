@@ -63,6 +63,8 @@ pub enum Key {
     Entry(ConversationId, u64),
     /// How far a device of ours has come in a conversation.
     Cursor(ConversationId, DeviceKey),
+    /// That another node hasn't acked everything of a conversation of which we are the hub.
+    Behind(NodeKey, ConversationId),
     /// A post of a device of ours, by its number, that waits for the way to its hub.
     Post(ConversationId, DeviceKey, u64),
 
@@ -118,6 +120,7 @@ impl fmt::Display for Key {
             Self::Log(talk) => write!(f, "log/{talk}"),
             Self::Entry(talk, seq) => write!(f, "entry/{talk}/{seq:016x}"),
             Self::Cursor(talk, dk) => write!(f, "cursor/{talk}/{dk}"),
+            Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
             Self::Contact(theirs) => write!(f, "contact/{}", escape(theirs)),
@@ -178,6 +181,7 @@ impl Key {
             ["log", id] => Self::Log(talk(id)?),
             ["entry", id, seq] => Self::Entry(talk(id)?, number(seq)?),
             ["cursor", id, dk] => Self::Cursor(talk(id)?, device(dk)?),
+            ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
             ["contact", theirs] => Self::Contact(address(theirs)?),
@@ -197,7 +201,14 @@ impl Key {
     pub fn restored_at_start(&self) -> bool {
         matches!(
             self,
-            Self::Node | Self::Due(_) | Self::Queue(..) | Self::Pending(_) | Self::Blocked(_) | Self::Telling(_)
+            Self::Node
+                | Self::Due(_)
+                | Self::Queue(..)
+                | Self::Pending(_)
+                | Self::Blocked(_)
+                | Self::Telling(_)
+                | Self::Behind(..)
+                | Self::Post(..)
         )
     }
 }

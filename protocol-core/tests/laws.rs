@@ -1,12 +1,12 @@
 //! Every machine keeps the laws, whatever it is told. The laws themselves stand in `postline_world::laws`.
 
 use postline_world::laws::{
-    DeviceSessionLaws, DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, NodeSessionLaws,
-    ServerLaws, TrustLaws, obeys,
+    DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws,
+    NodeSessionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
-    device_session_input, greeting_input, link_input, node_queue_input, node_session_input, queue_input, script,
-    server_input, trust_input,
+    device_session_input, follower_input, greeting_input, hub_input, link_input, node_queue_input, node_session_input,
+    queue_input, script, server_input, trust_input,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,15 @@ proptest! {
         obeys::<DomainLaws>(script.clone());
         obeys::<MailboxLaws>(script);
         obeys::<NodeLaws>(of_a_node);
+    }
+
+    #[test]
+    fn a_log_keeps_the_laws_as_a_hub_and_as_a_follower(
+        of_a_hub in script(80, hub_input),
+        of_a_follower in script(80, follower_input),
+    ) {
+        obeys::<HubLaws>(of_a_hub);
+        obeys::<FollowerLaws>(of_a_follower);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Disk {
     pub fails_written: bool,
     /// How many commits there were.
     pub commits: u64,
+    /// How many of them had something to write: each costs a sync.
+    pub syncs: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -88,6 +90,7 @@ impl Store for Disk {
             *left -= 1;
         }
         self.commits += 1;
+        self.syncs += u64::from(!records.is_empty());
         self.kept.write(staged, records);
         Ok(())
     }

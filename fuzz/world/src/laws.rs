@@ -9,6 +9,8 @@
 //!
 //! Twins are restored or fed, never cloned. A law that is broken panics: tests, fuzzers and corpus replay call alike.
 
+pub(crate) mod logs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
@@ -26,6 +28,8 @@ use postline_core::step::{Machine, Outbox, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
 use postline_core::wire::frame::{Domains, Ready};
+
+pub use logs::{FollowerLaws, HubLaws};
 
 /// When every machine begins.
 pub const START: Millis = Millis(1_795_000_000_000);

@@ -1,5 +1,7 @@
 //! Random inputs for every machine, from few names, so that they meet: one word of randomness is one step.
 
+mod logs;
+
 use std::collections::BTreeSet;
 
 use postline_core::content::evidence::{Dkim, DkimPass, Evidence};
@@ -29,6 +31,8 @@ use proptest::prelude::*;
 use crate::bytes::{Draft, SIGNED, mail_in, mailbox_of};
 use crate::laws::{START, Step, code, identity, mail, ours, pair, small_blob, theirs};
 use crate::rng::Rng;
+
+pub use logs::{follower_input, hub_input};
 
 /// A script of up to `most` steps, made of one word each.
 pub fn script<I: Clone + std::fmt::Debug>(

@@ -60,6 +60,7 @@ impl Server {
                     }
                     if to == trust::TrustState::Trusted {
                         self.lined(pair, out);
+                        self.talks_resume(tick, pair, out);
                     }
                 }
                 trust::Output::Refused(why) => {
@@ -122,7 +123,8 @@ impl Server {
         let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
         let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
         let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
-        if handshake || mark() || self.keys.wait_for(nk) {
+        let keys = self.keys.wait_for(nk);
+        if handshake || mark() || keys || self.posts.wait_for(nk) || self.talks.is_behind(nk) {
             self.run_link(tick, nk, link::Input::Want, out);
         }
     }
@@ -428,6 +430,7 @@ impl Server {
             link::Output::Up(link) => self.up(tick, nk, link, out),
             link::Output::Down(code) => {
                 out.emit(Output::Event(Event::LinkDown { nk, code }));
+                self.store_posts(nk, out);
                 self.unasked(nk);
                 self.want_again(tick, nk, out);
             }
@@ -473,6 +476,7 @@ impl Server {
         self.keys_again(tick, nk, out);
         self.ask_again(tick, nk, out);
         self.pump(tick, nk, out);
+        self.talks_up(tick, nk, out);
     }
 
     /// Another node says something about conversations, or keys.

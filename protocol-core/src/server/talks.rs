@@ -1,43 +1,79 @@
-//! Conversations, as far as sessions and links bring something about them here.
+//! Conversations between two: what devices and nodes say about them finds its log, if they may.
 //!
-//! This node has no hub yet: whatever is posted, acknowledged or asked for again is of no conversation that it knows, and
-//! that is what the device hears.
+//! ```text
+//!   device ── Post, Have, Ask Range ──▶ its own node ─┬─ the hub is here ──▶ log
+//!                                                     └─ it is elsewhere ──▶ posts ── Post ──▶ link
+//!   node ──── Post, Have, Ask Range ──▶ the hub ──▶ log
+//!   hub ───── Event, Heads, Delivered, Unposted ──▶ a member's node ──▶ log, posts, devices
+//! ```
+//!
+//! A conversation of two is named by their line: `wire::log::direct` of its T2. Its hub is the node of whoever made the
+//! offer that the line grew from. Only the two may create it, both are in it from the first, and what either node says
+//! goes on only while there is a line: where there is none, a node hears what it would hear of a conversation that never
+//! was ([C-2]), and nothing that was taken is lost.
 
 use super::Server;
+use super::here::HERE;
 use super::io::{Event, Output, Peer};
+use super::logs::Gate;
 use super::sessions::Online;
-use crate::fault::PeerFault;
-use crate::id::{NodeKey, SessionId};
+use crate::fault::{Code, PeerFault};
+use crate::id::{Address, ConversationId, NodeKey, Pair, SessionId};
 use crate::machine::link;
+use crate::machine::log::{self, Log, Reader, Via};
+use crate::machine::trust::Trust;
 use crate::step::{Outbox, Tick};
-use crate::wire::talk::{Question, Talk};
+use crate::wire::log::{direct, tag};
+use crate::wire::talk::{self, Kind, Origin, Post, Question, Talk};
 
+/// Where a post goes.
+enum Way {
+    /// Into a log of this hub.
+    Here,
+    /// To a hub elsewhere, by this line.
+    There(NodeKey, Pair),
+}
+
+// Devices
 impl Server {
     /// A device is there: Ready was said to it, and its lines.
-    pub(super) fn device_ready(&mut self, _: &Tick, _: SessionId, _: &Online, _: &mut Outbox<Output>) {}
+    pub(super) fn device_ready(&mut self, tick: &Tick, session: SessionId, who: &Online, _: &mut Outbox<Output>) {
+        self.comes(tick, Via::Session(session), Some(&who.address), None);
+    }
 
     /// A device said something about a conversation: a Post, a Have, or a question for a range of a log.
     pub(super) fn talk_from_device(
         &mut self,
-        _: &Tick,
+        tick: &Tick,
         session: SessionId,
         who: &Online,
         talk: Talk,
         out: &mut Outbox<Output>,
     ) {
-        let code = PeerFault::NoConversation.code();
-        match talk {
+        let via = Via::Session(session);
+        let refused = match talk {
             Talk::Post(post) => {
                 let (conversation, origin) = (post.conversation, post.origin);
-                let code = self.take_number(who, origin.number, out).map_or_else(|why| why.code(), |()| code);
-                self.say_to(session, Talk::Unposted { conversation, origin, code }, out);
+                let posted = self.post_from_device(tick, via, who, post, out);
+                if let Err(why) = &posted {
+                    self.say_to(session, Talk::Unposted { conversation, origin, code: why.code() }, out);
+                }
+                posted
             }
-            Talk::Ask { number, what: Question::Range { .. } } => {
-                self.say_to(session, Talk::Answer { number, what: Err(code) }, out);
-            }
-            Talk::Have { .. } => {
-                let (peer, why) = (Peer::Device(who.dk), PeerFault::NoConversation);
-                out.emit(Output::Event(Event::Refused { peer, why }));
+            Talk::Have { conversation, seq } => self.reads(tick, via, conversation, who, out).map(|()| {
+                self.step_log(tick, conversation, log::Input::Have(via, seq), out);
+                self.feed_log(tick, conversation, out);
+            }),
+            Talk::Ask { number, what: Question::Range { conversation, from, to } } => {
+                let reads = self.reads(tick, via, conversation, who, out);
+                match &reads {
+                    Ok(()) => {
+                        self.step_log(tick, conversation, log::Input::Range { via, number, from, to }, out);
+                        self.feed_log(tick, conversation, out);
+                    }
+                    Err(why) => self.say_to(session, Talk::Answer { number, what: Err(why.code()) }, out),
+                }
+                reads
             }
             Talk::Unposted { .. }
             | Talk::Event(_)
@@ -48,33 +84,305 @@ impl Server {
             | Talk::Ask { .. }
             | Talk::Answer { .. }
             | Talk::Line(_)
-            | Talk::Login { .. } => {}
+            | Talk::Login { .. } => Ok(()),
+        };
+        if let Err(why) = refused {
+            out.emit(Output::Event(Event::Refused { peer: Peer::Device(who.dk), why }));
         }
     }
 
-    /// Another node said something about a conversation.
+    /// Sees that a device reads a log of its own person's.
+    fn reads(
+        &mut self,
+        tick: &Tick,
+        via: Via,
+        id: ConversationId,
+        who: &Online,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let log = self.talks.log(id).ok_or(PeerFault::NoConversation)?;
+        if !log.members().any(|(address, nk)| *address == who.address && nk.is_none()) {
+            return Err(PeerFault::NoConversation);
+        }
+        if !log.is_attached(via) {
+            let reader = Reader::Device(tag(id, who.dk), who.address.clone());
+            self.step_log(tick, id, log::Input::Attach(via, reader), out);
+        }
+        Ok(())
+    }
+
+    fn post_from_device(
+        &mut self,
+        tick: &Tick,
+        via: Via,
+        who: &Online,
+        post: Post,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let id = post.conversation;
+        if post.origin.device != tag(id, who.dk) {
+            return Err(PeerFault::Frame("a post of the device that brings it"));
+        }
+        self.may_write(who, post.origin.number)?;
+        match self.way_of(&who.address, &post, out)? {
+            Way::Here => {
+                self.take_number(who, post.origin.number, out)?;
+                self.reads(tick, via, id, who, out)?;
+                self.step_log(tick, id, log::Input::Post(via, Box::new(post)), out);
+                self.feed_log(tick, id, out);
+                Ok(())
+            }
+            Way::There(hub, pair) => self.relay_post(tick, hub, who, pair, post, out),
+        }
+    }
+
+    /// Where a post of a person of ours goes. A conversation that begins here has its log then.
+    fn way_of(&mut self, ours: &Address, post: &Post, out: &mut Outbox<Output>) -> Result<Way, PeerFault> {
+        let id = post.conversation;
+        if let Some(log) = self.talks.log(id) {
+            if !log.members().any(|(address, nk)| address == ours && nk.is_none()) {
+                return Err(PeerFault::NoConversation);
+            }
+            if !self.may_post(id, ours) {
+                return Err(PeerFault::NotTrusted);
+            }
+            let hub = log.hub();
+            let theirs = self.other_member(id, ours).ok_or(PeerFault::NoConversation)?;
+            let pair = Pair { ours: ours.clone(), theirs };
+            return Ok(hub.map_or(Way::Here, |hub| Way::There(hub, pair)));
+        }
+        let pair = pair_in(&post.members, ours).filter(|_| post.kind == Kind::Create);
+        let pair = pair.ok_or(PeerFault::NoConversation)?;
+        let nk = self.line_named(&pair, id)?;
+        if nk == HERE {
+            let members = post.members.iter().map(|address| (address.clone(), None)).collect();
+            self.begin_log(Log::new(id, None, members), out)?;
+            return Ok(Way::Here);
+        }
+        if !self.pairs.get(&pair).is_some_and(Trust::offered) {
+            return Ok(Way::There(nk, pair));
+        }
+        self.begin_log(Log::new(id, None, at_home(&post.members, &pair, nk)), out)?;
+        Ok(Way::Here)
+    }
+
+    /// The node of the other of two whose line names this conversation (attack 81).
+    fn line_named(&self, pair: &Pair, id: ConversationId) -> Result<NodeKey, PeerFault> {
+        let trust = self.pairs.get(pair).ok_or(PeerFault::NotTrusted)?;
+        let nk = trust.line().ok_or(PeerFault::NotTrusted)?;
+        if !self.has_line(pair, Some(nk).filter(|nk| *nk != HERE)) {
+            return Err(PeerFault::NotTrusted);
+        }
+        if trust.t2().map(direct) == Some(id) { Ok(nk) } else { Err(PeerFault::NoConversation) }
+    }
+}
+
+// Nodes
+impl Server {
+    /// A link is up: what its node missed goes, and what waits for its hub.
+    pub(super) fn talks_up(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
+        if let Some(via) = self.link_to(nk) {
+            if self.talks.is_behind(nk) {
+                self.comes(tick, via, None, Some(nk));
+            }
+            self.send_posts(tick, nk, out);
+        }
+    }
+
+    /// Two have a line, again perhaps: what their hub holds back for want of one goes on.
+    pub(super) fn talks_resume(&mut self, tick: &Tick, pair: &Pair, out: &mut Outbox<Output>) {
+        let Some(trust) = self.pairs.get(pair) else { return };
+        let (Some(nk), Some(id)) = (trust.line(), trust.t2().map(direct)) else { return };
+        if nk == HERE {
+            return;
+        }
+        if trust.offered() {
+            self.resume_log(tick, id);
+        } else {
+            // Whatever of it is there: the hub then knows that it is wanted.
+            let what = Question::Range { conversation: id, from: 1, to: 1 };
+            self.run_link(tick, nk, link::Input::Talk(Talk::Ask { number: 0, what }), out);
+        }
+    }
+
+    /// A node said something about a conversation.
     pub(super) fn talk_from_node(&mut self, tick: &Tick, nk: NodeKey, talk: Talk, out: &mut Outbox<Output>) {
-        let code = PeerFault::NoConversation.code();
-        let answer = match talk {
-            Talk::Post(post) => Some(Talk::Unposted { conversation: post.conversation, origin: post.origin, code }),
-            Talk::Ask { number, .. } => Some(Talk::Answer { number, what: Err(code) }),
-            Talk::Unposted { .. }
-            | Talk::Event(_)
-            | Talk::Have { .. }
-            | Talk::Heads(_)
-            | Talk::Delivered { .. }
+        let Some(via) = self.link_to(nk) else { return };
+        let done = match talk {
+            Talk::Post(post) => {
+                let (conversation, origin) = (post.conversation, post.origin);
+                let posted = self.post_from_node(tick, nk, via, post, out);
+                if let Err(why) = &posted {
+                    let talk = Talk::Unposted { conversation, origin, code: outside(why) };
+                    self.run_link(tick, nk, link::Input::Talk(talk), out);
+                }
+                posted
+            }
+            Talk::Unposted { conversation, origin, code } => {
+                if self.talks.log(conversation).is_some_and(Log::is_hub) {
+                    self.step_log(tick, conversation, log::Input::Unwanted(via), out);
+                } else {
+                    self.not_taken(nk, conversation, origin, code, out);
+                }
+                Ok(())
+            }
+            Talk::Event(event) => {
+                let (conversation, number) = (event.conversation, event.seq);
+                let came = self.event_from_hub(tick, nk, via, event, out);
+                if let Err(why) = &came {
+                    // Its hub keeps it, and says it again when there is a line.
+                    let origin = Origin { device: crate::id::DeviceTag([0; 8]), number };
+                    let talk = Talk::Unposted { conversation, origin, code: outside(why) };
+                    self.run_link(tick, nk, link::Input::Talk(talk), out);
+                }
+                came
+            }
+            Talk::Have { conversation, seq } => self.is_read_by(tick, nk, via, conversation, out).map(|()| {
+                self.step_log(tick, conversation, log::Input::Have(via, seq), out);
+                self.feed_log(tick, conversation, out);
+            }),
+            Talk::Heads(heads) => {
+                self.heads_came(tick, nk, heads, out);
+                Ok(())
+            }
+            Talk::Delivered { conversation, member, seq } => {
+                if self.talks.log(conversation).is_some_and(|log| log.hub() == Some(nk)) {
+                    self.step_log(tick, conversation, log::Input::Delivered(via, member, seq), out);
+                    Ok(())
+                } else {
+                    Err(PeerFault::NoConversation)
+                }
+            }
+            Talk::Ask { number, what: Question::Range { conversation, from, to } } => {
+                let reads = self.is_read_by(tick, nk, via, conversation, out);
+                match &reads {
+                    Ok(()) => {
+                        self.step_log(tick, conversation, log::Input::Range { via, number, from, to }, out);
+                        self.feed_log(tick, conversation, out);
+                    }
+                    Err(why) => {
+                        let talk = Talk::Answer { number, what: Err(outside(why)) };
+                        self.run_link(tick, nk, link::Input::Talk(talk), out);
+                    }
+                }
+                reads
+            }
+            // What follows a range comes as events.
+            Talk::Answer { what: Ok(talk::Finding::Sent) | Err(_), .. } => Ok(()),
+            Talk::Ask { .. }
+            | Talk::Answer { .. }
             | Talk::Publish { .. }
             | Talk::Published { .. }
-            | Talk::Answer { .. }
             | Talk::Line(_)
-            | Talk::Login { .. } => None,
+            | Talk::Login { .. } => Err(PeerFault::Frame("what one node says to another")),
         };
-        out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why: PeerFault::NoConversation }));
-        if let Some(talk) = answer {
-            self.run_link(tick, nk, link::Input::Talk(talk), out);
+        if let Err(why) = done {
+            out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
         }
     }
 
-    /// The batch ends: what is said once for many steps is said now.
-    pub(super) fn batch_end(&mut self, _: &Tick, _: &mut Outbox<Output>) {}
+    /// Sees that a member's node reads a log of this hub, while there is a line.
+    fn is_read_by(
+        &mut self,
+        tick: &Tick,
+        nk: NodeKey,
+        via: Via,
+        id: ConversationId,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let log = self.talks.log(id).filter(|log| log.is_hub()).ok_or(PeerFault::NoConversation)?;
+        let (is_member, is_attached) = (log.nodes().any(|of| of == nk), log.is_attached(via));
+        if !is_member || self.gate(tick, id, nk) != Gate::Open {
+            return Err(PeerFault::NoConversation);
+        }
+        if !is_attached {
+            self.step_log(tick, id, log::Input::Attach(via, Reader::Node(nk)), out);
+        }
+        Ok(())
+    }
+
+    fn post_from_node(
+        &mut self,
+        tick: &Tick,
+        nk: NodeKey,
+        via: Via,
+        post: Post,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let id = post.conversation;
+        if self.talks.log(id).is_none() && post.kind == Kind::Create {
+            let pair = self.pair_with(&post.members, nk).ok_or(PeerFault::NoConversation)?;
+            if self.line_named(&pair, id)? != nk || !self.pairs.get(&pair).is_some_and(Trust::offered) {
+                return Err(PeerFault::NoConversation);
+            }
+            self.begin_log(Log::new(id, None, at_home(&post.members, &pair, nk)), out)?;
+        }
+        self.is_read_by(tick, nk, via, id, out)?;
+        self.step_log(tick, id, log::Input::Post(via, Box::new(post)), out);
+        self.feed_log(tick, id, out);
+        Ok(())
+    }
+
+    fn event_from_hub(
+        &mut self,
+        tick: &Tick,
+        nk: NodeKey,
+        via: Via,
+        mut event: talk::Event,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let id = event.conversation;
+        match self.talks.log(id).map(Log::hub) {
+            Some(hub) => {
+                if hub != Some(nk) || self.gate(tick, id, nk) != Gate::Open {
+                    return Err(PeerFault::NoConversation);
+                }
+            }
+            None => {
+                let is_first = event.kind == Kind::Create && event.seq == 1;
+                let pair = self.pair_with(&event.members, nk).filter(|_| is_first);
+                let pair = pair.ok_or(PeerFault::NoConversation)?;
+                if self.line_named(&pair, id)? != nk || self.pairs.get(&pair).is_some_and(Trust::offered) {
+                    return Err(PeerFault::NoConversation);
+                }
+                self.begin_log(Log::new(id, Some(nk), at_home(&event.members, &pair, nk)), out)?;
+            }
+        }
+        if let (None, Some(origin)) = (&event.bytes, event.origin) {
+            event.bytes = self.bytes_of(id, origin);
+        }
+        self.step_log(tick, id, log::Input::Event(via, Box::new(event)), out);
+        Ok(())
+    }
+
+    /// The pair that two members are, one of ours and one of that node.
+    fn pair_with(&self, members: &[Address], nk: NodeKey) -> Option<Pair> {
+        let ours = |address: &&Address| self.ours.domains.contains(address.domain());
+        let pair = pair_in(members, members.iter().find(ours)?)?;
+        (self.pairs.get(&pair)?.line() == Some(nk)).then_some(pair)
+    }
+}
+
+/// The pair of one of two members and the other.
+pub(super) fn pair_in(members: &[Address], ours: &Address) -> Option<Pair> {
+    let [first, second] = members else { return None };
+    let theirs = match (first == ours, second == ours) {
+        (true, false) => second,
+        (false, true) => first,
+        _ => return None,
+    };
+    Some(Pair { ours: ours.clone(), theirs: theirs.clone() })
+}
+
+/// Two members, each with their node.
+fn at_home(members: &[Address], pair: &Pair, nk: NodeKey) -> Vec<(Address, Option<NodeKey>)> {
+    members.iter().map(|address| (address.clone(), Some(nk).filter(|_| *address == pair.theirs))).collect()
+}
+
+/// What a node hears of a fault: blocked, unknown, no line and never been sound alike ([C-2]).
+const fn outside(why: &PeerFault) -> Code {
+    match why.code() {
+        Code::NotTrusted => Code::NoConversation,
+        code => code,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{Lane, LinkId, NodeKey, Pair, SessionId};
+use crate::id::{ConversationId, Lane, LinkId, NodeKey, Pair, SessionId};
 use crate::time::Millis;
 
 /// A child with a deadline.
@@ -17,6 +17,12 @@ pub(super) enum Who {
     Keys,
     /// A node that is to be dialled, or has mails waiting, once its records are here.
     Node(NodeKey),
+    /// A log of which something is here now that was missing.
+    Log(ConversationId),
+    /// Those who came and are not yet told of all that they missed.
+    Comers,
+    /// The posts that wait for a hub, once their pairs are here.
+    Posts(NodeKey),
 }
 
 #[derive(Debug, Default)]

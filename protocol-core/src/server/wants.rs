@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::here::HERE;
-use super::{Command, Evidence, Input, LinkIn, Server};
+use super::{Command, Evidence, Input, LinkIn, Server, SessionIn};
 use crate::content::mail::{Canonical, MailIn, Rcpt, Source};
-use crate::id::{Address, DeviceKey, Lane, LinkId, NodeKey, Pair};
+use crate::id::{Address, ConversationId, DeviceKey, Lane, LinkId, NodeKey, Pair};
 use crate::machine::queue::Origin;
 use crate::store::Key;
 use crate::wire::frame::{Ask, Carry, Frame, TrustStep};
+use crate::wire::talk::{Question, Talk};
 
 use super::book::Seen;
 
@@ -16,6 +17,7 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
     // What was unfinished when the node stopped is brought before the first step.
     let mut wants = Wants { server, keys: server.cold.clone() };
     wants.keys.extend(server.unsettled_want());
+    wants.keys.extend(server.comers_want());
     match input {
         Input::Mail(_, mail) => wants.mail(mail),
         Input::Filter(_, mail) => wants.written(&mail.canonical.from, &mail.to),
@@ -44,7 +46,12 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
         Input::Command(Command::Block(pair) | Command::Unblock(pair) | Command::Readmit(pair, _)) => {
             wants.pair_and_node(pair.clone());
         }
-        Input::Session(session, input) => wants.keys.extend(server.session_wants(*session, input)),
+        Input::Session(session, input) => {
+            wants.keys.extend(server.session_wants(*session, input));
+            if let (SessionIn::Frame(Frame::Talk(talk)), Some(_)) = (input, server.online_at(*session)) {
+                wants.talk(talk);
+            }
+        }
         Input::Command(Command::RevokeDevice(address, dk)) => wants.device(address, *dk),
         Input::Command(Command::Offers(ours, _)) => wants.offers(ours),
         Input::Command(Command::Retry(_) | Command::Drain | Command::BlockDomain(_) | Command::UnblockDomain(_))
@@ -200,7 +207,10 @@ impl Wants<'_> {
                 }
                 self.pair_and_node(pair);
             }
-            LinkIn::Frame(Frame::Talk(talk)) => self.keys.extend(self.server.talk_wants(nk, talk)),
+            LinkIn::Frame(Frame::Talk(talk)) => {
+                self.keys.extend(self.server.talk_wants(nk, talk));
+                self.talk(talk);
+            }
             LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {
                 ids.iter().for_each(|id| self.seen(Seen::id_of(nk, *id)));
             }
@@ -224,6 +234,53 @@ impl Wants<'_> {
         self.seen(Seen::id_of(nk, carry.id));
         for ours in &carry.envelope.to {
             self.pair(Pair { ours: ours.clone(), theirs: carry.envelope.from.clone() });
+        }
+    }
+
+    /// What something about a conversation needs.
+    fn talk(&mut self, talk: &Talk) {
+        match talk {
+            Talk::Post(post) => self.conversation(post.conversation, &post.members),
+            Talk::Event(event) => {
+                self.conversation(event.conversation, &event.members);
+                let author = event.origin.and_then(|origin| self.server.author_of(event.conversation, origin));
+                author.into_iter().for_each(|dk| self.keys.extend(self.server.device_unless_known(dk)));
+            }
+            Talk::Have { conversation, .. }
+            | Talk::Delivered { conversation, .. }
+            | Talk::Unposted { conversation, .. }
+            | Talk::Ask { what: Question::Range { conversation, .. }, .. } => {
+                self.conversation(*conversation, &[]);
+            }
+            Talk::Heads(heads) => {
+                heads.heads.iter().for_each(|(_, head)| self.conversation(head.conversation, &[]));
+            }
+            Talk::Publish { .. }
+            | Talk::Published { .. }
+            | Talk::Ask { .. }
+            | Talk::Answer { .. }
+            | Talk::Line(_)
+            | Talk::Login { .. } => {}
+        }
+    }
+
+    /// A conversation's log and the lines that it goes by; of one that begins, those of its members.
+    fn conversation(&mut self, id: ConversationId, members: &[Address]) {
+        if !self.server.talks.knows(id) {
+            self.keys.insert(Key::Log(id));
+            return;
+        }
+        if let Some(log) = self.server.talks.log(id) {
+            super::logs::pairs_of(log, None).into_iter().for_each(|pair| self.pair(pair));
+            return;
+        }
+        let here = |address: &&Address| self.server.ours.domains.contains(address.domain());
+        let ours: Vec<Address> = members.iter().filter(here).take(2).filter(|_| members.len() == 2).cloned().collect();
+        for address in ours {
+            if !self.server.talks.knows_list(&address) {
+                self.keys.insert(Key::Talks(address.clone()));
+            }
+            super::talks::pair_in(members, &address).into_iter().for_each(|pair| self.pair(pair));
         }
     }
 }

@@ -221,7 +221,10 @@ impl World {
         // However the bytes are split, the frames are the same.
         let split = self.rng.index(bytes.len() + 1);
         let (one, two) = bytes.split_at(if self.rng.chance(800) { bytes.len() } else { split });
-        self.at(wait, Happening::Bytes(link, other(end), one.to_vec()));
+        // No bytes at all are the end of a connection.
+        if !one.is_empty() || bytes.is_empty() {
+            self.at(wait, Happening::Bytes(link, other(end), one.to_vec()));
+        }
         if !two.is_empty() {
             self.at(wait, Happening::Bytes(link, other(end), two.to_vec()));
         }

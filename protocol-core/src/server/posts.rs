@@ -1,0 +1,278 @@
+//! Posts of our devices on their way to a hub elsewhere.
+//!
+//! ```text
+//!   Post ──link up──▶ said, kept in memory ──┬── its Event, or a later one's ──▶ gone
+//!     │                     │ link goes down ├── Unposted ──▶ gone, the device told
+//!     └──link down──▶ kept as Key::Post ◀────┘
+//!                           └── link up: said (again)
+//! ```
+//!
+//! While the link is up nothing is written: the device keeps its draft until it sees the event, and posts again where we
+//! crash. What the link leaves behind is written down, so that it goes even where its device is gone by then. The device
+//! is told nothing of that: its own draft is what it shows as queued.
+//!
+//! Until its event comes the bytes stay here, so that the hub need not send them back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Server;
+use super::io::Output;
+use super::sessions::Online;
+use crate::fault::{Code, PeerFault, RestoreError};
+use crate::id::{Address, ConversationId, DeviceKey, DeviceTag, NodeKey, Pair};
+use crate::limits;
+use crate::machine::link;
+use crate::step::{Outbox, Tick};
+use crate::store::{Key, Record};
+use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::log::tag;
+use crate::wire::talk::{Kind, Origin, Post, Talk};
+
+const VERSION: u64 = 1;
+
+/// The posts that are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Posts {
+    all: BTreeMap<Number, Kept>,
+    by_hub: BTreeMap<NodeKey, BTreeSet<Number>>,
+    by_device: BTreeMap<DeviceKey, usize>,
+    bytes: usize,
+}
+
+/// Of which conversation, of which device, under which number.
+type Number = (ConversationId, DeviceTag, u64);
+
+/// A post that is on its way.
+#[derive(Debug)]
+struct Kept {
+    hub: NodeKey,
+    post: Post,
+    dk: DeviceKey,
+    /// Between whom the line is that it goes by.
+    pair: Pair,
+    /// Whether there is a record of it.
+    stored: bool,
+}
+
+impl Kept {
+    fn key(&self) -> Key {
+        Key::Post(self.post.conversation, self.dk, self.post.origin.number)
+    }
+
+    fn record(&self) -> Record {
+        let mut w = Writer::array_of(8);
+        w.u64(VERSION).bytes(&self.hub.0).address(&self.pair.ours).address(&self.pair.theirs);
+        w.u64(self.post.kind as u64).u64(self.post.epoch);
+        w.list(self.post.members.iter(), |w, member| {
+            w.address(member);
+        });
+        w.bytes(&self.post.bytes);
+        Record::put(self.key(), w.into_bytes())
+    }
+
+    fn read(r: &mut Reader<'_>, id: ConversationId, dk: DeviceKey, number: u64) -> Result<Self, Malformed> {
+        let hub = NodeKey(r.fixed()?);
+        let pair = Pair { ours: r.address()?, theirs: r.address()? };
+        let kind = match r.u64()? {
+            0 => Kind::Create,
+            1 => Kind::Commit,
+            2 => Kind::Message,
+            _ => return Err(Malformed("a kind")),
+        };
+        let (epoch, members) = (r.u64()?, r.list(limits::MEMBERS as u64, Reader::address)?);
+        let bytes = r.bytes()?.to_vec();
+        r.end()?;
+        let origin = Origin { device: tag(id, dk), number };
+        Ok(Self { hub, post: Post { conversation: id, origin, kind, epoch, members, bytes }, dk, pair, stored: true })
+    }
+}
+
+impl Posts {
+    pub(super) fn restore(&mut self, record: &Record) -> Result<NodeKey, RestoreError> {
+        let damaged = |Malformed(what)| RestoreError::Damaged { key: record.key.clone(), what };
+        let Key::Post(id, dk, number) = record.key else { return Err(damaged(Malformed("a post"))) };
+        let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
+        r.array_of(8).map_err(damaged)?;
+        let found = r.u64().map_err(damaged)?;
+        if found != VERSION {
+            return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
+        }
+        let kept = Kept::read(&mut r, id, dk, number).map_err(damaged)?;
+        let hub = kept.hub;
+        self.insert(kept);
+        Ok(hub)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether something waits for the way to a hub.
+    pub(super) fn wait_for(&self, hub: NodeKey) -> bool {
+        self.by_hub.contains_key(&hub)
+    }
+
+    fn insert(&mut self, kept: Kept) {
+        let number = (kept.post.conversation, kept.post.origin.device, kept.post.origin.number);
+        self.bytes += kept.post.bytes.len();
+        *self.by_device.entry(kept.dk).or_default() += 1;
+        self.by_hub.entry(kept.hub).or_default().insert(number);
+        self.all.insert(number, kept);
+    }
+
+    fn remove(&mut self, number: Number) -> Option<Kept> {
+        let kept = self.all.remove(&number)?;
+        self.bytes -= kept.post.bytes.len();
+        if let Some(numbers) = self.by_hub.get_mut(&kept.hub) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.by_hub.remove(&kept.hub);
+            }
+        }
+        if let Some(count) = self.by_device.get_mut(&kept.dk) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_device.remove(&kept.dk);
+            }
+        }
+        Some(kept)
+    }
+
+    fn has_room(&self, dk: DeviceKey, bytes: usize) -> bool {
+        let of_device = self.by_device.get(&dk).copied().unwrap_or_default();
+        of_device < limits::POSTS_PER_DEVICE
+            && self.all.len() < limits::POSTS
+            && self.bytes.saturating_add(bytes) <= limits::POSTS_BYTES
+    }
+}
+
+impl Server {
+    /// A device of ours posts to a hub elsewhere, by this line.
+    pub(super) fn relay_post(
+        &mut self,
+        tick: &Tick,
+        hub: NodeKey,
+        who: &Online,
+        pair: Pair,
+        post: Post,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let number = (post.conversation, post.origin.device, post.origin.number);
+        if self.posts.all.contains_key(&number) {
+            // On its way already: whatever becomes of it, the device hears.
+            return Ok(());
+        }
+        if !self.posts.has_room(who.dk, post.bytes.len()) {
+            return Err(PeerFault::Full { got: self.posts.len() as u64, max: limits::POSTS as u64 });
+        }
+        let mut kept = Kept { hub, post, dk: who.dk, pair, stored: false };
+        if self.link_to(hub).is_some() {
+            self.run_link(tick, hub, link::Input::Talk(Talk::Post(kept.post.clone())), out);
+        } else {
+            kept.stored = true;
+            out.save(kept.record());
+            self.want_link(tick, hub, out);
+        }
+        self.posts.insert(kept);
+        Ok(())
+    }
+
+    /// The link to a hub is down: what is on its way is written down.
+    pub(super) fn store_posts(&mut self, hub: NodeKey, out: &mut Outbox<Output>) {
+        let numbers = self.posts.by_hub.get(&hub).into_iter().flatten();
+        for number in numbers {
+            if let Some(kept) = self.posts.all.get_mut(number).filter(|kept| !kept.stored) {
+                kept.stored = true;
+                out.save(kept.record());
+            }
+        }
+    }
+
+    /// The link to a hub is up: what waits for it goes, where there still is a line.
+    pub(super) fn send_posts(&mut self, tick: &Tick, hub: NodeKey, out: &mut Outbox<Output>) {
+        let numbers: Vec<Number> = self.posts.by_hub.get(&hub).into_iter().flatten().copied().collect();
+        for number in numbers {
+            let Some(kept) = self.posts.all.get(&number) else { continue };
+            match self.pairs.get(&kept.pair) {
+                None => {
+                    // Said once the pair is here.
+                    self.cold.insert(Key::Trust(kept.pair.clone()));
+                    self.timers.set(super::timers::Who::Posts(hub), Some(tick.now));
+                    return;
+                }
+                Some(_) if !self.has_line(&kept.pair, Some(hub)) => {
+                    self.drop_post(number, PeerFault::NotTrusted.code(), out);
+                }
+                Some(_) => {
+                    let talk = Talk::Post(kept.post.clone());
+                    self.run_link(tick, hub, link::Input::Talk(talk), out);
+                }
+            }
+        }
+    }
+
+    /// The pairs of what waits for a hub are here.
+    pub(super) fn posts_due(&mut self, tick: &Tick, hub: NodeKey, out: &mut Outbox<Output>) {
+        self.timers.set(super::timers::Who::Posts(hub), None);
+        if self.link_to(hub).is_some() {
+            self.send_posts(tick, hub, out);
+        }
+    }
+
+    /// An event of a device of ours has come: it, and whatever the device posted before it, is on its way no more. What
+    /// of that did not come was not taken, and the device sees it by the number.
+    pub(super) fn sequenced(&mut self, id: ConversationId, origin: Origin, out: &mut Outbox<Output>) {
+        let until = (id, origin.device, 0)..=(id, origin.device, origin.number);
+        let done: Vec<Number> = self.posts.all.range(until).map(|(number, _)| *number).collect();
+        for number in done {
+            if let Some(kept) = self.posts.remove(number) {
+                self.note_number(kept.dk, origin.number, out);
+                if kept.stored {
+                    out.save(Record::remove(kept.key()));
+                }
+            }
+        }
+    }
+
+    /// The device of ours whose post is on its way.
+    pub(super) fn author_of(&self, id: ConversationId, origin: Origin) -> Option<DeviceKey> {
+        self.posts.all.get(&(id, origin.device, origin.number)).map(|kept| kept.dk)
+    }
+
+    /// The bytes of a post whose event has come without them.
+    pub(super) fn bytes_of(&self, id: ConversationId, origin: Origin) -> Option<Vec<u8>> {
+        self.posts.all.get(&(id, origin.device, origin.number)).map(|kept| kept.post.bytes.clone())
+    }
+
+    /// The hub did not take a post.
+    pub(super) fn not_taken(
+        &mut self,
+        hub: NodeKey,
+        id: ConversationId,
+        origin: Origin,
+        code: Code,
+        out: &mut Outbox<Output>,
+    ) {
+        let number = (id, origin.device, origin.number);
+        if self.posts.all.get(&number).is_some_and(|kept| kept.hub == hub) {
+            self.drop_post(number, code, out);
+        }
+    }
+
+    fn drop_post(&mut self, number: Number, code: Code, out: &mut Outbox<Output>) {
+        let Some(kept) = self.posts.remove(number) else { return };
+        if kept.stored {
+            out.save(Record::remove(kept.key()));
+        }
+        if let Some(session) = self.session_of(kept.dk) {
+            let (conversation, origin) = (kept.post.conversation, kept.post.origin);
+            self.say_to(session, Talk::Unposted { conversation, origin, code }, out);
+        }
+    }
+
+    /// Another member of the conversation than this one, for the line by which a post goes.
+    pub(super) fn other_member(&self, id: ConversationId, ours: &Address) -> Option<Address> {
+        let log = self.talks.log(id)?;
+        log.members().map(|(address, _)| address).find(|address| *address != ours).cloned()
+    }
+}
