@@ -68,6 +68,13 @@ impl FrameReader {
         self.proven = true;
     }
 
+    /// Gives its buffer back where nothing waits in it: for ends that are silent most of the time.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+    }
+
     /// How many bytes [`push`](Self::push) would take: never 0 once [`next`](Self::next) has nothing more to give.
     #[must_use]
     pub const fn room(&self) -> usize {

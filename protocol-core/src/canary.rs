@@ -30,11 +30,15 @@ pub enum Canary {
     FailureKeptQuiet,
     /// Any key that says it follows a node's is believed, announced or not.
     RotationWithoutAnnouncement,
+    /// A sealed message is taken for whatever conversation it says it is for.
+    AadWithoutConversation,
+    /// A group that is restored seals again with keys that it has used.
+    NonceAfterRestore,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -47,6 +51,8 @@ impl Canary {
         Self::DeliveredTooEarly,
         Self::FailureKeptQuiet,
         Self::RotationWithoutAnnouncement,
+        Self::AadWithoutConversation,
+        Self::NonceAfterRestore,
     ];
 }
 

@@ -346,6 +346,8 @@ byte_id! {
     Identity(32);
     /// A conversation; also the id of its MLS group.
     ConversationId(32);
+    /// What an author calls something that they said: the same however often it is sealed, and for all who read it.
+    ContentId(32);
     /// What stands for a device within one conversation, for those who route: nothing that it is known by elsewhere.
     DeviceTag(8);
 }

@@ -97,11 +97,12 @@
 //! # Who may know whom
 //!
 //! ```text
-//! server → machine → seal → wire → content → step → fault → store → net → id, clock → limits → time → canary
+//! server, client → machine → seal → wire → content → step → fault → store → net → id, clock → limits → time → canary
 //! ```
 //!
 //! `tests/arrows.rs` holds the modules to it.
 pub mod canary;
+pub mod client;
 pub mod clock;
 pub mod content;
 pub mod fault;

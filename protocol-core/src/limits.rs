@@ -343,6 +343,18 @@ pub const AUTH_MS: u64 = 30 * SECOND;
 /// Most logins that Dovecot checks at a time; then the next one hears "try again".
 pub const AUTH_CHECKS: usize = 128;
 
+// Doors of devices
+/// Most logins from one neighbourhood that may fail within [`LOGIN_FAILURES_MS`], at doors of devices.
+pub const LOGIN_FAILURES_PER_IP: u32 = 20;
+/// Most logins under one name that may fail within [`LOGIN_FAILURES_MS`], wherever they come from.
+pub const LOGIN_FAILURES_PER_USER: u32 = 60;
+/// The time in which failures of logins are counted.
+pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
+/// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
+pub const SESSION_UNWRITTEN_BYTES: usize = 1024 * 1024;
+/// Most bytes that are read from a device at once.
+pub const SESSION_READ_BYTES: usize = 4 * 1024;
+
 // Sealed conversations
 /// Most heads of logs that one signature covers.
 pub const HEADS: usize = 64;
@@ -354,6 +366,8 @@ pub const PASSWORD_BYTES: usize = 1_024;
 pub const EVENT_BYTES: usize = 60 * 1024;
 /// Longest message before it is padded and sealed, in bytes; what is longer goes as an attachment.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
+/// Longest body of a message, in bytes: what is said around it within the seal takes the rest.
+pub const BODY_BYTES: usize = 15 * 1024;
 /// Most devices of one person.
 pub const DEVICES: usize = 16;
 /// Longest device list, in bytes, its signature included.
@@ -374,6 +388,24 @@ pub const LIST_HASHES: usize = 32;
 pub const PROOF_BYTES: usize = 1_024;
 /// Longest leaf credential, in bytes, its signature included.
 pub const LEAF_BYTES: usize = 768;
+/// How long a code of one's own, shown to another person or to another device of one's own, is good.
+pub const CODE_MS: u64 = 10 * MINUTE;
+/// Most tries to compare codes with one person, or to let one new device in, per [`CODE_TRIES_MS`].
+pub const CODE_TRIES: u32 = 10;
+/// For so long a try counts.
+pub const CODE_TRIES_MS: u64 = DAY;
+/// Longest text of a QR picture, in bytes.
+pub const QR_BYTES: usize = 2 * 1024;
+/// Longest request of a new device to join, in bytes.
+pub const JOIN_BYTES: usize = 1_024;
+/// Most keys of others in one backup.
+pub const BACKUP_PINS: usize = 4_096;
+/// Longest backup, in bytes.
+pub const BACKUP_BYTES: usize = 2 * 1024 * 1024;
+/// Most memory that a backup may ask for to be opened, in KiB.
+pub const BACKUP_KIB: u32 = 128 * 1024;
+/// Most passes over that memory that a backup may ask for.
+pub const BACKUP_PASSES: u32 = 8;
 /// Longest key package, in bytes.
 pub const PACKAGE_BYTES: usize = 2 * 1024;
 /// Most key packages of one device that wait to be used.
@@ -392,6 +424,76 @@ pub const RANGE: u64 = 1_024;
 pub const LINES: usize = 4_096;
 /// Most conversations of one address.
 pub const TALKS: usize = 4_096;
+/// Most devices in one group: those of most members that a Create names, as many as each may have.
+pub const LEAVES: usize = MEMBERS * DEVICES;
+/// How long a key package is good, in milliseconds; clocks may differ by a day.
+pub const PACKAGE_MS: u64 = 90 * DAY;
+/// How many generations of its own key a device reserves ahead, in one record.
+pub const RESERVE: u32 = 64;
+/// Most messages that a group's stored state may lag behind: what a crash forgets having opened.
+pub const SNAPSHOT_LAG: u32 = 64;
+/// From which generation on a device's key of one epoch is used up.
+pub const GENERATIONS: u32 = 2_000_000_000;
+/// Most messages of one device that may be left out before one that is opened.
+pub const SKIPPED: u32 = 1_000;
+/// Most keys of one epoch that wait for messages that were left out; the oldest are given up.
+pub const WAITING_KEYS: u64 = 2_000;
+/// How many epochs that are over keep their keys.
+pub const OLD_EPOCHS: usize = 5;
+/// For how long they keep them.
+pub const OLD_EPOCH_MS: u64 = 7 * DAY;
+
+// Devices
+/// How many numbers of posts a device reserves ahead.
+pub const NUMBERS: u64 = 64;
+/// Most that a device says and its conversations' logs don't have yet.
+pub const DRAFTS: usize = 1_024;
+/// Most entries of one conversation that a device keeps before their turn.
+pub const AHEAD: usize = 1_024;
+/// Most entries of one conversation that didn't open and may come again.
+pub const UNOPENED: usize = 64;
+/// How many of a log's newest hashes a device remembers, to compare what others saw.
+pub const CHAIN_HASHES: usize = 256;
+/// Most entries that one mark is said of; older ones are marked by it without a word.
+pub const MARKED: u64 = 1_024;
+/// Most events that one device shares with another in one message.
+pub const HISTORY_EVENTS: usize = 64;
+/// Most people that a device tells a new one of.
+pub const GRANT_PINS: usize = 64;
+/// How much a device does in one step, be it entries, marks, or posts.
+pub const CLIENT_BATCH: usize = 64;
+/// For how many conversations a device's wake brings records.
+pub const CLIENT_TALKS: usize = 8;
+/// How many entries a device takes before it says so.
+pub const ACK_EVERY: u64 = 32;
+/// How long it waits with saying so, at most.
+pub const ACK_MS: u64 = 250;
+/// How long a device waits before it tells what was read: then it is one word for many; doubled by jitter at most.
+pub const READ_MS: u64 = SECOND;
+/// How long the first device of a conversation lets others go first with a change of members; the next ones wait as much more.
+pub const TURN_MS: u64 = SECOND;
+/// How long a device waits for others to add it, before it comes in from outside.
+pub const OUTSIDE_MS: u64 = 10 * SECOND;
+/// How long a device waits before it asks its node again for what wasn't there.
+pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
+/// How long a device waits before it posts again what there was no room for.
+pub const BUSY_MS: u64 = 5 * SECOND;
+/// How long a device waits before it dials again, at first; doubled each time.
+pub const REDIAL_MS: u64 = 500;
+/// How often that is doubled, at most.
+pub const REDIALS: u32 = 7;
+/// After how long a device renews its keys in a conversation.
+pub const RENEW_MS: u64 = 7 * DAY;
+/// How many key packages of a device wait at its node.
+pub const STOCK: u64 = 16;
+/// At how few of them it gives more.
+pub const STOCK_LOW: u64 = 8;
+/// After how long all of them are made anew.
+pub const STOCK_MS: u64 = 7 * DAY;
+/// How often in an hour a device says of one conversation that it can't open something.
+pub const REPORTS: u32 = 32;
+/// How often in an hour a device says something again because another couldn't open it.
+pub const REPAIRS: u32 = 32;
 
 // Sessions
 /// How long a session may be silent before a Ping.

@@ -4,6 +4,7 @@
 //! [`frame::Frame`] becomes bytes on a stream is the codec's; how tags stand in a header field is the codec's too.
 
 pub mod cbor;
+pub mod compare;
 pub mod confirm;
 pub mod field;
 pub mod frame;

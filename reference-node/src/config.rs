@@ -100,8 +100,10 @@ pub struct Listen {
 pub struct Http {
     /// Metrics, health and the well-known document, without TLS.
     pub listen: Vec<SocketAddr>,
-    /// The well-known document only, under TLS.
+    /// The well-known document and sessions, under TLS.
     pub public: Vec<SocketAddr>,
+    /// The origins of the pages that may open sessions, or `*`.
+    pub origins: Vec<String>,
 }
 
 /// The certificate for SMTP.

@@ -16,8 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::beside::Beside;
 use crate::directory::{self, Live};
-use crate::dovecot::auth::{Client, Verdict};
-use crate::dovecot::who::User;
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::owner::{self, Inbox, Message};
 use crate::smtp;
@@ -33,8 +32,8 @@ pub struct MailDoor {
     pub domains: Vec<Domain>,
     /// Its people.
     pub people: Arc<Live>,
-    /// The Dovecot that checks logins, where one does.
-    pub dovecot: Option<Client>,
+    /// Whose a login is.
+    pub logins: Arc<Logins>,
     /// Where bodies are received.
     pub spool: Spool,
     /// The owner's inbox.
@@ -55,26 +54,11 @@ impl Door for MailDoor {
     }
 
     async fn login(&self, user: &str, password: &str, peer: IpAddr) -> Login {
-        if let Some(dovecot) = &self.dovecot {
-            return match dovecot.check(user, password, peer).await {
-                Verdict::Yes(name) => User::parse(&name, &self.domains).map(|user| user.login()).into(),
-                Verdict::No => Login::No,
-                Verdict::Later => Login::NotNow,
-            };
-        }
-        let (people, user, password) = (self.people.current(), user.to_owned(), password.to_owned());
-        // Hashing a password is slow on purpose: never on a thread that serves sockets.
-        tokio::task::spawn_blocking(move || people.login(&user, &password)).await.ok().flatten().into()
+        self.logins.check(user, password, peer).await
     }
 
     fn owns(&self, login: &Mailbox, address: &Address) -> bool {
-        let people = self.people.current();
-        match &self.dovecot {
-            None => people.owns(login, address),
-            Some(_) => {
-                User::parse(&login.0, &self.domains).is_some_and(|user| user.owns(&people, &self.domains, address))
-            }
-        }
+        self.logins.owns(login, address)
     }
 
     fn resolve(&self, address: &Address) -> Resolved {

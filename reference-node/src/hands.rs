@@ -6,7 +6,7 @@
 //!          ──▶ Seek ────▶ DKIM, or the domain's word ────────▶ Evidence
 //!          ──▶ Dial ────▶ look up, check, connect ───────────▶ Up, or Unreached
 //!          ──▶ Link ────▶ the connection's writer
-//!          ──▶ Session ─▶ the session's host
+//!          ──▶ Session ─▶ the session's queue
 //! ```
 //!
 //! Small deliveries are made here and now, on the owner's thread: a hand-over to another would cost more than the file.
@@ -21,11 +21,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::report;
 use postline_core::content::mail::{Letter, Text};
-use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox, SessionId};
+use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::net::Allowed;
 use postline_core::server::io::{Outcome, RcptOutcome, Seek};
-use postline_core::server::{Dial, Evidence, Input, Output, SendId, SessionOut};
+use postline_core::server::{Dial, Evidence, Input, Output, SendId};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::TrySendError;
@@ -38,6 +38,7 @@ use crate::hand_over::{self, Login, Onward, Protocol, Route, Security, Timeouts}
 use crate::link::Links;
 use crate::maildir::{Attempt, Maildirs, Syncer};
 use crate::owner::{Inbox, Message};
+use crate::session::Sessions;
 use crate::spool::{Body, Staged, StagedBytes};
 use crate::store::Reader;
 
@@ -87,22 +88,13 @@ pub enum Outward {
     },
 }
 
-/// Where the sessions of devices are: what [`Hands`] need of it.
-pub trait SessionHost: Send {
-    /// Does something on a session. One that is gone already has said so, or will.
-    fn perform(&self, session: SessionId, what: SessionOut);
-
-    /// Drops every session at once: the machine that knew them is gone.
-    fn drop_all(&self);
-}
-
 /// The hands.
 pub struct Hands {
     world: Arc<World>,
     runtime: Handle,
     inbox: Inbox,
     links: Links,
-    sessions: Option<Box<dyn SessionHost>>,
+    sessions: Sessions,
     bodies: Bodies,
     syncer: Arc<Syncer<(SendId, usize)>>,
     sends: Arc<Semaphore>,
@@ -168,7 +160,14 @@ impl Hands {
     ///
     /// # Errors
     /// Where no syncing thread can be started.
-    pub fn new(world: World, runtime: Handle, inbox: Inbox, links: Links, bodies: Bodies) -> io::Result<Self> {
+    pub fn new(
+        world: World,
+        runtime: Handle,
+        inbox: Inbox,
+        links: Links,
+        sessions: Sessions,
+        bodies: Bodies,
+    ) -> io::Result<Self> {
         let (back, tasks) = (inbox.clone(), runtime.clone());
         let durable = move |(send, rcpts): (SendId, usize), result: io::Result<()>| {
             let outcome = match result {
@@ -182,7 +181,7 @@ impl Hands {
             runtime,
             inbox,
             links,
-            sessions: None,
+            sessions,
             bodies,
             syncer: Arc::new(Syncer::start(durable)?),
             sends: Arc::new(Semaphore::new(limits::SENDS)),
@@ -190,12 +189,6 @@ impl Hands {
             connections: Arc::default(),
             restored: BTreeSet::new(),
         })
-    }
-
-    /// The same, with devices' sessions served there.
-    #[must_use]
-    pub fn serving(self, sessions: Box<dyn SessionHost>) -> Self {
-        Self { sessions: Some(sessions), ..self }
     }
 
     /// How many connections were opened to other servers and nodes.
@@ -217,7 +210,7 @@ impl Hands {
     /// Drops every connection: the machine that knew them is gone.
     pub fn drop_links(&self) {
         self.links.drop_all();
-        self.sessions.iter().for_each(|sessions| sessions.drop_all());
+        self.sessions.drop_all();
     }
 
     /// Does one thing.
@@ -228,10 +221,7 @@ impl Hands {
             Output::Seek(mail, seek) => self.seek(mail, seek),
             Output::Dial(dial) => self.dial(dial),
             Output::Link(link, what) => self.links.perform(link, what),
-            Output::Session(session, what) => match &self.sessions {
-                Some(sessions) => sessions.perform(session, what),
-                None => tracing::error!(?session, "a session that nobody serves"),
-            },
+            Output::Session(session, what) => self.sessions.perform(session, what),
             // The owner answers and logs these itself.
             Output::Took(..) | Output::TookFor(..) | Output::Stamp(..) | Output::Event(_) => {}
         }

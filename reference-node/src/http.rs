@@ -3,20 +3,22 @@
 //!
 //! ```text
 //!   http.listen  (plain, for the operator and a reverse proxy)   /metrics /healthz /readyz /.well-known/postline
-//!   http.public  (TLS, for everybody)                            /.well-known/postline
+//!   http.public  (TLS, for everybody)                            /.well-known/postline, and /postline for devices
 //! ```
 //!
 //! One request a connection, GET and HEAD only, no bodies; heads, connections and times are bounded, so that a stranger
-//! costs a socket for a few seconds and no more (attack 91).
+//! costs a socket for a few seconds and no more (attack 91). What asks for a WebSocket at /postline becomes a
+//! [session](crate::session), and is bounded as one from there on.
 
 mod pages;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -28,19 +30,21 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::census::Census;
+use crate::session::PATH;
 pub use pages::{Pages, Probe};
 
 /// How long a request's head may take to come.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may last.
-const CONNECTION: Duration = Duration::from_secs(15);
+const LASTS: Duration = Duration::from_secs(15);
 
 /// Who a listener is for.
 #[derive(Clone)]
 pub enum Audience {
     /// The operator: all pages, plain.
     Operator,
-    /// Everybody: the well-known document only, under TLS with the certificate that is current at each handshake.
+    /// Everybody: the well-known document and sessions only, under TLS with the certificate that is current at each
+    /// handshake.
     Public(Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>),
 }
 
@@ -69,12 +73,12 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>, audience: Audience,
         let Some(seat) = Census::seat(&census, peer.ip()) else { continue };
         let (pages, audience) = (Arc::clone(&pages), audience.clone());
         tokio::spawn(async move {
-            let done = tokio::time::timeout(CONNECTION, async {
+            let done = tokio::time::timeout(LASTS, async {
                 match audience {
-                    Audience::Operator => converse(stream, &pages, true).await,
+                    Audience::Operator => converse(stream, &pages, None).await,
                     Audience::Public(current) => {
                         match tokio_rustls::TlsAcceptor::from(current()).accept(stream).await {
-                            Ok(stream) => converse(stream, &pages, false).await,
+                            Ok(stream) => converse(stream, &pages, Some(peer)).await,
                             Err(why) => tracing::debug!(%why, "http: no TLS"),
                         }
                     }
@@ -88,20 +92,26 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>, audience: Audience,
     }
 }
 
-async fn converse<S>(stream: S, pages: &Arc<Pages>, operator: bool)
+/// `public`: who asks, where anybody may.
+async fn converse<S>(stream: S, pages: &Arc<Pages>, public: Option<SocketAddr>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let pages = Arc::clone(pages);
-        async move { Ok::<_, std::convert::Infallible>(answer(&request, &pages, operator).await) }
+        async move {
+            Ok::<_, std::convert::Infallible>(match (public, &pages.browsers) {
+                (Some(peer), Some(browsers)) if request.uri().path() == PATH => browsers.open(request, peer),
+                _ => answer(&request, &pages, public.is_none()).await,
+            })
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .keep_alive(false)
         .max_buf_size(limits::HTTP_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
     if let Err(why) = served {
         tracing::debug!(%why, "http: a client erred, or left");
@@ -120,7 +130,7 @@ async fn answer(request: &Request<Incoming>, pages: &Pages, operator: bool) -> R
     page.into_response()
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is answered.
 pub(crate) struct Page {
@@ -130,7 +140,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    const fn new(status: StatusCode, kind: &'static str, body: Bytes) -> Self {
+    pub(crate) const fn new(status: StatusCode, kind: &'static str, body: Bytes) -> Self {
         Self { status, kind, body }
     }
 
@@ -138,7 +148,7 @@ impl Page {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into())
     }
 
-    fn into_response(self) -> Response<Full<Bytes>> {
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
         // For HEAD the server sends the head of this, and no body.
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
@@ -146,6 +156,8 @@ impl Page {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // One request a connection; hyper's own setting would close on a WebSocket too.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }

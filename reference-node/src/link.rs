@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   accept ─▶ gate ─▶ TLS ─┐                ┌─▶ reader: frames ─▶ bodies staged, mails read ─▶ tell the owner
-//!   dial ──▶ TCP ──▶ TLS ──┴─▶ exporter, Up ┤
+//!   dial ──▶ TCP ──▶ TLS ──┴─▶ exporter, Up ┤                        (a device's ALPN ─▶ session)
 //!                                           └─◀ writer: frames first, bodies in chunks behind ◀─ perform
 //! ```
 //!
@@ -31,15 +31,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::session::{self, Sessions};
 use crate::spool::{Body, Spool, Staged};
-use crate::tls::link_exporter;
+use crate::tls::{Asked, asked, link_exporter};
 
 mod connection;
 mod gate;
 mod host;
 
 use connection::Connection;
-use gate::{Bounds, Gate, Ticket};
+pub(crate) use gate::Ticket;
+use gate::{Bounds, Gate};
 pub use host::NodeHost;
 
 /// What a link needs of the node around it.
@@ -113,8 +115,13 @@ impl<H> Clone for Links<H> {
     }
 }
 
+/// How a connection that waits hears that it must make room.
+pub(crate) type Go = Arc<Notify>;
+
 struct Shared<H> {
     host: H,
+    /// Where devices go that connect to the same port.
+    sessions: Option<Sessions>,
     client: Arc<ClientConfig>,
     timing: Timing,
     gate: Arc<Gate>,
@@ -141,8 +148,24 @@ impl<H: LinkHost> Links<H> {
     /// No connections yet. `client` is [`link_client`](crate::tls::link_client)'s.
     #[must_use]
     pub fn new(host: H, client: Arc<ClientConfig>, timing: Timing) -> Self {
+        Self::beside(None, host, client, timing)
+    }
+
+    /// The same, on ports that devices connect to as well.
+    #[must_use]
+    pub fn with(sessions: Sessions, host: H, client: Arc<ClientConfig>, timing: Timing) -> Self {
+        Self::beside(Some(sessions), host, client, timing)
+    }
+
+    fn beside(sessions: Option<Sessions>, host: H, client: Arc<ClientConfig>, timing: Timing) -> Self {
         let (gate, next, open) = (Gate::new(Bounds::LIMITS), AtomicU64::new(1), Mutex::default());
-        Self(Arc::new(Shared { host, client, timing, gate, next, open }))
+        Self(Arc::new(Shared { host, sessions, client, timing, gate, next, open }))
+    }
+
+    /// A place for a connection that comes by another door, and counts as one of this door's; `go` is told when it must
+    /// make room for others.
+    pub(crate) fn admit(&self, at: SocketAddr, go: Go) -> Option<Ticket> {
+        self.0.gate.admit(at.ip(), Instant::now(), go)
     }
 
     /// Accepts connections until `drain` becomes true, or its sender is gone.
@@ -232,20 +255,32 @@ impl<H: LinkHost> Links<H> {
         tokio::spawn(async move {
             let secured = tokio::select! {
                 () = go.notified() => return,
-                secured = links.secure(tcp, at, tls) => secured,
+                secured = links.secure(tcp, tls) => secured,
             };
-            match secured {
-                Ok(secured) => links.run(secured, None, go, Some(ticket)).await,
-                Err(error) => tracing::debug!(%at, %error, "no link"),
+            match (secured, &links.0.sessions) {
+                (Ok((Asked::Link, stream, exporter)), _) => {
+                    let secured = Secured { stream: stream.into(), exporter, at };
+                    links.run(secured, None, go, Some(ticket)).await;
+                }
+                // A task of its own: this one held a handshake, and would be large for as long as the session lasts.
+                (Ok((Asked::Session, stream, exporter)), Some(sessions)) => {
+                    sessions.begin(session::Tls::new(stream), exporter, at, go, ticket);
+                }
+                (Ok((Asked::Session, ..)), None) => tracing::debug!(%at, "no sessions here"),
+                (Err(error), _) => tracing::debug!(%at, %error, "no link"),
             }
         });
     }
 
-    async fn secure(&self, tcp: TcpStream, at: SocketAddr, tls: Arc<ServerConfig>) -> io::Result<Secured> {
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        tls: Arc<ServerConfig>,
+    ) -> io::Result<(Asked, tokio_rustls::server::TlsStream<TcpStream>, [u8; 32])> {
         tcp.set_nodelay(true)?;
         let stream = timeout(self.0.timing.handshake, TlsAcceptor::from(tls).accept(tcp)).await??;
-        let exporter = link_exporter(stream.get_ref().1).map_err(io::Error::other)?;
-        Ok(Secured { stream: stream.into(), exporter, at })
+        let (asked, exporter) = asked(stream.get_ref().1).map_err(io::Error::other)?;
+        Ok((asked, stream, exporter))
     }
 
     async fn connect(&self, dial: &Dial, at: SocketAddr) -> io::Result<Secured> {

@@ -41,6 +41,9 @@ pub struct Metrics {
     trust: Family<Labels<1>, Counter>,
     links: Family<Labels<1>, Counter>,
     refused_peers: Family<Labels<1>, Counter>,
+    sessions: Family<Labels<1>, Counter>,
+    enrolled: Counter,
+    sessions_up: Gauge,
     commits: Counter,
     commit_seconds: Histogram,
     commit_failures: Counter,
@@ -61,6 +64,8 @@ pub struct Metrics {
 pub struct Seen {
     /// Links that are up.
     pub links: u64,
+    /// Sessions of devices that are up.
+    pub sessions: u64,
     /// Users.
     pub users: u64,
     /// How many mails wait, and how long the oldest has, in seconds: by mailbox, by SMTP, by link.
@@ -105,6 +110,9 @@ impl Metrics {
             trust: Family::default(),
             links: Family::default(),
             refused_peers: Family::default(),
+            sessions: Family::default(),
+            enrolled: Counter::default(),
+            sessions_up: Gauge::default(),
             commits: Counter::default(),
             // 0.1 ms to 3.3 s: from a disk with a cache that keeps its word to one that is dying.
             commit_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
@@ -144,6 +152,7 @@ impl Metrics {
         all(&self.waits, "lane", &LANES);
         all(&self.trust, "to", &["trusted", "suspended", "revoked"]);
         all(&self.links, "change", &["up"]);
+        all(&self.sessions, "change", &["up"]);
         all(&self.refused_peers, "code", &["protocol", "denied"]);
     }
 
@@ -157,6 +166,9 @@ impl Metrics {
         r.register("attempts_failed", "Attempts after which a mail waits, by lane", self.waits.clone());
         r.register("trust_changes", "Pairs that came to a state", self.trust.clone());
         r.register("link_changes", "Links that came up, or went down and why", self.links.clone());
+        r.register("session_changes", "Sessions of devices that came up, or went down and why", self.sessions.clone());
+        r.register("devices_enrolled", "Devices enrolled by a mailbox login", self.enrolled.clone());
+        r.register("sessions_up", "Sessions of devices that are up", self.sessions_up.clone());
         r.register("peers_refused", "Refusals of peers, by code", self.refused_peers.clone());
         r.register("commits", "Commits of the store", self.commits.clone());
         let time = self.commit_seconds.clone();
@@ -210,12 +222,12 @@ impl Metrics {
             Event::Stamped { .. } => {
                 self.stamped.inc();
             }
-            Event::Keys { .. }
-            | Event::SessionUp { .. }
-            | Event::SessionDown { .. }
-            | Event::Enrolled { .. }
-            | Event::Unenrolled { .. }
-            | Event::LateMark { .. } => {}
+            Event::SessionUp { .. } => one(&self.sessions, "change", "up"),
+            Event::SessionDown { code, .. } => one(&self.sessions, "change", code_word(*code)),
+            Event::Enrolled { .. } => {
+                self.enrolled.inc();
+            }
+            Event::Keys { .. } | Event::Unenrolled { .. } | Event::LateMark { .. } => {}
         }
     }
 
@@ -242,6 +254,7 @@ impl Metrics {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
         gauge(&self.links_up, seen.links);
+        gauge(&self.sessions_up, seen.sessions);
         gauge(&self.users, seen.users);
         for (lane, (mails, oldest)) in LANES.into_iter().zip(seen.queued) {
             gauge(&self.queued.get_or_create(&[("lane", lane)]), mails);

@@ -30,12 +30,14 @@ use crate::hands::{Bodies, Hands, Outward, World};
 use crate::http::{self, Audience, Pages, Probe};
 use crate::init::{KeyFiles, is_self_signed};
 use crate::link::{Links, NodeHost, Timing};
+use crate::logins::Logins;
 use crate::maildir::Maildirs;
 use crate::metrics::Metrics;
 use crate::milter::server::Milter;
 use crate::operator::Operator;
 use crate::owner::{INBOX, Message, Owner};
 use crate::private_file;
+use crate::session::{Browsers, Sessions};
 use crate::smtp::door;
 use crate::smtp::server::{Port, Server as SmtpServer, TlsSource};
 use crate::store::Store;
@@ -86,8 +88,11 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         spool: spool.clone(),
         bodies: bodies.clone(),
     };
-    let links = Links::new(host, Arc::new(tls::link_client()?), Timing::default());
-    let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), bodies)?;
+    let dovecot = config.dovecot.auth.clone().map(dovecot::auth::Client::new);
+    let logins = Arc::new(Logins::new(config.domains.clone(), Arc::clone(&people), dovecot));
+    let sessions = Sessions::new(inbox.clone(), Arc::clone(&logins));
+    let links = Links::with(sessions.clone(), host, Arc::new(tls::link_client()?), Timing::default());
+    let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), sessions.clone(), bodies)?;
     let owner = Owner::start(store_dir.clone(), remake(&config)?, messages, hands, Arc::clone(&metrics))?;
     let owner_runtime = runtime.clone();
     let owner = std::thread::Builder::new().name("owner".to_owned()).spawn(move || owner.run(&owner_runtime))?;
@@ -97,7 +102,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         hostname: config.hostname.clone(),
         domains: config.domains.clone(),
         people: Arc::clone(&people),
-        dovecot: config.dovecot.auth.clone().map(dovecot::auth::Client::new),
+        logins: Arc::clone(&logins),
         spool,
         inbox: inbox.clone(),
         metrics: Arc::clone(&metrics),
@@ -177,7 +182,8 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         draining: AtomicBool::new(false),
     });
     let probe = Probe { operator: Arc::clone(&operator) };
-    let shown = Arc::new(Pages { metrics, probe: probe.clone(), well_known: document(&config)? });
+    let browsers = Some(Browsers::new(config.http.origins.clone(), links.clone(), sessions.clone()));
+    let shown = Arc::new(Pages { metrics, probe: probe.clone(), well_known: document(&config)?, browsers });
     for (listener, audience) in pages {
         tokio::spawn(http::serve(listener, Arc::clone(&shown), audience, draining.clone()));
     }
@@ -212,9 +218,10 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
     if inbox.send(Message::Stop(done)).await.is_ok() {
         let _gone_already = tokio::time::timeout(END, stopped).await;
     }
-    // What was last said on the links goes out, or is cut off.
-    let _cut_off = tokio::time::timeout(LAST_WORDS, links.ended()).await;
+    // What was last said on links and sessions goes out, or is cut off.
+    let _cut_off = tokio::time::timeout(LAST_WORDS, async { tokio::join!(links.ended(), sessions.ended()) }).await;
     links.drop_all();
+    sessions.drop_all();
     tokio::task::spawn_blocking(move || owner.join()).await?.map_err(|_| "the owner died")?;
     Ok(())
 }

@@ -22,9 +22,11 @@ use postline_node::hand_over::Security;
 use postline_node::hands::{Bodies, Hands, Outward, World};
 use postline_node::init::KeyFiles;
 use postline_node::link::{Links, NodeHost, Timing};
+use postline_node::logins::Logins;
 use postline_node::maildir::Maildirs;
 use postline_node::metrics::Metrics;
 use postline_node::owner::{Answer, Inbox, Message, Owner};
+use postline_node::session::Sessions;
 use postline_node::spool::Incoming;
 use postline_node::store::Store;
 use postline_node::tls;
@@ -55,6 +57,8 @@ fn node(dir: &std::path::Path) -> (Owner, Inbox, Store) {
     let bodies = Bodies::open(&store_dir).unwrap();
     let people = Arc::new(Live::new(Directory::load(&config).unwrap()));
     let hostname = config.hostname.clone();
+    let logins = Arc::new(Logins::new(config.domains.clone(), Arc::clone(&people), None));
+    let sessions = Sessions::new(inbox.clone(), logins);
     let host = NodeHost { hostname, inbox: inbox.clone(), people, spool, bodies: bodies.clone() };
     let links = Links::new(host, Arc::new(tls::link_client().unwrap()), Timing::default());
     let resolver = Arc::new(Resolver::Zone(Zone::parse("b.example FAIL\n").unwrap()));
@@ -70,7 +74,7 @@ fn node(dir: &std::path::Path) -> (Owner, Inbox, Store) {
         outward: Outward::Mx(Security::Opportunistic(Arc::new(tls::smtp_client_of_any().unwrap()))),
         deliver: None,
     };
-    let hands = Hands::new(world, Handle::current(), inbox.clone(), links, bodies).unwrap();
+    let hands = Hands::new(world, Handle::current(), inbox.clone(), links, sessions, bodies).unwrap();
     let remake = Box::new(move |generation, records| {
         let domains = BTreeSet::from([Domain::parse("a.example").unwrap()]);
         Server::restore(

@@ -85,7 +85,7 @@ pub fn verify_value(key: impl PublicKey, value: &impl Signable, signature: &[u8]
 }
 
 /// Whether a key's coordinate is below the field's prime 2²⁵⁵ − 19 (RFC 8032 §5.1.3): the engine reduces it.
-fn is_canonical(key: &[u8; 32]) -> bool {
+pub(super) fn is_canonical(key: &[u8; 32]) -> bool {
     let [low, middle @ .., high] = key;
     high & 0x7f != 0x7f || *middle != [0xff; 30] || *low < 0xed
 }

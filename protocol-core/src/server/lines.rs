@@ -123,8 +123,8 @@ impl Server {
         let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
         let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
         let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
-        let keys = self.keys.wait_for(nk);
-        if handshake || mark() || keys || self.posts.wait_for(nk) || self.talks.is_behind(nk) {
+        let talk = self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk);
+        if handshake || mark() || talk {
             self.run_link(tick, nk, link::Input::Want, out);
         }
     }

@@ -4,6 +4,7 @@ use postline_core::id::{Address, AddressKey, DeviceKey, Hash};
 use postline_core::seal::address::open;
 use postline_core::seal::lists::{Chain, Verdict};
 use postline_core::seal::{AddressIdentity, Secret};
+use postline_core::step::Tick;
 use postline_core::time::Millis;
 use postline_core::wire::list::{Device, DeviceList};
 use postline_core::wire::statement::Signed;
@@ -70,4 +71,9 @@ pub(crate) fn take(chain: &mut Chain, list: &Signed<DeviceList>) {
 
 pub(crate) fn hash(byte: u8) -> Hash {
     Hash([byte; 32])
+}
+
+/// A step at this time, with entropy of its own.
+pub(crate) fn tick(now: u64, entropy: u8) -> Tick {
+    Tick { now: Millis(now), entropy: [entropy; 32] }
 }

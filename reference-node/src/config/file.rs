@@ -19,7 +19,7 @@ use crate::beside::{Beside, Place};
 use super::keys::{Default, KEYS, Key, is_key, is_section, nearest};
 use crate::dns::Dnssec;
 
-use super::value::{Host, HostPort, LinkHint, ListenAt, NameServer, Nets, Selector, Text};
+use super::value::{Host, HostPort, LinkHint, ListenAt, NameServer, Nets, Origin, Selector, Text};
 use super::{
     At, Check, Config, ConfigFault, DiscoveryWish, Dkim, Dovecot, Effective, Http, Listen, Log, LogFormat, LogLevel,
     PasswordCost, Smarthost, SmarthostLogin, SmarthostTls, Tls,
@@ -263,6 +263,7 @@ struct RawMaildir {
 struct RawHttp {
     listen: Option<List>,
     public: Option<List>,
+    origins: Option<List>,
 }
 
 #[derive(Default, Deserialize)]
@@ -378,6 +379,11 @@ impl Raw {
             http: Http {
                 listen: addresses(source, "http.listen", self.http.listen)?,
                 public: addresses(source, "http.public", self.http.public)?,
+                origins: source
+                    .list("http.origins", self.http.origins.unwrap_or_default())?
+                    .into_iter()
+                    .map(|Origin(origin)| origin)
+                    .collect(),
             },
             dovecot: self.dovecot.check(source, &data_dir)?,
             admin_socket,

@@ -94,7 +94,7 @@ pub const KEYS: &[Key] = &[
         path: "listen.link",
         default: Default::Is("[\"0.0.0.0:7678\"]"),
         change: Change::Restart(|old, new| old.listen.link == new.listen.link),
-        doc: "Where other nodes open links.",
+        doc: "Where other nodes open links, and users' devices sessions.",
     },
     Key {
         path: "tls.cert",
@@ -213,8 +213,15 @@ pub const KEYS: &[Key] = &[
         path: "http.public",
         default: Default::Is("[]"),
         change: Change::Restart(|old, new| old.http.public == new.http.public),
-        doc: "Where /.well-known/postline, and nothing else, is shown to everybody, with the certificate of [tls]:\n\
-              \"0.0.0.0:443\" where no web server has that port.",
+        doc: "Where everybody is shown /.well-known/postline, and devices in browsers open sessions by WebSocket at /postline,\n\
+              with the certificate of [tls]: \"0.0.0.0:443\" where no web server has that port.",
+    },
+    Key {
+        path: "http.origins",
+        default: Default::Is("[]"),
+        change: Change::Restart(|old, new| old.http.origins == new.http.origins),
+        doc: "The web pages that may open sessions, by origin: \"https://chat.a.example\"; \"*\" for every page there is.\n\
+              Programs that are no browsers name no origin, and always may. A page must still know a login or a device's key.",
     },
     Key {
         path: "dovecot.dict",

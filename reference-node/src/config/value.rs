@@ -64,6 +64,24 @@ impl FromStr for HostPort {
     }
 }
 
+/// Where web pages come from (RFC 6454), as browsers say it; or `*`: from anywhere.
+pub(super) struct Origin(pub(super) String);
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANT: &str =
+            "want an origin, such as https://chat.a.example, in lower case and with nothing behind it; or *";
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let plain = |host: &str| {
+            !host.is_empty()
+                && host.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']'))
+        };
+        if text == "*" || host.is_some_and(plain) { Ok(Self(text.to_owned())) } else { Err(WANT) }
+    }
+}
+
 /// An address to listen on.
 pub(super) struct ListenAt(pub(super) SocketAddr);
 

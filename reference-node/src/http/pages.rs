@@ -12,6 +12,7 @@ use crate::doors;
 use crate::metrics::{self, Metrics, Seen, lane_index};
 use crate::operator::Operator;
 use crate::owner::Look;
+use crate::session::Browsers;
 
 /// How long the owner may take to answer before it counts as stuck: a commit on a slow disk is far shorter.
 const OWNER: Duration = Duration::from_secs(5);
@@ -24,6 +25,8 @@ pub struct Pages {
     pub probe: Probe,
     /// The type of the well-known document, and the document.
     pub well_known: (&'static str, Vec<u8>),
+    /// Where devices in browsers open sessions.
+    pub browsers: Option<Browsers>,
 }
 
 /// Whether the node is well.
@@ -65,7 +68,8 @@ impl Probe {
     /// That it is gone, or doesn't answer in time.
     pub async fn look(&self) -> Result<Seen, &'static str> {
         let seen = self.ask(|look| {
-            let mut seen = Seen { links: look.server.links_up().count() as u64, ..Seen::default() };
+            let links = look.server.links_up().count() as u64;
+            let mut seen = Seen { links, sessions: look.server.sessions().0 as u64, ..Seen::default() };
             let mut clock = *look.clock;
             let (now, _) = clock.now();
             for (lane, queue) in look.server.lanes() {

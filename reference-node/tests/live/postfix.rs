@@ -115,6 +115,7 @@ impl Postfix {
         write(&checks, &contrib("postfix/postline_header_checks", &[]));
         run("postconf", &["-c", &dir, "-P", "pickup/unix/cleanup_service_name=postline-clean"]);
         run("postconf", &["-c", &dir, "-P", &format!("{submission}/inet/smtpd_milters=$postline_milters")]);
+        run("postconf", &["-c", &dir, "-P", &format!("{submission}/inet/cleanup_service_name=postline-clean")]);
         let said = tool("postconf", &["-c", &dir]);
         assert_eq!(String::from_utf8_lossy(&said.stderr), "", "Postfix complains about its configuration");
     }

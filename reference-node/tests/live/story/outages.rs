@@ -39,6 +39,10 @@ impl Story {
         let back = self.send(&Letter::new(TWO, ONE, "re-no-nodes").answers("no-nodes"));
         self.send(&Letter::new(SEVEN, THREE, "no-nodes-from-c"));
         self.send(&Letter::new(THREE, SEVEN, "no-nodes-to-c"));
+        // What only the node may write is removed by Postfix itself, before the signer could vouch for it.
+        self.send(&Letter::new(ONE, SEVEN, "no-nodes-forged").with("Postline-Offer: v=1; forged=yes"));
+        let got = self.read(SEVEN, "no-nodes-forged");
+        assert!(!got.mail.contains("forged=yes"), "{}", got.mail);
         println!("figure live.nodes_down_ms {:.0}", ms(out.max(back)));
         self.world.a.node_mut().start();
         // One node only: its mail goes by link no more, and by SMTP at once.

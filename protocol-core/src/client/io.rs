@@ -1,0 +1,547 @@
+//! What the device's front door takes and gives. The host's whole vocabulary stands on this page.
+//!
+//! ```text
+//!   person ──Command──▶ ┌────────┐ ──Event──▶ person
+//!                       │ Client │
+//!   node ──SessionIn──▶ └────────┘ ──Dial, Send, Close──▶ node
+//! ```
+
+use core::fmt;
+
+use crate::fault::{Code, PeerFault};
+use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey, Hash, NodeKey};
+pub use crate::machine::session::device::Login;
+use crate::time::Millis;
+use crate::wire::frame::Frame;
+use zeroize::Zeroizing;
+
+/// What the world tells the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The person wants something.
+    Command(Command),
+    /// Something happened on the session with the device's own node.
+    Session(SessionIn),
+    /// The time of [`deadline`](crate::step::Machine::deadline) has come.
+    Wake,
+}
+
+/// What happens on the session. There is one at a time: the next [`SessionIn::Up`] follows a [`SessionIn::Down`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionIn {
+    /// The connection that [`Output::Dial`] asked for is up.
+    Up {
+        /// What ties the proofs to this connection: its TLS exporter (RFC 8446 §7.5), or what the node sent first over a
+        /// WebSocket.
+        channel: [u8; 32],
+    },
+    /// The dial failed: nobody answered.
+    Unreached,
+    /// A frame came.
+    Frame(Frame),
+    /// Bytes came that are no frame. The host closes the connection after our answer.
+    Garbage(PeerFault),
+    /// The connection is gone.
+    Down,
+    /// The answer to [`Output::Approve`]: whether this is the node's key.
+    Approved {
+        /// Which key.
+        nk: NodeKey,
+        /// Whether it is.
+        yes: bool,
+    },
+}
+
+/// What the person wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make this device known to the node, once: the first device of an address makes its keys, a further one waits for
+    /// [`Command::Join`]. Answered by [`Event::Enrolled`], [`Event::JoinWanted`], or [`Event::Refused`].
+    Enrol {
+        /// The login of the mailbox; `None` for a device that its own node runs.
+        login: Option<Login>,
+    },
+    /// Keep a session with the node, and come back whenever it is lost.
+    Connect,
+    /// Stay away from the node until [`Command::Connect`].
+    Disconnect,
+    /// Say something. It is durable once the step is, and answered by [`Event::Mark`]: `queued`, or `failed` and why.
+    Write {
+        /// To whom.
+        to: To,
+        /// What it is to be called, never used before; `None`: the device finds a name.
+        id: Option<ContentId>,
+        /// What is said: at most [`BODY_BYTES`](crate::limits::BODY_BYTES).
+        body: Vec<u8>,
+    },
+    /// The person has seen everything up to here: told to the others, sealed, and to the person's other devices.
+    ReadUpTo {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The last that was seen.
+        seq: u64,
+    },
+    /// This device is new, for an address that has others: show a code for one of them. Answered by [`Event::Code`].
+    Join,
+    /// On an old device: take the new device that shows this code.
+    AddDevice {
+        /// The code, as the person typed or scanned it.
+        code: String,
+    },
+    /// A device of the person is none any more, from now on.
+    Revoke(DeviceKey),
+    /// Compare codes with this person: begins, or answers one who began. Answered by [`Event::Code`].
+    Verify(Address),
+    /// The two codes are the same: these are their keys.
+    Same(Address),
+    /// The two codes differ: somebody stands between.
+    Differ(Address),
+    /// Never again a line with this person, until unblocked.
+    Block(Address),
+    /// Back to strangers.
+    Unblock(Address),
+    /// These are this person's keys from now on, whatever was known before: the person says so, after
+    /// [`Event::KeysChanged`]. What was compared is void.
+    AcceptKeys(Address),
+    /// Give the person a backup: answered by [`Event::Backup`], with a passphrase of its own each time.
+    Backup,
+    /// The backup was put away: the key that follows the person's is from now on in it alone.
+    BackupKept,
+    /// Take the person's keys from a backup: this device becomes one of theirs. Before [`Event::Enrolled`] only.
+    Restore {
+        /// The backup, as [`Event::Backup`] gave it.
+        bytes: Vec<u8>,
+        /// Its passphrase.
+        passphrase: Passphrase,
+    },
+    /// Share with a newer device of the person what this one has opened, sealed.
+    ShareHistory {
+        /// With which.
+        with: DeviceKey,
+    },
+}
+
+/// To whom something is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// A person, in the direct conversation with them; it is made where there is none.
+    Person(Address),
+    /// All who are in a conversation.
+    Conversation(ConversationId),
+}
+
+/// A backup's passphrase: wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(pub Zeroizing<String>);
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What the device wants done, once its records are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a connection to the device's node: [`SessionIn::Up`] or [`SessionIn::Unreached`] says how it went.
+    Dial,
+    /// Send a frame.
+    Send(Frame),
+    /// Close the connection, after what was sent. [`SessionIn::Down`] is not awaited, and does no harm.
+    Close,
+    /// This device has never met its node: is this its key? Answered by [`SessionIn::Approved`]. A host that has verified
+    /// the connection's certificate for the node's name may answer by itself.
+    Approve(NodeKey),
+    /// Something that the person, or a log, wants to know.
+    Event(Event),
+}
+
+/// What people and logs want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The session is up, and everything that the node kept is on its way.
+    Online,
+    /// The session is gone.
+    Offline {
+        /// Why, where the node or the device said so.
+        code: Option<Code>,
+    },
+    /// The device is one of the person's.
+    Enrolled {
+        /// The person's address.
+        address: Address,
+        /// This device.
+        dk: DeviceKey,
+        /// Whether it is the person's first.
+        first: bool,
+    },
+    /// The node knows other devices of the address: [`Command::Join`] or [`Command::Restore`] comes next.
+    JoinWanted,
+    /// The person's devices are now these.
+    Devices(Vec<Device>),
+    /// What the person has with another changed.
+    Contact(Contact),
+    /// A conversation is there, or has changed.
+    Conversation(Conversation),
+    /// Somebody said something: the person on another device of theirs too.
+    Said(Said),
+    /// How far something got that this person said.
+    Mark {
+        /// In which conversation; `None` where there is none yet.
+        conversation: Option<ConversationId>,
+        /// What.
+        id: ContentId,
+        /// Its place in the conversation, once it has one.
+        seq: Option<u64>,
+        /// How far.
+        mark: Mark,
+    },
+    /// The person has read up to here on another device of theirs.
+    ReadElsewhere {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// The last that was seen.
+        seq: u64,
+    },
+    /// Something came that this device can't open. Its author's device has been asked to say it again.
+    NotOpened {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// Its place.
+        seq: u64,
+        /// Why not.
+        why: PeerFault,
+    },
+    /// Something that this person said can't be opened by a device of its readers; it is said again where that helps.
+    NotOpenedBy {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// What.
+        id: ContentId,
+        /// Whose device it is.
+        reader: Address,
+        /// Which.
+        dk: DeviceKey,
+        /// Whether it is being said again.
+        again: bool,
+    },
+    /// A person speaks with keys that theirs don't lead to. Loud: nothing is sealed to either until the person decides.
+    KeysChanged {
+        /// Who.
+        who: Address,
+        /// The key that is known.
+        known: AddressKey,
+        /// The key that speaks, where there is one.
+        now: Option<AddressKey>,
+    },
+    /// A code to be compared, or to be typed on another device.
+    Code(ShownCode),
+    /// The two compared codes, and they were the same: level L4.
+    Verified {
+        /// With whom.
+        who: Address,
+    },
+    /// A comparison ended without a match.
+    NotVerified {
+        /// With whom.
+        who: Address,
+        /// Why.
+        why: Unverified,
+    },
+    /// A backup, and its passphrase: shown once, kept nowhere. The bytes may be kept by anybody.
+    Backup {
+        /// The bytes, sealed under the passphrase.
+        bytes: Vec<u8>,
+        /// The passphrase.
+        passphrase: Passphrase,
+    },
+    /// Entries of a conversation are gone from its hub, and from the node: this device never had them.
+    Missing {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// The person has revoked this device: it says and reads nothing any more.
+    Revoked,
+    /// Another device of the person has shared what it had opened before this one came.
+    HistoryShared {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// How many events are new here; each comes as [`Event::Said`].
+        events: u64,
+    },
+    /// Somebody erred and was refused; everything else goes on.
+    Refused {
+        /// Who.
+        who: Who,
+        /// How they erred.
+        why: PeerFault,
+    },
+    /// A command that can't be done, and why. Nothing has changed.
+    Declined(Declined),
+    /// Somebody lies. Loud: it is never shown as a mere failure.
+    Alarm(Alarm),
+    /// The node has seen this device further on than it is: it is a copy, or was set back. It writes no more; the person
+    /// enrols it anew.
+    Behind,
+}
+
+/// A device of the person's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its key.
+    pub dk: DeviceKey,
+    /// Its name, where it has one.
+    pub name: Option<String>,
+    /// Whether a node runs it, and could read along.
+    pub hosted: bool,
+    /// When it was added.
+    pub added: Millis,
+    /// Whether it is this one.
+    pub this: bool,
+}
+
+/// What the person has with another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// With whom.
+    pub address: Address,
+    /// How well.
+    pub level: Level,
+    /// Whether all their devices are run by their node, which could read along.
+    pub hosted: bool,
+    /// How many devices they have, as far as is known.
+    pub devices: usize,
+    /// Whether nothing is sealed to them until the person decides.
+    pub suspended: bool,
+}
+
+/// How well two know each other. Only rises by what both did; a fall is an event of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// No line: mail only.
+    Mail,
+    /// L2: a line between their nodes.
+    Line,
+    /// L3: the keys of both are proven over the line's handshake.
+    Keys,
+    /// L4: the two have compared codes.
+    Verified,
+}
+
+impl Level {
+    /// The number that the protocol's text calls it by.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Mail => 0,
+            Self::Line => 2,
+            Self::Keys => 3,
+            Self::Verified => 4,
+        }
+    }
+}
+
+/// A conversation, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Which.
+    pub id: ConversationId,
+    /// The others in it.
+    pub with: Vec<Address>,
+    /// The MLS epoch.
+    pub epoch: u64,
+    /// The devices in it, by the group's tree.
+    pub devices: usize,
+    /// The last event that this device has taken.
+    pub seq: u64,
+    /// Whether this device can read and write in it now.
+    pub joined: bool,
+}
+
+/// Something that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Its place.
+    pub seq: u64,
+    /// What its author calls it.
+    pub id: ContentId,
+    /// Who said it.
+    pub author: Author,
+    /// When, as the author's clock said: for display, never for order.
+    pub at: Millis,
+    /// What.
+    pub body: Vec<u8>,
+}
+
+/// Who said something: told by the credential in the group's tree alone, which their address key has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The person.
+    pub address: Address,
+    /// The device.
+    pub dk: DeviceKey,
+    /// How well the reader knows them now; of the person's own devices: [`Level::Verified`].
+    pub level: Level,
+    /// Whether a node runs the device.
+    pub hosted: bool,
+    /// Whether the person is the reader.
+    pub own: bool,
+}
+
+/// How far something got. Only rises, but for `Failed`, which ends it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// Durable on this device.
+    Queued,
+    /// Covered by a head that the hub has signed.
+    Sent,
+    /// Durable at the other's node.
+    Delivered,
+    /// Read by the other.
+    Read,
+    /// Not said, and won't be.
+    Failed(Failure),
+}
+
+/// Why something was not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// There is no line with this person: it may go as a mail, if the person wants that.
+    NoLine,
+    /// No such conversation.
+    NoConversation,
+    /// Too long for a message.
+    TooLong,
+    /// More wait here than may.
+    TooMany,
+    /// Something of this name was said before.
+    Again,
+    /// This device is no device of the person any more, or never was.
+    NotEnrolled,
+    /// The hub refuses it.
+    Refused(Code),
+}
+
+/// Who erred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The device's own node.
+    Node,
+    /// A person: whoever speaks for them.
+    Person(Address),
+    /// Somebody within a conversation.
+    Conversation(ConversationId),
+}
+
+/// A code that people compare, or carry from one device to another.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShownCode {
+    /// What it is for.
+    pub what: CodeFor,
+    /// As a text: six digits to be compared, or twenty signs to be typed.
+    pub text: String,
+    /// The same as pictures, where there are any.
+    pub emoji: Vec<String>,
+    /// As a QR picture's text, where there is one.
+    pub qr: Option<String>,
+    /// Until when it holds.
+    pub until: Millis,
+}
+
+impl fmt::Debug for ShownCode {
+    /// A code is a secret for as long as it holds (attack 89).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShownCode").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+/// What a code is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeFor {
+    /// To be typed on an old device: this one is new.
+    Joining,
+    /// To be compared with this person.
+    Person(Address),
+}
+
+/// Why a comparison ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unverified {
+    /// The codes differ, as one of the two said.
+    Differ,
+    /// Time ran out.
+    Late,
+    /// What came doesn't open what was committed to.
+    Broken,
+}
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// The device is not enrolled yet, or no more.
+    NotEnrolled,
+    /// It is enrolled already.
+    Enrolled,
+    /// It takes a session with the node, and there is none.
+    Offline,
+    /// The code or passphrase is wrong, or too late; nothing has changed.
+    WrongCode,
+    /// Tried too often: not before this time.
+    NotBefore(Millis),
+    /// No such device of the person.
+    NoDevice(DeviceKey),
+    /// A device doesn't revoke itself while it is the person's last.
+    LastDevice,
+    /// Nothing is known of this person.
+    NoContact(Address),
+    /// There is nothing to answer.
+    NothingPending,
+    /// No such conversation here.
+    NoConversation(ConversationId),
+}
+
+/// Somebody lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Two device lists of one number, or one outside its chain (attacks 72, 73).
+    List {
+        /// Whose.
+        whose: Address,
+        /// What is wrong with it.
+        why: PeerFault,
+    },
+    /// The hub showed two people two logs (attack 75): it signed the one, and somebody who is in the conversation, or the
+    /// hub itself, names the other.
+    SplitView {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// At which entry they differ.
+        seq: u64,
+        /// The log's hash as this device has it.
+        ours: Hash,
+        /// The log's hash as it was named.
+        theirs: Hash,
+    },
+    /// The node proves another key than the one that this device knows.
+    NodeKey {
+        /// The key that it proved.
+        got: NodeKey,
+        /// The key that is known.
+        want: NodeKey,
+    },
+    /// A device is in a conversation that is on none of its person's lists (attack 73).
+    GhostDevice {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// Whose it says it is.
+        address: Address,
+        /// Which.
+        dk: DeviceKey,
+    },
+}
