@@ -126,6 +126,7 @@ fn l3_comes_whatever_crashes_on_the_way() {
         all.world.crash(crashes);
         all.pass(20 * SECOND / 10);
         // A device publishes again what had no answer; what its node had is the same again.
+        all.world.heal();
         for _ in 0..3 {
             all.world.pass(10 * SECOND);
         }
@@ -240,6 +241,7 @@ fn a_new_list_reaches_the_other_side_and_a_revoked_device_is_out() {
     all.people.list(&mut all.world, &mut all.one, &phone);
     assert_eq!(all.people.devices[tablet].left, Some(Code::Login), "revoked");
     all.world.crash(0);
+    all.world.heal();
     for _ in 0..4 {
         all.world.pass(30 * SECOND);
     }

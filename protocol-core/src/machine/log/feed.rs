@@ -62,8 +62,9 @@ impl Feed {
         self.who
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        !self.flight.is_empty() || self.detour.is_some()
+    /// Whether something is on its way to the reader, or to come.
+    pub(super) fn is_busy(&self, seq: u64) -> bool {
+        !self.flight.is_empty() || (self.want != Want::No && self.next() <= seq)
     }
 
     pub(super) fn items(&self) -> usize {
