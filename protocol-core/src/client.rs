@@ -16,6 +16,7 @@
 //! A crash forgets the session and what was asked on it. Spec: `spec/07-identity.md`, `spec/08-sealing.md`,
 //! `spec/10-sessions.md`.
 
+mod backup;
 mod changes;
 mod contact;
 mod devices;
@@ -32,6 +33,7 @@ mod said;
 mod sealing;
 mod talk;
 mod timers;
+mod verify;
 mod wants;
 mod writing;
 
@@ -101,6 +103,8 @@ pub struct Client {
     heard: BTreeMap<Address, u64>,
     /// Codes, and who asks to be let in.
     joining: Joining,
+    /// Codes that are being compared.
+    comparing: verify::Comparing,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
     timers: Timers,
@@ -141,6 +145,7 @@ impl Client {
             proofs: BTreeMap::new(),
             heard: BTreeMap::new(),
             joining: Joining::default(),
+            comparing: verify::Comparing::default(),
             unknown: BTreeSet::new(),
             timers: Timers::default(),
         };
@@ -266,15 +271,15 @@ impl Client {
             Command::Join => self.join(tick, out),
             Command::AddDevice { code } => self.add_device(tick, &code, out),
             Command::Revoke(dk) => self.revoke(tick, dk, out),
-            Command::Verify(_)
-            | Command::Same(_)
-            | Command::Differ(_)
-            | Command::Block(_)
-            | Command::Unblock(_)
-            | Command::Backup
-            | Command::BackupKept
-            | Command::Restore { .. }
-            | Command::ShareHistory { .. } => Self::decline(Declined::NothingPending, out),
+            Command::Verify(who) => self.verify(tick, &who, out),
+            Command::Same(who) => self.same(tick, &who, out),
+            Command::Differ(who) => self.differ(&who, out),
+            Command::Backup => self.back_up(tick, out),
+            Command::BackupKept => self.backup_kept(out),
+            Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
+            Command::Block(_) | Command::Unblock(_) | Command::ShareHistory { .. } => {
+                Self::decline(Declined::NothingPending, out);
+            }
         }
     }
 

@@ -282,7 +282,11 @@ impl Client {
         if at > tick.now {
             return self.timers.by(What::Talk(id), at);
         }
-        let Some(info) = live.info.clone() else {
+        let ours = self.said.get(&(id, change)).and_then(Option::as_ref).and_then(|kept| kept.raw.clone());
+        if let Some(bytes) = ours {
+            self.note_info(tick, id, &bytes);
+        }
+        let Some(info) = self.live(id).info.clone() else {
             return self.ask_again_for(id, change, out);
         };
         let (Ok(leaf), Some(device)) = (self.leaf(), &self.own.device) else { return };

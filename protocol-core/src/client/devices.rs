@@ -133,9 +133,15 @@ impl Client {
         if self.own.unsaid.is_some() || self.own.stage != Stage::Enrolled || self.joining.wanted.is_empty() {
             return;
         }
-        match next_list(chain, person, &self.joining.wanted, tick) {
+        // Where this device alone is left, the others' key is left behind, if the one that follows it is at hand.
+        let revokes = self.joining.wanted.iter().filter(|wanted| matches!(wanted, Wanted::Revoke(_))).count();
+        let alone = revokes > 0 && revokes == self.joining.wanted.len() && chain.devices().len() == revokes + 1;
+        let following = Secret::new(sha256(&[b"postline/1 next\0", &tick.entropy]).0);
+        let turning = self.own.next.as_ref().filter(|_| alone).map(|next| (next.clone(), following));
+        match next_list(chain, person, &self.joining.wanted, turning.as_ref(), tick) {
             Ok(list) => {
                 self.own.unsaid = Some(list);
+                self.own.turning = turning;
                 out.save(self.own.record());
                 self.publish(tick, out);
             }
@@ -248,14 +254,29 @@ impl Client {
             if !self.contacts.contains_key(&address) && self.contacts.len() >= limits::LINES {
                 return;
             }
-            let contact = self.contacts.entry(address.clone()).or_insert_with(|| Contact::new(address));
+            let new = Contact::new(address.clone());
+            let contact = self.contacts.entry(address.clone()).or_insert(new);
             contact.pin = Some(pin);
+            let before = contact.verified;
             out.save(contact.record());
+            if !self.fits_pin(&address, out) {
+                continue;
+            }
+            if let Some(contact) = self.contacts.get(&address).filter(|contact| contact.verified != before) {
+                out.save(contact.record());
+                Self::tell(Event::Contact(contact.shown()), out);
+            }
         }
     }
 }
 
-fn next_list(chain: &Chain, person: &AddressIdentity, wanted: &[Wanted], tick: &Tick) -> Result<Vec<u8>, Misuse> {
+fn next_list(
+    chain: &Chain,
+    person: &AddressIdentity,
+    wanted: &[Wanted],
+    turning: Option<&(Secret<32>, Secret<32>)>,
+    tick: &Tick,
+) -> Result<Vec<u8>, Misuse> {
     let mut draft = chain.draft();
     for wanted in wanted {
         draft = match wanted {
@@ -263,7 +284,14 @@ fn next_list(chain: &Chain, person: &AddressIdentity, wanted: &[Wanted], tick: &
             Wanted::Revoke(dk) => draft.revoke(*dk),
         };
     }
-    draft.sign(person).map(|(list, _)| list.bytes().to_vec())
+    let signed = match turning {
+        Some((ak, next)) => {
+            let person = AddressIdentity::new(ak);
+            draft.rotate(person.ak(), AddressIdentity::new(next).ak().hash()).sign(&person)
+        }
+        None => draft.sign(person),
+    };
+    signed.map(|(list, _)| list.bytes().to_vec())
 }
 
 fn note(kind: u64, bytes: &[u8]) -> Vec<u8> {

@@ -7,11 +7,12 @@
 //!     2 not opened  seq                      this device can't open that entry
 //!     3 history     conversation, for, [(seq, id, author, dk, at, body) …], flat
 //!     4 compare     bytes                    a step of comparing codes
+//!     5 compared    ak                       to the person's own devices: the other's key was compared
 //! ```
 //!
 //! A kind that we don't know is kept as it came, and not shown. An unknown version too.
 
-use crate::id::{Address, ContentId, ConversationId, DeviceKey};
+use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey};
 use crate::limits;
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
@@ -35,6 +36,7 @@ pub(super) enum What {
     NotOpened { seq: u64 },
     History { of: ConversationId, to: DeviceKey, told: Vec<Told> },
     Compare { bytes: Vec<u8> },
+    Compared { ak: AddressKey },
 }
 
 /// One thing that an older device of the person has opened, and tells a newer one.
@@ -65,6 +67,7 @@ impl Inner {
             What::NotOpened { .. } => (2, 1),
             What::History { .. } => (3, 3),
             What::Compare { .. } => (4, 1),
+            What::Compared { .. } => (5, 1),
         };
         let mut w = Writer::array_of(4 + items);
         w.u64(VERSION).u64(kind).bytes(&self.id.0).millis(self.at);
@@ -79,6 +82,7 @@ impl Inner {
                 }
             }
             What::Compare { bytes } => _ = w.bytes(bytes),
+            What::Compared { ak } => _ = w.bytes(&ak.0),
         }
         w.into_bytes()
     }
@@ -91,7 +95,7 @@ impl Inner {
         let mut r = Reader::new(bytes);
         let items = r.array(u64::from(u16::MAX))?;
         let (version, kind) = (r.u64()?, r.u64()?);
-        if version != VERSION || kind > 4 {
+        if version != VERSION || kind > 5 {
             return Ok(Read::Unknown);
         }
         let (id, at) = (ContentId(r.fixed()?), r.millis()?);
@@ -100,7 +104,8 @@ impl Inner {
             1 => What::Read { seq: r.u64()? },
             2 => What::NotOpened { seq: r.u64()? },
             3 => What::History { of: ConversationId(r.fixed()?), to: DeviceKey(r.fixed()?), told: told(&mut r)? },
-            _ => What::Compare { bytes: r.bytes()?.to_vec() },
+            4 => What::Compare { bytes: r.bytes()?.to_vec() },
+            _ => What::Compared { ak: AddressKey(r.fixed()?) },
         };
         r.end()?;
         let inner = Self { id, at, what };
@@ -149,6 +154,7 @@ mod tests {
             What::NotOpened { seq: u64::MAX },
             What::History { of: ConversationId([1; 32]), to: dk, told: vec![told] },
             What::Compare { bytes: b"commitment".to_vec() },
+            What::Compared { ak: AddressKey([5; 32]) },
         ]
     }
 

@@ -88,7 +88,8 @@ pub enum Command {
         /// The code, as the person typed or scanned it.
         code: String,
     },
-    /// A device of the person is none any more, from now on.
+    /// A device of the person is none any more, from now on. Where only this one is left, and the key that follows the
+    /// person's is at hand ([`Event::BackupWanted`]), the person goes over to it: the device that is gone signs nothing.
     Revoke(DeviceKey),
     /// Compare codes with this person: begins, or answers one who began. Answered by [`Event::Code`].
     Verify(Address),
@@ -236,6 +237,11 @@ pub enum Event {
     },
     /// A code to be compared, or to be typed on another device.
     Code(ShownCode),
+    /// Somebody wants to compare codes: [`Command::Verify`] answers.
+    CompareWanted {
+        /// Who.
+        who: Address,
+    },
     /// The two compared codes, and they were the same: level L4.
     Verified {
         /// With whom.
@@ -248,6 +254,9 @@ pub enum Event {
         /// Why.
         why: Unverified,
     },
+    /// There is a key that only a backup should hold: [`Command::Backup`] makes one, and [`Command::BackupKept`] says that
+    /// it was put away. Said until then.
+    BackupWanted,
     /// A backup, and its passphrase: shown once, kept nowhere. The bytes may be kept by anybody.
     Backup {
         /// The bytes, sealed under the passphrase.
@@ -479,6 +488,8 @@ pub enum Unverified {
     Late,
     /// What came doesn't open what was committed to.
     Broken,
+    /// They were verified by a key that their node held, and have one of their own now.
+    HandedOver,
 }
 
 /// Why a command was not done.

@@ -164,8 +164,19 @@ impl Client {
         if self.own.unsaid.as_deref() == Some(list.bytes()) {
             self.own.unsaid = None;
         }
+        self.turn(out);
         out.save(self.own.record());
         Ok(())
+    }
+
+    /// Goes over to the key that the newest list is signed by, where it was made ready here.
+    fn turn(&mut self, out: &mut Outbox<Output>) {
+        let ak = self.own.chain.as_ref().map(Chain::ak);
+        let turns = self.own.turning.take_if(|(seed, _)| Some(AddressIdentity::new(seed).ak()) == ak);
+        if let Some((seed, next)) = turns {
+            (self.own.person, self.own.next) = (Some(AddressIdentity::new(&seed)), Some(next));
+            Self::tell(Event::BackupWanted, out);
+        }
     }
 
     /// The person's devices are others now.
@@ -185,7 +196,7 @@ impl Client {
             return self.over(tick, out);
         }
         if listed && self.own.person.is_some() && self.own.stage == Stage::Known && self.own.unsaid.is_none() {
-            let first = self.own.next.is_some();
+            let first = chain.number() == 1;
             self.enrolled(tick, first, out);
         }
         for id in self.talks.keys().copied().collect::<Vec<_>>() {
@@ -226,6 +237,9 @@ impl Client {
         self.own.stage = Stage::Enrolled;
         out.save(self.own.record());
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);
+        if self.own.next.is_some() {
+            Self::tell(Event::BackupWanted, out);
+        }
         self.publish(tick, out);
         for whose in self.contacts.keys().cloned().collect::<Vec<_>>() {
             self.judge_proof(tick, &whose, out);
@@ -338,7 +352,7 @@ impl Client {
 
     /// Another device was faster: what we made known is no list of the person's. Theirs are looked at again.
     fn overtaken(&mut self, out: &mut Outbox<Output>) {
-        self.own.unsaid = None;
+        (self.own.unsaid, self.own.turning) = (None, None);
         if self.own.stage == Stage::Known {
             (self.own.person, self.own.next, self.own.archive) = (None, None, None);
         }

@@ -3,7 +3,7 @@
 //! What the node says is a claim: that there is a line, over which handshake, and which lists and proofs there are. Who the
 //! other is, their own key says, over that handshake and both addresses, and their lists from the first one on ([K-7]).
 
-use super::io::{Declined, Event, Level, Output, Who};
+use super::io::{Declined, Event, Level, Output, Unverified, Who};
 use super::timers::What;
 use super::{Client, Contact, contact};
 use crate::fault::PeerFault;
@@ -83,13 +83,10 @@ impl Client {
         };
         let key = extension.key;
         chain.take(extension);
-        if let Some(change) = key {
-            // Their node's key was compared, not theirs.
-            if change.how == Succession::HandedOver {
-                contact.verified = false;
-            }
-            let (known, now) = (change.from, Some(change.to));
-            Self::tell(Event::KeysChanged { who: whose.clone(), known, now }, out);
+        // Their node's key was compared, not theirs.
+        let handed_over = key.is_some_and(|change| change.how == Succession::HandedOver);
+        if handed_over && core::mem::take(&mut contact.verified) {
+            Self::tell(Event::NotVerified { who: whose.clone(), why: Unverified::HandedOver }, out);
         }
         out.save(contact.record());
         Self::tell(Event::Contact(contact.shown()), out);
@@ -132,7 +129,7 @@ impl Client {
 
     /// Whether they are whom another device of the person, or the backup, knows them for; then what was compared there
     /// stands here too.
-    fn fits_pin(&mut self, whose: &Address, out: &mut Outbox<Output>) -> bool {
+    pub(super) fn fits_pin(&mut self, whose: &Address, out: &mut Outbox<Output>) -> bool {
         let Some(contact) = self.contacts.get_mut(whose) else { return false };
         let (Some(pin), Some(chain)) = (contact.pin, &contact.chain) else { return true };
         if pin.identity == chain.identity() {

@@ -40,6 +40,7 @@ impl Client {
             }
             return;
         }
+        self.look_for_group(tick, id, out);
         let Some(seq) = self.talks.get(&id).map(|talk| talk.seq) else { return };
         if event.seq <= seq {
             return self.had(tick, event);
@@ -52,7 +53,7 @@ impl Client {
     }
 
     /// A conversation that the node knows and we don't: only that with somebody with whom there is a line.
-    fn begin(&mut self, id: ConversationId, out: &mut Outbox<Output>) -> bool {
+    pub(super) fn begin(&mut self, id: ConversationId, out: &mut Outbox<Output>) -> bool {
         let found = self.contacts.values().find_map(|contact| {
             let (direct, line) = contact.direct()?;
             (direct == id).then(|| Talk::new(id, contact.address.clone(), line.t2, line.offered))
@@ -162,7 +163,10 @@ impl Client {
         if let Taken::Waits = taken {
             return taken;
         }
-        if let Some((number, _)) = own {
+        if let Some((number, draft)) = own {
+            if let (Kind::Create | Kind::Commit, Some(sealed)) = (draft.kind, draft.sealed) {
+                self.keep_change(id, event.seq, sealed.bytes, out);
+            }
             self.drafts.remove(&number);
             out.save(Record::remove(Key::Draft(number)));
             self.passed_over(tick, id, number, out);

@@ -9,7 +9,7 @@ use crate::seal::tries::Tries;
 use crate::seal::{AddressIdentity, DeviceIdentity, Secret};
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use crate::wire::cbor::Malformed;
+use crate::wire::cbor::{Malformed, Reader};
 
 use super::record::{read, write};
 
@@ -37,6 +37,8 @@ pub(super) struct Own {
     pub(super) person: Option<AddressIdentity>,
     /// The key that follows the person's: here only until the backup that holds it was put away.
     pub(super) next: Option<Secret<32>>,
+    /// The keys that the list which is under way goes over to: the person's, and the one that follows it.
+    pub(super) turning: Option<(Secret<32>, Secret<32>)>,
     /// The key of what the person archives for their own eyes.
     pub(super) archive: Option<Secret<32>>,
     /// How often a code of a new device was tried.
@@ -71,7 +73,7 @@ impl Own {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 15, |w| {
+        write(Key::Own, 17, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -84,6 +86,8 @@ impl Own {
             w.maybe(self.stocked, |w, at| w.millis(at)).bool(self.connect);
             w.maybe(self.archive.as_ref(), |w, key| w.bytes(key.expose()));
             self.tries.write(w);
+            w.maybe(self.turning.as_ref(), |w, (ak, _)| w.bytes(ak.expose()));
+            w.maybe(self.turning.as_ref(), |w, (_, next)| w.bytes(next.expose()));
         })
     }
 
@@ -108,6 +112,8 @@ impl Own {
             let (stocked, connect) = (r.maybe(|r| r.millis())?, r.bool()?);
             let archive = r.maybe(|r| r.fixed().map(Secret::new))?;
             let tries = Tries::read(r)?;
+            let secret = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Secret::new));
+            let turning = secret(r)?.zip(secret(r)?);
             let own = Self {
                 stage,
                 device,
@@ -115,6 +121,7 @@ impl Own {
                 next,
                 archive,
                 tries,
+                turning,
                 chain: None,
                 node,
                 unsaid,

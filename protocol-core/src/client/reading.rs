@@ -299,6 +299,18 @@ impl Client {
         self.tell_conversation(event.conversation, out);
     }
 
+    /// The disk has no group where there was one: the device is outside.
+    pub(super) fn look_for_group(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let gone = matches!(self.groups.get(&id), Some(None));
+        let Some(talk) = self.talks.get_mut(&id).filter(|talk| gone && talk.joined.is_some()) else { return };
+        talk.joined = None;
+        out.save(talk.record());
+        self.live(id).outside = Some(tick.now);
+        self.drop_group(id, out);
+        self.tell_conversation(id, out);
+        self.timers.by(What::Talk(id), tick.now.plus(limits::OUTSIDE_MS));
+    }
+
     fn left_out(&mut self, tick: &Tick, id: ConversationId, bytes: &[u8], out: &mut Outbox<Output>) {
         self.drop_group(id, out);
         if let Some(talk) = self.talks.get_mut(&id) {
@@ -424,7 +436,15 @@ impl Client {
                     self.timers.by(What::Talk(id), tick.now);
                 }
             }
-            Said::History { .. } | Said::Compare { .. } => {
+            Said::Compare { bytes } => self.compare_said(tick, &member, &bytes, id, out),
+            Said::Compared { ak } => {
+                // Only what the person's own devices say of it counts.
+                let with = talk.with.clone();
+                if own {
+                    self.compared(&with, ak, out);
+                }
+            }
+            Said::History { .. } => {
                 let raw = Some(opened.plaintext);
                 self.keep(id, seq, kept(&member, inner.id, tick.now, None, raw), out);
             }
@@ -439,6 +459,14 @@ impl Client {
             hosted: member.hosted,
             own: member.address == self.ours.address,
         }
+    }
+
+    /// Keeps a change of ours: its node doesn't bring it again, and where the group is lost, one joins by it.
+    pub(super) fn keep_change(&mut self, id: ConversationId, seq: u64, bytes: Vec<u8>, out: &mut Outbox<Output>) {
+        let Some(dk) = self.dk() else { return };
+        let (author, hosted, content) = (self.ours.address.clone(), self.ours.hosted, ContentId([0; 32]));
+        let kept = Kept { author, dk, hosted, id: content, at: self.now, body: None, raw: Some(bytes) };
+        self.keep(id, seq, kept, out);
     }
 
     pub(super) fn keep(&mut self, id: ConversationId, seq: u64, kept: Kept, out: &mut Outbox<Output>) {

@@ -28,6 +28,7 @@ impl Client {
             // It is brought for the wake.
             return self.timers.by(What::Talk(id), tick.now);
         }
+        self.look_for_group(tick, id, out);
         self.drain(tick, id, out);
         self.mark_more(id, out);
         self.repair(tick, id, out);

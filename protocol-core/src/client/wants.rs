@@ -27,7 +27,7 @@ impl Client {
         let mut wants = Wants { client: self, keys: BTreeSet::new() };
         match input {
             Input::Command(Command::Write { to: To::Conversation(id), .. }) => wants.group(*id),
-            Input::Command(Command::Write { to: To::Person(who), .. }) => {
+            Input::Command(Command::Write { to: To::Person(who), .. } | Command::Verify(who) | Command::Same(who)) => {
                 let direct = self.contacts.get(who).and_then(super::Contact::direct);
                 direct.into_iter().for_each(|(id, _)| wants.group(id));
             }
@@ -128,6 +128,10 @@ impl Wants<'_> {
     /// of its log.
     fn going_on(&mut self, id: ConversationId) {
         self.group(id);
+        let gone = matches!(self.client.groups.get(&id), Some(None));
+        if let Some(talk) = self.client.talks.get(&id).filter(|talk| gone && talk.change > 0) {
+            self.said(id, talk.change);
+        }
         let Some(live) = self.client.live.get(&id) else { return };
         for (seq, _) in live.unmarked.iter().take(limits::CLIENT_BATCH) {
             self.said(id, *seq);

@@ -69,6 +69,8 @@ pub(crate) struct Office {
     enrolled: BTreeMap<DeviceKey, Address>,
     acked: BTreeMap<(ConversationId, DeviceKey), u64>,
     posted: BTreeMap<DeviceKey, u64>,
+    /// Whether key proofs are kept back.
+    pub(crate) no_proofs: bool,
     /// Posts that the story holds back.
     pub(crate) posts: Option<Vec<(usize, Post)>>,
     /// Every frame that left a device, as the world could have seen it.
@@ -385,7 +387,7 @@ impl World {
             t2: self.line.then_some(T2),
             offered: address == ann(),
             nk: self.nodes[&other].nk(),
-            proof: self.office.proofs.get(&other).cloned(),
+            proof: self.office.proofs.get(&other).filter(|_| !self.office.no_proofs).cloned(),
             list: number(&other),
         };
         self.say(n, Talk::Line(own));

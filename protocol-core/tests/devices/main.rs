@@ -9,6 +9,9 @@
 )]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a story looks at what it is about")]
 
+mod attacks;
+mod backups;
+mod codes;
 mod first_words;
 mod kit;
 mod restarts;
