@@ -384,9 +384,6 @@ fn at_home(members: &[Address], pair: &Pair, nk: NodeKey) -> Vec<(Address, Optio
 }
 
 /// What a node hears of a fault: blocked, unknown, no line and never been sound alike ([C-2]).
-const fn outside(why: &PeerFault) -> Code {
-    match why.code() {
-        Code::NotTrusted => Code::NoConversation,
-        code => code,
-    }
+fn outside(why: &PeerFault) -> Code {
+    Some(why.code()).filter(|code| *code != Code::NotTrusted).unwrap_or(Code::NoConversation)
 }
