@@ -139,7 +139,7 @@ impl Server {
         if who.behind { Err(PeerFault::Behind { got: number, seen }) } else { Ok(()) }
     }
 
-    /// An event of a device has come back from its hub: its number is remembered.
+    /// A number of a device is used, and remembered.
     pub(super) fn note_number(&mut self, dk: DeviceKey, number: u64, out: &mut Outbox<Output>) {
         let device = self.sessions.devices.get_mut(&dk).and_then(Option::as_mut);
         if let Some(device) = device.filter(|device| number > device.last) {
