@@ -164,11 +164,11 @@ mod tests {
 
     fn text(line: &str) -> Option<Vec<u8>> {
         match parsed(line) {
-            Ok(Said::Command(command)) => match *command {
-                Command::Write { to: To::Person(to), body, .. } if to == peer() => Some(body),
-                _ => None,
-            },
-            _ => None,
+            Ok(Said::Command(command)) => {
+                let Command::Write { to: To::Person(to), body, .. } = *command else { return None };
+                Some(body).filter(|_| to == peer())
+            }
+            Ok(Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
         }
     }
 
