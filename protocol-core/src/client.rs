@@ -1,30 +1,63 @@
 //! The front door for devices: keys, contacts and sealed conversations of one person on one device, behind one `step`.
 //!
 //! ```text
-//!               ┌────────────────────────── Client ───────────────────────────┐
-//!  Command ────▶│ door ─▶ talks (per conversation) ─▶ seal::mls (its group)    │──▶ Event
-//!               │           ▲        │                                        │
-//!  Session ────▶│ session ──┤        ▼                                        │──▶ Dial, Send, Close
-//!  Wake ───────▶│           └─ contacts (per person) ─▶ seal::lists (keys)     │
-//!               └─────────────────────────────────────────────────────────────┘
+//!               ┌────────────────────────────── Client ───────────────────────────────┐
+//!  Command ────▶│ writing ──▶ drafts ──▶ changes, sealing ──▶ seal::mls (the groups)   │──▶ Event
+//!               │                ▲            ▲                    ▲                   │
+//!  Session ────▶│ door ──▶ log ──┴── reading ─┘                    │                   │──▶ Dial, Send, Close
+//!  Wake ───────▶│  └─────▶ keys (own, contacts) ──▶ seal::lists ───┘                   │
+//!               └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! The node that the device is at carries and orders, and is believed nothing: who somebody is, which devices are theirs,
 //! and what a log says, this side verifies. Before each step the host asks [`Client::wants`] until nothing more is wanted,
 //! and brings each record, or its absence, by [`Client::hydrate`].
 //!
-//! A crash forgets the session and what was asked on it. Spec: `spec/07-identity.md`, `spec/10-sessions.md`.
+//! A crash forgets the session and what was asked on it. Spec: `spec/07-identity.md`, `spec/08-sealing.md`,
+//! `spec/10-sessions.md`.
 
+mod backup;
+mod changes;
+mod contact;
+mod devices;
+mod door;
+mod inner;
 pub mod io;
+mod keys;
+mod lines;
+mod log;
+mod own;
+mod reading;
+mod record;
+mod said;
+mod sealing;
+mod talk;
+mod timers;
+mod verify;
+mod wants;
+mod writing;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
 
-use crate::fault::{Misuse, RestoreError};
-use crate::id::{Address, ContentId};
+use crate::fault::{Misuse, PeerFault, RestoreError};
+use crate::id::{Address, ConversationId, DeviceKey, Hash};
+use crate::limits;
+use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
-use crate::store::{Key, Record, sha256};
+use crate::store::{Key, Record};
 use crate::time::Millis;
-use io::{Failure, Mark};
+use contact::Contact;
+use devices::Joining;
+use door::Door;
+use io::Who;
+use keys::Published;
+use own::{Own, Stage};
+use said::{Draft, Kept};
+use talk::{Live, Talk};
+use timers::{Timers, What};
+use wants::Staged;
 
 /// What the device is, as its host set it up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +73,49 @@ pub struct Ours {
 pub struct Client {
     ours: Ours,
     now: Millis,
+    own: Own,
+    contacts: BTreeMap<Address, Contact>,
+    talks: BTreeMap<ConversationId, Talk>,
+    drafts: BTreeMap<u64, Draft>,
+    door: Door,
+    /// How often it was dialled in vain.
+    dials: u32,
+    /// The mailbox login, while the device enrols.
+    login: Option<io::Login>,
+    live: BTreeMap<ConversationId, Live>,
+    /// The groups at hand; `None`: there is none.
+    groups: BTreeMap<ConversationId, Option<Group>>,
+    /// Records of groups that are being brought.
+    staged: BTreeMap<ConversationId, Staged>,
+    /// Secret halves of key packages that are at hand; `None`: used, or never ours.
+    packages: BTreeMap<Hash, Option<Vec<u8>>>,
+    /// Entries at hand; `None`: nothing was said in it that is kept.
+    said: BTreeMap<(ConversationId, u64), Option<Kept>>,
+    /// Questions that are open on this session.
+    asks: BTreeMap<u64, Asked>,
+    /// What was published on this session, and isn't answered.
+    publishing: BTreeMap<u64, Published>,
+    /// The number of the last question or publication.
+    asked: u64,
+    /// Key proofs that came, until their lists are here.
+    proofs: BTreeMap<Address, Vec<u8>>,
+    /// The newest list of each that the node has told of.
+    heard: BTreeMap<Address, u64>,
+    /// Codes, and who asks to be let in.
+    joining: Joining,
+    /// Codes that are being compared.
+    comparing: verify::Comparing,
+    /// Conversations of which something came that nothing leads to, on this session.
+    unknown: BTreeSet<ConversationId>,
+    timers: Timers,
+}
+
+/// What a question was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    Lists(Address),
+    Packages(ConversationId),
+    Range { talk: ConversationId, to: u64 },
 }
 
 impl Client {
@@ -48,11 +124,52 @@ impl Client {
     /// # Errors
     /// [`RestoreError`] for a record that is damaged, or written by a newer version.
     pub fn restore(ours: Ours, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
-        let client = Self { ours, now: Millis(0) };
+        let mut client = Self {
+            ours,
+            now: Millis(0),
+            own: Own::default(),
+            contacts: BTreeMap::new(),
+            talks: BTreeMap::new(),
+            drafts: BTreeMap::new(),
+            door: Door::Away,
+            dials: 0,
+            login: None,
+            live: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            packages: BTreeMap::new(),
+            said: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            publishing: BTreeMap::new(),
+            asked: 0,
+            proofs: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            joining: Joining::default(),
+            comparing: verify::Comparing::default(),
+            unknown: BTreeSet::new(),
+            timers: Timers::default(),
+        };
         for record in records {
-            return Err(RestoreError::Damaged { key: record.key, what: "a record of a device" });
+            client.take_back(&record)?;
+        }
+        if client.own.connect && client.own.stage != Stage::Over {
+            client.timers.set(What::Dial, Some(Millis(0)));
         }
         Ok(client)
+    }
+
+    fn take_back(&mut self, record: &Record) -> Result<(), RestoreError> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "what a node keeps is many things")]
+        match &record.key {
+            Key::Own => self.own = Own::restore(record)?,
+            Key::Contact(theirs) => {
+                _ = self.contacts.insert(theirs.clone(), Contact::restore(theirs.clone(), record)?);
+            }
+            Key::Talk(id) => _ = self.talks.insert(*id, Talk::restore(*id, record)?),
+            Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
+            key => self.hydrate(key, Some(record))?,
+        }
+        Ok(())
     }
 
     /// Whether a host brings this record when the device is restored; the others are brought when they are wanted.
@@ -61,34 +178,59 @@ impl Client {
         matches!(key, Key::Own | Key::Contact(_) | Key::Talk(_) | Key::Draft(_))
     }
 
-    /// The records that a step on `input` needs and that are not here. Asked again until empty: look-ups chain.
-    #[must_use]
-    pub fn wants(&self, _input: &Input) -> Vec<Key> {
-        Vec::new()
-    }
-
-    /// Brings a record, or its absence.
-    ///
-    /// # Errors
-    /// [`RestoreError`] where the record is damaged, or written by a newer version.
-    pub fn hydrate(&mut self, key: &Key, record: Option<&Record>) -> Result<(), RestoreError> {
-        match record {
-            Some(_) => Err(RestoreError::Damaged { key: key.clone(), what: "a record of a device" }),
-            None => Ok(()),
-        }
-    }
-
-    /// Forgets a record that was hydrated, to bound memory. Only between batches: what a batch changed must be stored.
-    ///
-    /// Returns whether it was forgotten; what is in use stays.
-    pub fn forget(&mut self, _key: &Key) -> bool {
-        false
-    }
-
     /// Whose device it is.
     #[must_use]
     pub const fn address(&self) -> &Address {
         &self.ours.address
+    }
+
+    /// The device's key, once it has one.
+    #[must_use]
+    pub fn dk(&self) -> Option<DeviceKey> {
+        self.own.device.as_ref().map(crate::seal::DeviceIdentity::dk)
+    }
+
+    /// Whether it is one of the person's devices.
+    #[must_use]
+    pub fn is_enrolled(&self) -> bool {
+        self.own.stage == Stage::Enrolled
+    }
+
+    /// Those that the person has something with, as [`Event::Contact`] says them.
+    pub fn contacts(&self) -> impl Iterator<Item = io::Contact> {
+        self.contacts.values().map(Contact::shown)
+    }
+
+    /// The conversations, as [`Event::Conversation`] says them; of one whose group isn't at hand, no devices are counted.
+    pub fn conversations(&self) -> impl Iterator<Item = io::Conversation> {
+        self.talks.values().map(|talk| self.shown(talk))
+    }
+
+    /// How much is said here that the log doesn't have yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// How many records are in memory, by whatever name: what `limits` and the simulator watch.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.contacts.len()
+            + self.talks.len()
+            + self.drafts.len()
+            + self.groups.len()
+            + self.packages.len()
+            + self.said.len()
+            + self.asks.len()
+            + self.live.values().map(|live| live.ahead.len() + live.unmarked.len()).sum::<usize>()
+    }
+
+    /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
+    #[must_use]
+    pub fn idle(&self) -> Vec<Key> {
+        let groups = self.groups.keys().map(|id| Key::Group(*id));
+        let said = self.said.keys().map(|(id, seq)| Key::Said(*id, *seq));
+        groups.chain(self.packages.keys().map(|hash| Key::Package(*hash))).chain(said).collect()
     }
 }
 
@@ -98,23 +240,76 @@ impl Machine for Client {
     type Fault = Misuse;
 
     fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+        if let Some(key) = self.wants(&input).into_iter().next() {
+            return Err(Misuse::NotHydrated(key));
+        }
+        // The clock of a front door never runs back, whatever the host's does.
         self.now = tick.now.max(self.now);
+        let tick = Tick { now: self.now, entropy: tick.entropy };
         match input {
-            Input::Command(Command::Write { id, body, .. }) => {
-                let id = id.unwrap_or_else(|| ContentId(sha256(&[b"postline/1 id\0", &tick.entropy, &body]).0));
-                let mark = Mark::Failed(Failure::NotEnrolled);
-                out.emit(Output::Event(Event::Mark { conversation: None, id, seq: None, mark }));
-            }
-            Input::Command(_) => out.emit(Output::Event(Event::Declined(Declined::NotEnrolled))),
-            Input::Session(SessionIn::Up { .. } | SessionIn::Frame(_) | SessionIn::Garbage(_)) => {
-                out.emit(Output::Close);
-            }
-            Input::Session(SessionIn::Unreached | SessionIn::Down | SessionIn::Approved { .. }) | Input::Wake => {}
+            Input::Command(command) => self.command(&tick, command, out),
+            Input::Session(input) => self.session(&tick, input, out),
+            Input::Wake => self.wake(&tick, out),
         }
         Ok(())
     }
 
     fn deadline(&self) -> Option<Millis> {
-        None
+        self.timers.first()
+    }
+}
+
+impl Client {
+    fn command(&mut self, tick: &Tick, command: Command, out: &mut Outbox<Output>) {
+        match command {
+            Command::Enrol { login } => self.enrol(tick, login, out),
+            Command::Connect => self.connect(out),
+            Command::Disconnect => self.disconnect(tick, out),
+            Command::Write { to, id, body } => self.write(tick, &to, id, body, out),
+            Command::ReadUpTo { conversation, seq } => self.read_up_to(tick, conversation, seq, out),
+            Command::AcceptKeys(who) => self.accept_keys(tick, &who, out),
+            Command::Join => self.join(tick, out),
+            Command::AddDevice { code } => self.add_device(tick, &code, out),
+            Command::Revoke(dk) => self.revoke(tick, dk, out),
+            Command::Verify(who) => self.verify(tick, &who, out),
+            Command::Same(who) => self.same(tick, &who, out),
+            Command::Differ(who) => self.differ(&who, out),
+            Command::Backup => self.back_up(tick, out),
+            Command::BackupKept => self.backup_kept(out),
+            Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
+            Command::Block(_) | Command::Unblock(_) | Command::ShareHistory { .. } => {
+                Self::decline(Declined::NothingPending, out);
+            }
+        }
+    }
+
+    fn wake(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        for what in self.timers.due(tick.now, limits::CLIENT_BATCH) {
+            match what {
+                What::Session => self.session_due(tick, out),
+                What::Dial => self.dial(out),
+                What::Ack => self.ack(out),
+                What::Lists(whose) => self.ask_lists(&whose, out),
+                What::Publish => self.publish(tick, out),
+                What::Talk(id) => self.go_on(tick, id, out),
+                What::Read(id) => self.tell_read(tick, id, out),
+            }
+        }
+    }
+
+    fn tell(event: Event, out: &mut Outbox<Output>) {
+        out.emit(Output::Event(event));
+    }
+
+    fn decline(why: Declined, out: &mut Outbox<Output>) {
+        Self::tell(Event::Declined(why), out);
+    }
+
+    fn refuse(who: Who, why: PeerFault, out: &mut Outbox<Output>) {
+        Self::tell(Event::Refused { who, why }, out);
+    }
+
+    fn live(&mut self, id: ConversationId) -> &mut Live {
+        self.live.entry(id).or_default()
     }
 }

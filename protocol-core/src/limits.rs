@@ -458,6 +458,8 @@ pub const CHAIN_HASHES: usize = 256;
 pub const MARKED: u64 = 1_024;
 /// Most events that one device shares with another in one message.
 pub const HISTORY_EVENTS: usize = 64;
+/// Most people that a device tells a new one of.
+pub const GRANT_PINS: usize = 64;
 /// How much a device does in one step, be it entries, marks, or posts.
 pub const CLIENT_BATCH: usize = 64;
 /// For how many conversations a device's wake brings records.

@@ -318,8 +318,8 @@ impl Server {
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Telling(_)
             | Key::Behind(..)
+            | Key::Telling(_)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -379,8 +379,8 @@ impl Server {
             | Key::Pending(_)
             | Key::Queue(..)
             | Key::Blocked(_)
-            | Key::Telling(_)
             | Key::Behind(..)
+            | Key::Telling(_)
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
@@ -409,9 +409,9 @@ impl Server {
             + self.greetings.len()
             + self.fetching.len()
             + self.sessions_in_memory()
+            + self.keys.in_memory()
             + self.talks.in_memory()
             + self.posts.len()
-            + self.keys.in_memory()
     }
 
     /// The domains that the operator blocks.

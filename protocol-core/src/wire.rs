@@ -16,4 +16,5 @@ pub mod log;
 pub mod session;
 pub mod signed;
 pub mod statement;
+pub mod taken;
 pub mod talk;

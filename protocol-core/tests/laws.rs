@@ -1,12 +1,12 @@
 //! Every machine keeps the laws, whatever it is told. The laws themselves stand in `postline_world::laws`.
 
 use postline_world::laws::{
-    DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws,
-    TrustLaws, obeys,
+    DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws,
+    NodeSessionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
-    follower_input, greeting_input, hub_input, link_input, node_queue_input, queue_input, script, server_input,
-    trust_input,
+    device_session_input, follower_input, greeting_input, hub_input, link_input, node_queue_input, node_session_input,
+    queue_input, script, server_input, trust_input,
 };
 use proptest::prelude::*;
 
@@ -46,6 +46,15 @@ proptest! {
     fn a_greeting_keeps_the_laws_at_both_ends(script in script(8, greeting_input)) {
         obeys::<ListenerLaws>(script.clone());
         obeys::<DiallerLaws>(script);
+    }
+
+    #[test]
+    fn a_session_keeps_the_laws_at_both_ends(
+        at_node in script(60, node_session_input),
+        at_device in script(60, device_session_input),
+    ) {
+        obeys::<NodeSessionLaws>(at_node);
+        obeys::<DeviceSessionLaws>(at_device);
     }
 }
 

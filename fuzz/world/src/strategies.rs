@@ -7,13 +7,16 @@ use std::collections::BTreeSet;
 use postline_core::content::evidence::{Dkim, DkimPass, Evidence};
 use postline_core::content::mail::{Letter, Source, Text};
 use postline_core::fault::PeerFault;
-use postline_core::id::{Address, Domain, Hash, Lane, LinkId, MailId, Mailbox, Nonce, Pair};
+use postline_core::id::{
+    Address, ConversationId, DeviceKey, Domain, Hash, Lane, LinkId, MailId, Mailbox, Nonce, Pair, SessionId,
+};
 use postline_core::limits;
 use postline_core::machine::queue::{Entry, Express, Failure, Origin};
+use postline_core::machine::session::{device, node};
 use postline_core::machine::trust::{Came, SentAccept, SentOffer};
 use postline_core::machine::{greeting, link, queue, trust};
 use postline_core::server::io::{Outcome, RcptOutcome};
-use postline_core::server::{Command, Dial, Input, LinkIn, SendId};
+use postline_core::server::{Command, Dial, Input, LinkIn, LoginOk, SendId, SessionIn};
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
 use postline_core::wire::confirm::{Confirm, Done, Word};
 use postline_core::wire::field::{Accept, Offer};
@@ -21,6 +24,8 @@ use postline_core::wire::frame::{
     Ask, Carry, Domains, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust as TrustFrame, TrustStep,
 };
 use postline_core::wire::hello::Hello;
+use postline_core::wire::session::{DeviceHello, VERSION};
+use postline_core::wire::talk::{Publication, Question, Talk};
 use proptest::prelude::*;
 
 use crate::bytes::{Draft, SIGNED, mail_in, mailbox_of};
@@ -236,6 +241,50 @@ pub fn greeting_input(rng: &mut Rng) -> greeting::Input {
     }
 }
 
+/// Something that the node's end of a session is told.
+pub fn node_session_input(rng: &mut Rng) -> node::Input {
+    match rng.below(24) {
+        0..=14 => node::Input::Frame(session_frame(rng)),
+        15 => node::Input::Frame(frame(rng)),
+        16 => node::Input::Garbage(PeerFault::Frame("a frame")),
+        17 => node::Input::Checked(rng.chance(500)),
+        18 => node::Input::End(code(rng.draw())),
+        _ => node::Input::Wake,
+    }
+}
+
+/// Something that the device's end of a session is told.
+pub fn device_session_input(rng: &mut Rng) -> device::Input {
+    match rng.below(24) {
+        0..=10 => device::Input::Frame(session_frame(rng)),
+        11 => device::Input::Frame(frame(rng)),
+        12 => device::Input::Garbage(PeerFault::Frame("a frame")),
+        13 => device::Input::Approved,
+        14 => device::Input::Leave,
+        15..=18 => device::Input::Say(talk(rng)),
+        _ => device::Input::Wake,
+    }
+}
+
+fn session_frame(rng: &mut Rng) -> Frame {
+    match rng.below(6) {
+        0 => Frame::Ping(rng.draw()),
+        1 => Frame::Pong(rng.draw()),
+        2 => Frame::Unknown { kind: 200 },
+        _ => Frame::Talk(talk(rng)),
+    }
+}
+
+fn talk(rng: &mut Rng) -> Talk {
+    let number = rng.below(4);
+    match rng.below(4) {
+        0 => Talk::Published { number, code: None },
+        1 => Talk::Publish { number, what: Publication::Note { to: None, bytes: vec![1; 9] } },
+        2 => Talk::Ask { number, what: Question::Lists { asker: ours(), whose: theirs(0), after: number } },
+        _ => Talk::Have { conversation: ConversationId([1; 32]), seq: number },
+    }
+}
+
 /// Something that a mailbox's or a domain's lane is told.
 pub fn queue_input(rng: &mut Rng) -> queue::Input {
     let (mail, _) = mail(rng.draw());
@@ -286,7 +335,9 @@ fn entry(rng: &mut Rng) -> Entry {
 /// Something that the front door is told.
 pub fn server_input(rng: &mut Rng) -> Input {
     let link = LinkId(rng.below(4));
-    match rng.below(16) {
+    match rng.below(20) {
+        16..=18 => Input::Session(SessionId(rng.below(3)), session_in(rng)),
+        19 => Input::BatchEnd,
         0..=2 => submission(rng),
         3..=5 => arrival(rng),
         6 => Input::Evidence(MailId([u8::try_from(rng.below(9)).unwrap_or_default(); 16]), evidence(rng)),
@@ -321,6 +372,29 @@ pub fn server_input(rng: &mut Rng) -> Input {
             _ => Input::Command(Command::Retry(None)),
         },
         _ => Input::Wake,
+    }
+}
+
+fn session_in(rng: &mut Rng) -> SessionIn {
+    let hello = |rng: &mut Rng| DeviceHello {
+        version: VERSION,
+        address: ours(),
+        dk: DeviceKey([u8::try_from(rng.below(3)).unwrap_or_default(); 32]),
+        fresh: [3; 32],
+        enrols: rng.chance(500),
+        posted: rng.below(3),
+        extensions: std::collections::BTreeMap::new(),
+    };
+    match rng.below(8) {
+        0 | 1 => SessionIn::Up { channel: [7; 32] },
+        2 | 3 => SessionIn::Frame(Frame::Hello(hello(rng).canonical())),
+        4 => SessionIn::Frame(session_frame(rng)),
+        5 => {
+            let login = LoginOk { mailbox: mailbox_of(&ours()), addresses: vec![ours()] };
+            SessionIn::Login(Some(login).filter(|_| rng.chance(500)))
+        }
+        6 => SessionIn::Garbage(PeerFault::Frame("a frame")),
+        _ => SessionIn::Down,
     }
 }
 

@@ -10,9 +10,9 @@ use core::fmt;
 
 use crate::fault::{Code, PeerFault};
 use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey, Hash, NodeKey};
+pub use crate::machine::session::device::Login;
 use crate::time::Millis;
 use crate::wire::frame::Frame;
-use crate::wire::talk::Password;
 use zeroize::Zeroizing;
 
 /// What the world tells the device.
@@ -88,7 +88,8 @@ pub enum Command {
         /// The code, as the person typed or scanned it.
         code: String,
     },
-    /// A device of the person is none any more, from now on.
+    /// A device of the person is none any more, from now on. Where only this one is left, and the key that follows the
+    /// person's is at hand ([`Event::BackupWanted`]), the person goes over to it: the device that is gone signs nothing.
     Revoke(DeviceKey),
     /// Compare codes with this person: begins, or answers one who began. Answered by [`Event::Code`].
     Verify(Address),
@@ -100,8 +101,13 @@ pub enum Command {
     Block(Address),
     /// Back to strangers.
     Unblock(Address),
-    /// Give the person a fresh backup: answered by [`Event::Backup`]. Also confirms that the last one was put away.
+    /// These are this person's keys from now on, whatever was known before: the person says so, after
+    /// [`Event::KeysChanged`]. What was compared is void.
+    AcceptKeys(Address),
+    /// Give the person a backup: answered by [`Event::Backup`], with a passphrase of its own each time.
     Backup,
+    /// The backup was put away: the key that follows the person's is from now on in it alone.
+    BackupKept,
     /// Take the person's keys from a backup: this device becomes one of theirs. Before [`Event::Enrolled`] only.
     Restore {
         /// The backup, as [`Event::Backup`] gave it.
@@ -123,15 +129,6 @@ pub enum To {
     Person(Address),
     /// All who are in a conversation.
     Conversation(ConversationId),
-}
-
-/// The login of a mailbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    /// The user name, at most [`LOGIN_BYTES`](crate::limits::LOGIN_BYTES).
-    pub user: String,
-    /// The password, at most [`PASSWORD_BYTES`](crate::limits::PASSWORD_BYTES).
-    pub password: Password,
 }
 
 /// A backup's passphrase: wiped when dropped, never printed.
@@ -239,7 +236,12 @@ pub enum Event {
         now: Option<AddressKey>,
     },
     /// A code to be compared, or to be typed on another device.
-    Code(Code6),
+    Code(ShownCode),
+    /// Somebody wants to compare codes: [`Command::Verify`] answers.
+    CompareWanted {
+        /// Who.
+        who: Address,
+    },
     /// The two compared codes, and they were the same: level L4.
     Verified {
         /// With whom.
@@ -252,6 +254,9 @@ pub enum Event {
         /// Why.
         why: Unverified,
     },
+    /// There is a key that only a backup should hold: [`Command::Backup`] makes one, and [`Command::BackupKept`] says that
+    /// it was put away. Said until then.
+    BackupWanted,
     /// A backup, and its passphrase: shown once, kept nowhere. The bytes may be kept by anybody.
     Backup {
         /// The bytes, sealed under the passphrase.
@@ -259,6 +264,17 @@ pub enum Event {
         /// The passphrase.
         passphrase: Passphrase,
     },
+    /// Entries of a conversation are gone from its hub, and from the node: this device never had them.
+    Missing {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// The person has revoked this device: it says and reads nothing any more.
+    Revoked,
     /// Another device of the person has shared what it had opened before this one came.
     HistoryShared {
         /// Of which conversation.
@@ -434,23 +450,23 @@ pub enum Who {
 
 /// A code that people compare, or carry from one device to another.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Code6 {
+pub struct ShownCode {
     /// What it is for.
     pub what: CodeFor,
-    /// Six digits.
-    pub digits: String,
+    /// As a text: six digits to be compared, or twenty signs to be typed.
+    pub text: String,
     /// The same as pictures, where there are any.
     pub emoji: Vec<String>,
-    /// What a QR code carries of it.
-    pub qr: String,
+    /// As a QR picture's text, where there is one.
+    pub qr: Option<String>,
     /// Until when it holds.
     pub until: Millis,
 }
 
-impl fmt::Debug for Code6 {
+impl fmt::Debug for ShownCode {
     /// A code is a secret for as long as it holds (attack 89).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Code6").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("ShownCode").field("what", &self.what).field("until", &self.until).finish_non_exhaustive()
     }
 }
 
@@ -472,6 +488,8 @@ pub enum Unverified {
     Late,
     /// What came doesn't open what was committed to.
     Broken,
+    /// They were verified by a key that their node held, and have one of their own now.
+    HandedOver,
 }
 
 /// Why a command was not done.

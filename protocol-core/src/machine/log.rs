@@ -44,6 +44,8 @@ use crate::wire::talk::{Event, Head, Kind, Post, Question, Talk};
 mod book;
 mod feed;
 mod io;
+#[cfg(test)]
+mod tests;
 
 use book::{Book, Device, Entry, Home, Member, Rides};
 use feed::{Feed, Recent, Who};

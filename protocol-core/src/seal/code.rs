@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   Started ──their Commit (we Reveal)──▶ Committed ──their Reveal fits──▶ Shown ──"it is the same"──▶ Pin, compared
-//!      │ start: we Commit                     │ it doesn't fit: over             └──"it isn't"──▶ nothing; warn
+//!      │ start: we Commit                     └──it doesn't fit──▶ Over         └──"it isn't"──▶ nothing; warn
 //!
 //!   commit = H("postline/1 commit" ‖ 0x00 ‖ [T2, address, identity, ak, nonce])      of who speaks
 //!   code   = H("postline/1 code" ‖ 0x00 ‖ [T2, address, identity, ak, nonce, address, identity, ak, nonce])
@@ -67,6 +67,7 @@ enum State {
     Started,
     Committed(Hash),
     Shown(Code),
+    Over,
 }
 
 /// What hearing a word leads to.
@@ -103,28 +104,43 @@ impl Comparison {
     /// Hears a word of the other side.
     ///
     /// # Errors
-    /// [`PeerFault::WrongCode`] for a word too late, a second commitment, or a nonce that isn't the one committed to;
-    /// [`PeerFault::Frame`] for one out of its place. The comparison is over then.
+    /// [`PeerFault::WrongCode`] for a word too late, a second commitment, or a nonce that isn't the one committed to: the
+    /// comparison is over. [`PeerFault::Frame`] for a nonce before its commitment, which changes nothing.
     pub fn hear(&mut self, now: Millis, word: &Word) -> Result<Heard, PeerFault> {
+        match self.decide(now, word) {
+            Ok((next, heard)) => {
+                if let Some(next) = next {
+                    self.state = next;
+                }
+                Ok(heard)
+            }
+            Err(fault) => {
+                if fault == PeerFault::WrongCode {
+                    self.state = State::Over;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn decide(&self, now: Millis, word: &Word) -> Result<(Option<State>, Heard), PeerFault> {
         if now > self.until {
             return Err(PeerFault::WrongCode);
         }
-        let theirs = &self.parties.theirs;
+        let Parties { t2, ours, theirs } = &self.parties;
         match (&self.state, word) {
             (State::Started, Word::Commit(hash)) => {
-                self.state = State::Committed(*hash);
-                Ok(Heard::Say(Word::Reveal(*self.nonce.expose())))
+                let reveal = Word::Reveal(*self.nonce.expose());
+                Ok((Some(State::Committed(*hash)), Heard::Say(reveal)))
             }
-            (State::Committed(known), Word::Commit(hash)) if known == hash => Ok(Heard::Nothing),
-            (State::Committed(known), Word::Reveal(nonce)) if *known == commitment(self.parties.t2, theirs, nonce) => {
-                let ours = (&self.parties.ours, self.nonce.expose());
-                let code = Code::of(self.parties.t2, ours, (theirs, nonce));
-                self.state = State::Shown(code.clone());
-                Ok(Heard::Show(code))
-            }
-            (State::Committed(_), Word::Commit(_) | Word::Reveal(_)) => Err(PeerFault::WrongCode),
             (State::Started, Word::Reveal(_)) => Err(PeerFault::Frame("a nonce behind its commitment")),
-            (State::Shown(_), Word::Commit(_) | Word::Reveal(_)) => Ok(Heard::Nothing),
+            (State::Committed(known), Word::Commit(hash)) if known == hash => Ok((None, Heard::Nothing)),
+            (State::Committed(known), Word::Reveal(nonce)) if *known == commitment(*t2, theirs, nonce) => {
+                let code = Code::of(*t2, (ours, self.nonce.expose()), (theirs, nonce));
+                Ok((Some(State::Shown(code.clone())), Heard::Show(code)))
+            }
+            (State::Shown(_), Word::Commit(_) | Word::Reveal(_)) => Ok((None, Heard::Nothing)),
+            (State::Committed(_) | State::Over, Word::Commit(_) | Word::Reveal(_)) => Err(PeerFault::WrongCode),
         }
     }
 
@@ -133,7 +149,7 @@ impl Comparison {
     pub const fn code(&self) -> Option<&Code> {
         match &self.state {
             State::Shown(code) => Some(code),
-            State::Started | State::Committed(_) => None,
+            State::Started | State::Committed(_) | State::Over => None,
         }
     }
 
@@ -151,7 +167,7 @@ impl Comparison {
     pub fn confirm(self, now: Millis) -> Result<Pin, PeerFault> {
         match self.state {
             State::Shown(_) if now <= self.until => Ok(self.parties.theirs.compared()),
-            State::Shown(_) | State::Started | State::Committed(_) => Err(PeerFault::WrongCode),
+            State::Shown(_) | State::Started | State::Committed(_) | State::Over => Err(PeerFault::WrongCode),
         }
     }
 }

@@ -58,6 +58,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Whether a node has still to hear something, or to answer.
+    pub(super) fn wait_for(&self, nk: NodeKey) -> bool {
+        self.telling.contains_key(&nk) || self.questions.wait_for(nk)
+    }
+
     /// How many records are in memory.
     pub(super) fn in_memory(&self) -> usize {
         self.known.len()

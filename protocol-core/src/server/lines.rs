@@ -108,6 +108,11 @@ impl Server {
 
     /// The records of a node that something waited for are here.
     pub(super) fn node_due(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
+        if !self.links.contains_key(&nk) {
+            // Asked for within this very wake.
+            self.timers.set(Who::Node(nk), Some(tick.now.plus(1)));
+            return;
+        }
         self.timers.set(Who::Node(nk), None);
         self.pump(tick, nk, out);
         self.want_again(tick, nk, out);
@@ -118,8 +123,8 @@ impl Server {
         let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
         let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
         let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
-        let telling = self.keys.telling.contains_key(&nk);
-        if handshake || mark() || telling || self.posts.wait_for(nk) || self.talks.is_behind(nk) {
+        let talk = self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk);
+        if handshake || mark() || talk {
             self.run_link(tick, nk, link::Input::Want, out);
         }
     }

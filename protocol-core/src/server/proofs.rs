@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!   trust: a line, its T2 ─▶ Key::Lines, Key::Proofs ─▶ Line to our devices
-//!   our device ──Proof──▶ judged, kept ─▶ Key::Telling ──Trust{Keys}──▶ their node … its echo ─▶ told
-//!   their node ──Trust{Keys}──▶ its lists asked for ─▶ judged by the chain ─▶ kept, echoed ─▶ Line to our devices
+//!   our device ──Proof──▶ judged, kept ─▶ Key::Telling ──Trust{Keys}──▶ their node … Taken ─▶ told
+//!   their node ──Trust{Keys}──▶ its lists asked for ─▶ judged by the chain ─▶ kept, Taken ─▶ Line to our devices
 //!                                                   └─ another key, outside the chain ─▶ Suspended, loud
 //!   both kept, both good: L3
 //! ```
 //!
 //! A `Trust{Keys}` carries a key proof, or a newer device list of a person whose proof went before: the two are told apart
-//! by what their AK signed. Whoever has taken one says the same bytes back, and by this echo its sender knows; until then
-//! it is said whenever the link comes up. Everything is idempotent, so neither order nor a crash matters.
+//! by what their AK signed. Whoever has taken one answers by its hash ([`Taken`]); until then it is said whenever the link
+//! comes up. Everything is idempotent, so neither order nor a crash matters.
 //!
 //! A line of two people of this node needs no link: what one side's device publishes, the other side has.
 //!
@@ -38,6 +38,7 @@ use crate::wire::frame::TrustStep;
 use crate::wire::keys::KeyProof;
 use crate::wire::list::DeviceList;
 use crate::wire::statement::Signed;
+use crate::wire::taken::Taken;
 use crate::wire::talk::{Line, Question, Talk};
 
 /// What two have proven of their keys: [`Key::Proofs`].
@@ -424,7 +425,7 @@ impl Server {
         Ok(())
     }
 
-    /// Something about a person's keys came from their node: a proof, a list, or what we said ourselves, taken there.
+    /// Something about a person's keys came from their node: a proof, a list, or that it has taken what we said.
     pub(super) fn keys_came(
         &mut self,
         tick: &Tick,
@@ -439,7 +440,8 @@ impl Server {
             self.keys_refused(pair, PeerFault::NotTrusted, None, out);
             return;
         };
-        if self.taken_there(tick, pair, &bytes, out) {
+        if let Ok(taken) = Taken::parse(&bytes) {
+            self.taken_there(tick, pair, taken, out);
             return;
         }
         match (open::<KeyProof>(&bytes), open::<DeviceList>(&bytes)) {
@@ -472,23 +474,20 @@ impl Server {
         out.emit(Output::Event(Event::Refused { peer: Peer::Pair(pair.clone()), why }));
     }
 
-    /// Whether these are bytes of ours: then their node has them.
-    fn taken_there(&mut self, tick: &Tick, pair: &Pair, bytes: &[u8], out: &mut Outbox<Output>) -> bool {
-        let Some(before) = self.keys.proofs.get(pair).cloned() else { return false };
-        let now = if before.ours.as_deref() == Some(bytes) {
-            Proofs { told: true, ..before.clone() }
-        } else if let Some((_, list)) = self.untold(pair).filter(|_| before.told)
-            && list == bytes
-        {
-            Proofs { told_list: self.keys.known.get(&pair.ours).map_or(0, Known::number), ..before.clone() }
-        } else {
-            return false;
-        };
-        if now != before {
-            self.keep_proofs(pair, now, out);
-            self.tell_node(tick, pair, out);
+    /// Their node has taken something of ours.
+    fn taken_there(&mut self, tick: &Tick, pair: &Pair, taken: Taken, out: &mut Outbox<Output>) {
+        let Some(before) = self.keys.proofs.get(pair).cloned() else { return };
+        // Late, or of what we have replaced since: what is untold is said again.
+        if !self.untold(pair).is_some_and(|(_, bytes)| Taken::of(&bytes) == taken) {
+            return;
         }
-        true
+        let now = if before.told {
+            Proofs { told_list: self.keys.known.get(&pair.ours).map_or(0, Known::number), ..before }
+        } else {
+            Proofs { told: true, ..before }
+        };
+        self.keep_proofs(pair, now, out);
+        self.tell_node(tick, pair, out);
     }
 
     fn proof_came(
@@ -507,7 +506,7 @@ impl Server {
             return Err(PeerFault::Keys("a proof for other addresses"));
         }
         if before.theirs.as_deref() == Some(proof.bytes()) && !before.suspended {
-            self.echo(tick, line.nk, pair, proof.bytes(), out);
+            self.take(tick, line.nk, pair, proof.bytes(), out);
             return Ok(());
         }
         let known = self.keys.known.get(&pair.theirs).and_then(|known| known.chain.as_ref());
@@ -524,7 +523,7 @@ impl Server {
                 let (theirs, pin) = (Some(proof.bytes().to_vec()), Some(said.identity));
                 self.keep_proofs(pair, Proofs { theirs, pin, list, suspended: false, ..before }, out);
                 self.tell_devices(pair, out);
-                self.echo(tick, line.nk, pair, proof.bytes(), out);
+                self.take(tick, line.nk, pair, proof.bytes(), out);
                 return Ok(());
             }
             Some(Proof::Ahead { after }) => after,
@@ -562,17 +561,17 @@ impl Server {
             self.keep_proofs(pair, Proofs { list: number, ..before }, out);
             self.tell_devices(pair, out);
         }
-        self.echo(tick, line.nk, pair, list.bytes(), out);
+        self.take(tick, line.nk, pair, list.bytes(), out);
         Ok(())
     }
 
-    /// Says what was taken back to who said it.
-    fn echo(&mut self, tick: &Tick, nk: NodeKey, pair: &Pair, bytes: &[u8], out: &mut Outbox<Output>) {
+    /// Tells who said it that this was taken.
+    fn take(&mut self, tick: &Tick, nk: NodeKey, pair: &Pair, bytes: &[u8], out: &mut Outbox<Output>) {
+        let taken = Taken::of(bytes);
         if nk == HERE {
-            let mirror = mirrored(pair);
-            self.taken_there(tick, &mirror, bytes, out);
+            self.taken_there(tick, &mirrored(pair), taken, out);
         } else {
-            self.say(tick, nk, pair, TrustStep::Keys, bytes.to_vec(), out);
+            self.say(tick, nk, pair, TrustStep::Keys, taken.to_bytes(), out);
         }
     }
 

@@ -56,6 +56,11 @@ impl Questions {
         self.open.len()
     }
 
+    /// Whether a node has still to answer.
+    pub(super) fn wait_for(&self, nk: NodeKey) -> bool {
+        self.open.values().any(|open| open.nk == nk)
+    }
+
     /// When the next one is given up.
     pub(super) fn due(&self) -> Option<Millis> {
         self.open.values().map(|open| open.until).min()

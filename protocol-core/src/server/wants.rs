@@ -207,8 +207,8 @@ impl Wants<'_> {
                 self.pair_and_node(pair);
             }
             LinkIn::Frame(Frame::Talk(talk)) => {
-                self.keys.extend(self.server.talk_wants(nk, talk));
                 self.talk(talk);
+                self.keys.extend(self.server.talk_wants(nk, talk));
             }
             LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {
                 ids.iter().for_each(|id| self.seen(Seen::id_of(nk, *id)));

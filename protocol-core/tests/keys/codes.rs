@@ -114,9 +114,13 @@ fn nothing_is_revealed_before_the_other_is_bound() {
     let (mut a, _) = start(1, parties(&ann, &bob));
     assert!(matches!(a.hear(now, &Word::Reveal([9; 32])), Err(PeerFault::Frame(_))));
     assert!(matches!(a.hear(now, &Word::Commit(hash(9))), Ok(Heard::Say(Word::Reveal(_)))));
-    // Bound to one nonce, the other can name neither another commitment nor another nonce.
+    // Bound to one nonce, the other can name neither another commitment nor another nonce; then it is over.
     assert_eq!(a.hear(now, &Word::Commit(hash(8))), Err(PeerFault::WrongCode));
-    assert_eq!(a.hear(now, &Word::Reveal([9; 32])), Err(PeerFault::WrongCode));
+    assert_eq!(a.hear(now, &Word::Commit(hash(9))), Err(PeerFault::WrongCode));
+    let (mut b, _) = start(1, parties(&ann, &bob));
+    b.hear(now, &Word::Commit(hash(9))).unwrap();
+    assert_eq!(b.hear(now, &Word::Reveal([9; 32])), Err(PeerFault::WrongCode));
+    assert_eq!(b.code(), None);
     assert_eq!(a.confirm(now), Err(PeerFault::WrongCode), "nothing was shown");
 }
 
@@ -128,6 +132,8 @@ fn an_expired_code_confirms_nothing() {
     let (mut a, _) = start(1, parties(&ann, &bob));
     let (_, commit) = start(2, parties(&bob, &ann));
     assert_eq!(a.hear(late, &commit), Err(PeerFault::WrongCode));
+    assert_eq!(a.hear(Millis(2_000), &commit), Err(PeerFault::WrongCode), "over is over");
+    let (mut a, _) = start(1, parties(&ann, &bob));
     let Heard::Say(_) = a.hear(a.until(), &commit).unwrap() else { panic!() };
 
     let (mut a, commit_a) = start(1, parties(&ann, &bob));

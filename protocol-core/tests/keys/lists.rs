@@ -270,6 +270,27 @@ fn a_devices_name_hides_nothing() {
 }
 
 #[test]
+fn an_owner_who_drafts_what_nobody_would_take_is_told() {
+    let (_, chain) = ann();
+    let told = |draft: postline_core::seal::lists::Draft<'_>| draft.sign(&ak(1)).err();
+    assert_eq!(
+        told(chain.draft().revoke(dk(9)).enlist(device(2))),
+        Some(Misuse::OutOfPlace("revokes who was no device"))
+    );
+    assert_eq!(told(chain.draft().revoke(dk(1))), Some(Misuse::OutOfPlace("devices within bounds")));
+    assert_eq!(told(chain.draft().enlist(device(1))), Some(Misuse::OutOfPlace("devices by key, each once")));
+    assert_eq!(told(chain.draft().name(dk(9), None)), Some(Misuse::OutOfPlace("a name for no device of the list")));
+    assert_eq!(
+        told(chain.draft().succeed(key(3).hash())),
+        Some(Misuse::OutOfPlace("a key that no hosted one has named"))
+    );
+    let named = told(chain.draft().hand_over(key(3)));
+    assert_eq!(named, Some(Misuse::OutOfPlace("a successor of a hosted key only")));
+    let other = chain.draft().sign(&ak(2)).err();
+    assert_eq!(other, Some(Misuse::OutOfPlace("a statement that names another address key")));
+}
+
+#[test]
 fn lists_of_one_person_have_an_end() {
     let (_, mut chain) = ann();
     for number in 2..=limits::LISTS {

@@ -182,7 +182,7 @@ fn a_package_of_last_resort_is_kept() {
     let (ann, bob) = (Person::new("ann"), Person::new("bob"));
     let (mut laptop, mut his) = (ann.device("laptop"), bob.device("phone"));
     let package = his.package(true);
-    let first = laptop.create(&[package.clone()]);
+    let first = laptop.create(std::slice::from_ref(&package));
     his.join(&first);
     assert!(his.disk.contains_key(&Key::Package(package.reference())));
     // The hub took another's Create: the same package serves again.

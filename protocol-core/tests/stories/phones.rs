@@ -109,9 +109,11 @@ impl Phones {
 
     /// The world goes on, and so do the devices.
     pub(crate) fn pass(&mut self, world: &mut World, ms: u64) {
-        for _ in 0..ms {
+        // The longer it takes, the less the devices hurry.
+        let step = 1.max(ms / 300);
+        for _ in 0..ms / step {
             self.turn(world);
-            world.pass(1);
+            world.pass(step);
         }
         self.turn(world);
     }

@@ -2,13 +2,13 @@
 
 use postline_core::fault::{Code, PeerFault};
 use postline_core::id::{Address, ConversationId, Mailbox};
-use postline_core::server::Event;
 use postline_core::server::io::Peer;
+use postline_core::server::{Command, Event};
 use postline_core::time::SECOND;
 use postline_core::wire::talk::{Finding, Kind, Talk};
 use postline_world::world::World;
 
-use crate::kit::{draft, id as mail_id, one, two, whole};
+use crate::kit::{draft, id as mail_id, one, pair, two, whole};
 use crate::phones::{Phones, agree, begun, connected, conversation, signed};
 
 /// [H-12] [H-17] [H-18]
@@ -154,7 +154,7 @@ fn what_is_said_while_the_link_is_down_goes_when_it_is_up() {
 /// [H-10] [H-14]
 #[test]
 fn t_061_a_crash_at_any_commit_loses_nothing_and_doubles_nothing() {
-    for at in 0..24_u32 {
+    for at in (0..12_u32).chain([15, 19, 24]) {
         for (node, written) in [(0, false), (0, true), (1, false), (1, true)] {
             let (mut world, mut phones, id) = connected();
             world.events.clear();
@@ -262,4 +262,45 @@ fn t_081_a_conversation_is_its_members_alone_and_named_by_their_line() {
     assert_eq!(phones.all[1].said(other).len(), 1);
     assert_eq!(phones.all[2].said(id)[1..], ["as ever"]);
     whole(&world);
+}
+
+/// (attack 87)
+#[test]
+fn t_087_whoever_stalls_or_errs_in_one_conversation_stops_no_other() {
+    let (mut world, mut phones, id, other, third) = with_another();
+    let three = phones.all[third].address.clone();
+    phones.all[third].create(&mut world, other, vec![three.clone(), two()]);
+    phones.pass(&mut world, 50);
+    // One device of two never says what it has; the node of two takes nothing of three's any more.
+    phones.all[2].acks = false;
+    world.command(1, Command::Block(pair(&two(), &three)));
+    phones.pass(&mut world, 5);
+    for n in 0..600 {
+        phones.all[third].post(&mut world, other, Kind::Message, 1, &format!("{n}"));
+        // Stale, of nobody, too early: refused one by one.
+        let epoch = [9, 1][n % 2];
+        phones.all[0].post(&mut world, id, Kind::Commit, 7, "stale");
+        phones.all[0].post(&mut world, id, Kind::Message, epoch, &format!("{n}"));
+        if n % 20 == 0 {
+            phones.pass(&mut world, 5);
+        }
+    }
+    phones.pass(&mut world, 300);
+    assert_eq!(phones.all[0].said(id).len(), 301);
+    assert_eq!(phones.all[1].said(id), phones.all[0].said(id));
+    assert_eq!(phones.all[2].said(id).len(), 257, "what it acked, and a window");
+    assert_eq!(phones.all[0].chat(id).delivered.get(&two()), Some(&301));
+    assert_eq!(phones.all[0].unposted.len(), 900);
+    assert_eq!(phones.all[1].said(other).len(), 1);
+    assert_eq!(phones.all[third].said(other).len(), 601, "the hub has them, and keeps them");
+    phones.all[2].acks = true;
+    phones.pass(&mut world, 100);
+    agree_on(&phones, id, &[0, 1, 2]);
+    whole(&world);
+}
+
+fn agree_on(phones: &Phones, id: ConversationId, devices: &[usize]) {
+    for device in devices {
+        assert_eq!(phones.all[*device].chat(id).hash, phones.all[0].chat(id).hash);
+    }
 }

@@ -142,6 +142,7 @@ fn a_group_prints_no_secret() {
 /// Beside the bare engine, in one run and by turns: so load slows both alike. What the seam adds is a copy of the engine
 /// for each message that is opened, its own padding and authenticated data, and the count of generations.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a stop watch, not a clock")]
 fn the_seam_costs_little_beside_the_bare_engine() {
     use std::time::{Duration, Instant};
     let (mut ann, mut bob, _) = two();

@@ -1,0 +1,322 @@
+//! Who is in a conversation: all current devices of both people, and nobody else, as their lists say.
+//!
+//! ```text
+//!   no log yet ──packages of all──▶ Create ──taken──▶ joined           another's was first: theirs is joined
+//!   joined ──a device is missing, or revoked──(in turn)──▶ Commit ──taken──▶ joined     StaleEpoch: looked at again
+//!   outside ──nobody adds us──▶ Commit from outside ──taken──▶ joined
+//! ```
+//!
+//! Nothing is sealed while somebody who was revoked could still read it (attack 78).
+
+use std::collections::BTreeSet;
+
+use super::io::{Output, Who};
+use super::said::Sealed;
+use super::talk::Gathering;
+use super::timers::What;
+use super::{Asked, Client};
+use crate::fault::{Code, PeerFault};
+use crate::id::{Address, ConversationId, DeviceKey};
+use crate::limits;
+use crate::seal::lists::{Chain, Standing};
+use crate::seal::mls::{self, Group, Me, Package, Refusal};
+use crate::step::{Outbox, Tick};
+use crate::store::{Key, Record};
+use crate::wire::leaf::Leaf;
+use crate::wire::talk::{Kind, Question};
+
+impl Client {
+    /// Brings the members of a conversation to what the lists say. Gives whether messages may be sealed meanwhile.
+    pub(super) fn members(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) -> bool {
+        let Some(talk) = self.talks.get(&id) else { return false };
+        let (joined, begun) = (talk.joined.is_some(), talk.seq > 0);
+        let changing = self.drafts.values().any(|draft| draft.talk == id && draft.kind != Kind::Message);
+        if !joined {
+            if !changing && begun {
+                self.rejoin(tick, id, out);
+            } else if !changing && self.drafts.values().any(|draft| draft.talk == id) {
+                self.gather_all(tick, id, out);
+            }
+            return false;
+        }
+        let (missing, gone) = self.difference(id);
+        let due = !missing.is_empty() || !gone.is_empty();
+        if due && !changing && self.is_our_turn(tick, id) {
+            if missing.is_empty() {
+                self.commit(tick, id, &[], out);
+            } else {
+                self.gather(tick, id, &missing, out);
+            }
+        }
+        let old = self.talks.get(&id).is_some_and(|talk| tick.now.since(talk.renewed) >= limits::RENEW_MS);
+        if !due && !changing && old {
+            self.commit(tick, id, &[], out);
+        }
+        gone.is_empty()
+    }
+
+    /// Which current devices are missing, and which members are revoked.
+    fn difference(&self, id: ConversationId) -> (BTreeSet<DeviceKey>, Vec<DeviceKey>) {
+        let (Some(talk), Some(Some(group))) = (self.talks.get(&id), self.groups.get(&id)) else {
+            return (BTreeSet::new(), Vec::new());
+        };
+        let chains = [self.chain_of(&self.ours.address), self.chain_of(&talk.with)];
+        let members: BTreeSet<DeviceKey> = group.members().iter().map(|member| member.dk).collect();
+        let devices = chains.iter().flatten().flat_map(|chain| chain.devices()).map(|device| device.dk);
+        let missing = devices.filter(|dk| !members.contains(dk)).collect();
+        let revoked: BTreeSet<DeviceKey> = chains.iter().flatten().flat_map(|chain| chain.revoked()).collect();
+        (missing, members.intersection(&revoked).copied().collect())
+    }
+
+    /// Devices change a group in turn, so that they don't all do the same at once.
+    fn is_our_turn(&mut self, tick: &Tick, id: ConversationId) -> bool {
+        let Some(Some(group)) = self.groups.get(&id) else { return false };
+        let mut members: Vec<DeviceKey> = group.members().iter().map(|member| member.dk).collect();
+        members.sort();
+        let place = self.dk().and_then(|dk| members.iter().position(|member| *member == dk)).unwrap_or(members.len());
+        let wait = limits::TURN_MS.saturating_mul(place as u64);
+        let at = *self.live(id).change_at.get_or_insert(tick.now.plus(wait));
+        if at > tick.now {
+            self.timers.by(What::Talk(id), at);
+        }
+        at <= tick.now
+    }
+
+    /// Tries again later.
+    pub(super) fn put_off(&mut self, tick: &Tick, id: ConversationId, ms: u64) {
+        let at = Self::later(tick, ms);
+        let live = self.live(id);
+        (live.change_at, live.gathering) = (Some(at), None);
+        self.timers.by(What::Talk(id), at);
+    }
+
+    /// Asks for key packages of all devices of both people, for a conversation that isn't there.
+    fn gather_all(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        if self.live(id).change_at.is_some_and(|at| at > tick.now) {
+            return;
+        }
+        let Some(with) = self.talks.get(&id).map(|talk| talk.with.clone()) else { return };
+        let chains = [self.chain_of(&self.ours.address), self.chain_of(&with)];
+        let devices = chains.iter().flatten().flat_map(|chain| chain.devices()).map(|device| device.dk);
+        let all: BTreeSet<DeviceKey> = devices.filter(|dk| Some(*dk) != self.dk()).collect();
+        self.gather(tick, id, &all, out);
+    }
+
+    /// Asks for a key package of each of these devices.
+    fn gather(&mut self, tick: &Tick, id: ConversationId, devices: &BTreeSet<DeviceKey>, out: &mut Outbox<Output>) {
+        if self.live(id).gathering.is_some() {
+            return;
+        }
+        let Some(with) = self.talks.get(&id).map(|talk| talk.with.clone()) else { return };
+        let mut gathering = Gathering::default();
+        for whose in [self.ours.address.clone(), with] {
+            let theirs = |chain: &Chain| chain.devices().map(|device| device.dk).collect::<BTreeSet<_>>();
+            let known = self.chain_of(&whose).map(theirs).unwrap_or_default();
+            let only: Vec<DeviceKey> = devices.intersection(&known).copied().collect();
+            if only.is_empty() {
+                continue;
+            }
+            let asker = self.ours.address.clone();
+            let what = Question::Packages { asker, whose: whose.clone(), only };
+            if let Some(number) = self.ask(Asked::Packages(id), what, out) {
+                gathering.asks.insert(number, whose);
+            }
+        }
+        if gathering.asks.is_empty() {
+            return self.put_off(tick, id, limits::ASK_AGAIN_MS);
+        }
+        self.live(id).gathering = Some(gathering);
+    }
+
+    /// Key packages came: each is judged by its owner's lists, whatever the node says that they are (attack 73).
+    pub(super) fn gathered(
+        &mut self,
+        tick: &Tick,
+        id: ConversationId,
+        number: u64,
+        packages: &[Vec<u8>],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(mut gathering) = self.live(id).gathering.take() else { return };
+        let Some(whose) = gathering.asks.remove(&number) else {
+            self.live(id).gathering = Some(gathering);
+            return;
+        };
+        for bytes in packages.iter().take(limits::DEVICES) {
+            match self.judged_package(tick, id, &whose, bytes) {
+                Ok(package) => {
+                    if gathering.packages.iter().all(|known| known.member().dk != package.member().dk) {
+                        gathering.packages.push(package);
+                    }
+                }
+                Err(fault) => Self::refuse(Who::Person(whose.clone()), fault, out),
+            }
+        }
+        if !gathering.asks.is_empty() {
+            self.live(id).gathering = Some(gathering);
+            return;
+        }
+        let joined = self.talks.get(&id).is_some_and(|talk| talk.joined.is_some());
+        if joined {
+            self.commit(tick, id, &gathering.packages, out);
+        } else {
+            self.create(tick, id, &gathering.packages, out);
+        }
+    }
+
+    fn judged_package(
+        &self,
+        tick: &Tick,
+        id: ConversationId,
+        whose: &Address,
+        bytes: &[u8],
+    ) -> Result<Package, PeerFault> {
+        let package = mls::read(bytes, tick.now)?;
+        let member = package.member();
+        if member.address != *whose {
+            return Err(PeerFault::KeyPackage("for somebody else"));
+        }
+        let leaf = Leaf {
+            address: member.address.clone(),
+            identity: member.identity,
+            ak: member.ak,
+            dk: member.dk,
+            number: member.list,
+            hosted: member.hosted,
+        };
+        let chain = self.chain_of(whose).ok_or(PeerFault::KeyPackage("before any list"))?;
+        match chain.has(&leaf)? {
+            Standing::Current => {}
+            Standing::Revoked { .. } => return Err(PeerFault::KeyPackage("of a revoked device")),
+            Standing::Ahead { .. } => return Err(PeerFault::KeyPackage("by a list that isn't here yet")),
+        }
+        let group = self.groups.get(&id).and_then(Option::as_ref);
+        let there = group.is_some_and(|group| group.members().iter().any(|known| known.dk == member.dk));
+        if there || Some(member.dk) == self.dk() {
+            return Err(PeerFault::KeyPackage("of a device that is there"));
+        }
+        Ok(package)
+    }
+
+    /// Makes the conversation's group. The hub takes the first: where it is another's, ours is dropped.
+    fn create(&mut self, tick: &Tick, id: ConversationId, packages: &[Package], out: &mut Outbox<Output>) {
+        let Some(talk) = self.talks.get(&id).filter(|talk| talk.seq == 0) else { return };
+        let theirs = packages.iter().any(|package| package.member().address == talk.with);
+        let (true, Ok(leaf), Some(device)) = (theirs, self.leaf(), &self.own.device) else {
+            return self.put_off(tick, id, limits::ASK_AGAIN_MS);
+        };
+        let made = Group::create(tick, Me { device, leaf: &leaf }, id, talk.t2, packages, out);
+        match made {
+            Ok((group, change)) => {
+                self.groups.insert(id, Some(group));
+                let sealed = Sealed { epoch: 0, bytes: change.to_bytes() };
+                self.post_change(id, Kind::Create, sealed, out);
+            }
+            Err(refusal) => self.not_made(tick, id, refusal, out),
+        }
+    }
+
+    /// Changes the members: these come, and whoever was revoked goes. With neither, this device's keys are renewed.
+    fn commit(&mut self, tick: &Tick, id: ConversationId, packages: &[Package], out: &mut Outbox<Output>) {
+        let (_, gone) = self.difference(id);
+        let (Ok(leaf), Some(device)) = (self.leaf(), &self.own.device) else { return };
+        let Some(Some(group)) = self.groups.get_mut(&id) else { return };
+        if group.has_pending() {
+            return;
+        }
+        let epoch = group.epoch();
+        let made = group.commit(tick, Me { device, leaf: &leaf }, packages, &gone, out);
+        match made {
+            Ok(change) => {
+                let sealed = Sealed { epoch, bytes: change.to_bytes() };
+                self.post_change(id, Kind::Commit, sealed, out);
+                // Whoever is still missing is asked for again later.
+                self.live(id).change_at = Some(tick.now.plus(limits::ASK_AGAIN_MS));
+            }
+            Err(refusal) => self.not_made(tick, id, refusal, out),
+        }
+    }
+
+    /// Makes new keys for this device in a conversation.
+    pub(super) fn renew(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        self.commit(tick, id, &[], out);
+    }
+
+    fn not_made(&mut self, tick: &Tick, id: ConversationId, refusal: Refusal, out: &mut Outbox<Output>) {
+        if let Refusal::Peer(fault) = refusal {
+            Self::refuse(Who::Conversation(id), fault, out);
+        }
+        self.put_off(tick, id, limits::ASK_AGAIN_MS);
+    }
+
+    /// The hub didn't take a change of ours: another was first, most of the time.
+    pub(super) fn change_refused(
+        &mut self,
+        tick: &Tick,
+        id: ConversationId,
+        number: u64,
+        code: Code,
+        out: &mut Outbox<Output>,
+    ) {
+        let inside = self.talks.get(&id).is_some_and(|talk| talk.joined.is_some());
+        match self.groups.get_mut(&id) {
+            Some(Some(group)) if inside => {
+                if group.discard(out).is_err() {
+                    self.drop_group(id, out);
+                }
+            }
+            _ => self.drop_group(id, out),
+        }
+        self.drafts.remove(&number);
+        out.save(Record::remove(Key::Draft(number)));
+        self.put_off(tick, id, if code == Code::StaleEpoch { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
+    }
+
+    /// Comes into a conversation from outside, where nobody has added this device for a while: by its own leaf only, and
+    /// only while it is on the person's list.
+    fn rejoin(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let Some(change) = self.talks.get(&id).map(|talk| talk.change).filter(|seq| *seq > 0) else { return };
+        let live = self.live(id);
+        let at = live.outside.get_or_insert(tick.now).plus(limits::OUTSIDE_MS);
+        let at = live.change_at.map_or(at, |later| later.max(at));
+        if at > tick.now {
+            return self.timers.by(What::Talk(id), at);
+        }
+        let ours = self.said.get(&(id, change)).and_then(Option::as_ref).and_then(|kept| kept.raw.clone());
+        if let Some(bytes) = ours {
+            self.note_info(tick, id, &bytes);
+        }
+        let Some(info) = self.live(id).info.clone() else {
+            return self.ask_again_for(id, change, out);
+        };
+        let (Ok(leaf), Some(device)) = (self.leaf(), &self.own.device) else { return };
+        let Some(with) = self.talks.get(&id).map(|talk| talk.with.clone()) else { return };
+        let me = Me { device, leaf: &leaf };
+        let mut objection = super::reading::Objection::default();
+        let mut judge = |applied: &mls::Applied| self.judge(&with, applied, &mut objection);
+        let made = Group::join_from_outside(tick, me, &info, id, &mut judge, out);
+        match made {
+            Ok((group, change)) => {
+                let epoch = group.epoch().saturating_sub(1);
+                self.groups.insert(id, Some(group));
+                self.post_change(id, Kind::Commit, Sealed { epoch, bytes: change.to_bytes() }, out);
+            }
+            Err(fault) => {
+                if let Some(whose) = objection.lists {
+                    self.ask_lists(&whose, out);
+                }
+                Self::refuse(Who::Conversation(id), fault, out);
+                self.put_off(tick, id, limits::ASK_AGAIN_MS);
+            }
+        }
+    }
+
+    /// The newest change of members again: it has what one joins by.
+    fn ask_again_for(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+        let what = Question::Range { conversation: id, from: seq, to: seq };
+        let asked = Asked::Range { talk: id, to: seq };
+        if !self.asks.values().any(|open| *open == asked) {
+            self.ask(asked, what, out);
+        }
+    }
+}

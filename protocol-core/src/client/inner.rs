@@ -1,0 +1,183 @@
+//! What is within the seal: which kind of thing is said, what it is called, and the rest. Spec: `spec/08-sealing.md`.
+//!
+//! ```text
+//!   inner = [1, kind, id, at, …]
+//!     0 text        body, again / null       again: the entry that some device couldn't open, said once more
+//!     1 read        seq                      everything up to here was seen by the person
+//!     2 not opened  seq                      this device can't open that entry
+//!     3 history     conversation, for, [(seq, id, author, dk, at, body) …], flat
+//!     4 compare     bytes                    a step of comparing codes
+//!     5 compared    ak                       to the person's own devices: the other's key was compared
+//! ```
+//!
+//! A kind that we don't know is kept as it came, and not shown. An unknown version too.
+
+use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey};
+use crate::limits;
+use crate::time::Millis;
+use crate::wire::cbor::{Malformed, Reader, Writer};
+
+/// The version that this code writes.
+const VERSION: u64 = 1;
+
+/// Something said, with its name and its author's time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Inner {
+    pub(super) id: ContentId,
+    pub(super) at: Millis,
+    pub(super) what: What,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Text { body: Vec<u8>, again: Option<u64> },
+    Read { seq: u64 },
+    NotOpened { seq: u64 },
+    History { of: ConversationId, to: DeviceKey, told: Vec<Told> },
+    Compare { bytes: Vec<u8> },
+    Compared { ak: AddressKey },
+}
+
+/// One thing that an older device of the person has opened, and tells a newer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) seq: u64,
+    pub(super) id: ContentId,
+    pub(super) author: Address,
+    pub(super) dk: DeviceKey,
+    pub(super) at: Millis,
+    pub(super) body: Vec<u8>,
+}
+
+/// What came out of the seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Something that we know.
+    Known(Box<Inner>),
+    /// A kind or version of later days.
+    Unknown,
+}
+
+impl Inner {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let (kind, items) = match &self.what {
+            What::Text { .. } => (0, 2),
+            What::Read { .. } => (1, 1),
+            What::NotOpened { .. } => (2, 1),
+            What::History { .. } => (3, 3),
+            What::Compare { .. } => (4, 1),
+            What::Compared { .. } => (5, 1),
+        };
+        let mut w = Writer::array_of(4 + items);
+        w.u64(VERSION).u64(kind).bytes(&self.id.0).millis(self.at);
+        match &self.what {
+            What::Text { body, again } => _ = w.bytes(body).maybe(*again, Writer::u64),
+            What::Read { seq } | What::NotOpened { seq } => _ = w.u64(*seq),
+            What::History { of, to, told } => {
+                w.bytes(&of.0).bytes(&to.0).array(told.len() as u64 * TOLD);
+                for told in told {
+                    w.u64(told.seq).bytes(&told.id.0).address(&told.author).bytes(&told.dk.0);
+                    w.millis(told.at).bytes(&told.body);
+                }
+            }
+            What::Compare { bytes } => _ = w.bytes(bytes),
+            What::Compared { ak } => _ = w.bytes(&ak.0),
+        }
+        w.into_bytes()
+    }
+
+    /// Reads what a member sealed.
+    ///
+    /// # Errors
+    /// [`Malformed`] for what is no inner of any version, and for a known kind that isn't in its one form.
+    pub(super) fn read(bytes: &[u8]) -> Result<Read, Malformed> {
+        let mut r = Reader::new(bytes);
+        let items = r.array(u64::from(u16::MAX))?;
+        let (version, kind) = (r.u64()?, r.u64()?);
+        if version != VERSION || kind > 5 {
+            return Ok(Read::Unknown);
+        }
+        let (id, at) = (ContentId(r.fixed()?), r.millis()?);
+        let what = match kind {
+            0 => What::Text { body: r.bytes()?.to_vec(), again: r.maybe(Reader::u64)? },
+            1 => What::Read { seq: r.u64()? },
+            2 => What::NotOpened { seq: r.u64()? },
+            3 => What::History { of: ConversationId(r.fixed()?), to: DeviceKey(r.fixed()?), told: told(&mut r)? },
+            4 => What::Compare { bytes: r.bytes()?.to_vec() },
+            _ => What::Compared { ak: AddressKey(r.fixed()?) },
+        };
+        r.end()?;
+        let inner = Self { id, at, what };
+        // One form only, so that nobody can say one thing in two ways.
+        if items >= 5 && inner.to_bytes() == bytes {
+            Ok(Read::Known(Box::new(inner)))
+        } else {
+            Err(Malformed("an inner in its one form"))
+        }
+    }
+}
+
+/// How many items a told thing has.
+const TOLD: u64 = 6;
+
+fn told(r: &mut Reader<'_>) -> Result<Vec<Told>, Malformed> {
+    let items = r.array(limits::HISTORY_EVENTS as u64 * TOLD)?;
+    if items % TOLD != 0 {
+        return Err(Malformed("whole events"));
+    }
+    let mut one = || {
+        Ok(Told {
+            seq: r.u64()?,
+            id: ContentId(r.fixed()?),
+            author: r.address()?,
+            dk: DeviceKey(r.fixed()?),
+            at: r.millis()?,
+            body: r.bytes()?.to_vec(),
+        })
+    };
+    (0..items / TOLD).map(|_| one()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<What> {
+        let author = Address::parse("ann@a.example").unwrap();
+        let (id, dk) = (ContentId([3; 32]), DeviceKey([4; 32]));
+        let told = Told { seq: 7, id, author, dk, at: Millis(9), body: b"before".to_vec() };
+        vec![
+            What::Text { body: b"hello".to_vec(), again: None },
+            What::Text { body: Vec::new(), again: Some(12) },
+            What::Read { seq: 5 },
+            What::NotOpened { seq: u64::MAX },
+            What::History { of: ConversationId([1; 32]), to: dk, told: vec![told] },
+            What::Compare { bytes: b"commitment".to_vec() },
+            What::Compared { ak: AddressKey([5; 32]) },
+        ]
+    }
+
+    #[test]
+    fn each_kind_is_read_as_it_was_written_and_in_no_other_form() {
+        for what in all() {
+            let inner = Inner { id: ContentId([7; 32]), at: Millis(1), what };
+            let bytes = inner.to_bytes();
+            assert_eq!(Inner::read(&bytes), Ok(Read::Known(Box::new(inner))));
+            for cut in 0..bytes.len() {
+                assert!(Inner::read(&bytes[..cut]).is_err(), "cut at {cut}");
+            }
+            assert!(Inner::read(&[&bytes[..], &[0]].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_kind_or_version_of_later_days_is_unknown_and_no_fault() {
+        let mut kind = Writer::array_of(5);
+        kind.u64(1).u64(99).bytes(&[7; 32]).u64(1).str("anything");
+        assert_eq!(Inner::read(&kind.into_bytes()), Ok(Read::Unknown));
+        let mut version = Writer::array_of(3);
+        version.u64(2).u64(0).str("anything");
+        assert_eq!(Inner::read(&version.into_bytes()), Ok(Read::Unknown));
+    }
+}

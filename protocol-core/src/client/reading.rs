@@ -1,0 +1,565 @@
+//! What an entry of the log means: a group that is made, a change of its members, something said.
+//!
+//! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
+
+use super::inner::{Inner, Read, What as Said};
+use super::io::{self, Alarm, Author, Event as Told, Failure, Mark, Output, Who};
+use super::log::Taken;
+use super::said::{Draft, Kept};
+use super::timers::What;
+use super::{Client, Declined};
+use crate::fault::PeerFault;
+use crate::id::{Address, ContentId, ConversationId};
+use crate::limits;
+use crate::seal::lists::Standing;
+use crate::seal::mls::{Applied, Group, Me, Member, Opened};
+use crate::step::{Outbox, Tick};
+use crate::store::{Key, Record, sha256};
+use crate::wire::cbor::Malformed;
+use crate::wire::leaf::Leaf;
+use crate::wire::log::Change;
+use crate::wire::talk::{Event, Kind};
+
+/// What is wrong with the members of a group.
+#[derive(Debug, Default)]
+pub(super) struct Objection {
+    /// Whose lists are wanted first.
+    pub(super) lists: Option<Address>,
+    /// Who is nobody's.
+    ghost: Option<Member>,
+}
+
+impl Client {
+    /// The conversation's first entry: its group is made.
+    pub(super) fn created(
+        &mut self,
+        tick: &Tick,
+        event: &Event,
+        bytes: &[u8],
+        own: Option<&(u64, Draft)>,
+        out: &mut Outbox<Output>,
+    ) -> Taken {
+        let id = event.conversation;
+        if own.is_some() && matches!(self.groups.get(&id), Some(Some(_))) {
+            self.joined(tick, id, event.seq, out);
+            return Taken::Done;
+        }
+        self.drop_group(id, out);
+        self.welcomed(tick, event, bytes, out)
+    }
+
+    /// A change of members, or of keys.
+    pub(super) fn changed(
+        &mut self,
+        tick: &Tick,
+        event: &Event,
+        bytes: &[u8],
+        own: Option<&(u64, Draft)>,
+        out: &mut Outbox<Output>,
+    ) -> Taken {
+        let id = event.conversation;
+        let inside = self.talks.get(&id).is_some_and(|talk| talk.joined.is_some());
+        let group = self.groups.get_mut(&id).and_then(Option::take);
+        match (group, own, inside) {
+            // We came in from outside.
+            (Some(group), Some(_), false) => {
+                self.groups.insert(id, Some(group));
+                self.joined(tick, id, event.seq, out);
+                Taken::Done
+            }
+            (Some(mut group), Some(_), true) => {
+                match group.merge(tick, out) {
+                    Ok(_) => {
+                        self.groups.insert(id, Some(group));
+                        if let Some(talk) = self.talks.get_mut(&id) {
+                            talk.renewed = tick.now;
+                        }
+                        self.after_change(tick, event, out);
+                    }
+                    Err(_) => self.lost(tick, event, bytes, out),
+                }
+                Taken::Done
+            }
+            (Some(group), None, true) => self.follow(tick, event, bytes, group, out),
+            (group, _, false) => {
+                self.groups.insert(id, group);
+                self.welcomed(tick, event, bytes, out)
+            }
+            (None, _, true) => {
+                self.lost(tick, event, bytes, out);
+                Taken::Done
+            }
+        }
+    }
+
+    /// Follows another's commit.
+    fn follow(
+        &mut self,
+        tick: &Tick,
+        event: &Event,
+        bytes: &[u8],
+        mut group: Group,
+        out: &mut Outbox<Output>,
+    ) -> Taken {
+        let id = event.conversation;
+        let Some(talk) = self.talks.get(&id) else { return Taken::Done };
+        let (with, had_pending) = (talk.with.clone(), group.has_pending());
+        let mut objection = Objection::default();
+        let applied = Change::parse(bytes).map_err(|Malformed(what)| PeerFault::Sealed(what)).and_then(|change| {
+            let mut judge = |applied: &Applied| self.judge(&with, applied, &mut objection);
+            group.apply(tick, &change.commit, &mut judge, out)
+        });
+        self.groups.insert(id, Some(group));
+        match applied {
+            Ok(applied) => {
+                if had_pending {
+                    self.drop_commits(id, out);
+                }
+                self.after_change(tick, event, out);
+                if applied.we_are_out {
+                    self.left_out(tick, id, bytes, out);
+                }
+            }
+            Err(PeerFault::Epoch { .. }) => self.lost(tick, event, bytes, out),
+            Err(fault) => return self.objected(tick, event, fault, objection, out),
+        }
+        Taken::Done
+    }
+
+    /// Joins by a Welcome, where there is one for us.
+    fn welcomed(&mut self, tick: &Tick, event: &Event, bytes: &[u8], out: &mut Outbox<Output>) -> Taken {
+        let id = event.conversation;
+        self.note_info(tick, id, bytes);
+        if let Some(talk) = self.talks.get_mut(&id) {
+            talk.change = event.seq;
+        }
+        let Some(talk) = self.talks.get(&id) else { return Taken::Done };
+        let change = match Change::parse(bytes) {
+            Ok(change) => change,
+            Err(Malformed(what)) => {
+                Self::refuse(Who::Conversation(id), PeerFault::Welcome(what), out);
+                return Taken::Done;
+            }
+        };
+        let (Some(welcome), Ok(leaf), Some(device)) = (change.welcome, self.leaf(), &self.own.device) else {
+            return Taken::Done;
+        };
+        let named = crate::seal::mls::named_in(&welcome).unwrap_or_default();
+        let held = |hash| self.packages.get(&hash).cloned().flatten();
+        let Some(ours) = named.into_iter().find(|hash| held(*hash).is_some()) else { return Taken::Done };
+        let me = Me { device, leaf: &leaf };
+        let mut objection = Objection::default();
+        let mut judge = |applied: &Applied| self.judge(&talk.with, applied, &mut objection);
+        let joined = Group::join(tick, me, &welcome, held, talk.t2, id, &mut judge, out);
+        match joined {
+            Ok(group) => {
+                self.groups.insert(id, Some(group));
+                self.drop_commits(id, out);
+                if out.records().any(|record| record.key == Key::Package(ours) && record.value.is_none()) {
+                    self.packages.insert(ours, None);
+                }
+                self.own.stock = self.own.stock.saturating_sub(1);
+                out.save(self.own.record());
+                self.timers.by(What::Publish, tick.now.plus(limits::ACK_MS));
+                self.joined(tick, id, event.seq, out);
+                Taken::Done
+            }
+            Err(fault) => self.objected(tick, event, fault, objection, out),
+        }
+    }
+
+    /// A change that can't be followed as it is: it waits for lists, or it is refused.
+    fn objected(
+        &mut self,
+        tick: &Tick,
+        event: &Event,
+        fault: PeerFault,
+        objection: Objection,
+        out: &mut Outbox<Output>,
+    ) -> Taken {
+        let id = event.conversation;
+        if let Some(whose) = objection.lists {
+            self.ask_lists(&whose, out);
+            self.timers.by(What::Lists(whose), Self::later(tick, limits::ASK_AGAIN_MS));
+            return Taken::Waits;
+        }
+        if let Some(ghost) = objection.ghost {
+            if let Some(talk) = self.talks.get_mut(&id) {
+                talk.broken = true;
+            }
+            let (address, dk) = (ghost.address, ghost.dk);
+            Self::tell(Told::Alarm(Alarm::GhostDevice { conversation: id, address, dk }), out);
+        }
+        Self::tell(Told::NotOpened { conversation: id, seq: event.seq, why: fault }, out);
+        Taken::Done
+    }
+
+    /// Whether all who come are whom their people's lists name.
+    ///
+    /// A leaf is judged by the list that it names: a newer one never undoes what is in the log, it removes the leaf.
+    pub(super) fn judge(&self, with: &Address, applied: &Applied, objection: &mut Objection) -> Result<(), PeerFault> {
+        for member in applied.added.iter().chain(&applied.changed) {
+            let leaf = Leaf {
+                address: member.address.clone(),
+                identity: member.identity,
+                ak: member.ak,
+                dk: member.dk,
+                number: member.list,
+                hosted: member.hosted,
+            };
+            let known = member.address == *with || member.address == self.ours.address;
+            let standing = match self.chain_of(&member.address).filter(|_| known) {
+                Some(chain) => chain.has(&leaf),
+                None if known => Ok(Standing::Ahead { after: 0 }),
+                None => Err(PeerFault::Keys("a member who is in no line")),
+            };
+            match standing {
+                Ok(Standing::Current | Standing::Revoked { .. }) => {}
+                Ok(Standing::Ahead { .. }) => {
+                    objection.lists = Some(member.address.clone());
+                    return Err(PeerFault::Keys("a list that isn't here yet"));
+                }
+                Err(fault) => {
+                    objection.ghost = Some(member.clone());
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists came: what waited for them goes on.
+    pub(super) fn lists_are_here(&mut self, tick: &Tick, whose: &Address) {
+        let own = *whose == self.ours.address;
+        let waiting: Vec<ConversationId> = self
+            .talks
+            .values()
+            .filter(|talk| own || talk.with == *whose)
+            .filter(|talk| self.live.get(&talk.id).is_some_and(|live| live.waits))
+            .map(|talk| talk.id)
+            .collect();
+        for id in waiting {
+            self.live(id).waits = false;
+            self.timers.by(What::Talk(id), tick.now);
+        }
+    }
+
+    /// This device is in.
+    fn joined(&mut self, tick: &Tick, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+        let live = self.live.entry(id).or_default();
+        (live.info, live.outside, live.change_at, live.gathering) = (None, None, None, None);
+        let Some(talk) = self.talks.get_mut(&id) else { return };
+        let missed = core::mem::take(&mut talk.unopened);
+        talk.joined = Some(seq);
+        (talk.renewed, talk.change) = (tick.now, seq);
+        out.save(talk.record());
+        self.tell_conversation(id, out);
+        // What was said while this device was outside, its authors may say again.
+        for seq in missed {
+            self.not_opened(tick, id, seq, out);
+        }
+        self.timers.by(What::Talk(id), tick.now);
+    }
+
+    fn after_change(&mut self, tick: &Tick, event: &Event, out: &mut Outbox<Output>) {
+        let id = event.conversation;
+        if let Some(talk) = self.talks.get_mut(&id) {
+            talk.change = event.seq;
+        }
+        let live = self.live(id);
+        (live.change_at, live.gathering) = (None, None);
+        self.tell_conversation(id, out);
+        self.timers.by(What::Talk(id), tick.now);
+    }
+
+    fn tell_conversation(&self, id: ConversationId, out: &mut Outbox<Output>) {
+        if let Some(talk) = self.talks.get(&id) {
+            Self::tell(Told::Conversation(self.shown(talk)), out);
+        }
+    }
+
+    pub(super) fn shown(&self, talk: &super::Talk) -> io::Conversation {
+        let group = self.groups.get(&talk.id).and_then(Option::as_ref).filter(|_| talk.joined.is_some());
+        io::Conversation {
+            id: talk.id,
+            with: vec![talk.with.clone()],
+            epoch: group.map_or(talk.epoch, Group::epoch),
+            devices: group.map_or(0, |group| group.members().len()),
+            seq: talk.seq,
+            joined: talk.joined.is_some(),
+        }
+    }
+
+    /// The group was lost, or went on without us: we come in from outside.
+    fn lost(&mut self, tick: &Tick, event: &Event, bytes: &[u8], out: &mut Outbox<Output>) {
+        self.left_out(tick, event.conversation, bytes, out);
+        if let Some(talk) = self.talks.get_mut(&event.conversation) {
+            talk.change = event.seq;
+        }
+        self.tell_conversation(event.conversation, out);
+    }
+
+    /// The disk has no group where there was one: the device is outside.
+    pub(super) fn look_for_group(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let gone = matches!(self.groups.get(&id), Some(None));
+        let Some(talk) = self.talks.get_mut(&id).filter(|talk| gone && talk.joined.is_some()) else { return };
+        talk.joined = None;
+        out.save(talk.record());
+        self.live(id).outside = Some(tick.now);
+        self.drop_group(id, out);
+        self.tell_conversation(id, out);
+        self.timers.by(What::Talk(id), tick.now.plus(limits::OUTSIDE_MS));
+    }
+
+    fn left_out(&mut self, tick: &Tick, id: ConversationId, bytes: &[u8], out: &mut Outbox<Output>) {
+        self.drop_group(id, out);
+        if let Some(talk) = self.talks.get_mut(&id) {
+            talk.joined = None;
+            out.save(talk.record());
+        }
+        self.note_info(tick, id, bytes);
+        self.timers.by(What::Talk(id), tick.now.plus(limits::OUTSIDE_MS));
+    }
+
+    /// Lets go of a group, and of what of ours the hub hasn't taken of it.
+    pub(super) fn drop_group(&mut self, id: ConversationId, out: &mut Outbox<Output>) {
+        self.groups.insert(id, None);
+        self.staged.remove(&id);
+        out.save(Record::remove(Key::Group(id)));
+        out.save(Record::remove(Key::Reserve(id)));
+        self.drop_commits(id, out);
+    }
+
+    /// Changes of ours that another came before.
+    pub(super) fn drop_commits(&mut self, id: ConversationId, out: &mut Outbox<Output>) {
+        let dropped: Vec<u64> = self
+            .drafts
+            .iter()
+            .filter(|(_, draft)| draft.talk == id && draft.kind != Kind::Message)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in dropped {
+            self.drafts.remove(&number);
+            out.save(Record::remove(Key::Draft(number)));
+        }
+    }
+
+    /// The public state after the newest change: what one joins by from outside.
+    pub(super) fn note_info(&mut self, tick: &Tick, id: ConversationId, bytes: &[u8]) {
+        if let Ok(change) = Change::parse(bytes) {
+            let live = self.live(id);
+            live.info = Some(change.group_info);
+            let since = *live.outside.get_or_insert(tick.now);
+            self.timers.by(What::Talk(id), since.plus(limits::OUTSIDE_MS));
+        }
+    }
+
+    /// A sealed message of another device.
+    pub(super) fn message(&mut self, tick: &Tick, event: &Event, bytes: &[u8], out: &mut Outbox<Output>) {
+        let (id, seq) = (event.conversation, event.seq);
+        self.said.insert((id, seq), None);
+        let Some(talk) = self.talks.get_mut(&id) else { return };
+        if talk.joined.is_none() {
+            // A new device sees what comes from its joining on; one that was in asks for the rest when it is in again.
+            if talk.renewed.0 > 0 {
+                talk.not_opened(seq);
+                let why = PeerFault::Sealed("this device is outside");
+                Self::tell(Told::NotOpened { conversation: id, seq, why }, out);
+            }
+            return;
+        }
+        let Some(Some(group)) = self.groups.get_mut(&id) else { return };
+        let opened = group.open(tick, bytes, out);
+        match opened.and_then(|opened| self.read(&opened).map(|read| (opened, read))) {
+            Ok((opened, read)) => {
+                if let Some(head) = opened.aad.head {
+                    self.named_head(id, head, seq, out);
+                }
+                self.was_said(tick, event, opened, read, out);
+            }
+            // The hub, or somebody, says the same again: nothing is lost by it.
+            Err(PeerFault::Again) => Self::refuse(Who::Conversation(id), PeerFault::Again, out),
+            Err(why) => {
+                Self::tell(Told::NotOpened { conversation: id, seq, why }, out);
+                self.not_opened(tick, id, seq, out);
+            }
+        }
+    }
+
+    fn read(&self, opened: &Opened) -> Result<Read, PeerFault> {
+        Inner::read(&opened.plaintext).map_err(|Malformed(what)| PeerFault::Sealed(what))
+    }
+
+    /// What came out of the seal.
+    fn was_said(&mut self, tick: &Tick, event: &Event, opened: Opened, read: Read, out: &mut Outbox<Output>) {
+        let (id, seq) = (event.conversation, event.seq);
+        let member = opened.member;
+        let own = member.address == self.ours.address;
+        let Read::Known(inner) = read else {
+            let raw = Some(opened.plaintext);
+            let content = ContentId(sha256(&[b"postline/1 unknown\0", &id.0, &seq.to_be_bytes()]).0);
+            return self.keep(id, seq, kept(&member, content, tick.now, None, raw), out);
+        };
+        let Some(talk) = self.talks.get_mut(&id) else { return };
+        match inner.what {
+            Said::Text { body, again } => {
+                if again.is_some_and(|first| !talk.unopened.remove(&first)) {
+                    return;
+                }
+                if !own {
+                    talk.heard = seq;
+                }
+                let at = inner.at.min(tick.now);
+                self.keep(id, seq, kept(&member, inner.id, at, Some(body.clone()), None), out);
+                let author = self.author(&member);
+                let said = io::Said { conversation: id, seq, id: inner.id, author, at, body };
+                Self::tell(Told::Said(said), out);
+            }
+            Said::Read { seq: upto } if own => {
+                let upto = upto.min(seq);
+                if upto > talk.told {
+                    (talk.seen, talk.told) = (talk.seen.max(upto), upto);
+                    Self::tell(Told::ReadElsewhere { conversation: id, seq: upto }, out);
+                }
+            }
+            Said::Read { seq: upto } => {
+                let (before, upto) = (talk.read_by, upto.min(seq));
+                if upto > before {
+                    talk.read_by = upto;
+                    self.rise(id, before, upto, &Mark::Read, out);
+                }
+            }
+            Said::NotOpened { seq: which } => {
+                let live = self.live(id);
+                if which < seq && live.repairs.len() < limits::CLIENT_BATCH {
+                    live.repairs.insert((which, member.address, member.dk));
+                    self.timers.by(What::Talk(id), tick.now);
+                }
+            }
+            Said::Compare { bytes } => self.compare_said(tick, &member, &bytes, id, out),
+            Said::Compared { ak } => {
+                // Only what the person's own devices say of it counts.
+                let with = talk.with.clone();
+                if own {
+                    self.compared(&with, ak, out);
+                }
+            }
+            Said::History { .. } => {
+                let raw = Some(opened.plaintext);
+                self.keep(id, seq, kept(&member, inner.id, tick.now, None, raw), out);
+            }
+        }
+    }
+
+    fn author(&self, member: &Member) -> Author {
+        Author {
+            address: member.address.clone(),
+            dk: member.dk,
+            level: self.level_of(&member.address),
+            hosted: member.hosted,
+            own: member.address == self.ours.address,
+        }
+    }
+
+    /// Keeps a change of ours: its node doesn't bring it again, and where the group is lost, one joins by it.
+    pub(super) fn keep_change(&mut self, id: ConversationId, seq: u64, bytes: Vec<u8>, out: &mut Outbox<Output>) {
+        let Some(dk) = self.dk() else { return };
+        let (author, hosted, content) = (self.ours.address.clone(), self.ours.hosted, ContentId([0; 32]));
+        let kept = Kept { author, dk, hosted, id: content, at: self.now, body: None, raw: Some(bytes) };
+        self.keep(id, seq, kept, out);
+    }
+
+    pub(super) fn keep(&mut self, id: ConversationId, seq: u64, kept: Kept, out: &mut Outbox<Output>) {
+        out.save(kept.record(id, seq));
+        self.said.insert((id, seq), Some(kept));
+    }
+
+    /// Something of this device's came back: it has its place.
+    pub(super) fn own_message(&mut self, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
+        let (id, seq) = (event.conversation, event.seq);
+        self.said.insert((id, seq), None);
+        let (Ok(Read::Known(inner)), Some(dk)) = (Inner::read(&draft.inner), self.dk()) else { return };
+        if let Said::Text { body, again: None } = inner.what {
+            let author = self.ours.address.clone();
+            let hosted = self.ours.hosted;
+            let kept = Kept { author, dk, hosted, id: inner.id, at: inner.at, body: Some(body), raw: None };
+            self.keep(id, seq, kept, out);
+        }
+    }
+
+    /// Tells the author, sealed, that this device can't open an entry. Bounded: nobody is made to say things again without
+    /// end (attack 84).
+    fn not_opened(&mut self, tick: &Tick, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+        if let Some(talk) = self.talks.get_mut(&id) {
+            talk.not_opened(seq);
+        }
+        if self.live(id).asking.take(tick.now, limits::REPORTS) {
+            self.control(tick, id, Said::NotOpened { seq }, out);
+        }
+    }
+
+    /// Says again what a device couldn't open, where it is ours: under its old name, and not too often (attack 85).
+    pub(super) fn repair(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        for (seq, reader, dk) in self.live(id).repairs.clone() {
+            let Some(kept) = self.said.get(&(id, seq)) else { continue };
+            let ours = kept.clone().filter(|kept| Some(kept.dk) == self.dk());
+            let live = self.live(id);
+            live.repairs.remove(&(seq, reader.clone(), dk));
+            let Some((content, at, body)) = ours.and_then(|kept| Some((kept.id, kept.at, kept.body?))) else {
+                continue;
+            };
+            let known = live.asked.contains_key(&dk) || live.asked.len() < limits::LEAVES;
+            let again = known && live.asked.entry(dk).or_default().take(tick.now, limits::REPAIRS);
+            if again {
+                let what = Said::Text { body, again: Some(seq) };
+                self.draft(Inner { id: content, at, what }, id, out);
+            }
+            Self::tell(Told::NotOpenedBy { conversation: id, id: content, reader, dk, again }, out);
+        }
+        if !self.live(id).repairs.is_empty() {
+            self.timers.by(What::Talk(id), tick.now);
+        }
+    }
+
+    /// What can't be said any more.
+    pub(super) fn give_up(&self, draft: &Draft, why: Failure, out: &mut Outbox<Output>) {
+        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
+        if let Said::Text { again: None, .. } = inner.what {
+            let mark = Mark::Failed(why);
+            Self::tell(Told::Mark { conversation: Some(draft.talk), id: inner.id, seq: None, mark }, out);
+        }
+    }
+
+    /// The person has seen everything up to here.
+    pub(super) fn read_up_to(&mut self, tick: &Tick, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+        let Some(talk) = self.talks.get_mut(&id) else {
+            return Self::decline(Declined::NoConversation(id), out);
+        };
+        let seen = seq.min(talk.seq);
+        if seen <= talk.seen {
+            return;
+        }
+        talk.seen = seen;
+        out.save(talk.record());
+        // Where nothing of theirs is new in it, there is nothing to tell.
+        if talk.heard > talk.told {
+            self.timers.by(What::Read(id), Self::later(tick, limits::READ_MS));
+        }
+    }
+
+    /// Tells the others, and the person's other devices, what was read.
+    pub(super) fn tell_read(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let Some(talk) = self.talks.get_mut(&id).filter(|talk| talk.seen > talk.told && talk.joined.is_some()) else {
+            return;
+        };
+        talk.told = talk.seen;
+        let seq = talk.seen;
+        out.save(talk.record());
+        self.control(tick, id, Said::Read { seq }, out);
+    }
+}
+
+fn kept(member: &Member, id: ContentId, at: crate::time::Millis, body: Option<Vec<u8>>, raw: Option<Vec<u8>>) -> Kept {
+    let (author, dk, hosted) = (member.address.clone(), member.dk, member.hosted);
+    Kept { author, dk, hosted, id, at, body, raw }
+}

@@ -1,0 +1,37 @@
+//! How the device writes its records: a version first, then the value's own items.
+
+use crate::fault::RestoreError;
+use crate::store::{Key, Record};
+use crate::wire::cbor::{Malformed, Reader, Writer};
+
+const VERSION: u64 = 1;
+/// More items than any record has, of this version or one to come.
+const ITEMS: u64 = 64;
+
+/// A record of `items` items behind its version.
+pub(super) fn write(key: Key, items: u64, write: impl FnOnce(&mut Writer)) -> Record {
+    let mut w = Writer::array_of(items + 1);
+    w.u64(VERSION);
+    write(&mut w);
+    Record::put(key, w.into_bytes())
+}
+
+/// Reads what [`write`] wrote.
+///
+/// # Errors
+/// [`RestoreError`] for a newer version, and for damaged bytes.
+pub(super) fn read<T>(
+    record: &Record,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<T, RestoreError> {
+    let damaged = |what: Malformed| RestoreError::Damaged { key: record.key.clone(), what: what.0 };
+    let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
+    r.array(ITEMS).map_err(damaged)?;
+    let found = r.u64().map_err(damaged)?;
+    if found != VERSION {
+        return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
+    }
+    let value = read(&mut r).map_err(damaged)?;
+    r.end().map_err(damaged)?;
+    Ok(value)
+}

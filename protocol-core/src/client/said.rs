@@ -1,0 +1,94 @@
+//! Things said: those that this device has opened or written, and those of its own that the log doesn't have yet.
+
+use crate::fault::RestoreError;
+use crate::id::{Address, ContentId, ConversationId, DeviceKey};
+use crate::store::{Key, Record};
+use crate::time::Millis;
+use crate::wire::cbor::{Malformed, Reader};
+use crate::wire::talk::Kind;
+
+use super::record::{read, write};
+
+/// An entry that was opened, or that this device wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Who said it.
+    pub(super) author: Address,
+    /// On which device.
+    pub(super) dk: DeviceKey,
+    pub(super) hosted: bool,
+    pub(super) id: ContentId,
+    pub(super) at: Millis,
+    /// What: `None` for a kind or version of later days, which `raw` holds.
+    pub(super) body: Option<Vec<u8>>,
+    /// What came out of the seal, where we couldn't tell what it is.
+    pub(super) raw: Option<Vec<u8>>,
+}
+
+impl Kept {
+    pub(super) fn record(&self, talk: ConversationId, seq: u64) -> Record {
+        write(Key::Said(talk, seq), 7, |w| {
+            w.address(&self.author).bytes(&self.dk.0).bool(self.hosted).bytes(&self.id.0).millis(self.at);
+            w.maybe(self.body.as_deref(), |w, body| w.bytes(body)).maybe(self.raw.as_deref(), |w, raw| w.bytes(raw));
+        })
+    }
+
+    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+        read(record, |r| {
+            let bytes = |r: &mut Reader<'_>| r.maybe(|r| r.bytes().map(<[u8]>::to_vec));
+            Ok(Self {
+                author: r.address()?,
+                dk: DeviceKey(r.fixed()?),
+                hosted: r.bool()?,
+                id: ContentId(r.fixed()?),
+                at: r.millis()?,
+                body: bytes(r)?,
+                raw: bytes(r)?,
+            })
+        })
+    }
+}
+
+/// What this device says and the log doesn't have yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    pub(super) talk: ConversationId,
+    pub(super) kind: Kind,
+    /// Of a message: what is within the seal; else empty.
+    pub(super) inner: Vec<u8>,
+    /// What was posted, and in which epoch; `None`: it is still to be sealed.
+    pub(super) sealed: Option<Sealed>,
+}
+
+/// What was posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sealed {
+    pub(super) epoch: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Draft {
+    pub(super) fn record(&self, number: u64) -> Record {
+        write(Key::Draft(number), 5, |w| {
+            w.bytes(&self.talk.0).u64(self.kind as u64).bytes(&self.inner);
+            w.maybe(self.sealed.as_ref(), |w, sealed| w.u64(sealed.epoch));
+            w.maybe(self.sealed.as_ref(), |w, sealed| w.bytes(&sealed.bytes));
+        })
+    }
+
+    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+        read(record, |r| {
+            let talk = ConversationId(r.fixed()?);
+            let kind = match r.u64()? {
+                0 => Kind::Create,
+                1 => Kind::Commit,
+                2 => Kind::Message,
+                _ => return Err(Malformed("a kind of event")),
+            };
+            let inner = r.bytes()?.to_vec();
+            let (epoch, bytes) = (r.maybe(Reader::u64)?, r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?);
+            let sealed = epoch.zip(bytes).map(|(epoch, bytes)| Sealed { epoch, bytes });
+            Ok(Self { talk, kind, inner, sealed })
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! How what waits goes out: in order, each sealed as late as can be, posted, and posted again until the log has it.
+//!
+//! ```text
+//!   draft ──joined, online, nobody to be removed──▶ sealed, posted ──Event──▶ said
+//!     ▲                                                  │
+//!     └──────────── Unposted: under a new number ────────┘
+//! ```
+
+use super::Client;
+use super::io::{Failure, Output};
+use super::said::{Draft, Sealed};
+use super::timers::What;
+use crate::fault::Code;
+use crate::id::{Address, ConversationId};
+use crate::limits;
+use crate::step::{Outbox, Tick};
+use crate::store::{Key, Record};
+use crate::wire::log::tag;
+use crate::wire::talk::{Kind, Origin, Post, Talk as Frame};
+
+impl Client {
+    /// Goes on with a conversation, as far as it can.
+    pub(super) fn go_on(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        if !self.talks.contains_key(&id) {
+            return;
+        }
+        if !self.groups.contains_key(&id) {
+            // It is brought for the wake.
+            return self.timers.by(What::Talk(id), tick.now);
+        }
+        self.look_for_group(tick, id, out);
+        self.drain(tick, id, out);
+        self.mark_more(id, out);
+        self.repair(tick, id, out);
+        if self.may_change(id) && self.members(tick, id, out) {
+            self.seal(tick, id, out);
+        }
+    }
+
+    /// Whether anything may be sealed here now.
+    fn may_change(&self, id: ConversationId) -> bool {
+        let Some(talk) = self.talks.get(&id) else { return false };
+        self.online()
+            && self.is_enrolled()
+            && !talk.broken
+            && self.may_seal_to(&talk.with)
+            && self.live.get(&id).is_none_or(|live| !live.waits)
+    }
+
+    /// Seals and posts what waits, in order, as much as may be under way.
+    fn seal(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let Some(head) = self.talks.get(&id).map(|talk| talk.signed) else { return };
+        let under_way = self.drafts.values().filter(|draft| draft.sealed.is_some()).count();
+        let room = limits::SESSION_WINDOW_ITEMS.saturating_sub(under_way).min(limits::CLIENT_BATCH);
+        let waits = |draft: &Draft| draft.talk == id && draft.kind == Kind::Message && draft.sealed.is_none();
+        let waiting: Vec<u64> =
+            self.drafts.iter().filter(|(_, draft)| waits(draft)).map(|(number, _)| *number).collect();
+        for number in waiting.iter().take(room) {
+            let Some(Some(group)) = self.groups.get_mut(&id) else { return };
+            let Some(mut draft) = self.drafts.remove(number) else { continue };
+            let epoch = group.epoch();
+            match group.seal(tick, head, &draft.inner, out) {
+                Ok(bytes) => draft.sealed = Some(Sealed { epoch, bytes }),
+                Err(_) => {
+                    // The epoch's keys are used up: a commit makes new ones.
+                    self.drafts.insert(*number, draft);
+                    return self.renew(tick, id, out);
+                }
+            }
+            // Numbers rise in a conversation as its posts do.
+            let now = if *number == self.own.number { *number } else { self.number(out) };
+            if now != *number {
+                out.save(Record::remove(Key::Draft(*number)));
+            }
+            out.save(draft.record(now));
+            self.post(now, &draft, out);
+            self.drafts.insert(now, draft);
+        }
+        if room == limits::CLIENT_BATCH && waiting.len() > room {
+            self.timers.by(What::Talk(id), tick.now);
+        }
+    }
+
+    /// Posts what is sealed.
+    pub(super) fn post(&self, number: u64, draft: &Draft, out: &mut Outbox<Output>) {
+        let (Some(sealed), Some(dk), Some(talk)) = (&draft.sealed, self.dk(), self.talks.get(&draft.talk)) else {
+            return;
+        };
+        let mut members: Vec<Address> = Vec::new();
+        if draft.kind == Kind::Create {
+            members = vec![self.ours.address.clone(), talk.with.clone()];
+            members.sort();
+        }
+        let origin = Origin { device: tag(draft.talk, dk), number };
+        let (conversation, kind, bytes) = (draft.talk, draft.kind, sealed.bytes.clone());
+        let epoch = sealed.epoch;
+        Self::say(Frame::Post(Post { conversation, origin, kind, epoch, members, bytes }), out);
+    }
+
+    /// Posts again what the log doesn't have: the same bytes under the same number, so that it is taken once.
+    pub(super) fn post_again(&self, out: &mut Outbox<Output>) {
+        if !self.is_enrolled() {
+            return;
+        }
+        for (number, draft) in &self.drafts {
+            self.post(*number, draft, out);
+        }
+    }
+
+    /// Posts a change of members.
+    pub(super) fn post_change(&mut self, id: ConversationId, kind: Kind, sealed: Sealed, out: &mut Outbox<Output>) {
+        let number = self.number(out);
+        let draft = Draft { talk: id, kind, inner: Vec::new(), sealed: Some(sealed) };
+        out.save(draft.record(number));
+        self.post(number, &draft, out);
+        self.drafts.insert(number, draft);
+    }
+
+    /// A post of ours was not taken.
+    pub(super) fn unposted(
+        &mut self,
+        tick: &Tick,
+        id: ConversationId,
+        origin: Origin,
+        code: Code,
+        out: &mut Outbox<Output>,
+    ) {
+        let number = origin.number;
+        let ours = self.dk().is_some_and(|dk| tag(id, dk) == origin.device);
+        let Some(draft) = self.drafts.get(&number).filter(|draft| ours && draft.talk == id).cloned() else { return };
+        match draft.kind {
+            Kind::Create => {
+                self.drop_group(id, out);
+                self.put_off(tick, id, if code == Code::Exists { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
+                if code == Code::Exists {
+                    self.ask_range(id, 1, limits::RANGE, out);
+                }
+            }
+            Kind::Commit => self.change_refused(tick, id, number, code, out),
+            Kind::Message => self.message_refused(tick, number, draft, code, out),
+        }
+    }
+
+    fn message_refused(&mut self, tick: &Tick, number: u64, draft: Draft, code: Code, out: &mut Outbox<Output>) {
+        let id = draft.talk;
+        match code {
+            // It was taken before: its event is on its way.
+            Code::Behind | Code::Exists => {}
+            Code::StaleEpoch | Code::Busy | Code::Timeout | Code::Goodbye => {
+                let draft = Draft { sealed: None, ..draft };
+                out.save(draft.record(number));
+                self.drafts.insert(number, draft);
+                let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
+                self.timers.by(What::Talk(id), Self::later(tick, wait));
+            }
+            code => {
+                self.drafts.remove(&number);
+                out.save(Record::remove(Key::Draft(number)));
+                self.give_up(&draft, Failure::Refused(code), out);
+            }
+        }
+    }
+}

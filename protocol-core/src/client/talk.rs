@@ -1,0 +1,212 @@
+//! A conversation, as the device keeps it: how far its log was taken, and how far what was said has come.
+//!
+//! ```text
+//!   log      1 2 3 4 5 6 7 8 9          chain: H over all up to seq, made here from what came
+//!            ───────────────▲ seq
+//!            ─────────▲ signed          by the hub, and equal to the chain
+//!            ───────▲ delivered         at the other's node
+//!            ─────▲ read_by             by the other
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::fault::RestoreError;
+use crate::id::{Address, ConversationId, DeviceKey, Hash};
+use crate::limits;
+use crate::seal::mls::{KnownHead, Package};
+use crate::store::{Key, Record};
+use crate::time::{HOUR, Millis};
+use crate::wire::cbor::Reader;
+use crate::wire::log;
+use crate::wire::talk::{Event, Head};
+
+use super::io::Mark;
+use super::record::{read, write};
+
+/// What the device knows of a direct conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Talk {
+    pub(super) id: ConversationId,
+    /// The other.
+    pub(super) with: Address,
+    /// The handshake of their line: it binds the group.
+    pub(super) t2: Hash,
+    /// Whether our node is the hub.
+    pub(super) ours: bool,
+    /// The last entry of the log that was taken.
+    pub(super) seq: u64,
+    /// The log's chain up to it; `None` where an entry of our own was lost, until the hub's next head.
+    pub(super) chain: Option<Hash>,
+    /// The last epoch that the log named.
+    pub(super) epoch: u64,
+    /// From which entry on this device can read; `None`: it can't.
+    pub(super) joined: Option<u64>,
+    /// The newest head that the hub signed, and that is ours too.
+    pub(super) signed: Option<KnownHead>,
+    /// Up to where the other's node has everything.
+    pub(super) delivered: u64,
+    /// Up to where the other has read.
+    pub(super) read_by: u64,
+    /// The newest entry in which the other said something.
+    pub(super) heard: u64,
+    /// Up to where this person has read.
+    pub(super) seen: u64,
+    /// Up to where that was told.
+    pub(super) told: u64,
+    /// Entries that didn't open, and may come again: the newest.
+    pub(super) unopened: BTreeSet<u64>,
+    /// The last entry that changed the members.
+    pub(super) change: u64,
+    /// When this device last renewed its keys here.
+    pub(super) renewed: Millis,
+    /// Whether the hub was caught showing two logs, or a ghost came in: nothing more is sealed.
+    pub(super) broken: bool,
+}
+
+impl Talk {
+    pub(super) fn new(id: ConversationId, with: Address, t2: Hash, ours: bool) -> Self {
+        Self {
+            id,
+            with,
+            t2,
+            ours,
+            seq: 0,
+            chain: Some(log::root(id)),
+            epoch: 0,
+            joined: None,
+            signed: None,
+            delivered: 0,
+            read_by: 0,
+            heard: 0,
+            seen: 0,
+            told: 0,
+            unopened: BTreeSet::new(),
+            change: 0,
+            renewed: Millis(0),
+            broken: false,
+        }
+    }
+
+    /// Notes an entry that didn't open. The oldest of too many is given up: it was reported.
+    pub(super) fn not_opened(&mut self, seq: u64) {
+        self.unopened.insert(seq);
+        if self.unopened.len() > limits::UNOPENED {
+            self.unopened.pop_first();
+        }
+    }
+
+    pub(super) fn record(&self) -> Record {
+        write(Key::Talk(self.id), 18, |w| {
+            w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
+            w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
+            w.maybe(self.joined, |w, seq| w.u64(seq));
+            w.maybe(self.signed, |w, head| w.u64(head.seq));
+            w.maybe(self.signed, |w, head| w.bytes(&head.hash.0));
+            w.u64(self.delivered).u64(self.read_by).u64(self.heard).u64(self.seen).u64(self.told);
+            w.list(self.unopened.iter(), |w, seq| _ = w.u64(*seq));
+            w.u64(self.change).millis(self.renewed).bool(self.broken);
+        })
+    }
+
+    pub(super) fn restore(id: ConversationId, record: &Record) -> Result<Self, RestoreError> {
+        read(record, |r| {
+            let (with, t2, ours, seq) = (r.address()?, Hash(r.fixed()?), r.bool()?, r.u64()?);
+            let hash = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Hash));
+            let (chain, epoch, joined) = (hash(r)?, r.u64()?, r.maybe(Reader::u64)?);
+            let signed = r.maybe(Reader::u64)?.zip(hash(r)?).map(|(seq, hash)| KnownHead { seq, hash });
+            let (delivered, read_by, heard, seen, told) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+            let unopened = r.list(limits::UNOPENED as u64, Reader::u64)?.into_iter().collect();
+            let (change, renewed, broken) = (r.u64()?, r.millis()?, r.bool()?);
+            Ok(Self {
+                id,
+                with,
+                t2,
+                ours,
+                seq,
+                chain,
+                epoch,
+                joined,
+                signed,
+                delivered,
+                read_by,
+                heard,
+                seen,
+                told,
+                unopened,
+                change,
+                renewed,
+                broken,
+            })
+        })
+    }
+}
+
+/// What of a conversation a crash forgets.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// The last entry that the node was told we have.
+    pub(super) acked: u64,
+    /// Entries that came before their turn.
+    pub(super) ahead: BTreeMap<u64, Event>,
+    /// Up to which entry was asked for again, on this session.
+    pub(super) asked_to: u64,
+    /// What the log hashed to at its newest entries.
+    pub(super) hashes: BTreeMap<u64, Hash>,
+    /// A signed head of entries that haven't come yet.
+    pub(super) later: Option<Head>,
+    /// The public state after the newest change of members, while this device is outside.
+    pub(super) info: Option<Vec<u8>>,
+    /// Since when this device is outside.
+    pub(super) outside: Option<Millis>,
+    /// Key packages that are being gathered for a change of members.
+    pub(super) gathering: Option<Gathering>,
+    /// From when on a change of members may be made by this device.
+    pub(super) change_at: Option<Millis>,
+    /// Whether the log waits for device lists.
+    pub(super) waits: bool,
+    /// Marks that are to be said of entries that weren't at hand.
+    pub(super) unmarked: BTreeSet<(u64, Mark)>,
+    /// Entries of ours that a device couldn't open.
+    pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
+    /// How often each device asked to hear something again, and since when.
+    pub(super) asked: BTreeMap<DeviceKey, Rate>,
+    /// How often we asked.
+    pub(super) asking: Rate,
+}
+
+/// How often something happened within the running hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rate {
+    since: Millis,
+    count: u32,
+}
+
+impl Rate {
+    /// Whether it may happen once more.
+    pub(super) fn take(&mut self, now: Millis, most: u32) -> bool {
+        if now.since(self.since) >= HOUR {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= most
+    }
+}
+
+/// Key packages on their way.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    /// The questions that are open, and whose packages each asks for.
+    pub(super) asks: BTreeMap<u64, Address>,
+    /// What came.
+    pub(super) packages: Vec<Package>,
+}
+
+impl Live {
+    /// Notes what the log hashes to at an entry.
+    pub(super) fn note(&mut self, seq: u64, hash: Hash) {
+        self.hashes.insert(seq, hash);
+        if self.hashes.len() > limits::CHAIN_HASHES {
+            self.hashes.pop_first();
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What devices do, as stories: people, their devices, and nodes that are believed nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "stories fail loudly"
+)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a story looks at what it is about")]
+
+mod attacks;
+mod backups;
+mod codes;
+mod first_words;
+mod kit;
+mod restarts;
+mod several_devices;

@@ -1,0 +1,128 @@
+//! People with several devices: all of them see everything, whichever writes, and whoever was away.
+
+use postline_core::client::Command;
+use postline_core::client::io::{Event, Failure, Mark};
+
+use postline_core::wire::talk::Kind;
+
+use crate::kit::{World, ann, theirs};
+
+#[test]
+fn a_device_that_joins_by_code_sees_what_comes_from_then_on() {
+    let mut world = World::two();
+    world.write(0, "before");
+    world.pass(5_000);
+    let tablet = world.further_device(0);
+    world.pass(60_000);
+    assert_eq!([0, 1, tablet].map(|n| world.group(n)), [3; 3], "{:#?}", world.devices[tablet].events);
+    world.write(1, "after");
+    world.write(tablet, "from the tablet");
+    world.pass(5_000);
+    assert_eq!(world.texts(tablet), ["after"]);
+    assert_eq!(world.texts(0), ["after", "from the tablet"]);
+    assert_eq!(world.texts(1), ["before", "from the tablet"]);
+    let said = world.said(0);
+    assert!(said[1].author.own && said[1].author.address == ann() && said[1].author.dk == world.dk(tablet));
+    assert!(!world.said(1)[1].author.own);
+}
+
+#[test]
+fn one_that_was_away_hears_everything_in_order_when_it_comes_back() {
+    let mut world = World::two();
+    let tablet = world.further_device(1);
+    world.write(0, "first");
+    world.pass(30_000);
+    world.reach(tablet, false);
+    let texts: Vec<String> = (0..100).map(|n| format!("text {n}")).collect();
+    for text in &texts {
+        world.write(0, text);
+    }
+    let meanwhile = world.write(tablet, "written without a network");
+    assert_eq!(world.marks(tablet, meanwhile), [Mark::Queued]);
+    world.pass(60_000);
+    assert_eq!(world.texts(1).len(), 101);
+    world.reach(tablet, true);
+    assert_eq!(world.texts(tablet)[1..], texts);
+    assert_eq!(world.marks(tablet, meanwhile), [Mark::Queued, Mark::Sent, Mark::Delivered]);
+    assert_eq!(world.texts(0), ["written without a network"]);
+    assert_eq!(world.texts(1).last().unwrap(), "written without a network");
+}
+
+#[test]
+fn both_who_write_first_at_once_get_one_conversation_and_every_word() {
+    let mut world = World::two();
+    let (phone, tablet) = (0, world.further_device(0));
+    // The hub hears nothing until each has made a group of its own.
+    world.office.posts = Some(Vec::new());
+    for n in [phone, 1, tablet] {
+        world.write(n, &format!("by {n}"));
+    }
+    let created = world.office.posts.as_ref().unwrap().iter().filter(|(_, post)| post.kind == Kind::Create).count();
+    assert_eq!(created, 3);
+    world.release();
+    world.pass(120_000);
+    for (n, others) in [(phone, ["by 1", "by 2"]), (1, ["by 0", "by 2"]), (tablet, ["by 0", "by 1"])] {
+        let mut texts = world.texts(n);
+        texts.sort();
+        assert_eq!(texts, others, "{n}: {:#?}", world.devices[n].events);
+        assert_eq!(world.group(n), 3);
+    }
+    assert_eq!(world.office.logs.len(), 1);
+}
+
+/// [K-7]
+#[test]
+fn t_078_a_revoked_device_reads_nothing_new() {
+    let mut world = World::two();
+    let tablet = world.further_device(0);
+    world.write(1, "all three read this");
+    world.pass(60_000);
+    assert_eq!(world.texts(tablet).len(), 1);
+    // It hears of nothing for a while, and keeps its keys.
+    world.devices[tablet].held = Some(Vec::new());
+    let dk = world.dk(tablet);
+    world.command(0, Command::Revoke(dk));
+    let secret = world.write(1, "not for the tablet");
+    world.write(0, "nor is this");
+    world.pass(60_000);
+    assert_eq!(world.texts(0).last().unwrap(), "not for the tablet");
+    assert_eq!(world.marks(1, secret), [Mark::Queued, Mark::Sent, Mark::Delivered]);
+    assert_eq!([0, 1].map(|n| world.group(n)), [2; 2]);
+    // Now it is told everything but that it is out.
+    for frame in world.devices[tablet].held.take().unwrap() {
+        world.to_device(tablet, frame);
+    }
+    world.settle();
+    assert_eq!(world.texts(tablet), ["all three read this"]);
+    let refused = world.write(tablet, "may I?");
+    world.pass(60_000);
+    assert!(!world.texts(1).contains(&"may I?".to_owned()));
+    assert!(world.devices[tablet].events.contains(&Event::Revoked));
+    let marks = world.marks(tablet, refused);
+    assert_eq!(marks, [Mark::Failed(Failure::NotEnrolled)]);
+}
+
+#[test]
+fn a_wrong_code_lets_nobody_in_and_after_some_tries_there_are_none_for_a_while() {
+    use postline_core::client::io::Declined;
+    let mut world = World::two();
+    let stranger = world.device(&ann());
+    world.command(stranger, Command::Join);
+    let mut declined = Vec::new();
+    for _ in 0..20 {
+        world.clear();
+        world.command(0, Command::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() });
+        declined.extend(world.devices[0].events.iter().filter_map(|event| match event {
+            Event::Declined(why) => Some(why.clone()),
+            _ => None,
+        }));
+    }
+    assert_eq!(declined.len(), 20);
+    assert_eq!(declined[0], Declined::WrongCode);
+    assert!(matches!(declined[19], Declined::NotBefore(_)), "{declined:?}");
+    assert!(!world.devices[stranger].client.is_enrolled());
+    world.write(1, "ann only");
+    world.pass(60_000);
+    assert_eq!(world.texts(stranger), [""; 0]);
+    assert_eq!(world.office.logs[&theirs()].entries.len(), 2);
+}

@@ -1,0 +1,96 @@
+//! Two people who have a line, with devices of their own, on two nodes: everything real but the network.
+
+use postline_core::client::Command;
+use postline_core::client::io::Mark;
+use postline_world::world::World;
+
+use crate::clients::Clients;
+use crate::kit::{a_line, one, two, whole};
+
+fn two_phones() -> (World, Clients) {
+    let mut world = a_line();
+    let mut clients = Clients::default();
+    for who in [one(), two()] {
+        clients.add(&mut world, &who);
+    }
+    clients.pass(&mut world, 2_000);
+    (world, clients)
+}
+
+#[test]
+fn what_one_writes_the_other_reads_and_marks_come_back() {
+    let (mut world, mut clients) = two_phones();
+    let hello = clients.write(&mut world, 0, &two(), "hello two");
+    clients.pass(&mut world, 2_000);
+    assert_eq!(clients.texts(1), ["hello two"], "{:#?}\n{:#?}", clients.all[0].events, clients.all[1].events);
+    assert_eq!(clients.marks(0, hello), [Mark::Queued, Mark::Sent, Mark::Delivered]);
+    let answer = clients.write(&mut world, 1, &one(), "hello one");
+    clients.pass(&mut world, 2_000);
+    assert_eq!(clients.texts(0), ["hello one"]);
+    assert_eq!(clients.marks(1, answer).last(), Some(&Mark::Delivered));
+    let conversation = clients.all[1].events.iter().find_map(|event| match event {
+        postline_core::client::Event::Said(said) => Some(said.conversation),
+        _ => None,
+    });
+    clients.command(&mut world, 1, Command::ReadUpTo { conversation: conversation.unwrap(), seq: 2 });
+    clients.pass(&mut world, 4_000);
+    assert_eq!(clients.marks(0, hello).last(), Some(&Mark::Read));
+    whole(&world);
+}
+
+#[test]
+fn three_devices_talk_over_crashes_of_everything() {
+    let (mut world, mut clients) = two_phones();
+    let tablet = clients.further(&mut world, 0);
+    clients.write(&mut world, 1, &one(), "first");
+    clients.pass(&mut world, 3_000);
+    assert_eq!(clients.devices_in(tablet), [3]);
+    let mut written = 1;
+    for round in 0..4 {
+        for (n, to) in [(0, two()), (1, one()), (tablet, two())] {
+            clients.write(&mut world, n, &to, &format!("{round} by {n}"));
+            written += 1;
+            match (round + n) % 4 {
+                0 => clients.restart(&mut world, n),
+                1 => world.crash(0),
+                2 => world.crash(1),
+                _ => {}
+            }
+            clients.pass(&mut world, 50);
+        }
+    }
+    clients.pass(&mut world, 180_000);
+    for n in [0, 1, tablet] {
+        let own = |text: &String| text.ends_with(&format!("by {n}"));
+        let mut texts = clients.texts(n);
+        assert!(!texts.iter().any(own));
+        let shown = texts.len();
+        texts.sort();
+        texts.dedup();
+        let others = written - 4 - usize::from(n == 1);
+        assert_eq!((shown, texts.len()), (others, others), "device {n}: {texts:?}\n{:#?}", clients.all[n].events);
+    }
+    whole(&world);
+}
+
+#[test]
+fn whoever_was_away_hears_everything_in_order_when_they_come_back() {
+    let (mut world, mut clients) = two_phones();
+    clients.write(&mut world, 0, &two(), "hello");
+    clients.pass(&mut world, 2_000);
+    clients.reach(&mut world, 1, false);
+    for n in 0..20 {
+        clients.write(&mut world, 0, &two(), &format!("{n}"));
+        clients.pass(&mut world, 20);
+    }
+    let away = clients.write(&mut world, 1, &one(), "from the train");
+    clients.pass(&mut world, 30_000);
+    assert_eq!(clients.marks(1, away), [Mark::Queued]);
+    clients.reach(&mut world, 1, true);
+    clients.pass(&mut world, 120_000);
+    assert_eq!(clients.texts(1).len(), 21);
+    assert_eq!(clients.texts(0), ["from the train"]);
+    assert_eq!(clients.marks(1, away).last(), Some(&Mark::Delivered));
+    assert!(clients.marks(1, away).is_sorted());
+    whole(&world);
+}
