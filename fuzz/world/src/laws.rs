@@ -26,6 +26,10 @@ use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Domains;
 
+mod client;
+
+pub use client::{AtNode, ClientInput, ClientLaws, conversation, line};
+
 /// When every machine begins.
 pub const START: Millis = Millis(1_795_000_000_000);
 /// How many wakes may follow each other before nothing is due: a batch each, and no more waits than that.
