@@ -48,11 +48,41 @@ impl Client {
                 self.gather(tick, id, &missing, out);
             }
         }
+        if !due {
+            self.whole(id, out);
+        }
         let old = self.talks.get(&id).is_some_and(|talk| tick.now.since(talk.renewed) >= limits::RENEW_MS);
         if !due && !changing && old {
             self.commit(tick, id, &[], out);
         }
         gone.is_empty()
+    }
+
+    /// Remembers by which lists the members are whole, so that they are looked at again when there are newer ones.
+    fn whole(&mut self, id: ConversationId, out: &mut Outbox<Output>) {
+        let listed = self.talks.get(&id).map(|talk| self.lists_of(&talk.with));
+        if let (Some(listed), Some(talk)) = (listed, self.talks.get_mut(&id))
+            && talk.listed != listed
+        {
+            talk.listed = listed;
+            out.save(talk.record());
+        }
+    }
+
+    fn lists_of(&self, with: &Address) -> (u64, u64) {
+        let number = |whose: &Address| self.chain_of(whose).map_or(0, Chain::number);
+        (number(&self.ours.address), number(with))
+    }
+
+    /// The conversations in which something is left to do: looked at when the session is up.
+    pub(super) fn unfinished(&self) -> Vec<ConversationId> {
+        let drafts: BTreeSet<ConversationId> = self.drafts.values().map(|draft| draft.talk).collect();
+        let unfinished = |talk: &&super::Talk| {
+            drafts.contains(&talk.id)
+                || (talk.joined.is_none() && talk.change > 0)
+                || (talk.joined.is_some() && talk.listed != self.lists_of(&talk.with))
+        };
+        self.talks.values().filter(unfinished).map(|talk| talk.id).collect()
     }
 
     /// Which current devices are missing, and which members are revoked.

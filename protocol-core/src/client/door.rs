@@ -238,7 +238,7 @@ impl Client {
         self.ask_lists(&self.ours.address.clone(), out);
         self.publish(tick, out);
         self.post_again(out);
-        for id in self.talks.keys().copied().collect::<Vec<_>>() {
+        for id in self.unfinished() {
             self.timers.by(What::Talk(id), tick.now);
         }
     }

@@ -285,10 +285,11 @@ impl Client {
         if ours != head.hash {
             return self.split(id, head.seq, ours, head.hash, out);
         }
-        let before = talk.signed.map_or(0, |head| head.seq);
-        if head.seq > before {
+        let before = talk.sent;
+        if head.seq >= before {
+            // It rides along with the next entry's record: what a crash forgets of it is heard, and said, again.
             talk.signed = Some(KnownHead { seq: head.seq, hash: head.hash });
-            out.save(talk.record());
+            talk.sent = head.seq;
             self.rise(id, before, head.seq, &Mark::Sent, out);
         }
     }
@@ -327,7 +328,6 @@ impl Client {
         }
         let (before, upto) = (talk.delivered, seq.min(talk.seq));
         talk.delivered = seq;
-        out.save(talk.record());
         self.rise(id, before, upto, &Mark::Delivered, out);
     }
 
@@ -372,7 +372,8 @@ impl Client {
         if (talk.read_by >= seq && mark < Mark::Read) || (talk.delivered >= seq && mark < Mark::Delivered) {
             return;
         }
-        if kept.author == self.ours.address && kept.body.is_some() {
+        let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
+        if ours && kept.body.is_some() {
             Self::tell(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark }, out);
         }
     }
@@ -380,11 +381,7 @@ impl Client {
     /// What was said of an entry before it came.
     fn marks_of(&self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         let Some(talk) = self.talks.get(&id) else { return };
-        let reached = [
-            (talk.signed.map_or(0, |head| head.seq), Mark::Sent),
-            (talk.delivered, Mark::Delivered),
-            (talk.read_by, Mark::Read),
-        ];
+        let reached = [(talk.sent, Mark::Sent), (talk.delivered, Mark::Delivered), (talk.read_by, Mark::Read)];
         for (_, mark) in reached.into_iter().filter(|(upto, _)| *upto >= seq) {
             self.mark(id, seq, mark, out);
         }

@@ -5,7 +5,7 @@
 use super::inner::{Inner, Read, What as Said};
 use super::io::{self, Alarm, Author, Event as Told, Failure, Mark, Output, Who};
 use super::log::Taken;
-use super::said::{Draft, Kept};
+use super::said::{By, Draft, Kept};
 use super::timers::What;
 use super::{Client, Declined};
 use crate::fault::PeerFault;
@@ -463,9 +463,7 @@ impl Client {
 
     /// Keeps a change of ours: its node doesn't bring it again, and where the group is lost, one joins by it.
     pub(super) fn keep_change(&mut self, id: ConversationId, seq: u64, bytes: Vec<u8>, out: &mut Outbox<Output>) {
-        let Some(dk) = self.dk() else { return };
-        let (author, hosted, content) = (self.ours.address.clone(), self.ours.hosted, ContentId([0; 32]));
-        let kept = Kept { author, dk, hosted, id: content, at: self.now, body: None, raw: Some(bytes) };
+        let kept = Kept { by: None, id: ContentId([0; 32]), at: self.now, body: None, raw: Some(bytes) };
         self.keep(id, seq, kept, out);
     }
 
@@ -478,11 +476,9 @@ impl Client {
     pub(super) fn own_message(&mut self, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
         let (id, seq) = (event.conversation, event.seq);
         self.said.insert((id, seq), None);
-        let (Ok(Read::Known(inner)), Some(dk)) = (Inner::read(&draft.inner), self.dk()) else { return };
+        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
         if let Said::Text { body, again: None } = inner.what {
-            let author = self.ours.address.clone();
-            let hosted = self.ours.hosted;
-            let kept = Kept { author, dk, hosted, id: inner.id, at: inner.at, body: Some(body), raw: None };
+            let kept = Kept { by: None, id: inner.id, at: inner.at, body: Some(body), raw: None };
             self.keep(id, seq, kept, out);
         }
     }
@@ -502,7 +498,7 @@ impl Client {
     pub(super) fn repair(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
         for (seq, reader, dk) in self.live(id).repairs.clone() {
             let Some(kept) = self.said.get(&(id, seq)) else { continue };
-            let ours = kept.clone().filter(|kept| Some(kept.dk) == self.dk());
+            let ours = kept.clone().filter(|kept| kept.by.is_none());
             let live = self.live(id);
             live.repairs.remove(&(seq, reader.clone(), dk));
             let Some((content, at, body)) = ours.and_then(|kept| Some((kept.id, kept.at, kept.body?))) else {
@@ -560,6 +556,6 @@ impl Client {
 }
 
 fn kept(member: &Member, id: ContentId, at: crate::time::Millis, body: Option<Vec<u8>>, raw: Option<Vec<u8>>) -> Kept {
-    let (author, dk, hosted) = (member.address.clone(), member.dk, member.hosted);
-    Kept { author, dk, hosted, id, at, body, raw }
+    let by = By { author: member.address.clone(), dk: member.dk, hosted: member.hosted };
+    Kept { by: Some(by), id, at, body, raw }
 }
