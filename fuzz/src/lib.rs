@@ -19,7 +19,7 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 21] = [
+pub const TARGETS: [(&str, Body); 23] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
     ("auth", auth_survives),
@@ -30,6 +30,7 @@ pub const TARGETS: [(&str, Body); 21] = [
     ("frames", postline_world::bodies::frames_survive),
     ("greeting", postline_world::bodies::greeting_survives),
     ("link", postline_world::bodies::link_survives),
+    ("lists", postline_world::bodies::lists_survive),
     ("lmtp", lmtp_survives),
     ("milter", postline_node::milter::session_survives),
     ("queue", postline_world::bodies::queue_survives),
@@ -37,6 +38,7 @@ pub const TARGETS: [(&str, Body); 21] = [
     ("scanner", postline_world::bodies::scanner_survives),
     ("server", postline_world::bodies::server_survives),
     ("smtp", postline_node::smtp::session_survives),
+    ("statements", postline_world::bodies::statements_survive),
     ("stream", postline_world::bodies::stream_survives),
     ("trust", postline_world::bodies::trust_survives),
     ("txt", txt_survives),

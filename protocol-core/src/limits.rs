@@ -564,3 +564,15 @@ pub const POSTS_PER_DEVICE: usize = 512;
 pub const POSTS: usize = 65_536;
 /// Most bytes of such posts.
 pub const POSTS_BYTES: usize = 64 * 1024 * 1024;
+/// How long entries of a log are kept once everybody here has them.
+pub const ENTRY_MS: u64 = 30 * DAY;
+/// How long an entry is kept at most, whoever still lacks it.
+pub const ENTRY_LONGEST_MS: u64 = 400 * DAY;
+/// Most entries of one conversation that are dropped with one commit.
+pub const DROPS: u64 = 64;
+/// Most entries of its own people that a node leaves unacknowledged while nobody waits for it.
+pub const HAVE_LATER: u64 = 64;
+/// How often a node hears of signed heads of a log in which its people wrote nothing since.
+pub const HEADS_MS: u64 = 10 * SECOND;
+/// Most entries of a log that are said to a node before it hears of a signed head.
+pub const HEADS_ENTRIES: u64 = 64;

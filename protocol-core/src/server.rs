@@ -31,6 +31,7 @@ mod posts;
 mod proofs;
 mod questions;
 mod queues;
+mod readers;
 mod relays;
 mod sessions;
 mod strangers;
@@ -196,7 +197,11 @@ impl Server {
                 book::read_blocked(record)?;
                 self.blocked.insert(domain.clone());
             }
-            Key::Behind(nk, talk) => self.talks.take_mark(*nk, *talk),
+            Key::Behind(nk, talk) => {
+                self.talks.take_mark(*nk, *talk);
+                self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                self.timers.set(Who::Node(*nk), Some(Millis(0)));
+            }
             Key::Post(..) => {
                 let hub = self.posts.restore(record)?;
                 self.cold.extend([Key::Peer(hub), Key::Route(hub)]);

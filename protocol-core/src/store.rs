@@ -206,9 +206,9 @@ impl Key {
                 | Self::Queue(..)
                 | Self::Pending(_)
                 | Self::Blocked(_)
+                | Self::Telling(_)
                 | Self::Behind(..)
                 | Self::Post(..)
-                | Self::Telling(_)
         )
     }
 }

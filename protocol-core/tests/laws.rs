@@ -6,10 +6,12 @@ use postline_core::step::{Machine, Outbox, Tick};
 use postline_core::store::sha256;
 use postline_core::wire::talk::Password;
 use postline_world::laws::{
-    ClientLaws, DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, TrustLaws, obeys,
+    ClientLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws,
+    NodeLaws, NodeSessionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
-    client_input, greeting_input, link_input, node_queue_input, queue_input, script, server_input, trust_input,
+    client_input, device_session_input, follower_input, greeting_input, hub_input, link_input, node_queue_input,
+    node_session_input, queue_input, script, server_input, trust_input,
 };
 use proptest::prelude::*;
 
@@ -37,9 +39,27 @@ proptest! {
     }
 
     #[test]
+    fn a_log_keeps_the_laws_as_a_hub_and_as_a_follower(
+        of_a_hub in script(80, hub_input),
+        of_a_follower in script(80, follower_input),
+    ) {
+        obeys::<HubLaws>(of_a_hub);
+        obeys::<FollowerLaws>(of_a_follower);
+    }
+
+    #[test]
     fn a_greeting_keeps_the_laws_at_both_ends(script in script(8, greeting_input)) {
         obeys::<ListenerLaws>(script.clone());
         obeys::<DiallerLaws>(script);
+    }
+
+    #[test]
+    fn a_session_keeps_the_laws_at_both_ends(
+        at_node in script(60, node_session_input),
+        at_device in script(60, device_session_input),
+    ) {
+        obeys::<NodeSessionLaws>(at_node);
+        obeys::<DeviceSessionLaws>(at_device);
     }
 }
 

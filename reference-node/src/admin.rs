@@ -251,6 +251,9 @@ pub struct TrustRow {
     pub theirs: String,
     /// In one word: see [`words::trust`](crate::words::trust).
     pub state: String,
+    /// What is proven of their keys, where both have a line: see [`words::keys`](crate::words::keys).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<String>,
     /// The key of their node, hex, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_key: Option<String>,

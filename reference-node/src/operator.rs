@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use postline_core::id::{Address, Domain, Lane, MailId, Pair};
 use postline_core::machine::queue::{Phase, Shown};
 use postline_core::machine::trust::{Trust, TrustState};
-use postline_core::server::{Command, HERE, read_offers};
+use postline_core::server::io::KeysState;
+use postline_core::server::{Command, HERE, read_keys, read_offers};
 use postline_core::store::{Key, Record};
 use tokio::sync::{Notify, oneshot};
 
@@ -252,7 +253,7 @@ impl Operator {
                         if !matches!(&record.key, Key::Trust(pair) if of(pair)) {
                             continue;
                         }
-                        let Some(row) = trust_row(record) else { continue };
+                        let Some(row) = trust_row(reader, record)? else { continue };
                         if rows.len() == limit {
                             return Ok((rows, true));
                         }
@@ -270,14 +271,15 @@ impl Operator {
 
     async fn trust_show(&self, pair: Pair) -> Result<Answer, Refusal> {
         let key = Key::Trust(pair.clone());
-        let record = self.read(move |reader| reader.get(&key)).await?;
+        let row = move |reader: &Reader| reader.get(&key)?.map_or(Ok(None), |record| trust_row(reader, &record));
+        let found = self.read(row).await?;
         let stranger = TrustRow {
             ours: pair.ours.to_string(),
             theirs: pair.theirs.to_string(),
             state: words::trust(TrustState::Stranger).to_owned(),
             ..TrustRow::default()
         };
-        Ok(Answer::TrustShow(record.as_ref().and_then(trust_row).unwrap_or(stranger)))
+        Ok(Answer::TrustShow(found.unwrap_or(stranger)))
     }
 
     async fn queue_list(&self, limit: u32) -> Result<Answer, Refusal> {
@@ -329,18 +331,23 @@ impl Operator {
     }
 }
 
-fn trust_row(record: &Record) -> Option<TrustRow> {
-    let Key::Trust(pair) = &record.key else { return None };
-    // A record that can't be read is the owner's to report; here it is no row.
-    let trust = Trust::restore(pair.clone(), record).ok()?;
-    Some(TrustRow {
+/// A pair's row. A record that can't be read is the owner's to report; here it is none.
+fn trust_row(reader: &Reader, record: &Record) -> Result<Option<TrustRow>, StoreError> {
+    let Key::Trust(pair) = &record.key else { return Ok(None) };
+    let Ok(trust) = Trust::restore(pair.clone(), record) else { return Ok(None) };
+    let keys = match trust.line() {
+        Some(_) => reader.get(&Key::Proofs(pair.clone()))?.map_or(Ok(KeysState::Unproven), |record| read_keys(&record)),
+        None => Ok(KeysState::Unproven),
+    };
+    Ok(Some(TrustRow {
         ours: pair.ours.to_string(),
         theirs: pair.theirs.to_string(),
         state: words::trust(trust.state()).to_owned(),
+        keys: trust.line().and(keys.ok()).map(|keys| words::keys(keys).to_owned()),
         node_key: trust.peer_nk().or(trust.known()).filter(|nk| *nk != HERE).map(|nk| nk.to_string()),
         proposed_key: trust.candidate().map(|nk| nk.to_string()),
         until_ms: record.expires.map(|at| at.0),
         offers: None,
         held: None,
-    })
+    }))
 }

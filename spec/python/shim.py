@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, codes, dial, field, frame, limits, offer, signed, transcript
+from postline import address, codes, dial, field, frame, limits, log, offer, session, signed, transcript
 from postline.refusal import Refused
 
 Input = dict[str, Any]
@@ -13,12 +13,15 @@ Ok = dict[str, Any]
 
 # Members that are bytes, and members that are numbers, wherever they stand in an input.
 _BYTES = frozenset(
-    "seed n ak nx re id bh t0 t1 t2 nonce fresh bytes m2 m3 exporter nk signature random next_nk hash".split()
+    "seed n ak nx re id bh t0 t1 t2 nonce fresh bytes m2 m3 exporter nk signature random next_nk hash"
+    " conversation device list proof last_resort note dk commit welcome group_info before".split()
 )
 _NUMBERS = frozenset(
     "t x now version type generation last_seq window_items window_bytes largest seq submitted length code step offset"
-    " number port".split()
+    " number port kind epoch term place after first last newest posted".split()
 )
+# Members that are lists of bytes.
+_LISTS_OF_BYTES = frozenset("ids leaves packages lists only".split())
 
 
 def main() -> None:
@@ -62,6 +65,8 @@ def _values(given: Input) -> Input:
     for name, item in given.items():
         if name in _BYTES:
             values[name] = bytes.fromhex(item)
+        if name in _LISTS_OF_BYTES:
+            values[name] = [bytes.fromhex(each) for each in item]
         if name in _NUMBERS and item not in transcript.STEPS:
             values[name] = int(item)
     return values
@@ -187,13 +192,92 @@ def _frame_make(given: Input) -> Ok:
     values = _values(given["frame"])
     if "body" in values:
         values["body"] = bytes.fromhex(values["body"])
-    if "ids" in values:
-        values["ids"] = [bytes.fromhex(item) for item in values["ids"]]
+    if "heads" in values:
+        values["heads"] = [_values(head) for head in values["heads"]]
     if "marks" in values:
         values["marks"] = [(bytes.fromhex(name), int(reached)) for name, reached in values["marks"]]
     if "rcpts" in values:
         values["rcpts"] = [int(item) for item in values["rcpts"]]
     return {"bytes": frame.make(values)}
+
+
+def _log_direct(given: Input) -> Ok:
+    return {"conversation": log.direct(_values(given)["t2"])}
+
+
+def _log_tag(given: Input) -> Ok:
+    values = _values(given)
+    return {"device": log.tag(values["conversation"], values["dk"])}
+
+
+def _log_chain(given: Input) -> Ok:
+    values = _values(given)
+    chain = [values["before"] if "before" in values else log.root(values["conversation"])]
+    for entry in given["entries"]:
+        chain.append(log.chain(chain[-1], _values(entry)))
+    return {"chain": chain}
+
+
+def _log_leaf(given: Input) -> Ok:
+    return {"leaf": log.leaf(_values(given))}
+
+
+def _heads_sign(given: Input) -> Ok:
+    values = _values(given)
+    canonical = log.heads(values["leaves"])
+    return {"signed": canonical, "signature": signed.sign(values["seed"], "heads", canonical)}
+
+
+def _heads_verify(given: Input) -> Ok:
+    values = _values(given)
+    shown = [_values(head) for head in values["heads"]]
+    log.verify(values["nk"], values["leaves"], shown, values["signature"])
+    return {}
+
+
+def _change_make(given: Input) -> Ok:
+    values = _values(given)
+    return {"bytes": log.make_change(values["commit"], values.get("welcome"), values["group_info"])}
+
+
+def _change_read(given: Input) -> Ok:
+    return log.read_change(_values(given)["bytes"])
+
+
+def _extensions(given: Input) -> dict[int, bytes]:
+    return {int(number): bytes.fromhex(item) for number, item in given.get("extensions", [])}
+
+
+def _session_make(end: str) -> Callable[[Input], Ok]:
+    def make(given: Input) -> Ok:
+        hello = {"version": 1} | _values(given) | {"extensions": _extensions(given)}
+        return {"bytes": session.make(end, hello)}
+
+    return make
+
+
+def _session_read(end: str) -> Callable[[Input], Ok]:
+    return lambda given: session.read(end, bytes.fromhex(given["bytes"]))
+
+
+def _session_browser(given: Input) -> Ok:
+    return {"channel": session.browser(given["host"])}
+
+
+def _session_bytes(given: Input) -> bytes:
+    return session.proof(*(bytes.fromhex(given[name]) for name in ("device", "node", "channel")))
+
+
+def _session_sign(given: Input) -> Ok:
+    canonical = _session_bytes(given)
+    label = "session " + given["end"]
+    return {"signed": canonical, "signature": signed.sign(bytes.fromhex(given["seed"]), label, canonical)}
+
+
+def _session_verify(given: Input) -> Ok:
+    key, signature = bytes.fromhex(given["key"]), bytes.fromhex(given["signature"])
+    signed.verify(key, "session " + given["end"], _session_bytes(given), signature)
+    return {}
 
 
 def _dial_judge(given: Input) -> Ok:
@@ -237,6 +321,19 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "proof.verify": _proof_verify,
     "frames.read": _frames_read,
     "frame.make": _frame_make,
+    "log.direct": _log_direct,
+    "log.tag": _log_tag,
+    "log.chain": _log_chain,
+    "log.leaf": _log_leaf,
+    "heads.sign": _heads_sign,
+    "heads.verify": _heads_verify,
+    "change.make": _change_make,
+    "change.read": _change_read,
+    **{f"session.{end}.make": _session_make(end) for end in session.ENDS},
+    **{f"session.{end}.read": _session_read(end) for end in session.ENDS},
+    "session.browser": _session_browser,
+    "session.proof.sign": _session_sign,
+    "session.proof.verify": _session_verify,
     "dial.judge": _dial_judge,
     "hint.read": _hint_read,
     "code.read": _code_read,

@@ -9,6 +9,9 @@
 //!
 //! Twins are restored or fed, never cloned. A law that is broken panics: tests, fuzzers and corpus replay call alike.
 
+mod client;
+pub(crate) mod logs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
@@ -18,17 +21,17 @@ use postline_core::limits;
 use postline_core::machine::greeting::{self, Greeting};
 use postline_core::machine::link::{self, Link};
 use postline_core::machine::queue::{self, Queue};
+use postline_core::machine::session::{device, node};
 use postline_core::machine::trust::{self, Trust};
-use postline_core::seal::{NodeIdentity, Secret};
+use postline_core::seal::{DeviceIdentity, NodeIdentity, Secret};
 use postline_core::server::{self, Ours, Server};
 use postline_core::step::{Machine, Outbox, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
-use postline_core::wire::frame::Domains;
-
-mod client;
+use postline_core::wire::frame::{Domains, Ready};
 
 pub use client::{AtNode, ClientInput, ClientLaws, conversation, line};
+pub use logs::{FollowerLaws, HubLaws};
 
 /// When every machine begins.
 pub const START: Millis = Millis(1_795_000_000_000);
@@ -464,6 +467,166 @@ impl Subject for DiallerLaws {
     }
 
     fn size(machine: &Greeter) -> usize {
+        usize::from(machine.deadline().is_some())
+    }
+}
+
+/// The node's end of a session as a machine: it has no records, and a crash forgets it.
+#[derive(Debug)]
+pub struct NodeSession {
+    identity: NodeIdentity,
+    session: node::Session,
+}
+
+/// The device's end.
+#[derive(Debug)]
+pub struct DeviceSession {
+    identity: DeviceIdentity,
+    session: device::Session,
+}
+
+impl NodeSession {
+    fn tell(&mut self, input: node::Input) -> Outbox<node::Output> {
+        let mut out = Outbox::new();
+        must(self.step(&tick(START, 0), input, &mut out));
+        out
+    }
+}
+
+impl Machine for NodeSession {
+    type Input = node::Input;
+    type Output = node::Output;
+    type Fault = Misuse;
+
+    fn step(&mut self, tick: &Tick, input: Self::Input, out: &mut Outbox<Self::Output>) -> Result<(), Misuse> {
+        let enrolled = ours();
+        let lent = node::Ours { identity: &self.identity, enrolled: Some(&enrolled) };
+        self.session.step(tick, lent, input, out);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.session.deadline()
+    }
+}
+
+impl Machine for DeviceSession {
+    type Input = device::Input;
+    type Output = device::Output;
+    type Fault = Misuse;
+
+    fn step(&mut self, tick: &Tick, input: Self::Input, out: &mut Outbox<Self::Output>) -> Result<(), Misuse> {
+        self.session.step(tick, &self.identity, input, out);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.session.deadline()
+    }
+}
+
+/// Both ends of a session that is up, after a greeting in which everything was as it must be.
+fn session() -> (NodeSession, DeviceSession) {
+    let dial = device::Dial {
+        address: ours(),
+        node: Some(device::Node { nk: identity(0).nk(), next: None }),
+        login: None,
+        posted: 0,
+    };
+    let (keys, mut out) = (DeviceIdentity::new(&Secret::new([9; 32])), Outbox::new());
+    let session = device::Session::dial(&tick(START, 0), &keys, dial, [7; 32], &mut out);
+    let mut device = DeviceSession { identity: keys, session };
+    let mut node = NodeSession { identity: identity(0), session: node::Session::answer(&tick(START, 0), [7; 32]) };
+    let ready =
+        Ready { next_nk: Hash([1; 32]), generation: 1, last_seen: 0, window_items: 8, window_bytes: 8, max_body: 8 };
+    let said = |out: &Outbox<device::Output>| {
+        let frame = |output: &device::Output| match output {
+            device::Output::Send(frame) => Some(frame.clone()),
+            _ => None,
+        };
+        out.effects().filter_map(frame).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        let answers: Vec<_> = said(&out).into_iter().map(|frame| node.tell(node::Input::Frame(frame))).collect();
+        out = Outbox::new();
+        for output in answers.iter().flat_map(Outbox::effects) {
+            match output {
+                node::Output::Send(frame) => {
+                    must(device.step(&tick(START, 0), device::Input::Frame(frame.clone()), &mut out));
+                }
+                node::Output::Proven(_) => {
+                    for output in node.tell(node::Input::Admit(ready.clone())).effects() {
+                        if let node::Output::Send(frame) = output {
+                            must(device.step(&tick(START, 0), device::Input::Frame(frame.clone()), &mut out));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    (node, device)
+}
+
+/// The node's end of a session that is up, under the laws.
+#[derive(Debug)]
+pub struct NodeSessionLaws;
+/// The device's end of one, under the laws.
+#[derive(Debug)]
+pub struct DeviceSessionLaws;
+
+impl Subject for NodeSessionLaws {
+    type Machine = NodeSession;
+    const MOST: usize = 1;
+
+    fn fresh() -> NodeSession {
+        let (node, _) = session();
+        assert!(node.session.is_up(), "the greeting went wrong");
+        node
+    }
+
+    fn restored(_: &Records) -> NodeSession {
+        Self::fresh()
+    }
+
+    fn after_crash(_: &NodeSession, records: &Records) -> NodeSession {
+        assert!(records.is_empty(), "a session left a record");
+        Self::fresh()
+    }
+
+    fn wake() -> node::Input {
+        node::Input::Wake
+    }
+
+    fn size(machine: &NodeSession) -> usize {
+        usize::from(machine.deadline().is_some())
+    }
+}
+
+impl Subject for DeviceSessionLaws {
+    type Machine = DeviceSession;
+    const MOST: usize = 1;
+
+    fn fresh() -> DeviceSession {
+        let (_, device) = session();
+        assert!(device.session.is_up(), "the greeting went wrong");
+        device
+    }
+
+    fn restored(_: &Records) -> DeviceSession {
+        Self::fresh()
+    }
+
+    fn after_crash(_: &DeviceSession, records: &Records) -> DeviceSession {
+        assert!(records.is_empty(), "a session left a record");
+        Self::fresh()
+    }
+
+    fn wake() -> device::Input {
+        device::Input::Wake
+    }
+
+    fn size(machine: &DeviceSession) -> usize {
         usize::from(machine.deadline().is_some())
     }
 }

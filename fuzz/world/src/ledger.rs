@@ -35,6 +35,8 @@ pub struct Ledger {
     confirmed: BTreeSet<Pair>,
     /// Nodes that were started from a backup: what was promised before it may be gone.
     pub rolled_back: BTreeSet<usize>,
+    /// Mails of which a record or the body was spoilt on a disk: their operator was told.
+    pub rotten: BTreeSet<String>,
     /// Nodes that don't keep the rules: nothing is promised about them.
     pub lawless: BTreeSet<usize>,
 }

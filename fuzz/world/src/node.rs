@@ -1,5 +1,6 @@
 //! A node: the machine, its disk, its mailboxes, its clock. What the reference node does with sockets, done with values.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::clock::Steady;
@@ -15,6 +16,7 @@ use postline_core::time::Millis;
 
 use crate::disk::{Disk, DiskFull};
 use crate::rng::Rng;
+use crate::world::EPOCH;
 
 /// Look-ups chain; never longer than this.
 const LOOKUPS: usize = 8;
@@ -44,6 +46,8 @@ pub struct Node {
     pub server: Option<Server>,
     /// How far its wall clock is ahead of the world's, in milliseconds.
     pub clock_ahead: i64,
+    /// How many millionths its wall clock runs faster than the world's.
+    pub drift_ppm: i64,
     /// The time it makes of its clocks, and when it last read them by the world's. `None` while it is down.
     clock: Option<(Steady, Millis)>,
     /// How often its store was started from a backup, as it says.
@@ -106,6 +110,7 @@ impl Node {
             shelf: Vec::new(),
             server: None,
             clock_ahead: 0,
+            drift_ppm: 0,
             clock: None,
             generation: 1,
             incarnation: 0,
@@ -126,14 +131,14 @@ impl Node {
     /// Its key.
     #[must_use]
     pub fn nk(&self) -> NodeKey {
-        self.identity().nk()
+        public(&self.seed_of(self.rotations))
     }
 
     /// The identity that signs for it.
     #[must_use]
     pub fn identity(&self) -> NodeIdentity {
-        let next = self.announces.unwrap_or_else(|| NodeIdentity::public(&self.seed_of(self.rotations + 1)));
-        let former = self.rotations.checked_sub(1).map(|before| NodeIdentity::public(&self.seed_of(before)));
+        let next = self.announces.unwrap_or_else(|| public(&self.seed_of(self.rotations + 1)));
+        let former = self.rotations.checked_sub(1).map(|before| public(&self.seed_of(before)));
         NodeIdentity::new(&self.seed_of(self.rotations), next).following(self.usurps.or(former))
     }
 
@@ -154,7 +159,7 @@ impl Node {
     /// Its key, and those that it had before with continuity.
     #[must_use]
     pub fn lineage(&self) -> BTreeSet<NodeKey> {
-        (0..=self.rotations).map(|rotation| NodeIdentity::public(&self.seed_of(rotation))).collect()
+        (0..=self.rotations).map(|rotation| public(&self.seed_of(rotation))).collect()
     }
 
     /// Whether it serves a domain.
@@ -182,6 +187,48 @@ impl Node {
     pub fn take_over(&mut self, seed: u8) {
         self.left = self.keys();
         (self.seed, self.rotations, self.disk) = (seed, 0, Disk::default());
+    }
+
+    /// Another one at the same names with the same store: down, and with a randomness of its own.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self {
+            domain: self.domain.clone(),
+            also: self.also.clone(),
+            lives: self.lives.clone(),
+            usurps: self.usurps,
+            users: self.users.clone(),
+            disk: self.disk.clone(),
+            mailboxes: self.mailboxes.clone(),
+            shelf: self.shelf.clone(),
+            server: None,
+            clock_ahead: self.clock_ahead,
+            drift_ppm: self.drift_ppm,
+            clock: None,
+            generation: self.generation,
+            incarnation: 0,
+            partial: self.partial.clone(),
+            fetching: BTreeMap::new(),
+            batch: Outbox::new(),
+            warm: BTreeSet::new(),
+            seed: self.seed,
+            rotations: self.rotations,
+            announces: self.announces,
+            left: self.left.clone(),
+            entropy: self.entropy | 1 << 63,
+        }
+    }
+
+    /// Pieces of bodies that nobody had synced when it went down are short, or have a hole.
+    pub(crate) fn tear_pieces(&mut self, rng: &mut Rng) {
+        for piece in self.partial.values_mut() {
+            let at = rng.index(piece.len() + 1);
+            if rng.chance(500) {
+                piece.truncate(at);
+            } else if let Some(hole) = piece.get_mut(at..) {
+                hole.iter_mut().take(4_096).for_each(|byte| *byte = 0);
+            }
+        }
     }
 
     fn ours(&self) -> Ours {
@@ -226,7 +273,8 @@ impl Node {
 
     /// What its wall clock says when the world's says `now`.
     const fn wall(&self, now: Millis) -> Millis {
-        Millis(now.0.saturating_add_signed(self.clock_ahead))
+        let passed = now.since(EPOCH).cast_signed();
+        Millis(now.0.saturating_add_signed(self.clock_ahead + passed / 1_000_000 * self.drift_ppm))
     }
 
     /// Reads its clocks when the world's says `now`; a process that just came up starts at its wall clock.
@@ -340,4 +388,12 @@ impl Node {
         let restored = record.and_then(|record| Trust::restore(pair.clone(), record).ok());
         restored.unwrap_or_else(|| Trust::stranger(pair.clone()))
     }
+}
+
+/// The public key that a seed makes. Every frame is held to one of the same few, and each costs as much as a signature.
+fn public(seed: &Secret<32>) -> NodeKey {
+    std::thread_local! {
+        static KNOWN: RefCell<BTreeMap<[u8; 32], NodeKey>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    KNOWN.with_borrow_mut(|known| *known.entry(*seed.expose()).or_insert_with(|| NodeIdentity::public(seed)))
 }

@@ -15,6 +15,10 @@ use crate::world::{Deed, FORWARDS, LISTS, ROBOTS, Trouble, World, chaos_ms};
 const DOMAINS: [&str; 4] = ["a.example", "b.example", "c.example", "x.example"];
 /// Further domains of the first nodes.
 const FURTHER: [&str; 3] = ["d.example", "e.example", "f.example"];
+/// What the stream of draws about hosts begins from, so that it is no seed's own.
+const HOSTS: u64 = 5;
+/// How much faster a clock may run than time, and nearly how much slower: worse than any that is kept.
+const DRIFT_PPM: i64 = 10_000;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -81,8 +85,8 @@ pub fn records(seed: u64) -> Vec<Record> {
 
 fn after_chaos(seed: u64, faults: &[(Fault, u64)], reads: bool) -> (World, Weather) {
     let mut rng = Rng::new(seed);
-    let mut names = Rng::new(!seed);
-    let drawn = Weather::of(&mut rng).and_names(&mut names);
+    let (mut names, mut hosts) = (Rng::new(!seed), Rng::new(seed.rotate_left(32) ^ HOSTS));
+    let drawn = Weather::of(&mut rng).and_names(&mut names).and_hosts(&mut hosts);
     let only = faults.iter().fold(Weather::calm(), |weather, (fault, odds)| weather.with(*fault, *odds));
     let weather = if faults.is_empty() { drawn } else { only };
     let mut world = populated(&mut rng, weather.clone(), reads);
@@ -90,6 +94,7 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], reads: bool) -> (World, Weath
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;
     plan_keys(&mut world, &mut names, lasts);
+    plan_hosts(&mut world, &mut hosts, lasts);
     world.pass(lasts);
     (world, weather)
 }
@@ -171,6 +176,29 @@ fn plan_keys(world: &mut World, rng: &mut Rng, lasts: u64) {
             world.plan(at, Trouble::Rotate(node));
         } else if world.weather.has(Fault::KeyChanges) && rng.chance(500) {
             world.plan(at, Trouble::Rekey(node));
+        }
+    }
+}
+
+/// Draws what happens to hosts, their clocks and their disks.
+fn plan_hosts(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let nodes = world.nodes.len();
+    for (fault, most) in [(Fault::Pauses, 3), (Fault::Rots, 3), (Fault::Replayed, 6), (Fault::Twin, 1)] {
+        for _ in 0..if world.weather.has(fault) { 1 + rng.below(most) } else { 0 } {
+            let (at, node) = (rng.below(lasts), rng.index(nodes));
+            let span = [SECOND, MINUTE, 10 * MINUTE].get(rng.index(3)).copied().unwrap_or(SECOND);
+            let trouble = match fault {
+                Fault::Pauses => Trouble::Pause(node, rng.below(span)),
+                Fault::Rots => Trouble::Rot(node),
+                Fault::Replayed => Trouble::Replay(node),
+                _ => Trouble::Twin(node),
+            };
+            world.plan(at, trouble);
+        }
+    }
+    if world.weather.has(Fault::Drifts) {
+        for node in &mut world.nodes {
+            node.drift_ppm = DRIFT_PPM - i64::try_from(rng.below(20_000)).unwrap_or_default();
         }
     }
 }
@@ -260,6 +288,9 @@ fn end(world: &World) -> Result<(), Broken> {
     world.ledger.check_shown()?;
     world.ledger.check_reports()?;
     for (marker, mail) in world.ledger.mails.iter().filter(|(_, mail)| mail.accepted) {
+        if world.ledger.rotten.contains(marker) {
+            continue;
+        }
         let bad = |node: &usize| world.ledger.rolled_back.contains(node) || world.ledger.lawless.contains(node);
         if mail.node.as_ref().is_some_and(bad) {
             continue;
@@ -282,7 +313,7 @@ fn end(world: &World) -> Result<(), Broken> {
 
 /// Whether, once healed, two who write to each other must come to a line.
 fn is_orderly(weather: &Weather) -> bool {
-    let spoils = [Fault::Backup, Fault::Clone, Fault::Byzantine, Fault::KeyChanges];
+    let spoils = [Fault::Backup, Fault::Clone, Fault::Byzantine, Fault::KeyChanges, Fault::Rots, Fault::Twin];
     !spoils.into_iter().any(|fault| weather.has(fault))
 }
 

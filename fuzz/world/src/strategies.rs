@@ -1,20 +1,23 @@
 //! Random inputs for every machine, from few names, so that they meet: one word of randomness is one step.
 
+mod clients;
+mod logs;
+
 use std::collections::BTreeSet;
 
-use postline_core::client;
 use postline_core::content::evidence::{Dkim, DkimPass, Evidence};
 use postline_core::content::mail::{Letter, Source, Text};
-use postline_core::fault::{Code, PeerFault};
+use postline_core::fault::PeerFault;
 use postline_core::id::{
-    Address, ContentId, ConversationId, DeviceKey, DeviceTag, Domain, Hash, Lane, LinkId, MailId, Mailbox, Nonce, Pair,
+    Address, ConversationId, DeviceKey, Domain, Hash, Lane, LinkId, MailId, Mailbox, Nonce, Pair, SessionId,
 };
 use postline_core::limits;
-use postline_core::machine::queue::{Entry, Express, Failure, Origin as Brought};
+use postline_core::machine::queue::{Entry, Express, Failure, Origin};
+use postline_core::machine::session::{device, node};
 use postline_core::machine::trust::{Came, SentAccept, SentOffer};
 use postline_core::machine::{greeting, link, queue, trust};
 use postline_core::server::io::{Outcome, RcptOutcome};
-use postline_core::server::{Command, Dial, Input, LinkIn, SendId};
+use postline_core::server::{Command, Dial, Input, LinkIn, LoginOk, SendId, SessionIn};
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
 use postline_core::wire::confirm::{Confirm, Done, Word};
 use postline_core::wire::field::{Accept, Offer};
@@ -22,12 +25,16 @@ use postline_core::wire::frame::{
     Ask, Carry, Domains, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust as TrustFrame, TrustStep,
 };
 use postline_core::wire::hello::Hello;
-use postline_core::wire::talk::{Event, Finding, Kind, Line, Origin, Password, Publication, Talk};
+use postline_core::wire::session::{DeviceHello, VERSION};
+use postline_core::wire::talk::{Publication, Question, Talk};
 use proptest::prelude::*;
 
 use crate::bytes::{Draft, SIGNED, mail_in, mailbox_of};
-use crate::laws::{ClientInput, START, Step, code, conversation, identity, line, mail, ours, pair, small_blob, theirs};
+use crate::laws::{START, Step, code, identity, mail, ours, pair, small_blob, theirs};
 use crate::rng::Rng;
+
+pub use clients::client_input;
+pub use logs::{follower_input, hub_input};
 
 /// A script of up to `most` steps, made of one word each.
 pub fn script<I: Clone + std::fmt::Debug>(
@@ -236,6 +243,50 @@ pub fn greeting_input(rng: &mut Rng) -> greeting::Input {
     }
 }
 
+/// Something that the node's end of a session is told.
+pub fn node_session_input(rng: &mut Rng) -> node::Input {
+    match rng.below(24) {
+        0..=14 => node::Input::Frame(session_frame(rng)),
+        15 => node::Input::Frame(frame(rng)),
+        16 => node::Input::Garbage(PeerFault::Frame("a frame")),
+        17 => node::Input::Checked(rng.chance(500)),
+        18 => node::Input::End(code(rng.draw())),
+        _ => node::Input::Wake,
+    }
+}
+
+/// Something that the device's end of a session is told.
+pub fn device_session_input(rng: &mut Rng) -> device::Input {
+    match rng.below(24) {
+        0..=10 => device::Input::Frame(session_frame(rng)),
+        11 => device::Input::Frame(frame(rng)),
+        12 => device::Input::Garbage(PeerFault::Frame("a frame")),
+        13 => device::Input::Approved,
+        14 => device::Input::Leave,
+        15..=18 => device::Input::Say(talk(rng)),
+        _ => device::Input::Wake,
+    }
+}
+
+fn session_frame(rng: &mut Rng) -> Frame {
+    match rng.below(6) {
+        0 => Frame::Ping(rng.draw()),
+        1 => Frame::Pong(rng.draw()),
+        2 => Frame::Unknown { kind: 200 },
+        _ => Frame::Talk(talk(rng)),
+    }
+}
+
+fn talk(rng: &mut Rng) -> Talk {
+    let number = rng.below(4);
+    match rng.below(4) {
+        0 => Talk::Published { number, code: None },
+        1 => Talk::Publish { number, what: Publication::Note { to: None, bytes: vec![1; 9] } },
+        2 => Talk::Ask { number, what: Question::Lists { asker: ours(), whose: theirs(0), after: number } },
+        _ => Talk::Have { conversation: ConversationId([1; 32]), seq: number },
+    }
+}
+
 /// Something that a mailbox's or a domain's lane is told.
 pub fn queue_input(rng: &mut Rng) -> queue::Input {
     let (mail, _) = mail(rng.draw());
@@ -280,13 +331,15 @@ fn entry(rng: &mut Rng) -> Entry {
     };
     let rcpts = (0..1 + rng.below(2)).map(theirs).collect();
     let express = Some(Express { to_cc: BTreeSet::from([theirs(0)]), content: hash(1) });
-    Entry { letter, rcpts, arrived: START, origin: Brought::User(Mailbox("one".to_owned())), express }
+    Entry { letter, rcpts, arrived: START, origin: Origin::User(Mailbox("one".to_owned())), express }
 }
 
 /// Something that the front door is told.
 pub fn server_input(rng: &mut Rng) -> Input {
     let link = LinkId(rng.below(4));
-    match rng.below(16) {
+    match rng.below(20) {
+        16..=18 => Input::Session(SessionId(rng.below(3)), session_in(rng)),
+        19 => Input::BatchEnd,
         0..=2 => submission(rng),
         3..=5 => arrival(rng),
         6 => Input::Evidence(MailId([u8::try_from(rng.below(9)).unwrap_or_default(); 16]), evidence(rng)),
@@ -324,87 +377,26 @@ pub fn server_input(rng: &mut Rng) -> Input {
     }
 }
 
-/// Something that happens to a device and its node.
-pub fn client_input(rng: &mut Rng) -> ClientInput {
-    match rng.below(16) {
-        0..=3 => ClientInput::Client(client::Input::Command(device_command(rng))),
-        4 => ClientInput::Client(client::Input::Session(match rng.below(5) {
-            0 => client::SessionIn::Unreached,
-            1 => client::SessionIn::Down,
-            2 => client::SessionIn::Up { channel: [7; 32] },
-            3 => client::SessionIn::Garbage(PeerFault::Frame("a frame")),
-            _ => client::SessionIn::Frame(frame(rng)),
-        })),
-        5..=11 => ClientInput::Answers,
-        12..=14 => ClientInput::Says(talk(rng)),
-        _ => ClientInput::Client(client::Input::Wake),
-    }
-}
-
-fn device_command(rng: &mut Rng) -> client::Command {
-    use client::Command as Do;
-    let (dk, who) = (DeviceKey([u8::try_from(rng.below(3)).unwrap_or_default(); 32]), theirs(rng.below(2)));
-    let password = Password("secret".to_owned().into());
-    match rng.below(20) {
-        0..=3 => Do::Enrol { login: Some(client::io::Login { user: "one".to_owned(), password }) },
-        4 | 5 => Do::Connect,
-        6 => Do::Disconnect,
-        7..=11 => {
-            let to = match rng.below(4) {
-                0 => client::io::To::Conversation(conversation()),
-                1 => client::io::To::Person(who),
-                _ => client::io::To::Person(theirs(0)),
-            };
-            let id = rng.chance(300).then(|| ContentId([u8::try_from(rng.below(9)).unwrap_or_default(); 32]));
-            let len = if rng.chance(50) { limits::BODY_BYTES + 1 } else { rng.index(40) };
-            Do::Write { to, id, body: vec![b'x'; len] }
+fn session_in(rng: &mut Rng) -> SessionIn {
+    let hello = |rng: &mut Rng| DeviceHello {
+        version: VERSION,
+        address: ours(),
+        dk: DeviceKey([u8::try_from(rng.below(3)).unwrap_or_default(); 32]),
+        fresh: [3; 32],
+        enrols: rng.chance(500),
+        posted: rng.below(3),
+        extensions: std::collections::BTreeMap::new(),
+    };
+    match rng.below(8) {
+        0 | 1 => SessionIn::Up { channel: [7; 32] },
+        2 | 3 => SessionIn::Frame(Frame::Hello(hello(rng).canonical())),
+        4 => SessionIn::Frame(session_frame(rng)),
+        5 => {
+            let login = LoginOk { mailbox: mailbox_of(&ours()), addresses: vec![ours()] };
+            SessionIn::Login(Some(login).filter(|_| rng.chance(500)))
         }
-        12 => Do::ReadUpTo { conversation: conversation(), seq: rng.below(9) },
-        13 => Do::Join,
-        14 => Do::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() },
-        15 => Do::Revoke(dk),
-        16 => Do::Verify(theirs(0)),
-        17 => [Do::Same(theirs(0)), Do::Differ(theirs(0))][rng.index(2)].clone(),
-        18 => Do::AcceptKeys(theirs(0)),
-        _ => Do::BackupKept,
-    }
-}
-
-/// What a node that isn't honest may say.
-fn talk(rng: &mut Rng) -> Talk {
-    let number = rng.below(12);
-    let id = if rng.chance(900) { conversation() } else { ConversationId([1; 32]) };
-    let bytes = vec![u8::try_from(rng.below(256)).unwrap_or_default(); rng.index(80)];
-    let origin = Origin { device: DeviceTag([1; 8]), number };
-    let codes = [Code::Busy, Code::StaleEpoch, Code::Exists, Code::BadKeys, Code::NotTrusted];
-    let code = rng.pick(&codes).copied().unwrap_or(Code::Busy);
-    let kind = [Kind::Create, Kind::Commit, Kind::Message][rng.index(3)];
-    match rng.below(12) {
-        0 | 1 => Talk::Line(line()),
-        2 => Talk::Line(Line { t2: rng.chance(500).then(|| hash(number)), list: number, ..line() }),
-        3..=5 => {
-            let seq = rng.below(12);
-            let (origin, bytes) = (rng.chance(500).then_some(origin), rng.chance(900).then_some(bytes));
-            Talk::Event(Event {
-                conversation: id,
-                term: 0,
-                seq,
-                kind,
-                epoch: number,
-                origin,
-                members: Vec::new(),
-                bytes,
-            })
-        }
-        6 => Talk::Unposted { conversation: id, origin, code },
-        7 => Talk::Delivered { conversation: id, member: theirs(0), seq: rng.draw() },
-        8 => Talk::Published { number, code: rng.chance(500).then_some(code) },
-        9 => {
-            let found = [Finding::Lists(vec![bytes.clone()]), Finding::Packages(vec![bytes]), Finding::Sent];
-            Talk::Answer { number, what: rng.pick(&found).cloned().ok_or(code) }
-        }
-        10 => Talk::Answer { number, what: Err(code) },
-        _ => Talk::Publish { number, what: Publication::Note { to: None, bytes } },
+        6 => SessionIn::Garbage(PeerFault::Frame("a frame")),
+        _ => SessionIn::Down,
     }
 }
 

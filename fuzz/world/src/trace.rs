@@ -15,20 +15,38 @@ pub struct Trace {
 #[derive(Debug)]
 struct Fnv(u64);
 
+impl Fnv {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 impl Write for Fnv {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.take(text.as_bytes());
         Ok(())
     }
+}
+
+/// FNV-1a of some bytes: tells what they were from what a flipped bit makes of them.
+#[must_use]
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let mut fnv = Fnv::new();
+    fnv.take(bytes);
+    fnv.0
 }
 
 impl Trace {
     /// Nothing yet; `reads` keeps the lines.
     #[must_use]
     pub const fn new(reads: bool) -> Self {
-        Self { hash: Fnv(0xcbf2_9ce4_8422_2325), lines: if reads { Some(Vec::new()) } else { None } }
+        Self { hash: Fnv::new(), lines: if reads { Some(Vec::new()) } else { None } }
     }
 
     /// One more thing happened.

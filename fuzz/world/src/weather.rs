@@ -69,10 +69,22 @@ pub enum Fault {
     KeyChanges,
     /// Nodes serve several domains.
     Domains,
+    /// A node stands still for a while, and goes on as if nothing had been.
+    Pauses,
+    /// A clock runs faster or slower than time.
+    Drifts,
+    /// At a crash, pieces of bodies that nobody had synced are short, or have holes.
+    TearsPieces,
+    /// Bits flip in what a disk keeps.
+    Rots,
+    /// Somebody plays what was said on one connection again on another.
+    Replayed,
+    /// A node is started from a copy of its store, and its operator says so, while the old one runs on.
+    Twin,
 }
 
 impl Fault {
-    /// All but those of names, with the odds, per thousand occasions, that a run that has them draws from.
+    /// All but those of names and hosts, with the odds, per thousand occasions, that a run that has them draws from.
     pub const ALL: [(Self, u64); 28] = [
         (Self::CommitFails, 40),
         (Self::CommitLies, 20),
@@ -106,6 +118,16 @@ impl Fault {
 
     /// What may happen to keys and domains, with how many runs of a thousand have it.
     const NAMES: [(Self, u64); 3] = [(Self::KeyRotates, 300), (Self::KeyChanges, 100), (Self::Domains, 250)];
+
+    /// What may happen to hosts and their disks, with how many runs of a thousand have it.
+    const HOSTS: [(Self, u64); 6] = [
+        (Self::Pauses, 150),
+        (Self::Drifts, 150),
+        (Self::TearsPieces, 150),
+        (Self::Rots, 60),
+        (Self::Replayed, 100),
+        (Self::Twin, 150),
+    ];
 }
 
 /// The faults that are on, and how often each strikes in a thousand occasions.
@@ -137,6 +159,13 @@ impl Weather {
     #[must_use]
     pub fn and_names(self, rng: &mut Rng) -> Self {
         let drawn = Fault::NAMES.into_iter().filter(|(_, per_mille)| rng.chance(*per_mille));
+        drawn.fold(self, |weather, (fault, _)| weather.with(fault, 1_000))
+    }
+
+    /// The same, with what may happen to hosts. Drawn by itself too.
+    #[must_use]
+    pub fn and_hosts(self, rng: &mut Rng) -> Self {
+        let drawn = Fault::HOSTS.into_iter().filter(|(_, per_mille)| rng.chance(*per_mille));
         drawn.fold(self, |weather, (fault, _)| weather.with(fault, 1_000))
     }
 

@@ -6,7 +6,7 @@
 //! |   17 | Unposted  | `[conversation, device, number, code]`                                                       |
 //! |   18 | Event     | `[conversation, term, seq, kind, epoch, [device, number] or null, [member …], bytes or null]` |
 //! |   19 | Have      | `[conversation, seq]`                                                                        |
-//! |   20 | Heads     | `[[leaf …], [[place, conversation, term, seq, hash] …], signature]`                          |
+//! |   20 | Heads     | `[[leaf or null …], [[place, conversation, term, seq, hash] …], signature]`                          |
 //! |   21 | Delivered | `[conversation, member, seq]`                                                                |
 //! |   22 | Publish   | `[number, 0, list]`, `[number, 1, theirs, proof]`, `[number, 2, [package …], package or null]`, `[number, 3, device or null, note]` |
 //! |   23 | Published | `[number, code or null]`                                                                     |
@@ -138,8 +138,10 @@ fn write_event(event: &Event, w: &mut Writer) {
 }
 
 fn write_heads(heads: &Heads, w: &mut Writer) {
-    w.array(3).list(heads.leaves.iter(), |w, leaf| {
-        w.bytes(&leaf.0);
+    // The leaf of a head that is said in full need not be said.
+    let said = |place: usize| heads.heads.iter().find(|(at, _)| usize::from(*at) == place).map(|(_, head)| head.leaf());
+    w.array(3).list(heads.leaves.iter().enumerate(), |w, (place, leaf)| {
+        w.maybe(Some(leaf).filter(|leaf| said(place) != Some(**leaf)), |w, leaf| w.bytes(&leaf.0));
     });
     w.list(heads.heads.iter(), |w, (place, head)| {
         w.array(5).u64((*place).into()).bytes(&head.conversation.0).u64(head.term).u64(head.seq).bytes(&head.hash.0);
@@ -272,7 +274,7 @@ fn read_bytes(r: &mut Reader<'_>, max: usize) -> Result<Vec<u8>, Malformed> {
 
 fn read_heads(r: &mut Reader<'_>) -> Result<Heads, Malformed> {
     r.array_of(3)?;
-    let leaves = r.list(limits::HEADS as u64, |r| r.fixed().map(Hash))?;
+    let leaves: Vec<Option<Hash>> = r.list(limits::HEADS as u64, |r| r.maybe(|r| r.fixed().map(Hash)))?;
     let heads = r.list(leaves.len() as u64, |r| {
         r.array_of(5)?;
         let place = r.u64()?.try_into().map_err(|_| Malformed("a place among the leaves"))?;
@@ -280,10 +282,22 @@ fn read_heads(r: &mut Reader<'_>) -> Result<Heads, Malformed> {
             Head { conversation: ConversationId(r.fixed()?), term: r.u64()?, seq: r.u64()?, hash: Hash(r.fixed()?) };
         Ok((place, head))
     })?;
-    if heads.iter().any(|(place, _): &(u8, Head)| usize::from(*place) >= leaves.len()) {
-        return Err(Malformed("a place among the leaves"));
-    }
+    let leaves = whole_leaves(&leaves, &heads).ok_or(Malformed("a leaf, or its head, at each place"))?;
     Ok(Heads { leaves, heads, signature: read_bytes(r, 64)? })
+}
+
+/// All leaves: those that were left out are their heads'. `None` where neither is there, or both are.
+fn whole_leaves(said: &[Option<Hash>], heads: &[(u8, Head)]) -> Option<Vec<Hash>> {
+    let mut leaves = said.to_vec();
+    for (place, head) in heads {
+        let leaf = leaves.get_mut(usize::from(*place))?;
+        match leaf {
+            Some(said) if *said == head.leaf() => return None,
+            Some(_) => {}
+            None => *leaf = Some(head.leaf()),
+        }
+    }
+    leaves.into_iter().collect()
 }
 
 fn read_publication(r: &mut Reader<'_>) -> Result<Talk, Malformed> {

@@ -153,7 +153,18 @@ impl Client {
                 let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
                 self.timers.by(What::Talk(id), Self::later(tick, wait));
             }
-            code => {
+            Code::Glare
+            | Code::Protocol
+            | Code::TooBig
+            | Code::Denied
+            | Code::Version
+            | Code::Generation
+            | Code::NotTrusted
+            | Code::NotExpress
+            | Code::Spoiled
+            | Code::NoConversation
+            | Code::BadKeys
+            | Code::Login => {
                 self.drafts.remove(&number);
                 out.save(Record::remove(Key::Draft(number)));
                 self.give_up(&draft, Failure::Refused(code), out);

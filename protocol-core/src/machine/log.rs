@@ -44,6 +44,8 @@ use crate::wire::talk::{Event, Head, Kind, Post, Question, Talk};
 mod book;
 mod feed;
 mod io;
+#[cfg(test)]
+mod tests;
 
 use book::{Book, Device, Entry, Home, Member, Rides};
 use feed::{Feed, Recent, Who};
@@ -59,7 +61,7 @@ pub struct Log {
     /// Of a follower: after which entry, and over which connection, it asked for more.
     asked: Option<(Via, u64)>,
     /// Of a follower: whether the hub is to hear what it has.
-    owes: bool,
+    owes: Owes,
 }
 
 /// Who reads a log.
@@ -69,6 +71,15 @@ pub enum Reader {
     Node(NodeKey),
     /// A device of a member of ours.
     Device(DeviceTag, Address),
+}
+
+/// Whether a follower is to say what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owes {
+    Nothing,
+    /// So many entries that came from here: nobody waits for it, and it goes with the next that somebody waits for.
+    Later(u64),
+    Now,
 }
 
 /// What is done about a post.
@@ -98,7 +109,7 @@ impl Log {
 
     fn of(conversation: ConversationId, book: Book) -> Self {
         let (recent, feeds) = (Recent::default(), BTreeMap::new());
-        Self { conversation, book, recent, feeds, asked: None, owes: false }
+        Self { conversation, book, recent, feeds, asked: None, owes: Owes::Nothing }
     }
 
     /// A conversation of which there is a record.
@@ -170,7 +181,9 @@ impl Log {
     /// Whether nothing would be lost by forgetting it, but for what goes to readers for whom `lives` says no.
     #[must_use]
     pub fn is_idle(&self, lives: impl Fn(Via) -> bool) -> bool {
-        self.book.is_saved() && !self.owes && !self.feeds.iter().any(|(via, feed)| feed.is_busy() && lives(*via))
+        self.book.is_saved()
+            && self.owes != Owes::Now
+            && !self.feeds.iter().any(|(via, feed)| feed.is_busy() && lives(*via))
     }
 
     /// How many bytes of entries are in memory.
@@ -257,13 +270,13 @@ impl Log {
         self.book.devices.get(&(home, tag)).and_then(|device| device.member)
     }
 
-    fn post(&mut self, via: Via, post: Post, out: &mut Outbox<Output>) {
+    fn post(&mut self, now: Millis, via: Via, post: Post, out: &mut Outbox<Output>) {
         let origin = post.origin;
         match self.decide(via, post) {
             Ok(Change::Take(entry, key, number, member)) => {
                 let seq = self.book.seq + 1;
                 self.number(key, number, seq, member);
-                self.take(entry, out);
+                self.take(now, entry, out);
             }
             Ok(Change::Again(at)) => {
                 if let Some(feed) = self.feeds.get_mut(&via) {
@@ -297,7 +310,7 @@ impl Log {
     }
 
     /// Puts an entry behind the last.
-    fn take(&mut self, entry: Entry, out: &mut Outbox<Output>) {
+    fn take(&mut self, now: Millis, entry: Entry, out: &mut Outbox<Output>) {
         let book = &mut self.book;
         let seq = book.seq + 1;
         let link =
@@ -314,18 +327,19 @@ impl Log {
                 member.delivered.rise(seq);
             }
         }
-        out.save(entry.record(Key::Entry(self.conversation, seq)));
+        out.save(entry.record(Key::Entry(self.conversation, seq), now));
         out.save(self.book.save(self.conversation));
         out.emit(Output::Took { seq, origin: entry.origin.map(|(origin, _)| origin) });
         self.recent.push(seq, entry);
+        self.feeds.values_mut().for_each(Feed::perhaps);
     }
 
     /// The hub says an entry.
-    fn event(&mut self, via: Via, event: Event, out: &mut Outbox<Output>) {
+    fn event(&mut self, now: Millis, via: Via, event: Event, out: &mut Outbox<Output>) {
         let want = self.book.seq + 1;
         if event.seq < want {
             // It has not heard that we have it.
-            self.owes = true;
+            self.owes = Owes::Now;
             return;
         }
         let Event { seq, term, kind, epoch, origin, members, bytes, .. } = event;
@@ -337,7 +351,7 @@ impl Log {
                 }
                 let to = seq.min(self.book.seq.saturating_add(limits::RANGE));
                 let what = Question::Range { conversation: self.conversation, from: want, to };
-                out.emit(Output::Tell(Talk::Ask { number: want, what }));
+                out.emit(Output::Tell(Talk::Ask { number: 0, what }));
             }
             return;
         };
@@ -351,8 +365,13 @@ impl Log {
         }
         let here = self.book.homes.iter().position(|home| home.nk.is_none());
         self.asked = None;
-        self.owes = true;
-        self.take(Entry { kind, epoch, origin: origin.zip(here), members, bytes }, out);
+        self.owes = match (self.owes, origin) {
+            // Where there is a third node, its people wait to hear that ours have it.
+            (Owes::Nothing, Some(_)) if self.book.homes.len() <= 2 => Owes::Later(1),
+            (Owes::Later(some), Some(_)) if some + 1 < limits::HAVE_LATER => Owes::Later(some + 1),
+            _ => Owes::Now,
+        };
+        self.take(now, Entry { kind, epoch, origin: origin.zip(here), members, bytes }, out);
     }
 
     /// The hub says how far a member has it.
@@ -367,12 +386,16 @@ impl Log {
     }
 
     /// Says what is said once a batch.
-    fn batch_end(&mut self, rides: bool, out: &mut Outbox<Output>) {
-        if std::mem::take(&mut self.owes) {
+    fn batch_end(&mut self, now: Millis, rides: bool, out: &mut Outbox<Output>) {
+        if self.owes == Owes::Now {
+            self.owes = Owes::Nothing;
             out.emit(Output::Tell(Talk::Have { conversation: self.conversation, seq: self.book.seq }));
         }
         for index in 0..self.book.members.len() {
             self.tell_delivered(index, out);
+        }
+        if rides {
+            self.drop_entries(now, out);
         }
         if rides && self.rides() {
             out.save(self.book.save(self.conversation));
@@ -403,22 +426,26 @@ impl Log {
         }
     }
 
-    /// Lets entries go that everybody has.
-    fn drop_entries(&mut self, to: u64, most: u64, out: &mut Outbox<Output>) {
-        let book = &mut self.book;
-        let nodes = book.homes.iter().enumerate().filter(|(index, home)| home.nk.is_some() && *index != book.hub);
-        let nodes =
-            nodes.map(|(_, home)| home.acked.now).filter(|_| book.homes.get(book.hub).is_some_and(|h| h.nk.is_none()));
-        let devices = book.devices.values().filter(|device| device.member.is_some()).map(|device| device.acked.now);
-        let all_have = nodes.chain(devices).min().unwrap_or(book.seq);
-        let to = to.min(all_have).min(book.floor.saturating_add(most));
-        if to <= book.floor {
+    /// Lets entries go that everybody here has, once they have been kept for their time: some with each commit.
+    fn drop_entries(&mut self, now: Millis, out: &mut Outbox<Output>) {
+        let (last, since) = self.book.mark;
+        if now.since(since) < limits::ENTRY_MS {
             return;
         }
+        let book = &mut self.book;
+        let nodes = book.homes.iter().enumerate().filter(|(index, home)| home.nk.is_some() && *index != book.hub);
+        let nodes = nodes.map(|(_, home)| home.acked.now).filter(|_| book.hub_is_here());
+        let devices = book.devices.values().filter(|device| device.member.is_some()).map(|device| device.acked.now);
+        let all_have = nodes.chain(devices).min().unwrap_or(book.seq);
+        let to = last.min(all_have).min(book.floor.saturating_add(limits::DROPS));
         for seq in book.floor + 1..=to {
             out.save(Record::remove(Key::Entry(self.conversation, seq)));
         }
-        book.floor = to;
+        book.floor = book.floor.max(to);
+        if book.floor >= last.min(all_have) {
+            // These are gone, or somebody still lacks them: what is here now is kept for as long again.
+            book.mark = (book.seq, now);
+        }
         out.save(self.book.save(self.conversation));
     }
 }
@@ -428,22 +455,21 @@ impl Machine for Log {
     type Output = Output;
     type Fault = Misuse;
 
-    fn step(&mut self, _: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
+    fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
         match input {
             Input::Attach(via, reader) => self.attach(via, &reader, out)?,
             Input::Post(..) if !self.is_hub() => return Err(Misuse::OutOfPlace("a post goes to the hub")),
             Input::Event(..) | Input::Delivered(..) if self.is_hub() => {
                 return Err(Misuse::OutOfPlace("the hub hears from nobody"));
             }
-            Input::Post(via, post) => self.post(via, *post, out),
-            Input::Event(via, event) => self.event(via, *event, out),
+            Input::Post(via, post) => self.post(tick.now, via, *post, out),
+            Input::Event(via, event) => self.event(tick.now, via, *event, out),
             Input::Have(via, seq) => self.have(via, seq, out),
             Input::Unwanted(via) => self.unwanted(via, out),
             Input::Range { via, number, from, to } => self.range(via, number, from, to, out),
             Input::Feed { via, items, bytes } => self.feed(via, items, bytes, out),
             Input::Delivered(via, member, seq) => self.delivered(via, &member, seq, out),
-            Input::BatchEnd { rides } => self.batch_end(rides, out),
-            Input::Drop { to, most } => self.drop_entries(to, most, out),
+            Input::BatchEnd { rides } => self.batch_end(tick.now, rides, out),
         }
         Ok(())
     }

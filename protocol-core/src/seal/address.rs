@@ -66,6 +66,7 @@ mod tests {
     use crate::id::{Address, DeviceKey};
     use crate::wire::leaf::Leaf;
 
+    /// [I-1]
     #[test]
     fn t_066_a_key_signs_no_statement_that_names_another() {
         let (ours, other) = (AddressIdentity::new(&Secret::new([1; 32])), AddressIdentity::new(&Secret::new([2; 32])));

@@ -1,4 +1,4 @@
-//! What is sealed under a key that is used once: ChaCha20-Poly1305 (RFC 8439) with key commitment.
+//! What is sealed under a key that is used once: ChaCha20-Poly1305 (RFC 8439) with key commitment ([I-21]).
 //!
 //! ```text
 //!   prk    = HKDF-Extract(salt, secret)          (RFC 5869, SHA-256)
@@ -69,6 +69,7 @@ fn expand(prk: &Hkdf<Sha256>, label: &str, what: &[u8]) -> Secret<32> {
 mod tests {
     use super::*;
 
+    /// [I-21]
     #[test]
     fn t_069_a_box_that_is_short_long_or_changed_opens_nothing() {
         let once = || Once::derive(b"salt", b"secret", "test");

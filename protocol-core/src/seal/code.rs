@@ -1,9 +1,9 @@
-//! Two people compare a short code over another channel, and know each other's keys for good: level L4.
+//! Two people compare a short code over another channel, and know each other's keys for good: level L4 ([I-13]).
 //! Spec: `spec/07-identity.md`.
 //!
 //! ```text
 //!   Started ──their Commit (we Reveal)──▶ Committed ──their Reveal fits──▶ Shown ──"it is the same"──▶ Pin, compared
-//!      │ start: we Commit                     │ it doesn't fit: over             └──"it isn't"──▶ nothing; warn
+//!      │ start: we Commit                     └──it doesn't fit──▶ Over         └──"it isn't"──▶ nothing; warn
 //!
 //!   commit = H("postline/1 commit" ‖ 0x00 ‖ [T2, address, identity, ak, nonce])      of who speaks
 //!   code   = H("postline/1 code" ‖ 0x00 ‖ [T2, address, identity, ak, nonce, address, identity, ak, nonce])
@@ -67,6 +67,7 @@ enum State {
     Started,
     Committed(Hash),
     Shown(Code),
+    Over,
 }
 
 /// What hearing a word leads to.
@@ -103,27 +104,43 @@ impl Comparison {
     /// Hears a word of the other side.
     ///
     /// # Errors
-    /// [`PeerFault::WrongCode`] for a word too late, a second commitment, or a nonce that isn't the one committed to;
-    /// [`PeerFault::Frame`] for one out of its place. The comparison is over then.
+    /// [`PeerFault::WrongCode`] for a word too late, a second commitment, or a nonce that isn't the one committed to: the
+    /// comparison is over. [`PeerFault::Frame`] for a nonce before its commitment, which changes nothing.
     pub fn hear(&mut self, now: Millis, word: &Word) -> Result<Heard, PeerFault> {
+        match self.decide(now, word) {
+            Ok((next, heard)) => {
+                if let Some(next) = next {
+                    self.state = next;
+                }
+                Ok(heard)
+            }
+            Err(fault) => {
+                if fault == PeerFault::WrongCode {
+                    self.state = State::Over;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn decide(&self, now: Millis, word: &Word) -> Result<(Option<State>, Heard), PeerFault> {
         if now > self.until {
             return Err(PeerFault::WrongCode);
         }
-        let theirs = &self.parties.theirs;
+        let Parties { t2, ours, theirs } = &self.parties;
         match (&self.state, word) {
             (State::Started, Word::Commit(hash)) => {
-                self.state = State::Committed(*hash);
-                Ok(Heard::Say(Word::Reveal(*self.nonce.expose())))
+                let reveal = Word::Reveal(*self.nonce.expose());
+                Ok((Some(State::Committed(*hash)), Heard::Say(reveal)))
             }
-            (State::Committed(known), Word::Commit(hash)) if known == hash => Ok(Heard::Nothing),
-            (State::Committed(known), Word::Reveal(nonce)) if *known == commitment(self.parties.t2, theirs, nonce) => {
-                let code = code(&self.parties, self.nonce.expose(), nonce);
-                self.state = State::Shown(code.clone());
-                Ok(Heard::Show(code))
-            }
-            (State::Committed(_), Word::Commit(_) | Word::Reveal(_)) => Err(PeerFault::WrongCode),
             (State::Started, Word::Reveal(_)) => Err(PeerFault::Frame("a nonce behind its commitment")),
-            (State::Shown(_), Word::Commit(_) | Word::Reveal(_)) => Ok(Heard::Nothing),
+            (State::Committed(known), Word::Commit(hash)) if known == hash => Ok((None, Heard::Nothing)),
+            (State::Committed(known), Word::Reveal(nonce)) if *known == commitment(*t2, theirs, nonce) => {
+                let code = Code::of(*t2, (ours, self.nonce.expose()), (theirs, nonce));
+                Ok((Some(State::Shown(code.clone())), Heard::Show(code)))
+            }
+            (State::Shown(_), Word::Commit(_) | Word::Reveal(_)) => Ok((None, Heard::Nothing)),
+            (State::Committed(_) | State::Over, Word::Commit(_) | Word::Reveal(_)) => Err(PeerFault::WrongCode),
         }
     }
 
@@ -132,7 +149,7 @@ impl Comparison {
     pub const fn code(&self) -> Option<&Code> {
         match &self.state {
             State::Shown(code) => Some(code),
-            State::Started | State::Committed(_) => None,
+            State::Started | State::Committed(_) | State::Over => None,
         }
     }
 
@@ -150,7 +167,7 @@ impl Comparison {
     pub fn confirm(self, now: Millis) -> Result<Pin, PeerFault> {
         match self.state {
             State::Shown(_) if now <= self.until => Ok(self.parties.theirs.compared()),
-            State::Shown(_) | State::Started | State::Committed(_) => Err(PeerFault::WrongCode),
+            State::Shown(_) | State::Started | State::Committed(_) | State::Over => Err(PeerFault::WrongCode),
         }
     }
 }
@@ -167,6 +184,27 @@ impl Side {
 }
 
 impl Code {
+    /// The code of two sides and their nonces, whichever is named first.
+    #[must_use]
+    pub fn of(t2: Hash, one: (&Side, &[u8; 32]), two: (&Side, &[u8; 32])) -> Self {
+        let mut sides = [one, two];
+        sides.sort_by_key(|(side, _)| side.address.to_string());
+        let mut writer = Writer::array_of(9);
+        writer.bytes(&t2.0);
+        for (side, nonce) in sides {
+            side.write(&mut writer);
+            writer.bytes(nonce);
+        }
+        let hash = sha256(&[b"postline/1 code\0", &writer.into_bytes()]).0;
+        let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let (first, rest) = hash.split_at(8);
+        let (pictures, _) = rest.split_at(6);
+        let pictures = number(pictures);
+        // Six bits each, from the front; the last six of the 48 are left over.
+        let picture = |at: usize| emoji::of((pictures >> (42 - 6 * at)) as u8 & 63);
+        Self { digits: (number(first) % 1_000_000) as u32, emoji: core::array::from_fn(picture) }
+    }
+
     /// Six digits, by threes.
     #[must_use]
     pub fn digits(&self) -> String {
@@ -180,30 +218,12 @@ impl Code {
     }
 }
 
-fn commitment(t2: Hash, side: &Side, nonce: &[u8; 32]) -> Hash {
+/// What a side commits itself to before it hears the other's nonce.
+#[must_use]
+pub fn commitment(t2: Hash, side: &Side, nonce: &[u8; 32]) -> Hash {
     let mut writer = Writer::array_of(5);
     writer.bytes(&t2.0);
     side.write(&mut writer);
     writer.bytes(nonce);
     sha256(&[b"postline/1 commit\0", &writer.into_bytes()])
-}
-
-/// The code of both sides, the one whose address comes first as a text before the other.
-fn code(parties: &Parties, our_nonce: &[u8; 32], their_nonce: &[u8; 32]) -> Code {
-    let mut sides = [(&parties.ours, our_nonce), (&parties.theirs, their_nonce)];
-    sides.sort_by_key(|(side, _)| side.address.to_string());
-    let mut writer = Writer::array_of(9);
-    writer.bytes(&parties.t2.0);
-    for (side, nonce) in sides {
-        side.write(&mut writer);
-        writer.bytes(nonce);
-    }
-    let hash = sha256(&[b"postline/1 code\0", &writer.into_bytes()]).0;
-    let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    let (first, rest) = hash.split_at(8);
-    let (pictures, _) = rest.split_at(6);
-    let pictures = number(pictures);
-    // Six bits each, from the front; the last six of the 48 are left over.
-    let picture = |at: usize| emoji::of((pictures >> (42 - 6 * at)) as u8 & 63);
-    Code { digits: (number(first) % 1_000_000) as u32, emoji: core::array::from_fn(picture) }
 }

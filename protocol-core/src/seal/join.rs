@@ -1,4 +1,4 @@
-//! How a new device joins: it shows a code, the person gives it to a device that they have, and that one hands over the AK.
+//! How a new device joins: it shows a code, the person gives it to a device that they have, and that one hands over the AK ([I-19], [I-20]).
 //! Spec: `spec/07-identity.md`.
 //!
 //! ```text
@@ -80,10 +80,15 @@ impl Joining {
     /// Begins: draws a code, and what to send to the person's other devices.
     #[must_use]
     pub fn begin(tick: &Tick, address: Address, dk: DeviceKey) -> Self {
-        let code = Phrase::draw(tick, "join code");
-        let secret = Secret::draw(tick, "join secret");
+        let (code, secret) = (Phrase::draw(tick, "join code"), Secret::draw(tick, "join secret"));
+        Self::new(code, secret, address, dk, tick.now.plus(limits::CODE_MS))
+    }
+
+    /// The same, of what was drawn elsewhere.
+    #[must_use]
+    pub fn new(code: Phrase, secret: Secret<32>, address: Address, dk: DeviceKey, until: Millis) -> Self {
         let x = PublicKey::from(&StaticSecret::from(*secret.expose())).to_bytes();
-        let mut request = Request { address, dk, x, until: tick.now.plus(limits::CODE_MS), tag: [0; 32] };
+        let mut request = Request { address, dk, x, until, tag: [0; 32] };
         request.tag = request.tag_by(&code);
         let bytes = request.to_bytes();
         Self { code, secret, request, bytes }

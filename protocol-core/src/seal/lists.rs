@@ -136,7 +136,7 @@ pub enum Proof {
 }
 
 impl Chain {
-    /// Begins with the first list of who has this address.
+    /// Begins with the first list of who has this address ([I-4]).
     ///
     /// # Errors
     /// [`PeerFault::List`] for any other list, or for another address.
@@ -228,7 +228,7 @@ impl Chain {
         self.gone.iter().map(|gone| gone.dk)
     }
 
-    /// Judges a list of this person, whoever brought it.
+    /// Judges a list of this person, whoever brought it ([I-5] to [I-9]).
     ///
     /// # Errors
     /// [`PeerFault::List`] for a list that breaks the chain's rules, [`PeerFault::ListStale`] for an older one; and the
@@ -259,7 +259,7 @@ impl Chain {
         *self = extension.chain;
     }
 
-    /// Judges a leaf of this person's: whether its device is one of theirs, by the list that it names.
+    /// Judges a leaf of this person's: whether its device is one of theirs, by the list that it names ([I-10]).
     ///
     /// # Errors
     /// [`PeerFault::Keys`] where the list of that number has no such device, or another address; [`PeerFault::NewKey`].
@@ -301,7 +301,7 @@ impl Chain {
         }
     }
 
-    /// Judges a key proof of this person's for their line with `ours` that this handshake made.
+    /// Judges a key proof of this person's for their line with `ours` that this handshake made ([I-11]).
     ///
     /// # Errors
     /// [`PeerFault::Keys`] for a proof for another line, or the other way round; [`PeerFault::NewKey`],

@@ -1,4 +1,4 @@
-//! Eighty random bits that a person writes down, reads out or types: a backup's passphrase, a new device's code.
+//! Eighty random bits that a person writes down, reads out or types: a backup's passphrase, a new device's code ([I-16]).
 //!
 //! ```text
 //!   7K3M-9QXT-01AB-CDEF-GH45     20 of 32 signs, without I, L, O, U: 80 bits, then 20 bits that tell a slip of the pen
@@ -29,6 +29,12 @@ impl Phrase {
     #[must_use]
     pub fn draw(tick: &Tick, label: &str) -> Self {
         Self(Secret::draw(tick, label))
+    }
+
+    /// The phrase of these bits.
+    #[must_use]
+    pub const fn new(bits: Secret<10>) -> Self {
+        Self(bits)
     }
 
     /// The text that a person is shown: for their eyes, never for a log.

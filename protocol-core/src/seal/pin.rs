@@ -1,5 +1,5 @@
 //! How sure we are of a person's key, and what may replace what: a channel that proves less never overwrites what was
-//! proven or compared (attacks 10, 72).
+//! proven or compared ([I-12], attacks 10, 72).
 //!
 //! ```text
 //!   claimed ──a key proof for a line──▶ proven (L3) ──people compared codes──▶ compared (L4)

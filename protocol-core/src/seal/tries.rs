@@ -1,4 +1,4 @@
-//! How often a code may be tried: so often in a time, and then not before that time is over.
+//! How often a code may be tried: so often in a time, and then not before that time is over ([I-14]).
 
 use crate::fault::PeerFault;
 use crate::limits;

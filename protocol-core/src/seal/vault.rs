@@ -1,4 +1,4 @@
-//! The backup: what a person needs to go on without any of their devices, sealed under a phrase that they wrote down.
+//! The backup: what a person needs to go on without any of their devices, sealed under a phrase that they wrote down ([I-17], [I-18]).
 //! Spec: `spec/07-identity.md`.
 //!
 //! ```text

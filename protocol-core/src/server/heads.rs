@@ -59,8 +59,10 @@ impl Server {
             let leaves: Vec<Hash> = heads.iter().map(Head::leaf).collect();
             let mut readers: BTreeMap<Via, Vec<(u8, Head)>> = BTreeMap::new();
             for (place, head) in (0..=u8::MAX).zip(heads) {
-                let readers_of = self.talks.log(head.conversation).into_iter().flat_map(Log::readers);
-                readers_of.for_each(|via| readers.entry(via).or_default().push((place, head)));
+                let Some(Some(log)) = self.talks.logs.get_mut(&head.conversation) else { continue };
+                for via in log.to_be_told(tick.now) {
+                    readers.entry(via).or_default().push((place, head));
+                }
             }
             readers.retain(|via, _| self.lives(*via));
             if readers.is_empty() {

@@ -60,6 +60,7 @@ impl Server {
                     }
                     if to == trust::TrustState::Trusted {
                         self.lined(pair, out);
+                        self.talks_resume(tick, pair, out);
                     }
                 }
                 trust::Output::Refused(why) => {

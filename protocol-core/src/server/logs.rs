@@ -1,14 +1,4 @@
-//! Logs and those who read them: which are in memory, what goes to whom, and how much at a time.
-//!
-//! ```text
-//!   a log takes an entry ─▶ its readers: member nodes whose link is up, devices of members here that are online
-//!                              │
-//!                              ▼      the window of the log, the window of the connection over all logs
-//!                            feed ──▶ Event …            full: the log waits for the connection's next Have
-//!
-//!   a link comes up ──▶ the logs that its node is behind in ─┐
-//!   a device comes ───▶ the conversations of its address ────┴─▶ brought some at a time, and fed
-//! ```
+//! Which logs are in memory, and what becomes of what they want.
 //!
 //! Nothing here grows with how many conversations there are: logs are brought when something happens in them, and
 //! forgotten when nothing is under way.
@@ -16,18 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Server;
-use super::io::{Event, Output, Peer};
+use super::io::{Event, Output};
+use super::readers::{Comer, Flow};
 use super::timers::Who;
 use crate::fault::{PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, NodeKey, Pair};
 use crate::limits;
-use crate::machine::link::{self, Link};
-use crate::machine::log::{self, Log, Reader, Via};
+use crate::machine::link;
+use crate::machine::log::{self, Log, Via};
 use crate::machine::trust::Trust;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::wire::cbor::{Malformed, Reader as Bytes, Writer};
-use crate::wire::log::tag;
 use crate::wire::talk::Talk;
 
 const VERSION: u64 = 1;
@@ -36,17 +26,17 @@ const VERSION: u64 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Talks {
     /// Those that were looked up; `None`: there is no such conversation.
-    logs: BTreeMap<ConversationId, Option<Log>>,
+    pub(super) logs: BTreeMap<ConversationId, Option<Log>>,
     /// The conversations of addresses of ours that were looked up.
-    lists: BTreeMap<Address, BTreeSet<ConversationId>>,
+    pub(super) lists: BTreeMap<Address, BTreeSet<ConversationId>>,
     /// What is on the way, by connection.
-    flows: BTreeMap<Via, Flow>,
+    pub(super) flows: BTreeMap<Via, Flow>,
     /// Who came, and is not yet told of all that they missed.
-    comers: VecDeque<Comer>,
+    pub(super) comers: VecDeque<Comer>,
     /// The conversations in which another node has not acked everything, by node.
-    behind: BTreeMap<NodeKey, BTreeSet<ConversationId>>,
+    pub(super) behind: BTreeMap<NodeKey, BTreeSet<ConversationId>>,
     /// Those of them of which there is a record.
-    marked: BTreeSet<(NodeKey, ConversationId)>,
+    pub(super) marked: BTreeSet<(NodeKey, ConversationId)>,
     /// Logs that this batch stepped.
     pub(super) touched: BTreeSet<ConversationId>,
     /// Logs of this hub that took something in this batch.
@@ -54,37 +44,7 @@ pub(super) struct Talks {
     /// Logs with something that rides along with the next commit.
     pub(super) riding: BTreeSet<ConversationId>,
     /// How many bytes of entries are in memory.
-    bytes: usize,
-}
-
-/// What is on the way over a connection, over all logs.
-#[derive(Debug, Default)]
-struct Flow {
-    items: usize,
-    bytes: usize,
-    /// The logs that wait for room.
-    waiting: BTreeSet<ConversationId>,
-}
-
-impl Flow {
-    const fn room(&self) -> (usize, usize) {
-        let items = limits::READER_ITEMS.saturating_sub(self.items);
-        (items, limits::READER_BYTES.saturating_sub(self.bytes))
-    }
-
-    const fn is_full(&self) -> bool {
-        matches!(self.room(), (0, _) | (_, 0))
-    }
-}
-
-/// Somebody who came.
-#[derive(Debug)]
-struct Comer {
-    via: Via,
-    /// Whose device it is; `None`: a node.
-    address: Option<Address>,
-    /// The conversations that are still to be looked at; `None`: not known yet.
-    rest: Option<Vec<ConversationId>>,
+    pub(super) bytes: usize,
 }
 
 /// Whether something may go between two nodes about a conversation.
@@ -211,6 +171,14 @@ impl Server {
         Ok(())
     }
 
+    /// Has a log go on, once it is here.
+    pub(super) fn resume_log(&mut self, tick: &Tick, id: ConversationId) {
+        if !self.talks.knows(id) {
+            self.cold.insert(Key::Log(id));
+        }
+        self.timers.set(Who::Log(id), Some(tick.now));
+    }
+
     /// Tells a log something.
     pub(super) fn step_log(&mut self, tick: &Tick, id: ConversationId, input: log::Input, out: &mut Outbox<Output>) {
         let Some(Some(log)) = self.talks.logs.get_mut(&id) else { return };
@@ -272,74 +240,6 @@ impl Server {
         }
     }
 
-    /// There is room again on a connection: the logs that waited for it go on.
-    fn freed(&mut self, tick: &Tick, via: Via, items: usize, bytes: usize, out: &mut Outbox<Output>) {
-        let Some(flow) = self.talks.flows.get_mut(&via) else { return };
-        flow.items = flow.items.saturating_sub(items);
-        flow.bytes = flow.bytes.saturating_sub(bytes);
-        let mut turns = flow.waiting.len();
-        while turns > 0
-            && let Some(flow) = self.talks.flows.get_mut(&via).filter(|flow| !flow.is_full())
-            && let Some(id) = flow.waiting.pop_first()
-        {
-            turns -= 1;
-            self.feed_log(tick, id, out);
-        }
-    }
-
-    /// Something that a log lacked is here.
-    pub(super) fn log_due(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        self.timers.set(Who::Log(id), None);
-        self.feed_log(tick, id, out);
-    }
-
-    /// Who reads comes to know what is new, as far as there is room.
-    pub(super) fn feed_log(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        self.attach_readers(tick, id, out);
-        let Some(log) = self.talks.log(id) else { return };
-        let vias: Vec<Via> = log.waiting().filter(|via| self.lives(*via)).collect();
-        for via in vias {
-            if let Via::Link(link) = via
-                && let Some(nk) = self.proven.get(&link).map(|conn| conn.nk)
-                && self.gate(tick, id, nk) != Gate::Open
-            {
-                continue;
-            }
-            let flow = self.talks.flows.entry(via).or_default();
-            let (items, bytes) = flow.room();
-            if !flow.is_full() {
-                self.step_log(tick, id, log::Input::Feed { via, items, bytes }, out);
-            }
-            let waits = self.talks.log(id).is_some_and(|log| log.waiting().any(|waiting| waiting == via));
-            if let Some(flow) = self.talks.flows.get_mut(&via).filter(|flow| waits && flow.is_full()) {
-                flow.waiting.insert(id);
-            }
-        }
-    }
-
-    /// Sees that whoever may read, and is there, does.
-    fn attach_readers(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        let Some(log) = self.talks.log(id) else { return };
-        let mut comers: Vec<(Via, Reader)> = Vec::new();
-        for (address, nk) in log.members() {
-            match nk {
-                None => {
-                    let online = self.online(address).filter(|(session, _)| !log.is_attached(Via::Session(*session)));
-                    let reader = |dk| Reader::Device(tag(id, dk), address.clone());
-                    comers.extend(online.map(|(session, who)| (Via::Session(session), reader(who.dk))));
-                }
-                Some(nk) if log.is_hub() => {
-                    let via = self.link_to(nk).filter(|via| !log.is_attached(*via));
-                    comers.extend(via.map(|via| (via, Reader::Node(nk))));
-                }
-                Some(_) => {}
-            }
-        }
-        for (via, reader) in comers {
-            self.step_log(tick, id, log::Input::Attach(via, reader), out);
-        }
-    }
-
     /// Whether a line between somebody here and somebody at that node lets this conversation go on.
     pub(super) fn gate(&mut self, tick: &Tick, id: ConversationId, nk: NodeKey) -> Gate {
         let Some(log) = self.talks.log(id) else { return Gate::Shut };
@@ -379,119 +279,6 @@ impl Server {
             }
         }
     }
-
-    // Connections
-
-    /// The connection to a node, where its link is up.
-    pub(super) fn link_to(&self, nk: NodeKey) -> Option<Via> {
-        self.links.get(&nk).and_then(Link::connection).map(Via::Link)
-    }
-
-    /// Whether a connection is still there.
-    pub(super) fn lives(&self, via: Via) -> bool {
-        match via {
-            Via::Link(link) => self.proven.get(&link).is_some_and(|conn| self.link_to(conn.nk) == Some(via)),
-            Via::Session(session) => self.online_at(session).is_some(),
-        }
-    }
-
-    pub(super) fn peer_at(&self, via: Via) -> Peer {
-        match via {
-            Via::Link(link) => self.proven.get(&link).map_or(Peer::Link(link), |conn| Peer::Node(conn.nk)),
-            Via::Session(session) => self.online_at(session).map_or(Peer::Session(session), |who| Peer::Device(who.dk)),
-        }
-    }
-
-    pub(super) fn say_via(&mut self, tick: &Tick, via: Via, talk: Talk, out: &mut Outbox<Output>) {
-        match via {
-            Via::Link(link) if self.lives(via) => {
-                if let Some(nk) = self.proven.get(&link).map(|conn| conn.nk) {
-                    self.run_link(tick, nk, link::Input::Talk(talk), out);
-                }
-            }
-            Via::Link(_) => {}
-            Via::Session(session) => self.say_to(session, talk, out),
-        }
-    }
-
-    /// Somebody came who may have missed something: a device of `address`, or a node.
-    pub(super) fn comes(&mut self, tick: &Tick, via: Via, address: Option<&Address>, nk: Option<NodeKey>) {
-        if let Some(address) = address.filter(|address| !self.talks.knows_list(address)) {
-            self.cold.insert(Key::Talks(address.clone()));
-        }
-        let rest = nk.map(|nk| self.talks.behind.get(&nk).into_iter().flatten().copied().collect());
-        self.talks.comers.push_back(Comer { via, address: address.cloned(), rest });
-        self.timers.set(Who::Comers, Some(tick.now));
-    }
-
-    /// Those who came are told what they missed, some conversations at a time.
-    pub(super) fn comers_due(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        self.timers.set(Who::Comers, None);
-        let mut flows = std::mem::take(&mut self.talks.flows);
-        flows.retain(|via, _| self.lives(*via));
-        self.talks.flows = flows;
-        let Some(mut comer) = self.talks.comers.pop_front() else { return };
-        if self.lives(comer.via) {
-            let list = || comer.address.as_ref().and_then(|address| self.talks.lists.get(address));
-            let rest = comer.rest.take().or_else(|| list().map(|list| list.iter().copied().collect()));
-            comer.rest = rest.and_then(|rest| self.some_more(tick, rest, out));
-            if comer.rest.is_some() || (comer.address.is_some() && list_is_missing(&comer, &self.talks)) {
-                self.talks.comers.push_back(comer);
-            }
-        }
-        if !self.talks.comers.is_empty() {
-            // What is missing is brought before the next step.
-            self.timers.set(Who::Comers, Some(tick.now.plus(1)));
-        }
-    }
-
-    /// Looks at some conversations, and gives those that are left.
-    fn some_more(
-        &mut self,
-        tick: &Tick,
-        mut rest: Vec<ConversationId>,
-        out: &mut Outbox<Output>,
-    ) -> Option<Vec<ConversationId>> {
-        let some = rest.split_off(rest.len().saturating_sub(limits::COMERS_BATCH));
-        let missing = some.iter().filter(|id| !self.talks.knows(**id)).map(|id| Key::Log(*id));
-        let missing: Vec<Key> = missing.collect();
-        if !missing.is_empty() {
-            self.cold.extend(missing);
-            rest.extend(some);
-            return Some(rest);
-        }
-        for id in some {
-            self.feed_log(tick, id, out);
-        }
-        Some(rest).filter(|rest| !rest.is_empty())
-    }
-
-    /// Keeps the index of nodes that are behind true, and its records.
-    pub(super) fn note_behind(&mut self, id: ConversationId, rides: bool, out: &mut Outbox<Output>) {
-        let Some(log) = self.talks.logs.get(&id).and_then(Option::as_ref).filter(|log| log.is_hub()) else { return };
-        for nk in log.nodes() {
-            if log.behind().any(|behind| behind == nk) {
-                self.talks.behind.entry(nk).or_default().insert(id);
-                if self.talks.marked.insert((nk, id)) {
-                    out.save(Record::put(Key::Behind(nk, id), Vec::new()));
-                }
-                continue;
-            }
-            if let Some(ids) = self.talks.behind.get_mut(&nk) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.talks.behind.remove(&nk);
-                }
-            }
-            if rides && self.talks.marked.remove(&(nk, id)) {
-                out.save(Record::remove(Key::Behind(nk, id)));
-            }
-        }
-    }
-}
-
-fn list_is_missing(comer: &Comer, talks: &Talks) -> bool {
-    comer.address.as_ref().is_some_and(|address| !talks.lists.contains_key(address))
 }
 
 /// The pairs of somebody here and somebody elsewhere: at one node, or at any.

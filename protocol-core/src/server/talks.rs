@@ -62,6 +62,7 @@ impl Server {
             }
             Talk::Have { conversation, seq } => self.reads(tick, via, conversation, who, out).map(|()| {
                 self.step_log(tick, conversation, log::Input::Have(via, seq), out);
+                self.feed_log(tick, conversation, out);
             }),
             Talk::Ask { number, what: Question::Range { conversation, from, to } } => {
                 let reads = self.reads(tick, via, conversation, who, out);
@@ -188,6 +189,22 @@ impl Server {
         }
     }
 
+    /// Two have a line, again perhaps: what their hub holds back for want of one goes on.
+    pub(super) fn talks_resume(&mut self, tick: &Tick, pair: &Pair, out: &mut Outbox<Output>) {
+        let Some(trust) = self.pairs.get(pair) else { return };
+        let (Some(nk), Some(id)) = (trust.line(), trust.t2().map(direct)) else { return };
+        if nk == HERE {
+            return;
+        }
+        if trust.offered() {
+            self.resume_log(tick, id);
+        } else {
+            // Whatever of it is there: the hub then knows that it is wanted.
+            let what = Question::Range { conversation: id, from: 1, to: 1 };
+            self.run_link(tick, nk, link::Input::Talk(Talk::Ask { number: 0, what }), out);
+        }
+    }
+
     /// A node said something about a conversation.
     pub(super) fn talk_from_node(&mut self, tick: &Tick, nk: NodeKey, talk: Talk, out: &mut Outbox<Output>) {
         let Some(via) = self.link_to(nk) else { return };
@@ -222,6 +239,7 @@ impl Server {
             }
             Talk::Have { conversation, seq } => self.is_read_by(tick, nk, via, conversation, out).map(|()| {
                 self.step_log(tick, conversation, log::Input::Have(via, seq), out);
+                self.feed_log(tick, conversation, out);
             }),
             Talk::Heads(heads) => {
                 self.heads_came(tick, nk, heads, out);

@@ -15,7 +15,7 @@ use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::signed::{Role, Signable, sealed};
 use crate::wire::statement::{Statement, VERSION};
 
-/// A person's keys for one line.
+/// A person's keys for one line ([I-11]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyProof {
     /// The handshake that made the line.

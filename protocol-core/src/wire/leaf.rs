@@ -17,7 +17,7 @@ use crate::wire::statement::{Statement, VERSION};
 /// The MLS credential type (RFC 9420 §5.3, §17.5) that a leaf has: of the range for private use.
 pub const CREDENTIAL: u16 = 0xf078;
 
-/// That a device is a person's.
+/// That a device is a person's ([I-10]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// The person's address.

@@ -16,7 +16,7 @@ use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::signed::{Role, Signable, sealed};
 use crate::wire::statement::{Statement, VERSION};
 
-/// Who a person's devices are, from this number on.
+/// Who a person's devices are, from this number on ([I-3]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceList {
     /// The person: hash of the AK of their first list.

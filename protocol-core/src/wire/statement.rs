@@ -1,4 +1,4 @@
-//! What a person's AK states: a device list, a key proof, a leaf. One shape for all, strict, bounded before it is read.
+//! What a person's AK states: a device list, a key proof, a leaf. One shape for all, strict, bounded before it is read ([I-2]).
 //!
 //! ```text
 //!   bytes = [value: bstr, signature: bstr .size 64]      value = the statement's canonical bytes

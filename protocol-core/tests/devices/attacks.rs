@@ -84,7 +84,7 @@ fn five_hundred_that_come_in_reverse_are_all_read_in_order() {
     let mut frames = world.devices[1].held.take().unwrap();
     frames.reverse();
     for frame in frames {
-        world.to_device(1, frame);
+        world.tell_device(1, frame);
     }
     world.pass(5_000);
     let all: Vec<String> = (0..500).map(|n| n.to_string()).collect();
@@ -337,7 +337,7 @@ fn t_086_the_author_is_whose_key_sealed_it() {
             })),
             frame => frame,
         };
-        world.to_device(1, frame);
+        world.tell_device(1, frame);
     }
     world.settle();
     let said = world.said(1);

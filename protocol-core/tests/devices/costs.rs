@@ -28,6 +28,7 @@ fn a_message_makes_a_device_write_at_most_a_kibibyte() {
 
 /// A device with a thousand conversations holds no group that it doesn't use, and starts at once.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a figure in seconds takes a clock")]
 fn a_thousand_conversations_start_at_once_and_lie_idle_in_little() {
     const TALKS: u64 = 1_000;
     let mut world = World::two();

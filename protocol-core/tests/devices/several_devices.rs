@@ -90,7 +90,7 @@ fn t_078_a_revoked_device_reads_nothing_new() {
     assert_eq!([0, 1].map(|n| world.group(n)), [2; 2]);
     // Now it is told everything but that it is out.
     for frame in world.devices[tablet].held.take().unwrap() {
-        world.to_device(tablet, frame);
+        world.tell_device(tablet, frame);
     }
     world.settle();
     assert_eq!(world.texts(tablet), ["all three read this"]);

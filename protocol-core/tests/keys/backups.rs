@@ -55,6 +55,7 @@ fn a_wrong_passphrase_opens_nothing_and_says_so() {
     assert_eq!(Backup::open(&blob, &phrase(1)), Ok(backup()), "and nothing has changed");
 }
 
+/// [I-16]
 #[test]
 fn a_slip_of_the_pen_is_told_before_anything_is_tried() {
     let shown = phrase(1).show().to_string();
@@ -93,6 +94,7 @@ fn asking(kib: &[u8], passes: &[u8]) -> Vec<u8> {
     [&blob[..19], kib, passes, &blob[21..]].concat()
 }
 
+/// [I-18]
 #[test]
 fn a_backup_that_asks_for_the_whole_memory_is_refused_at_once() {
     let most = limits::BACKUP_KIB + 1;
@@ -143,6 +145,7 @@ fn two_backups_of_the_same_share_no_bytes() {
     }
 }
 
+/// [I-17]
 #[test]
 fn t_062_who_restores_a_backup_is_a_new_device() {
     // All devices are lost, and one is in foreign hands. The backup alone revokes them, and goes over to the next key.

@@ -43,6 +43,7 @@ fn compare(mut a: (Comparison, Word), mut b: (Comparison, Word)) -> [Result<Code
     })
 }
 
+/// [I-13]
 #[test]
 fn two_who_have_each_others_keys_see_one_code() {
     let (ann, bob) = pair();
@@ -105,6 +106,7 @@ fn t_064_a_commitment_sent_back_to_its_author_opens_nothing() {
     assert_eq!(a.hear(Millis(2_000), &reveal), Err(PeerFault::WrongCode));
 }
 
+/// [I-13]
 #[test]
 fn nothing_is_revealed_before_the_other_is_bound() {
     let (ann, bob) = pair();
@@ -112,12 +114,17 @@ fn nothing_is_revealed_before_the_other_is_bound() {
     let (mut a, _) = start(1, parties(&ann, &bob));
     assert!(matches!(a.hear(now, &Word::Reveal([9; 32])), Err(PeerFault::Frame(_))));
     assert!(matches!(a.hear(now, &Word::Commit(hash(9))), Ok(Heard::Say(Word::Reveal(_)))));
-    // Bound to one nonce, the other can name neither another commitment nor another nonce.
+    // Bound to one nonce, the other can name neither another commitment nor another nonce; then it is over.
     assert_eq!(a.hear(now, &Word::Commit(hash(8))), Err(PeerFault::WrongCode));
-    assert_eq!(a.hear(now, &Word::Reveal([9; 32])), Err(PeerFault::WrongCode));
+    assert_eq!(a.hear(now, &Word::Commit(hash(9))), Err(PeerFault::WrongCode));
+    let (mut b, _) = start(1, parties(&ann, &bob));
+    b.hear(now, &Word::Commit(hash(9))).unwrap();
+    assert_eq!(b.hear(now, &Word::Reveal([9; 32])), Err(PeerFault::WrongCode));
+    assert_eq!(b.code(), None);
     assert_eq!(a.confirm(now), Err(PeerFault::WrongCode), "nothing was shown");
 }
 
+/// [I-14]
 #[test]
 fn an_expired_code_confirms_nothing() {
     let (ann, bob) = pair();
@@ -125,6 +132,8 @@ fn an_expired_code_confirms_nothing() {
     let (mut a, _) = start(1, parties(&ann, &bob));
     let (_, commit) = start(2, parties(&bob, &ann));
     assert_eq!(a.hear(late, &commit), Err(PeerFault::WrongCode));
+    assert_eq!(a.hear(Millis(2_000), &commit), Err(PeerFault::WrongCode), "over is over");
+    let (mut a, _) = start(1, parties(&ann, &bob));
     let Heard::Say(_) = a.hear(a.until(), &commit).unwrap() else { panic!() };
 
     let (mut a, commit_a) = start(1, parties(&ann, &bob));
@@ -135,6 +144,7 @@ fn an_expired_code_confirms_nothing() {
     assert_eq!(a.confirm(late), Err(PeerFault::WrongCode));
 }
 
+/// [I-14]
 #[test]
 fn tries_are_limited_and_come_back_with_time() {
     let (ann, bob) = pair();
@@ -158,6 +168,7 @@ fn the_pictures_are_sixty_four_and_all_different() {
     assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase()) && name.len() <= 10));
 }
 
+/// [I-15]
 #[test]
 fn a_picture_that_the_other_camera_read_compares_both() {
     let (ann, bob) = pair();
@@ -200,6 +211,7 @@ fn t_010_a_picture_tells_a_key_that_is_not_theirs() {
     assert_eq!(card.compare(&parties(&bob, &ann), &ann), Ok(Scan::Ahead { after: 1 }));
 }
 
+/// [I-15]
 #[test]
 fn a_picture_for_others_or_an_answer_by_others_is_refused() {
     let (ann, bob) = pair();

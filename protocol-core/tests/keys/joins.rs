@@ -72,6 +72,7 @@ fn an_expired_code_is_good_for_nothing_at_either_end() {
     assert!(joining.open(Millis(end), &answer).is_ok());
 }
 
+/// [I-19]
 #[test]
 fn t_073_a_node_puts_no_device_of_its_own_in_anothers_place() {
     let (joining, _) = begin(1);
@@ -95,6 +96,7 @@ fn t_073_a_node_puts_no_device_of_its_own_in_anothers_place() {
     assert_eq!(answer(&ghost, &joining.code()), Err(PeerFault::WrongCode));
 }
 
+/// [I-20]
 #[test]
 fn a_node_hands_over_no_key_of_its_own() {
     let (joining, request) = begin(1);

@@ -18,6 +18,7 @@ fn leaf(ak: &AddressIdentity) -> Leaf {
     }
 }
 
+/// [I-2]
 #[test]
 fn a_leaf_is_read_as_it_was_signed_and_no_other_way() {
     let ak = AddressIdentity::new(&Secret::new([1; 32]));

@@ -13,6 +13,7 @@ use postline_core::wire::list::{Device, DeviceList, DeviceName};
 
 use super::kit::{ANN, BOB, address, ak, ann, bob, device, dk, forged, hash, key, take};
 
+/// [I-5]
 #[test]
 fn devices_come_and_go_by_signed_lists() {
     let (first, mut ours) = ann();
@@ -34,6 +35,7 @@ fn devices_come_and_go_by_signed_lists() {
     assert_eq!(theirs.judge(&third), Ok(Verdict::Known));
 }
 
+/// [I-8]
 #[test]
 fn t_072_an_older_list_is_refused_and_changes_nothing() {
     let (first, mut chain) = ann();
@@ -45,6 +47,7 @@ fn t_072_an_older_list_is_refused_and_changes_nothing() {
     assert_eq!(chain, before);
 }
 
+/// [I-8]
 #[test]
 fn t_072_two_lists_of_one_number_are_an_alarm_however_late_the_second_comes() {
     let (first, mut chain) = ann();
@@ -66,15 +69,18 @@ fn t_072_two_lists_of_one_number_are_an_alarm_however_late_the_second_comes() {
     assert_eq!(behind.judge(&onward), Err(PeerFault::ListFork(2)));
 }
 
+/// [I-4] [I-8]
 #[test]
 fn lists_between_are_asked_for() {
     let (first, mut ours) = ann();
+    assert_eq!(Chain::begin(&address(BOB), &first), Err(PeerFault::List("another address")));
     let theirs = Chain::begin(&address(ANN), &first).unwrap();
     for number in 2..=3 {
         let (list, extension) = ours.draft().enlist(device(number)).sign(&ak(1)).unwrap();
         ours.take(extension);
         if number == 3 {
             assert_eq!(theirs.judge(&list), Ok(Verdict::Gap { after: 1 }));
+            assert_eq!(Chain::begin(&address(ANN), &list), Err(PeerFault::List("a first list")));
         }
     }
 }
@@ -102,6 +108,7 @@ fn t_073_a_node_adds_no_device_to_anybodys_list() {
     assert_eq!(chain.stands(&beside), Err(PeerFault::Keys("a leaf that its list doesn't have")));
 }
 
+/// [I-6]
 #[test]
 fn t_010_a_key_changes_only_to_the_one_whose_hash_was_named() {
     let (_, mut chain) = ann();
@@ -126,6 +133,7 @@ fn t_010_a_key_changes_only_to_the_one_whose_hash_was_named() {
     assert_eq!(chain.judge(&late), Err(PeerFault::NewKey { got: key(1), want: key(2) }));
 }
 
+/// [I-9]
 #[test]
 fn t_015_another_person_at_the_address_is_another_identity() {
     let (_, chain) = ann();
@@ -143,6 +151,7 @@ fn t_015_another_person_at_the_address_is_another_identity() {
     assert_eq!(chain.judge(&other), Err(PeerFault::List("another address")));
 }
 
+/// [I-7]
 #[test]
 fn a_hosted_key_hands_over_once_and_by_name() {
     let (_, mut chain) = bob(true);
@@ -175,6 +184,7 @@ fn a_hosted_key_hands_over_once_and_by_name() {
     assert_eq!(open::<DeviceList>(hand.bytes()), Err(PeerFault::List("a successor of a hosted key only")));
 }
 
+/// [I-5]
 #[test]
 fn what_breaks_a_rule_of_the_chain_is_refused() {
     let (_, mut chain) = ann();
@@ -211,6 +221,7 @@ fn what_breaks_a_rule_of_the_chain_is_refused() {
     assert_eq!(chain.device(dk(1)).unwrap().caps, 6);
 }
 
+/// [I-2] [I-3]
 #[test]
 fn a_list_has_one_encoding_and_a_bound() {
     let domain = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
@@ -246,6 +257,7 @@ fn a_list_has_one_encoding_and_a_bound() {
     }
 }
 
+/// [I-3]
 #[test]
 fn a_devices_name_hides_nothing() {
     for good in ["phone", "Ann’s old phone", "ノート", &"n".repeat(limits::DEVICE_NAME_BYTES)] {
@@ -255,6 +267,27 @@ fn a_devices_name_hides_nothing() {
     for bad in ["", " ", " a", "a ", "a  b", "a\tb", "a\nb", "a\u{202e}b", "a\u{200b}b", "a\u{a0}b", &long] {
         assert!(DeviceName::parse(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn an_owner_who_drafts_what_nobody_would_take_is_told() {
+    let (_, chain) = ann();
+    let told = |draft: postline_core::seal::lists::Draft<'_>| draft.sign(&ak(1)).err();
+    assert_eq!(
+        told(chain.draft().revoke(dk(9)).enlist(device(2))),
+        Some(Misuse::OutOfPlace("revokes who was no device"))
+    );
+    assert_eq!(told(chain.draft().revoke(dk(1))), Some(Misuse::OutOfPlace("devices within bounds")));
+    assert_eq!(told(chain.draft().enlist(device(1))), Some(Misuse::OutOfPlace("devices by key, each once")));
+    assert_eq!(told(chain.draft().name(dk(9), None)), Some(Misuse::OutOfPlace("a name for no device of the list")));
+    assert_eq!(
+        told(chain.draft().succeed(key(3).hash())),
+        Some(Misuse::OutOfPlace("a key that no hosted one has named"))
+    );
+    let named = told(chain.draft().hand_over(key(3)));
+    assert_eq!(named, Some(Misuse::OutOfPlace("a successor of a hosted key only")));
+    let other = chain.draft().sign(&ak(2)).err();
+    assert_eq!(other, Some(Misuse::OutOfPlace("a statement that names another address key")));
 }
 
 #[test]
@@ -304,6 +337,7 @@ fn a_chain_is_restored_as_it_was() {
     assert!(matches!(Chain::decode(&record, &later), Err(RestoreError::Version { found: 2, known: 1, .. })));
 }
 
+/// [I-10]
 #[test]
 fn a_leaf_stands_by_the_list_that_it_names() {
     let (_, mut chain) = ann();
@@ -332,6 +366,7 @@ fn a_leaf_stands_by_the_list_that_it_names() {
     assert!(matches!(chain.stands(&elsewhere), Err(PeerFault::Keys(_))));
 }
 
+/// [I-11]
 #[test]
 fn t_064_a_proof_is_worth_nothing_mirrored_or_for_another_line() {
     let ((_, ann), (_, bob)) = (ann(), bob(false));

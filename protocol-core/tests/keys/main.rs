@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers may fail loudly")]
 
 mod backups;
+mod bytes;
 mod codes;
 mod joins;
 mod kit;

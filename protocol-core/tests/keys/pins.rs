@@ -13,6 +13,7 @@ fn pin(seed: u8, level: Level) -> Pin {
     Pin { identity: key(seed).identity(), ak: key(seed), level }
 }
 
+/// [I-12]
 #[test]
 fn t_010_what_proves_less_never_overwrites_what_was_proven() {
     let levels = [Level::Claimed, Level::Proven, Level::Compared];
@@ -30,6 +31,7 @@ fn t_010_what_proves_less_never_overwrites_what_was_proven() {
     }
 }
 
+/// [I-9]
 #[test]
 fn t_014_who_takes_over_a_domain_gets_a_line_and_no_keys() {
     // Ann's domain has lapsed, and its new owner opens a line as ann@a.example, with a handshake and keys of their own.
@@ -62,6 +64,7 @@ fn t_072_a_key_from_before_does_not_come_back() {
     assert_eq!(now.follow(&change), Err(PeerFault::NewKey { got: key(2), want: key(2) }), "a change happens once");
 }
 
+/// [I-7]
 #[test]
 fn a_handed_over_key_was_compared_by_nobody() {
     let change = KeyChange { from: key(1), to: key(21), how: Succession::HandedOver };
@@ -85,6 +88,7 @@ fn t_085_nobody_is_made_to_start_anew() {
     assert_eq!(chain, before);
 }
 
+/// [I-2]
 #[test]
 fn t_070_no_statement_has_another_version() {
     // The version is within what is signed: changed on the way, the signature fails; signed so, it isn't known.

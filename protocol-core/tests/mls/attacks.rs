@@ -9,6 +9,7 @@ use postline_core::store::Key;
 use crate::kit::{NOW, Person, T2, talk};
 use crate::stories::three;
 
+/// [G-8]
 #[test]
 fn t_061_what_was_opened_is_not_opened_again() {
     let (mut laptop, mut phone, mut his) = three();
@@ -29,6 +30,7 @@ fn t_061_what_was_opened_is_not_opened_again() {
     assert_eq!(phone.reads(&first), b"one");
 }
 
+/// [G-8]
 #[test]
 fn t_061_a_spoiled_copy_does_not_use_up_the_genuine_one() {
     let (mut laptop, _, mut his) = three();
@@ -44,6 +46,7 @@ fn t_061_a_spoiled_copy_does_not_use_up_the_genuine_one() {
     assert_eq!(his.reads(&sealed), b"the genuine one");
 }
 
+/// [G-2] [G-3]
 #[test]
 fn t_079_a_welcome_is_for_one_conversation_one_handshake_and_one_use() {
     let (ann, bob) = (Person::new("ann"), Person::new("bob"));
@@ -61,6 +64,7 @@ fn t_079_a_welcome_is_for_one_conversation_one_handshake_and_one_use() {
     bad(his.try_join(&welcome, T2, talk()));
 }
 
+/// [G-8]
 #[test]
 fn t_084_five_hundred_in_reverse_open_and_a_leap_is_refused() {
     let (mut laptop, _, mut his) = three();
@@ -95,6 +99,7 @@ fn t_084_the_keys_that_wait_are_bounded() {
     assert!(group < 8_192 + limits::WAITING_KEYS * 64, "{group} bytes");
 }
 
+/// [G-4]
 #[test]
 fn t_074_a_commit_out_of_its_turn_is_refused() {
     let (mut laptop, mut phone, mut his) = three();
@@ -113,6 +118,7 @@ fn t_074_a_commit_out_of_its_turn_is_refused() {
     his.apply(&again.commit).unwrap();
 }
 
+/// [G-12]
 #[test]
 fn t_078_who_was_removed_reads_nothing_that_follows() {
     let (mut laptop, mut phone, mut his) = three();
@@ -133,6 +139,7 @@ fn t_078_who_was_removed_reads_nothing_that_follows() {
     assert!(his.group().is_out() && his.open(&sealed).is_err());
 }
 
+/// [G-1]
 #[test]
 fn t_086_the_author_is_whose_credential_it_is() {
     let (mut laptop, mut phone, mut his) = three();
@@ -146,6 +153,7 @@ fn t_086_the_author_is_whose_credential_it_is() {
     }
 }
 
+/// [G-2]
 #[test]
 fn a_key_package_is_read_with_all_its_checks() {
     let mut device = Person::new("ann").device("phone");

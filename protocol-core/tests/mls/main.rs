@@ -8,5 +8,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for some faults, and passes over the others")]
 
 mod attacks;
+mod costs;
 mod kit;
+mod old;
 mod stories;

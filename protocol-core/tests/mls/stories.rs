@@ -2,7 +2,9 @@
 
 use postline_core::fault::PeerFault;
 use postline_core::id::Hash;
+use postline_core::limits;
 use postline_core::seal::mls::KnownHead;
+use postline_core::store::Key;
 
 use crate::kit::{Device, Person};
 
@@ -36,6 +38,33 @@ fn three_devices_of_two_people_read_each_other() {
     assert_eq!(phone.reads(&sealed), b"hello yourself");
 }
 
+/// [G-12]
+#[test]
+fn t_082_who_joins_reads_nothing_from_before() {
+    let (mut laptop, mut phone, mut his) = three();
+    let mut earlier = vec![laptop.seal(b"a secret")];
+    let first = phone.commit(&[], &[]).unwrap();
+    phone.merge();
+    laptop.apply(&first.commit).unwrap();
+    his.apply(&first.commit).unwrap();
+    earlier.push(laptop.seal(b"another"));
+    let mut tablet = Person::new("bob").device("tablet");
+    let package = tablet.package(false);
+    let change = his.commit(&[package], &[]).unwrap();
+    his.merge();
+    laptop.apply(&change.commit).unwrap();
+    tablet.join(&change);
+    for (bytes, epoch) in earlier.iter().zip(1..) {
+        assert_eq!(tablet.open(bytes), Err(PeerFault::Epoch { got: epoch, now: 3 }));
+        assert!(his.open(bytes).is_ok());
+    }
+    for commit in [&first.commit, &change.commit] {
+        assert!(tablet.apply(commit).is_err());
+    }
+    let sealed = laptop.seal(b"from now on");
+    assert_eq!(tablet.reads(&sealed), b"from now on");
+}
+
 #[test]
 fn a_device_is_added_and_another_removed() {
     let (mut laptop, mut phone, mut his) = three();
@@ -62,6 +91,7 @@ fn a_device_is_added_and_another_removed() {
     assert!(matches!(tablet.open(&before), Err(PeerFault::Epoch { got: 1, now: 2 })));
 }
 
+/// [G-10]
 #[test]
 fn what_was_stored_goes_on_where_it_was() {
     let (mut laptop, mut phone, mut his) = three();
@@ -90,6 +120,7 @@ fn what_was_stored_goes_on_where_it_was() {
     assert_eq!(phone.reads(&sealed), b"on");
 }
 
+/// [G-5]
 #[test]
 fn a_device_that_lost_its_group_comes_back_from_outside() {
     use postline_core::seal::mls::{Group, Me};
@@ -116,4 +147,61 @@ fn a_device_that_lost_its_group_comes_back_from_outside() {
     let sealed = phone.seal(b"welcome back");
     assert_eq!(his.reads(&sealed), b"welcome back");
     assert_eq!(his.group().authenticator(), laptop.group().authenticator());
+}
+
+/// [G-8] The keys of epochs that are over are kept for a while, and then no longer.
+#[test]
+fn late_messages_open_for_five_epochs_and_seven_days() {
+    let (mut laptop, mut phone, mut his) = three();
+    let mut late = Vec::new();
+    for _ in 0..6 {
+        late.push(laptop.seal(b"late"));
+        late.push(laptop.seal(b"later"));
+        let change = phone.commit(&[], &[]).unwrap();
+        phone.merge();
+        laptop.apply(&change.commit).unwrap();
+        his.apply(&change.commit).unwrap();
+        his.crash();
+    }
+    assert_eq!(his.disk.keys().filter(|key| matches!(key, Key::Epoch(..))).count(), limits::OLD_EPOCHS);
+    assert!(matches!(his.open(&late[0]), Err(PeerFault::Epoch { got: 1, now: 7 })));
+    for sealed in late[2..].iter().step_by(2) {
+        assert_eq!(his.reads(sealed), b"late");
+        assert_eq!(his.open(sealed), Err(PeerFault::Again));
+    }
+    his.park();
+    assert_eq!(his.open(&late[2]), Err(PeerFault::Again));
+    assert_eq!(his.reads(&late[3]), b"later");
+    his.now = his.now.plus(limits::OLD_EPOCH_MS);
+    assert!(matches!(his.open(&late[5]), Err(PeerFault::Epoch { .. })));
+}
+
+/// A package of last resort serves more than once; the others are gone when they were used.
+#[test]
+fn a_package_of_last_resort_is_kept() {
+    let (ann, bob) = (Person::new("ann"), Person::new("bob"));
+    let (mut laptop, mut his) = (ann.device("laptop"), bob.device("phone"));
+    let package = his.package(true);
+    let first = laptop.create(std::slice::from_ref(&package));
+    his.join(&first);
+    assert!(his.disk.contains_key(&Key::Package(package.reference())));
+    // The hub took another's Create: the same package serves again.
+    let second = laptop.create(&[package]);
+    his.join(&second);
+    let sealed = his.seal(b"here");
+    assert_eq!(laptop.reads(&sealed), b"here");
+}
+
+/// Parking a group and taking it up again leaves nothing out, and costs no key.
+#[test]
+fn a_group_that_was_parked_goes_on_where_it_was() {
+    let (mut laptop, _, mut his) = three();
+    for n in 0..10_u32 {
+        let sealed = laptop.seal(&n.to_be_bytes());
+        let opened = his.open(&sealed).unwrap();
+        assert_eq!((opened.aad.generation, opened.plaintext), (n, n.to_be_bytes().to_vec()));
+        laptop.park();
+        his.park();
+        assert_eq!(his.open(&sealed), Err(PeerFault::Again), "what was opened is known");
+    }
 }

@@ -15,7 +15,7 @@ use postline_core::wire::talk::{Event, Head, Kind, Origin, Password, Post, Quest
 use postline_world::bytes::mailbox_of;
 use postline_world::world::World;
 
-use crate::kit::pair;
+use crate::kit::{a_line, one, pair, two};
 
 struct NoStore;
 impl Store for NoStore {
@@ -109,9 +109,11 @@ impl Phones {
 
     /// The world goes on, and so do the devices.
     pub(crate) fn pass(&mut self, world: &mut World, ms: u64) {
-        for _ in 0..ms {
+        // The longer it takes, the less the devices hurry.
+        let step = 1.max(ms / 300);
+        for _ in 0..ms / step {
             self.turn(world);
-            world.pass(1);
+            world.pass(step);
         }
         self.turn(world);
     }
@@ -222,7 +224,6 @@ impl Phone {
         self.number
     }
 
-    #[allow(dead_code, reason = "soon")]
     pub(crate) fn ask_range(&mut self, world: &mut World, id: ConversationId, from: u64, to: u64) {
         let what = Question::Range { conversation: id, from, to };
         self.say(world, Talk::Ask { number: from, what });
@@ -335,6 +336,48 @@ impl Phone {
             self.say(world, Talk::Have { conversation, seq });
         }
     }
+}
+
+/// Two people with a line, one device of one and two of two; the conversation is created by device `by`. One's node is
+/// its hub.
+pub(crate) fn begun(by: usize) -> (World, Phones, ConversationId) {
+    let (mut world, mut phones, id) = connected();
+    phones.all[by].create(&mut world, id, vec![one(), two()]);
+    phones.pass(&mut world, 50);
+    (world, phones, id)
+}
+
+/// The same, before anybody created it.
+pub(crate) fn connected() -> (World, Phones, ConversationId) {
+    let mut world = a_line();
+    let mut phones = Phones::default();
+    for who in [one(), two(), two()] {
+        phones.add(&world, &who);
+    }
+    phones.pass(&mut world, 50);
+    assert!(phones.all.iter().all(Phone::is_up));
+    let id = conversation(&world, &one(), &two());
+    (world, phones, id)
+}
+
+/// Everybody has the same, in the same order, and what was signed is what they have.
+pub(crate) fn agree(phones: &Phones, id: ConversationId) {
+    let first = phones.all[0].chat(id);
+    for phone in &phones.all {
+        let chat = phone.chat(id);
+        assert_eq!(chat.said(), first.said(), "{}", phone.address);
+        assert_eq!(chat.hash, first.hash);
+        assert_eq!(chat.gaps, 0);
+        assert!(phone.drafts.is_empty(), "{:?}", phone.drafts);
+        for head in chat.head.iter().filter(|head| head.seq == chat.have()) {
+            assert_eq!(Some(head.hash.0), chat.hash);
+        }
+    }
+}
+
+/// Up to where what a device has is signed.
+pub(crate) fn signed(phone: &Phone, id: ConversationId) -> u64 {
+    phone.chat(id).head.map_or(0, |head| head.seq)
 }
 
 /// The direct conversation of two, as their nodes' records name it.

@@ -240,8 +240,9 @@ fn status(to: &mut dyn Write, status: &Status) -> io::Result<()> {
 }
 
 fn trust_list(to: &mut dyn Write, pairs: &[TrustRow], more: bool) -> io::Result<()> {
-    let row = |row: &TrustRow| [row.ours.clone(), row.theirs.clone(), row.state.clone()];
-    table(to, ["OURS", "THEIRS", "STATE"], pairs.iter().map(row))?;
+    let keys = |row: &TrustRow| row.keys.clone().unwrap_or_default();
+    let row = |row: &TrustRow| [row.ours.clone(), row.theirs.clone(), row.state.clone(), keys(row)];
+    table(to, ["OURS", "THEIRS", "STATE", "KEYS"], pairs.iter().map(row))?;
     more_line(to, more)
 }
 
@@ -251,6 +252,7 @@ fn trust_show(to: &mut dyn Write, row: &TrustRow) -> io::Result<()> {
         some("ours", Some(row.ours.clone())),
         some("theirs", Some(row.theirs.clone())),
         some("state", Some(row.state.clone())),
+        some("keys", row.keys.clone()),
         some("node key", row.node_key.clone()),
         some("proposed key", row.proposed_key.clone()),
         some("until", row.until_ms.map(utc)),

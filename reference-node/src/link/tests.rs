@@ -251,7 +251,6 @@ impl Node {
                 link::Output::Refused { .. }
                 | link::Output::Talk(_)
                 | link::Output::Trust(_)
-                | link::Output::Talk(_)
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_) => panic!("nobody said that"),
             }

@@ -28,11 +28,21 @@ pub enum Class {
     Address,
     /// No usable hint.
     Hint,
+    /// What breaks the rules of a person's device lists, or isn't by them.
+    Chain,
+    /// A device list older than the newest.
+    Stale,
+    /// Two device lists of one number.
+    Fork,
+    /// A person's key outside the chain of their lists.
+    Key,
+    /// A code or phrase that is wrong, or too late.
+    Code,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Name,
         Self::Field,
         Self::Signature,
@@ -44,6 +54,11 @@ impl Class {
         Self::Port,
         Self::Address,
         Self::Hint,
+        Self::Chain,
+        Self::Stale,
+        Self::Fork,
+        Self::Key,
+        Self::Code,
     ];
 
     /// Its name in vectors and answers.
@@ -61,6 +76,11 @@ impl Class {
             Self::Port => "port",
             Self::Address => "address",
             Self::Hint => "hint",
+            Self::Chain => "chain",
+            Self::Stale => "stale",
+            Self::Fork => "fork",
+            Self::Key => "key",
+            Self::Code => "code",
         }
     }
 
@@ -81,8 +101,17 @@ impl Class {
             Self::Future
         } else if matches!(fault, PeerFault::Expired { .. }) {
             Self::Expired
-        } else if matches!(fault, PeerFault::Frame(_)) {
+        } else if matches!(fault, PeerFault::Frame(_) | PeerFault::List(_) | PeerFault::Keys(_) | PeerFault::Sealed(_))
+        {
             Self::Malformed
+        } else if matches!(fault, PeerFault::ListStale { .. }) {
+            Self::Stale
+        } else if matches!(fault, PeerFault::ListFork(_)) {
+            Self::Fork
+        } else if matches!(fault, PeerFault::NewKey { .. }) {
+            Self::Key
+        } else if matches!(fault, PeerFault::WrongCode) {
+            Self::Code
         } else if matches!(fault, PeerFault::TooBig { .. }) {
             Self::TooBig
         } else if matches!(fault, PeerFault::Version(_)) {

@@ -4,9 +4,14 @@
 mod dial;
 mod fields;
 mod frames;
+mod logs;
 mod mint;
 mod names;
+mod people;
+mod sealed;
+mod sessions;
 mod signed;
+mod talks;
 mod transcripts;
 
 use std::path::Path;
@@ -30,7 +35,12 @@ pub fn families() -> Result<Vec<Family>, String> {
         fields::field(),
         frames::frames(),
         signed::ids(),
+        logs::logs(),
         signed::offers(),
+        people::people(),
+        sealed::sealed(),
+        sessions::sessions(),
+        talks::talks(),
         transcripts::transcripts(),
     ];
     made.into_iter().map(Making::done).collect()

@@ -2,7 +2,12 @@
 
 mod fields;
 mod frames;
+mod logs;
 mod names;
+mod people;
+mod sealed;
+mod sessions;
+mod talk;
 mod transcripts;
 
 use postline_core::fault::PeerFault;
@@ -78,7 +83,40 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "hello.read" => transcripts::read_hello(input),
         "proof.sign" => transcripts::sign_proof(input),
         "proof.verify" => transcripts::verify_proof(input),
+        "list.make" => people::make_list(input),
+        "list.read" => people::read_list(input),
+        "list.judge" => people::judge_list(input),
+        "leaf.make" => people::make_leaf(input),
+        "leaf.read" => people::read_leaf(input),
+        "leaf.judge" => people::judge_leaf(input),
+        "keys.make" => people::make_keys(input),
+        "keys.read" => people::read_keys(input),
+        "keys.judge" => people::judge_keys(input),
+        "comparison.make" => sealed::comparison(input),
+        "word.read" => sealed::word(input),
+        "card.read" => sealed::card(input),
+        "card.judge" => sealed::judge_card(input),
+        "phrase.make" => sealed::make_phrase(input),
+        "phrase.read" => sealed::read_phrase(input),
+        "backup.open" => sealed::backup(input),
+        "join.make" => sealed::make_join(input),
+        "join.open" => sealed::open_join(input),
         "frames.read" => frames::read(input),
+        "log.direct" => logs::direct(input),
+        "log.tag" => logs::tag(input),
+        "log.chain" => logs::chain(input),
+        "log.leaf" => logs::leaf(input),
+        "heads.sign" => logs::sign_heads(input),
+        "heads.verify" => logs::verify_heads(input),
+        "change.make" => logs::make_change(input),
+        "change.read" => logs::read_change(input),
+        "session.device.make" => sessions::make_device(input),
+        "session.device.read" => sessions::read_device(input),
+        "session.node.make" => sessions::make_node(input),
+        "session.node.read" => sessions::read_node(input),
+        "session.browser" => sessions::browser(input),
+        "session.proof.sign" => sessions::sign_proof(input),
+        "session.proof.verify" => sessions::verify_proof(input),
         "frame.make" => frames::make(input),
         _ => Err(Not::Understood(format!("no such op: {op}"))),
     }

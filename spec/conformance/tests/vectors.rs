@@ -1,6 +1,11 @@
 //! The committed vectors: those that the generator makes, enough refusals, and about requirements that exist.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test's helpers may fail loudly"
+)]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +14,7 @@ use postline_conformance::answer::{Answer, Class};
 use postline_conformance::generate;
 use postline_conformance::input::hex;
 use postline_conformance::run::{Asked, Skips, run};
-use postline_conformance::vector::Family;
+use postline_conformance::vector::{Family, Vector};
 
 fn spec(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -53,9 +58,19 @@ fn two_vectors_of_five_are_refusals_and_every_class_is_among_them() {
 
 #[test]
 fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
-    let chapters: String = ["00-overview", "01-names", "02-trust", "03-link", "04-express-mail", "06-codes"]
-        .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())
-        .concat();
+    let chapters: String = [
+        "00-overview",
+        "01-names",
+        "02-trust",
+        "03-link",
+        "04-express-mail",
+        "06-codes",
+        "07-identity",
+        "09-hub",
+        "10-sessions",
+    ]
+    .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())
+    .concat();
     let format = std::fs::read_to_string(spec("vectors/README.md")).unwrap();
     let mut ids = BTreeSet::new();
     for vector in committed().iter().flat_map(|family| &family.vectors) {
@@ -78,12 +93,37 @@ fn ours_passes() {
     print!("{}", report.to_text());
 }
 
+/// Each frame of sealed conversations is taken in its one form, and refused in others: [H-1] [U-1].
+#[test]
+fn every_frame_of_sealed_conversations_is_taken_and_refused() {
+    let families = committed();
+    let talks = families.iter().find(|family| family.name == "talks").unwrap();
+    let kind = |vector: &&Vector| vector.input["chunks"][0].as_str().map(|chunk| chunk[8..10].to_owned());
+    for wanted in 16..=27_u8 {
+        let of_kind = || talks.vectors.iter().filter(|vector| kind(vector) == Some(format!("{wanted:02x}")));
+        let (all, negative) = (of_kind().count(), of_kind().filter(|vector| vector.is_negative()).count());
+        assert!(negative >= 6 && all > negative, "type {wanted}: {all} vectors, {negative} refusals");
+    }
+}
+
+/// Values that the text alone gives: ids, tags, chains, leaves and changes of logs, [H-2] [H-3] [H-4] [H-5] [H-7]; Hellos
+/// and proofs of sessions, [U-3] [U-4].
+#[test]
+fn what_logs_and_sessions_are_made_of_is_among_the_vectors() {
+    let families = committed();
+    let vectors = || families.iter().flat_map(|family| &family.vectors);
+    for id in ["H-2", "H-3", "H-4", "H-5", "H-7", "U-3", "U-4"] {
+        let about = vectors().filter(|vector| vector.requirements.iter().any(|named| named == id));
+        assert!(about.count() >= 2, "[{id}]");
+    }
+}
+
 /// What the text shows as bytes, spaces and cuts aside, is what the vectors have. [F-3] [F-4] [T-6] [L-4] [K-2]
 #[test]
 fn the_examples_of_the_text_are_vectors() {
     let values: String = committed().iter().map(Family::to_text).collect();
     let mut found = 0;
-    for chapter in ["01-names.md", "02-trust.md", "03-link.md"] {
+    for chapter in ["01-names.md", "02-trust.md", "03-link.md", "07-identity.md", "09-hub.md", "10-sessions.md"] {
         let text = std::fs::read_to_string(spec(chapter)).unwrap();
         for block in text.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n')) {
             // Hexadecimal of at least 32 bytes in one run: hashes, keys and halves of signatures.

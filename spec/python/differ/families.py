@@ -107,7 +107,7 @@ def transcripts(rng: random.Random, ask: Ask) -> None:
     verify_spoilt(rng, ask, "proof.verify", proof | {"nk": key, "signature": signed["signature"]})
 
 
-def read_spoilt(rng: random.Random, ask: Ask, ops: tuple[str, ...], data: bytes) -> None:
+def read_spoilt(rng: random.Random, ask: Ask, ops: tuple[str, ...], data: bytes, family: str = "transcripts") -> None:
     """Reads bytes as they are, and spoilt on both levels."""
     value = cbor.read(data)
     tries = (
@@ -115,22 +115,44 @@ def read_spoilt(rng: random.Random, ask: Ask, ops: tuple[str, ...], data: bytes)
     )
     for op in ops:
         for spoilt in tries:
-            ask("transcripts", op, {"bytes": spoilt.hex()})
+            ask(family, op, {"bytes": spoilt.hex()})
 
 
-def verify_spoilt(rng: random.Random, ask: Ask, op: str, given: Json) -> None:
+def verify_spoilt(
+    rng: random.Random, ask: Ask, op: str, given: Json, family: str = "transcripts", key: str = "nk"
+) -> None:
     """Verifies a signature as it is, with one part spoilt, and with points and scalars that a lax reader takes."""
-    ask("transcripts", op, given)
+    ask(family, op, given)
     part = rng.choice([name for name in given if name not in ("step", "end")])
     data = bytes.fromhex(given[part])
-    spoilt = flipped(rng, data) if part in ("nk", "exporter") else spoilt_bytes(rng, data)
-    ask("transcripts", op, given | {part: spoilt.hex()})
+    spoilt = flipped(rng, data) if part in (key, "exporter", "channel") else spoilt_bytes(rng, data)
+    ask(family, op, given | {part: spoilt.hex()})
     s = int.from_bytes(bytes.fromhex(given["signature"])[32:], "little") + ed25519.ORDER
-    ask("transcripts", op, given | {"signature": given["signature"][:64] + s.to_bytes(32, "little").hex()})
+    ask(family, op, given | {"signature": given["signature"][:64] + s.to_bytes(32, "little").hex()})
     low = rng.choice(LOW)
-    ask("transcripts", op, given | {"nk": low.hex(), "signature": (low + bytes(32)).hex()})
-    ask("transcripts", op, given | {"nk": low.hex()})
-    ask("transcripts", op, given | {"signature": low.hex() + given["signature"][64:]})
+    ask(family, op, given | {key: low.hex(), "signature": (low + bytes(32)).hex()})
+    ask(family, op, given | {key: low.hex()})
+    ask(family, op, given | {"signature": low.hex() + given["signature"][64:]})
+
+
+def sessions(rng: random.Random, ask: Ask) -> None:
+    """Hellos of both ends, spoilt, and the proofs over them."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("sessions", op, given)
+    seed, channel = hexed(rng, 32), ask_here("session.browser", {"host": rng.choice(DOMAINS)})["ok"]["channel"]
+    key = ed25519.public_key(bytes.fromhex(seed)).hex()
+    extras: Json = {"version": rng.choice((1, 2, number(rng))) or 1}
+    if rng.random() < 0.4:
+        extras["extensions"] = [[1, key]]
+    device: Json = {"address": address(rng), "dk": key, "fresh": hexed(rng, 32)}
+    device |= {"enrols": rng.random() < 0.5, "posted": number(rng)}
+    one = ask_here("session.device.make", device | extras)["ok"]["bytes"]
+    two = ask_here("session.node.make", {"nk": key, "fresh": hexed(rng, 32)} | extras)["ok"]["bytes"]
+    read_spoilt(rng, ask, ("session.device.read",), bytes.fromhex(one), "sessions")
+    read_spoilt(rng, ask, ("session.node.read",), bytes.fromhex(two), "sessions")
+    given: Json = {"end": rng.choice(("device", "node")), "device": one, "node": two, "channel": channel}
+    signed = ask_here("session.proof.sign", given | {"seed": seed})["ok"]
+    proof = given | {"key": key, "signature": signed["signature"]}
+    verify_spoilt(rng, ask, "session.proof.verify", proof, "sessions", "key")
 
 
 def frames(rng: random.Random, ask: Ask) -> None:
@@ -144,13 +166,52 @@ def frames(rng: random.Random, ask: Ask) -> None:
     kind, body = made[0][4], made[0][5:]
     tries = [spoilt_bytes(rng, b"".join(made)) for _ in range(4)]
     bodies = [(kind, spoilt_bytes(rng, body)) for _ in range(6)] + [
-        (rng.choice((0, 12, 16, 127, 128, 255, rng.randrange(256))), body)
+        (rng.choice((0, 12, 16, 27, 28, 127, 128, 255, rng.randrange(256))), body)
     ]
     if kind != 1:
         bodies += [(kind, cbor.write(spoilt_value(rng, cbor.read(body)))) for _ in range(12)]
     tries += [(len(spoilt) + 1).to_bytes(4, "big") + bytes([which]) + spoilt for which, spoilt in bodies]
     for stream in tries:
         ask("frames", "frames.read", {"chunks": cut(rng, stream), "ready": rng.random() < 0.8})
+
+
+def logs(rng: random.Random, ask: Ask) -> None:
+    """Chains of entries, heads signed and spoilt, and changes spoilt on both levels."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("logs", op, given)
+    talk, seed = ask_here("log.direct", {"t2": hexed(rng, 32)})["ok"]["conversation"], hexed(rng, 32)
+    ask_here("log.tag", {"conversation": talk, "dk": hexed(rng, 32)})
+    entries = [
+        {
+            "term": number(rng),
+            "seq": number(rng),
+            "kind": rng.randrange(3),
+            "epoch": number(rng),
+            "members": [address(rng) for _ in range(rng.choice((0, 0, 2)))],
+            "bytes": hexed(rng, rng.choice((0, 1, 300))),
+        }
+        for _ in range(rng.randint(0, 4))
+    ]
+    chain = ask_here("log.chain", {"conversation": talk, "entries": entries})["ok"]["chain"]
+    head = {"conversation": talk, "term": number(rng), "seq": number(rng), "hash": chain[-1]}
+    leaves = [hexed(rng, 32) for _ in range(rng.randrange(4))]
+    leaves.insert(rng.randint(0, len(leaves)), ask_here("log.leaf", head)["ok"]["leaf"])
+    signed = ask_here("heads.sign", {"seed": seed, "leaves": leaves})["ok"]
+    given: Json = {
+        "nk": ed25519.public_key(bytes.fromhex(seed)).hex(),
+        "leaves": leaves,
+        "heads": [head | {"place": rng.randrange(len(leaves))} for _ in range(rng.choice((0, 1, 2)))],
+        "signature": signed["signature"],
+    }
+    ask_here("heads.verify", given)
+    part = rng.choice(("nk", "signature"))
+    ask_here("heads.verify", given | {part: flipped(rng, bytes.fromhex(given[part])).hex()})
+    ask_here("heads.verify", given | {"leaves": leaves[1:] + leaves[:1]})
+    change: Json = {"commit": hexed(rng, rng.choice((0, 30))), "group_info": hexed(rng, rng.choice((0, 300)))}
+    made = bytes.fromhex(ask_here("change.make", change | rng.choice(({}, {"welcome": hexed(rng, 9)})))["ok"]["bytes"])
+    value = cbor.read(made)
+    tries = [made] + [spoilt_bytes(rng, made) for _ in range(8)]
+    for spoilt in tries + [cbor.write(spoilt_value(rng, value)) for _ in range(8)]:
+        ask_here("change.read", {"bytes": spoilt.hex()})
 
 
 def dials(rng: random.Random, ask: Ask) -> None:
@@ -232,5 +293,7 @@ FAMILIES: dict[str, Family] = {
     "ids": fields(offer.ID),
     "transcripts": transcripts,
     "frames": frames,
+    "logs": logs,
+    "sessions": sessions,
     "dial": dials,
 }

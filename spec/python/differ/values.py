@@ -4,10 +4,11 @@ import random
 from typing import Any
 
 import shim
-from postline import offer
+from postline import log, offer
 
 Json = dict[str, Any]
 
+CODES = (0, 1, 2, 8, 16, 18, 32, 33, 34, 35, 36, 37)
 LAST_SECOND = ((1 << 64) - 1) // 1000
 
 LOCALS = ("ann", "bob", "a.b", "a", "x+tag", "z-1", "grüße", "名前", "a" * 64)
@@ -74,8 +75,91 @@ def field_values(rng: random.Random, kind: offer.Kind) -> Json:
     return given
 
 
+def a_talk(rng: random.Random) -> Json:
+    """One frame about a sealed conversation, or about keys, of any type."""
+    kind = rng.randrange(16, 28)
+    talk, tag, size = hexed(rng, 32), hexed(rng, 8), rng.choice((0, 1, 24, 300))
+    if kind in (16, 18):
+        people = {address(rng) for _ in range(rng.choice((0, 0, 1, 2, 64)))}
+        frame: Json = {
+            "conversation": talk,
+            "kind": rng.randrange(3),
+            "epoch": number(rng),
+            "members": sorted(people, key=lambda text: text.rpartition("@")[::2]),
+        }
+        size = rng.choice((size, 61440))
+        if kind == 16:
+            return frame | {"type": 16, "device": tag, "number": number(rng), "bytes": hexed(rng, size)}
+        frame |= {"type": 18, "term": number(rng), "seq": number(rng)}
+        frame |= rng.choice(({}, {"device": tag, "number": number(rng)}))
+        return frame | rng.choice(({}, {"bytes": hexed(rng, size)}))
+    if kind == 20:
+        leaves = [hexed(rng, 32) for _ in range(rng.choice((1, 2, 64)))]
+        places = rng.sample(range(len(leaves)), rng.randint(0, min(3, len(leaves))))
+        heads = [
+            {"place": at, "conversation": talk, "term": number(rng), "seq": number(rng), "hash": hexed(rng, 32)}
+            for at in places
+        ]
+        for head in heads:
+            if rng.random() < 0.7:
+                known = {"conversation": bytes.fromhex(talk), "hash": bytes.fromhex(head["hash"])}
+                numbers = {"term": int(head["term"]), "seq": int(head["seq"])}
+                leaves[head["place"]] = log.leaf(known | numbers).hex()
+        return {"type": 20, "leaves": leaves, "heads": heads, "signature": hexed(rng, rng.choice((0, 63, 64)))}
+    if kind == 22:
+        packages = [hexed(rng, size) for _ in range(rng.choice((0, 1, 32)))]
+        said: Json = rng.choice(
+            (
+                {"list": hexed(rng, size)},
+                {"theirs": address(rng), "proof": hexed(rng, rng.choice((size, 4096)))},
+                {"packages": packages},
+                {"packages": packages, "last_resort": hexed(rng, rng.choice((size, 2048)))},
+                {"note": hexed(rng, rng.choice((size, 16384)))},
+                {"device": hexed(rng, 32), "note": hexed(rng, size)},
+            )
+        )
+        return {"type": 22, "number": number(rng)} | said
+    if kind == 24:
+        asked: Json = rng.choice(
+            (
+                {"asker": address(rng), "whose": address(rng), "after": number(rng)},
+                {
+                    "asker": address(rng),
+                    "whose": address(rng),
+                    "only": [hexed(rng, 32) for _ in range(rng.choice((0, 1, 16)))],
+                },
+                {"conversation": talk, "first": number(rng), "last": number(rng)},
+            )
+        )
+        return {"type": 24, "number": number(rng)} | asked
+    if kind == 25:
+        found: Json = rng.choice(
+            (
+                {"lists": [hexed(rng, size) for _ in range(rng.choice((0, 1, 12)))]},
+                {"packages": [hexed(rng, size) for _ in range(rng.choice((0, 1, 16)))]},
+                {},
+                {"code": rng.choice(CODES)},
+            )
+        )
+        return {"type": 25, "number": number(rng)} | found
+    if kind == 26:
+        line: Json = {"type": 26, "theirs": address(rng), "offered": rng.random() < 0.5, "nk": hexed(rng, 32)}
+        line |= rng.choice(({}, {"t2": hexed(rng, 32)})) | rng.choice(({}, {"proof": hexed(rng, size)}))
+        return line | {"newest": number(rng)}
+    if kind == 27:
+        return {"type": 27, "user": rng.choice(("", "ann", "u" * 320)), "password": rng.choice(("", "pass wörd", "p" * 1024))}
+    if kind == 17:
+        return {"type": 17, "conversation": talk, "device": tag, "number": number(rng), "code": rng.choice(CODES)}
+    if kind == 23:
+        return {"type": 23, "number": number(rng)} | rng.choice(({}, {"code": rng.choice(CODES)}))
+    member = {"member": address(rng)} if kind == 21 else {}
+    return {"type": kind, "conversation": talk, "seq": number(rng)} | member
+
+
 def a_frame(rng: random.Random) -> Json:
     """One frame of any type."""
+    if rng.random() < 0.5:
+        return a_talk(rng)
     kind = rng.choice((1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15))
     if kind == 1:
         return {"type": 1, "bytes": hexed(rng, rng.randint(0, 200))}
@@ -115,7 +199,7 @@ def a_frame(rng: random.Random) -> Json:
             "type": 7,
             "from": address(rng),
             "to": address(rng),
-            "step": rng.randrange(2),
+            "step": rng.choice((0, 1, 3)),
             "bytes": hexed(rng, rng.randint(0, 120)),
             "signature": hexed(rng, 64),
         }

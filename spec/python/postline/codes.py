@@ -15,6 +15,12 @@ NAMES: dict[int, str] = {
     16: "NotTrusted",
     17: "NotExpress",
     18: "Spoiled",
+    32: "StaleEpoch",
+    33: "Exists",
+    34: "NoConversation",
+    35: "BadKeys",
+    36: "Login",
+    37: "Behind",
 }
 PROTOCOL = 2
 

@@ -7,16 +7,14 @@ A shape is a function from the body's CBOR to the members of the object; what is
 
 from typing import Any, Callable
 
-from . import cbor, codes
-from .address import is_address
+from . import cbor, talk
 from .limits import LIMITS
 from .refusal import Refused
-from .transcript import is_number
+from .shape import U32, address, array, code, digest, identifier, need, number, octets
 
 Frame = dict[str, Any]
 
 _HELLO, _FIRST_IGNORED = 1, 128
-_U16, _U32, _U64 = 1 << 16, 1 << 32, 1 << 64
 
 
 class Reader:
@@ -32,13 +30,13 @@ class Reader:
         self.rest += chunk
         while len(self.rest) >= 4:
             length = int.from_bytes(self.rest[:4], "big")
-            _need(length > 0, "an empty frame")
+            need(length > 0, "an empty frame")
             if length > self._bound:
                 raise Refused("too-big", "a frame over its bound")
             if len(self.rest) == 4:
                 return
             kind = self.rest[4]
-            _need(kind in _SHAPES or kind == _HELLO or kind >= _FIRST_IGNORED, "an unknown type")
+            need(kind in _SHAPES or kind == _HELLO or kind >= _FIRST_IGNORED, "an unknown type")
             if len(self.rest) < 4 + length:
                 return
             body, self.rest = self.rest[5 : 4 + length], self.rest[4 + length :]
@@ -51,7 +49,7 @@ def make(frame: Frame) -> bytes:
     if kind == _HELLO:
         body: bytes = frame["bytes"]
     else:
-        _need(kind in _SHAPES, "a type that is never sent")
+        need(kind in _SHAPES, "a type that is never sent")
         body = cbor.write(_body(kind, frame))
         _SHAPES[kind](cbor.read(body))
     if len(body) + 1 > LIMITS["HELLO_BYTES" if kind == _HELLO else "FRAME_BYTES"]:
@@ -69,6 +67,8 @@ def _read(kind: int, body: bytes) -> Frame:
 
 def _body(kind: int, frame: Frame) -> Any:
     """The CBOR value of a frame's body."""
+    if kind in talk.SHAPES:
+        return talk.body(kind, frame)
     match kind:
         case 2:
             return frame["signature"]
@@ -96,122 +96,91 @@ _MEMBERS = {
 }
 
 
-def _need(holds: bool, why: str) -> None:
-    if not holds:
-        raise Refused("malformed", why)
-
-
-def _array(value: Any, least: int, most: int) -> list[Any]:
-    if isinstance(value, list) and least <= len(value) <= most:
-        return value
-    raise Refused("malformed", "not a list of so many")
-
-
-def _number(value: Any, end: int = _U64) -> int:
-    if isinstance(value, int) and is_number(value) and value < end:
-        return value
-    raise Refused("malformed", "not a number of this size")
-
-
-def _bytes(value: Any, least: int, most: int) -> bytes:
-    if isinstance(value, bytes) and least <= len(value) <= most:
-        return value
-    raise Refused("malformed", "not so many bytes")
-
-
-def _hash(value: Any) -> bytes:
-    return _bytes(value, 32, 32)
-
-
-def _id(value: Any) -> bytes:
-    return _bytes(value, 16, 16)
-
-
-def _address(value: Any) -> str:
-    if isinstance(value, str) and is_address(value):
-        return value
-    raise Refused("malformed", "not an address in normal form")
-
-
 def _signature(value: Any) -> Frame:
-    return {"signature": _bytes(value, 0, _U32)}
+    return {"signature": octets(value, 0, U32)}
 
 
 def _ready(value: Any) -> Frame:
-    next_nk, generation, last_seq, items, size, largest = _array(value, 6, 6)
+    next_nk, generation, last_seq, items, size, largest = array(value, 6, 6)
     return {
-        "next_nk": _hash(next_nk),
-        "generation": _number(generation),
-        "last_seq": _number(last_seq),
-        "window_items": _number(items, _U32),
-        "window_bytes": _number(size),
-        "largest": _number(largest),
+        "next_nk": digest(next_nk),
+        "generation": number(generation),
+        "last_seq": number(last_seq),
+        "window_items": number(items, U32),
+        "window_bytes": number(size),
+        "largest": number(largest),
     }
 
 
 def _carry(value: Any) -> Frame:
-    seq, name, sender, to, submitted, body = _array(value, 6, 6)
-    to = [_address(item) for item in _array(to, 1, LIMITS["ENVELOPE_RECIPIENTS"])]
-    _need(len(set(to)) == len(to), "a recipient twice")
-    frame = {"seq": _number(seq), "id": _id(name), "from": _address(sender), "to": to, "submitted": _number(submitted)}
+    seq, name, sender, to, submitted, body = array(value, 6, 6)
+    to = [address(item) for item in array(to, 1, LIMITS["ENVELOPE_RECIPIENTS"])]
+    need(len(set(to)) == len(to), "a recipient twice")
+    frame = {
+        "seq": number(seq),
+        "id": identifier(name),
+        "from": address(sender),
+        "to": to,
+        "submitted": number(submitted),
+    }
     if isinstance(body, bytes):
-        return frame | {"body": _bytes(body, 0, LIMITS["CARRY_INLINE_BYTES"])}
-    digest, length = _array(body, 2, 2)
-    _need(_number(length) > LIMITS["CARRY_INLINE_BYTES"], "a small body that is named instead of brought")
-    return frame | {"hash": _hash(digest), "length": length}
+        return frame | {"body": octets(body, 0, LIMITS["CARRY_INLINE_BYTES"])}
+    name_of_body, length = array(body, 2, 2)
+    need(number(length) > LIMITS["CARRY_INLINE_BYTES"], "a small body that is named instead of brought")
+    return frame | {"hash": digest(name_of_body), "length": length}
 
 
 def _ack(value: Any) -> Frame:
-    return {"seq": _number(value)}
+    return {"seq": number(value)}
 
 
 def _refuse(value: Any) -> Frame:
-    seq, code, rcpts = _array(value, 3, 3)
-    rcpts = [_number(item, 256) for item in _array(rcpts, 0, LIMITS["ENVELOPE_RECIPIENTS"])]
-    _need(all(a < b for a, b in zip(rcpts, rcpts[1:])), "indices that don't rise")
-    return {"seq": _number(seq), "code": codes.read(_number(code)), "rcpts": rcpts}
+    seq, why, rcpts = array(value, 3, 3)
+    rcpts = [number(item, 256) for item in array(rcpts, 0, LIMITS["ENVELOPE_RECIPIENTS"])]
+    need(all(a < b for a, b in zip(rcpts, rcpts[1:])), "indices that don't rise")
+    return {"seq": number(seq), "code": code(why), "rcpts": rcpts}
 
 
 def _trust(value: Any) -> Frame:
-    sender, to, step, data, signature = _array(value, 5, 5)
+    sender, to, step, data, signature = array(value, 5, 5)
     return {
-        "from": _address(sender),
-        "to": _address(to),
-        "step": _number(step, 3),
-        "bytes": _bytes(data, 0, _U32),
-        "signature": _bytes(signature, 0, _U32),
+        "from": address(sender),
+        "to": address(to),
+        "step": number(step, 4),
+        "bytes": octets(data, 0, U32),
+        "signature": octets(signature, 0, U32),
     }
 
 
 def _marks(value: Any) -> Frame:
-    items = _array(value, 0, 2 * LIMITS["MARK_IDS"])
-    _need(len(items) % 2 == 0, "an id without its mark")
-    return {"marks": [[_id(name), _number(reached, 2)] for name, reached in zip(items[::2], items[1::2])]}
+    items = array(value, 0, 2 * LIMITS["MARK_IDS"])
+    need(len(items) % 2 == 0, "an id without its mark")
+    return {"marks": [[identifier(name), number(reached, 2)] for name, reached in zip(items[::2], items[1::2])]}
 
 
 def _chunk(value: Any) -> Frame:
-    digest, offset, data = _array(value, 3, 3)
-    return {"hash": _hash(digest), "offset": _number(offset), "bytes": _bytes(data, 0, LIMITS["CHUNK_BYTES"])}
+    whole, offset, data = array(value, 3, 3)
+    return {"hash": digest(whole), "offset": number(offset), "bytes": octets(data, 0, LIMITS["CHUNK_BYTES"])}
 
 
 def _ask(value: Any) -> Frame:
-    items = _array(value, 2, 3)
+    items = array(value, 2, 3)
     if len(items) == 2:
-        _need(_number(items[0]) == 0, "a question of another number")
-        return {"ids": [_id(name) for name in _array(items[1], 0, LIMITS["MARK_IDS"])]}
-    _need(_number(items[0]) == 1, "a question of another number")
-    return {"hash": _hash(items[1]), "offset": _number(items[2])}
+        need(number(items[0]) == 0, "a question of another number")
+        return {"ids": [identifier(name) for name in array(items[1], 0, LIMITS["MARK_IDS"])]}
+    need(number(items[0]) == 1, "a question of another number")
+    return {"hash": digest(items[1]), "offset": number(items[2])}
 
 
 def _ping(value: Any) -> Frame:
-    return {"number": _number(value)}
+    return {"number": number(value)}
 
 
 def _bye(value: Any) -> Frame:
-    return {"code": codes.read(_number(value))}
+    return {"code": code(value)}
 
 
-_SHAPES: dict[int, Callable[[Any], Frame]] = {
+_SHAPES: dict[int, Callable[[Any], Frame]] = talk.SHAPES | {
     2: _signature,
     3: _ready,
     4: _carry,

@@ -3,7 +3,23 @@
 from . import ed25519
 from .refusal import Refused
 
-LABELS = ("offer", "accept", "id", "proof dialler", "proof listener", "confirm", "done", "link accept", "link keys", "device list", "key proof", "leaf", "session device", "session node", "heads")
+LABELS = (
+    "offer",
+    "accept",
+    "id",
+    "proof dialler",
+    "proof listener",
+    "confirm",
+    "done",
+    "link accept",
+    "link keys",
+    "device list",
+    "key proof",
+    "leaf",
+    "session device",
+    "session node",
+    "heads",
+)
 
 
 def prefix(label: str) -> bytes:

@@ -111,7 +111,7 @@ impl AtNode {
                         self.session = Some(node::Session::answer(&tick.next(), channel));
                         inputs.push_back(client::Input::Session(SessionIn::Up { channel }));
                     }
-                    Output::Send(frame) => self.to_node(tick, node::Input::Frame(frame), &mut inputs),
+                    Output::Send(frame) => self.tell_node(tick, node::Input::Frame(frame), &mut inputs),
                     Output::Close => self.session = None,
                     Output::Approve(nk) => {
                         inputs.push_back(client::Input::Session(SessionIn::Approved { nk, yes: true }));
@@ -122,7 +122,7 @@ impl AtNode {
         }
     }
 
-    fn to_node(&mut self, tick: &mut Ticks, input: node::Input, inputs: &mut VecDeque<client::Input>) {
+    fn tell_node(&mut self, tick: &mut Ticks, input: node::Input, inputs: &mut VecDeque<client::Input>) {
         let Some(session) = &mut self.session else { return };
         let (identity, address) = (identity(0), ours());
         let mut said = Outbox::new();
@@ -131,7 +131,7 @@ impl AtNode {
         for output in said.effects().cloned().collect::<Vec<_>>() {
             match output {
                 node::Output::Send(frame) => inputs.push_back(client::Input::Session(SessionIn::Frame(frame))),
-                node::Output::Check { .. } => self.to_node(tick, node::Input::Checked(true), inputs),
+                node::Output::Check { .. } => self.tell_node(tick, node::Input::Checked(true), inputs),
                 node::Output::Proven(_) => {
                     let ready = Ready {
                         next_nk: identity.next_nk(),
@@ -141,7 +141,7 @@ impl AtNode {
                         window_bytes: 1,
                         max_body: 1,
                     };
-                    self.to_node(tick, node::Input::Admit(ready), inputs);
+                    self.tell_node(tick, node::Input::Admit(ready), inputs);
                 }
                 node::Output::Talk(talk) => self.heard.push_back(talk),
                 node::Output::Left(_) | node::Output::Failed(_) => {

@@ -94,6 +94,11 @@ const fn other(end: usize) -> usize {
 impl World {
     pub(super) fn connect(&mut self, node: usize, dial: Dial) {
         let peer = self.nodes.iter().position(|n| n.serves(&dial.theirs) && n.server.is_some());
+        let peer = match self.twin {
+            // Whichever of the two answers.
+            Some(twin) if peer == Some(twin.node) && twin.runs && self.rng.chance(500) => Some(twin.old),
+            _ => peer,
+        };
         let meets = |peer: &usize| !self.apart.contains(&(node, *peer)) && !self.apart.contains(&(*peer, node));
         let Some(peer) = peer.filter(meets).filter(|_| !self.weather.strikes(Fault::Unreachable, &mut self.rng)) else {
             return self.step(node, Input::Unreached(dial), None);
@@ -170,6 +175,7 @@ impl World {
     fn note_carried(&mut self, index: usize, piece: &Piece) {
         let Piece::Carry(carry, _) = piece else { return };
         let body = self.nodes.get(index).and_then(|node| node.disk.body(carry.body));
+        self.proofs.bodies.insert(carry.body.sha256);
         if let Some(marker) = body.and_then(crate::bytes::marker_of) {
             self.ledger.carries(&marker, &carry.envelope.to);
         }
@@ -218,10 +224,16 @@ impl World {
         let Some(last) = self.lines.get_mut(&link).and_then(|conn| conn.last.get_mut(end)) else { return };
         *last = now.plus(delay).max(*last);
         let wait = last.since(now);
+        if self.weather.has(Fault::Replayed) {
+            self.tape.hear(link, end, &bytes);
+        }
         // However the bytes are split, the frames are the same.
         let split = self.rng.index(bytes.len() + 1);
         let (one, two) = bytes.split_at(if self.rng.chance(800) { bytes.len() } else { split });
-        self.at(wait, Happening::Bytes(link, other(end), one.to_vec()));
+        // No bytes at all are the end of a connection.
+        if !one.is_empty() || bytes.is_empty() {
+            self.at(wait, Happening::Bytes(link, other(end), one.to_vec()));
+        }
         if !two.is_empty() {
             self.at(wait, Happening::Bytes(link, other(end), two.to_vec()));
         }
@@ -269,8 +281,11 @@ impl World {
             bytes = bytes.get(taken..).unwrap_or_default();
             match reader.next() {
                 Ok(Some(incoming)) => {
-                    if matches!(incoming.frame, Frame::Proof(_)) {
-                        reader.proven();
+                    match &incoming.frame {
+                        Frame::Proof(_) => reader.proven(),
+                        Frame::Hello(hello) => self.heard_hello(link, to, hello),
+                        Frame::Ready(ready) => self.note_generation(link, to, ready.generation),
+                        _ => {}
                     }
                     self.hear(link, node, incoming);
                 }
@@ -278,6 +293,14 @@ impl World {
                 Ok(None) => {}
                 Err(why) => return self.step(node, Input::Link(link, LinkIn::Garbage(why)), None),
             }
+        }
+    }
+
+    /// Whoever said it, it is what a proof must be about.
+    fn heard_hello(&mut self, link: LinkId, to: usize, bytes: &[u8]) {
+        let hello = self.lines.get_mut(&link).and_then(|conn| conn.hellos.get_mut(other(to)));
+        if let Some(hello) = hello.filter(|hello| hello.is_none()) {
+            *hello = Some(bytes.to_vec());
         }
     }
 
@@ -313,6 +336,8 @@ impl World {
             here.extend_from_slice(bytes);
             if end == whole {
                 self.whole(index, link, BlobRef { sha256: blob, len: whole });
+            } else if self.weather.has(Fault::TearsPieces) && self.rng.chance(300) {
+                self.crash(index);
             }
         }
     }
@@ -340,6 +365,9 @@ impl World {
     /// An express mail may now be shown: once, however often it comes.
     fn note_link_arrival(&mut self, node: usize, bytes: &[u8], to: &[Address]) {
         let Some(marker) = crate::bytes::marker_of(bytes) else { return };
+        if self.ledger.lawless.is_empty() && !self.proofs.bodies.contains(&blob_of(bytes).sha256) {
+            self.breaks(("I1", format!("node {node} takes {marker}, and not as it was sent")));
+        }
         for rcpt in self.rcpts(node, to) {
             if let Some(mailbox) = rcpt.mailbox {
                 self.ledger.arrived(&marker, node, &mailbox, true);

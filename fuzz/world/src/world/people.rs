@@ -1,10 +1,13 @@
 //! What people do: they write, answer, forward, go on holiday, block and think again.
 
-use postline_core::id::{Address, Mailbox, Pair};
-use postline_core::server::Command;
+use std::collections::BTreeSet;
 
-use super::World;
-use crate::bytes::{Draft, field_text, mailbox_of};
+use postline_core::content::mail::{Rcpt, Source};
+use postline_core::id::{Address, Mailbox, Pair};
+use postline_core::server::{Command, Input};
+
+use super::{Awaiting, Happening, World};
+use crate::bytes::{Draft, field_text, mail_in, mailbox_of};
 
 /// What a person does.
 #[derive(Clone, Debug)]
@@ -43,7 +46,8 @@ impl World {
             };
             node.users.iter().filter_map(address).collect::<Vec<_>>()
         };
-        self.nodes.iter().flat_map(of).collect()
+        let nodes = self.nodes.iter().enumerate().filter(|(index, _)| !self.is_twin(*index));
+        nodes.flat_map(|(_, node)| of(node)).collect()
     }
 
     pub(super) fn deed(&mut self, deed: Deed) {
@@ -86,6 +90,31 @@ impl World {
             }
             Deed::Retry(node) => self.command(node, Command::Retry(None)),
         }
+    }
+
+    /// A mail is handed in at its author's node.
+    pub(super) fn hand_in(&mut self, draft: &Draft) {
+        let Some(node) = self.home(&draft.from) else { return };
+        let to: Vec<Rcpt> = self.rcpts(node, &draft.to);
+        let ours = |rcpt: &Rcpt| self.home(&rcpt.address) == Some(node);
+        // A server refuses at once whom it doesn't know among its own.
+        let to: Vec<Rcpt> = to.iter().filter(|rcpt| rcpt.mailbox.is_some() || !ours(rcpt)).cloned().collect();
+        if to.is_empty() || self.nodes.get(node).is_none_or(|node| node.server.is_none()) {
+            return;
+        }
+        let bytes = draft.bytes();
+        let source = Source::User { login: mailbox_of(&draft.from), author: Some(draft.from.clone()) };
+        let rcpts = to.iter().map(|rcpt| rcpt.address.clone()).collect();
+        self.ledger.handed_in(&draft.message_id, Some(node), Some(draft.from.clone()), rcpts);
+        for mailbox in to.iter().filter_map(|rcpt| rcpt.mailbox.clone()).collect::<BTreeSet<_>>() {
+            self.ledger.arrived(&draft.message_id, node, &mailbox, false);
+        }
+        let mail = mail_in(&bytes, source, Some(draft.from.clone()), to);
+        let id = self.mail_id();
+        self.awaiting.insert(id, (node, Awaiting::Author(draft.message_id.clone())));
+        let troubles = Some(self.troubles_of(node));
+        let input = Box::new(Input::Mail(id, mail));
+        self.at(0, Happening::Step { node, troubles, input, body: Some(bytes) });
     }
 
     fn answer(&mut self, who: &Address, read: &Read, all: bool) {

@@ -68,7 +68,9 @@ impl World {
         if self.weather.strikes(Fault::SmtpLater, &mut self.rng) {
             return self.comes_back(SMTP_MS, index, Input::Report(send, later("greylisted")));
         }
-        let Some(bytes) = self.compose(index, send.mail, letter) else { return };
+        let Some(bytes) = self.compose(index, send.mail, letter) else {
+            return self.comes_back(SMTP_MS, index, Input::Report(send, later("the body is damaged")));
+        };
         if letter.from.is_none() {
             self.breaks(("I20", format!("node {index} sends automatic mail to {to:?}")));
         }
@@ -320,6 +322,37 @@ impl World {
         self.ledger.handed_in(&marker, None, Some(robot.clone()), vec![to.clone()]);
         self.seal_for(robot.domain().clone(), mail.as_bytes());
         self.bring(None, to, mail.into_bytes());
+    }
+
+    /// Has a domain say itself which key is its node's.
+    pub fn says_its_key(&mut self, node: usize) {
+        if let Some(node) = self.nodes.get(node) {
+            for domain in node.also.iter().chain([&node.domain]) {
+                self.post.says.insert(domain.clone(), node.nk());
+            }
+        }
+    }
+
+    /// Has a domain say that a key is its node's.
+    pub fn says(&mut self, domain: &Domain, nk: NodeKey) {
+        self.post.says.insert(domain.clone(), nk);
+    }
+
+    /// Somebody who saw a mail go by brings it to a recipient once more, as it was. `None` where nobody saw it.
+    pub fn brings_again(&mut self, message_id: &str, to: &Address) -> Option<Vec<u8>> {
+        let is_it = |seen: &&Parcel| {
+            postline_codec::mime::scan(&seen.bytes).canonical().is_some_and(|head| head.message_id == message_id)
+        };
+        let seen = self.post.tape.iter().find(is_it)?.clone();
+        let again = Parcel { domain: to.domain().clone(), to: vec![to.clone()], ..seen };
+        let bytes = again.bytes.clone();
+        self.at(0, Happening::Parcel(Box::new(again)));
+        Some(bytes)
+    }
+
+    /// What relays have on their way is gone.
+    pub fn lose_mail(&mut self) {
+        self.queue.retain(|_, happening| !matches!(happening, Happening::Parcel(parcel) if parcel.sender.is_none()));
     }
 
     // Evidence.

@@ -1,8 +1,8 @@
 //! What every word and every event of a node is held to, the moment it leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::id::{Address, CarryId, LinkId, Pair};
+use postline_core::id::{Address, CarryId, Hash, LinkId, Pair};
 use postline_core::machine::trust::TrustState;
 use postline_core::seal;
 use postline_core::server::io::{Carrier, Mark};
@@ -23,11 +23,21 @@ pub(super) struct Proofs {
     seqs: BTreeMap<(usize, usize, u64), CarryId>,
     /// Who first said these bytes of a handshake.
     words: BTreeMap<Vec<u8>, usize>,
+    /// The bodies that were announced on links.
+    pub(super) bodies: BTreeSet<Hash>,
+    /// The store generation that the other end of a connection named, by connection and hearing end.
+    generations: BTreeMap<(LinkId, usize), u64>,
+    /// The newest store to which a node handed mails, by itself and the other.
+    stores: BTreeMap<(usize, usize), u64>,
 }
 
 impl World {
     /// I17: what a node signs on a link is its own, and verifies against what we can build ourselves.
     pub(super) fn prove(&mut self, index: usize, link: LinkId, end: usize, frame: &Frame) {
+        let stranger = self.lines.get(&link).and_then(|conn| conn.ends.get(1 - end)) == Some(&usize::MAX);
+        if stranger && !matches!(frame, Frame::Hello(_) | Frame::Proof(_) | Frame::Bye { .. }) {
+            self.breaks(("I19", format!("node {index} says {frame:?} to who has proven nothing")));
+        }
         if !self.ledger.lawless.contains(&index) {
             let proven = self.proves(index, link, end, frame);
             self.holds(proven);
@@ -58,11 +68,18 @@ impl World {
                 if seal::verify_value(nk, &value, &trust.signature).is_err() {
                     return wrong("a step that doesn't verify");
                 }
-                let first = *self.proofs.words.entry(trust.bytes.clone()).or_insert(index);
-                if first == index { Ok(()) } else { wrong("signs the word of another node") }
+                let one = self.as_one(index);
+                let first = *self.proofs.words.entry(trust.bytes.clone()).or_insert(one);
+                if first == one { Ok(()) } else { wrong("signs the word of another node") }
             }
             Frame::Carry(carry) => {
-                let peer = conn.ends.get(1 - end).copied().unwrap_or_default();
+                let peer = self.as_one(conn.ends.get(1 - end).copied().unwrap_or_default());
+                let named = self.proofs.generations.get(&(link, end)).copied().unwrap_or_default();
+                let newest = self.proofs.stores.entry((index, peer)).or_default();
+                *newest = named.max(*newest);
+                if named < *newest && !self.ledger.rolled_back.contains(&index) {
+                    return Err(("I1", format!("node {index} hands a mail to an older copy of node {peer}")));
+                }
                 let first = *self.proofs.seqs.entry((index, peer, carry.seq)).or_insert(carry.id);
                 let excused = self.ledger.rolled_back.contains(&index);
                 let what = || format!("node {index}: seq {} names {} and then {}", carry.seq, first, carry.id);
@@ -70,6 +87,11 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A node hears which store it talks to.
+    pub(super) fn note_generation(&mut self, link: LinkId, end: usize, generation: u64) {
+        self.proofs.generations.insert((link, end), generation);
     }
 
     /// I17, in mails: our fields are ours, and verify.

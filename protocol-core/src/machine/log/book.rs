@@ -9,6 +9,7 @@ use crate::fault::RestoreError;
 use crate::id::{Address, ConversationId, DeviceTag, Hash, NodeKey};
 use crate::limits;
 use crate::store::{Key, Record};
+use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log::root;
 use crate::wire::talk::{Kind, Origin};
@@ -87,12 +88,18 @@ pub(super) struct Book {
     pub(super) epoch: u64,
     /// Entries up to this one are dropped.
     pub(super) floor: u64,
+    /// What the last entry was, and when, as entries are kept for a time from then on.
+    pub(super) mark: (u64, Millis),
 }
 
 impl Book {
     pub(super) fn new(conversation: ConversationId, hub: usize, homes: Vec<Home>, members: Vec<Member>) -> Self {
         let (devices, hash) = (BTreeMap::new(), root(conversation));
-        Self { hub, homes, members, devices, seq: 0, hash, epoch: 0, floor: 0 }
+        Self { hub, homes, members, devices, seq: 0, hash, epoch: 0, floor: 0, mark: (0, Millis(0)) }
+    }
+
+    pub(super) fn hub_is_here(&self) -> bool {
+        self.homes.get(self.hub).is_some_and(|home| home.nk.is_none())
     }
 
     /// All that rides along, to be looked at.
@@ -124,8 +131,9 @@ impl Book {
     /// The record; from now on it has it all.
     pub(super) fn save(&mut self, conversation: ConversationId) -> Record {
         self.rides_mut().for_each(|rides| rides.saved = rides.now);
-        let mut w = Writer::array_of(9);
+        let mut w = Writer::array_of(11);
         w.u64(VERSION).u64(self.hub as u64).u64(self.seq).bytes(&self.hash.0).u64(self.epoch).u64(self.floor);
+        w.u64(self.mark.0).millis(self.mark.1);
         w.list(self.homes.iter(), |w, home| {
             w.array(3).maybe(home.nk, |w, nk| w.bytes(&nk.0)).u64(home.acked.now).u64(home.wrote);
         });
@@ -151,10 +159,11 @@ impl Book {
             if index < below { Ok(index) } else { Err(Malformed("an index of the list")) }
         };
         let mut r = Reader::new(bytes);
-        r.array_of(9)?;
+        r.array_of(11)?;
         r.u64()?;
         let hub = index(&mut r, limits::MEMBERS + 1)?;
         let (seq, hash, epoch, floor) = (r.u64()?, Hash(r.fixed()?), r.u64()?, r.u64()?);
+        let mark = (r.u64()?, r.millis()?);
         let homes = r.list(limits::MEMBERS as u64 + 1, |r| {
             r.array_of(3)?;
             let nk = r.maybe(|r| r.fixed().map(NodeKey))?;
@@ -176,7 +185,7 @@ impl Book {
         if hub >= homes.len() || floor > seq {
             return Err(Malformed("a log that hangs together"));
         }
-        Ok(Self { hub, homes, members, devices: devices.into_iter().collect(), seq, hash, epoch, floor })
+        Ok(Self { hub, homes, members, devices: devices.into_iter().collect(), seq, hash, epoch, floor, mark })
     }
 }
 
@@ -192,7 +201,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn record(&self, key: Key) -> Record {
+    pub(super) fn record(&self, key: Key, now: Millis) -> Record {
         let mut w = Writer::onto(Vec::with_capacity(self.bytes.len() + 48));
         w.array(6).u64(VERSION).u64(self.kind as u64).u64(self.epoch);
         w.maybe(self.origin, |w, (origin, home)| {
@@ -202,7 +211,7 @@ impl Entry {
             w.address(member);
         });
         w.bytes(&self.bytes);
-        Record::put(key, w.into_bytes())
+        Record::put(key, w.into_bytes()).until(now.plus(limits::ENTRY_LONGEST_MS))
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {

@@ -17,6 +17,7 @@ use crate::fault::{Code, Misuse, PeerFault};
 use crate::id::DeviceTag;
 use crate::limits;
 use crate::step::Outbox;
+use crate::time::Millis;
 use crate::wire::talk::{Event, Finding, Talk};
 
 /// Who reads: a home, or a device of one.
@@ -24,6 +25,16 @@ use crate::wire::talk::{Event, Finding, Talk};
 pub(super) enum Who {
     Home(usize),
     Device(usize, DeviceTag),
+}
+
+/// Whether a reader takes what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Yes,
+    /// Not for now.
+    No,
+    /// Perhaps again: one entry finds out.
+    Perhaps,
 }
 
 /// Somebody who reads, on one connection.
@@ -34,7 +45,7 @@ pub(super) struct Feed {
     sent: u64,
     /// What the reader posted after this entry came over this connection: it still has the bytes.
     posts_after: u64,
-    wanted: bool,
+    want: Want,
     /// What went and was not acked: seq and bytes.
     flight: VecDeque<(u64, usize)>,
     bytes: usize,
@@ -42,6 +53,8 @@ pub(super) struct Feed {
     detour: Option<(u64, u64)>,
     /// The number of the question that the detour answers.
     question: Option<u64>,
+    /// The last entry of which the reader was given a signed head, and when.
+    headed: (u64, Millis),
 }
 
 impl Feed {
@@ -60,6 +73,13 @@ impl Feed {
     /// The entry that goes next.
     fn next(&self) -> u64 {
         self.detour.map_or(self.sent + 1, |(next, _)| next)
+    }
+
+    /// There is something new: whoever took nothing is asked again.
+    pub(super) fn perhaps(&mut self) {
+        if self.want == Want::No {
+            self.want = Want::Perhaps;
+        }
     }
 
     /// An entry that went is wanted once more.
@@ -121,7 +141,7 @@ impl Recent {
 
     /// Lets go what no reader waits for.
     pub(super) fn keep_for<'f>(&mut self, feeds: impl Iterator<Item = &'f Feed>, seq: u64) {
-        let needed = feeds.filter(|feed| feed.wanted).map(Feed::next).min().filter(|next| *next <= seq);
+        let needed = feeds.filter(|feed| feed.want != Want::No).map(Feed::next).min().filter(|next| *next <= seq);
         match needed {
             None => *self = Self::default(),
             Some(needed) => {
@@ -142,8 +162,29 @@ impl Log {
 
     /// Those who read and have something to come.
     pub fn waiting(&self) -> impl Iterator<Item = Via> {
-        let waits = |feed: &Feed| feed.wanted && (feed.next() <= self.book.seq);
+        let waits = |feed: &Feed| feed.want != Want::No && feed.next() <= self.book.seq;
         self.feeds.iter().filter(move |(_, feed)| waits(feed)).map(|(via, _)| *via)
+    }
+
+    /// Those who are to hear of the head that is signed now. A device here always; a node where its people wrote something
+    /// and wait for it, else no more often than [`HEADS_MS`](limits::HEADS_MS): it hears the next.
+    pub fn to_be_told(&mut self, now: Millis) -> Vec<Via> {
+        let (homes, seq) = (&self.book.homes, self.book.seq);
+        let told = self.feeds.iter_mut().filter_map(|(via, feed)| {
+            let (last, at) = feed.headed;
+            let is_due = match feed.who {
+                Who::Home(home) => {
+                    let wrote = homes.get(home).is_some_and(|home| home.wrote > last);
+                    wrote || now.since(at) >= limits::HEADS_MS || seq - last.min(seq) >= limits::HEADS_ENTRIES
+                }
+                Who::Device(..) => true,
+            };
+            is_due.then(|| {
+                feed.headed = (seq, now);
+                *via
+            })
+        });
+        told.collect()
     }
 
     /// Those who read.
@@ -181,11 +222,12 @@ impl Log {
             who,
             sent,
             posts_after: self.book.seq,
-            wanted: true,
+            want: Want::Yes,
             flight: VecDeque::new(),
             bytes: 0,
             detour: None,
             question: None,
+            headed: (sent, Millis(0)),
         };
         self.feeds.insert(via, feed);
         self.tell_all_delivered(via, who, out);
@@ -227,6 +269,7 @@ impl Log {
         if seq > self.book.seq {
             return out.emit(Output::Refused(via, PeerFault::Gap { got: seq, want: self.book.seq }));
         }
+        feed.want = Want::Yes;
         feed.sent = feed.sent.max(seq);
         let arrived = feed.settled(seq);
         let who = feed.who;
@@ -251,7 +294,7 @@ impl Log {
         let Some(who) = self.feeds.get(&via).map(|feed| feed.who) else { return };
         let acked = self.acked(who);
         if let Some(feed) = self.feeds.get_mut(&via) {
-            (feed.wanted, feed.detour, feed.question) = (false, None, None);
+            (feed.want, feed.detour, feed.question) = (Want::No, None, None);
             freed(via, feed.restart(acked), out);
         }
     }
@@ -260,7 +303,7 @@ impl Log {
         let Some(who) = self.feeds.get(&via).map(|feed| feed.who) else { return };
         let acked = self.acked(who);
         let Some(feed) = self.feeds.get_mut(&via) else { return };
-        feed.wanted = true;
+        feed.want = Want::Yes;
         let what = if from == 0 || to < from || to - from >= limits::RANGE {
             let (got, max) = (to.saturating_sub(from).saturating_add(1), limits::RANGE);
             out.emit(Output::Refused(via, PeerFault::TooBig { what: "range", got, max }));
@@ -292,9 +335,10 @@ impl Log {
     pub(super) fn feed(&mut self, via: Via, mut items: usize, bytes: usize, out: &mut Outbox<Output>) {
         let mut left = bytes;
         while items > 0 && left > 0 {
-            let Some(feed) = self.feeds.get(&via).filter(|feed| feed.wanted) else { return };
+            let Some(feed) = self.feeds.get(&via).filter(|feed| feed.want != Want::No) else { return };
             let seq = feed.next();
-            let is_full = feed.flight.len() >= limits::FEED_ITEMS || feed.bytes >= limits::FEED_BYTES;
+            let most = if feed.want == Want::Yes { limits::FEED_ITEMS } else { 1 };
+            let is_full = feed.flight.len() >= most || feed.bytes >= limits::FEED_BYTES;
             if seq > self.book.seq || is_full {
                 return;
             }

@@ -54,13 +54,6 @@ pub enum Input {
         /// Whether somebody waits for the commit.
         rides: bool,
     },
-    /// So many entries that everybody here has may be dropped, up to this seq.
-    Drop {
-        /// The last that may go.
-        to: u64,
-        /// At most so many.
-        most: u64,
-    },
 }
 
 /// What a log wants done.

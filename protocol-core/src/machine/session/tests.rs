@@ -146,6 +146,7 @@ fn a_known_device_and_its_node_meet() {
     assert!(both.device.is_up() && both.node.is_up());
 }
 
+/// [U-5] [U-7]
 #[test]
 fn a_device_enrols_by_a_login_that_only_its_approved_node_sees() {
     let mut both =
@@ -162,6 +163,7 @@ fn a_device_enrols_by_a_login_that_only_its_approved_node_sees() {
     );
 }
 
+/// [U-7]
 #[test]
 fn t_106_a_wrong_login_an_unknown_device_and_another_address_hear_the_same() {
     let bye = vec![Frame::Bye { code: Code::Login }];
@@ -186,6 +188,7 @@ fn t_106_a_wrong_login_an_unknown_device_and_another_address_hear_the_same() {
     assert_eq!(both.said_by_node.last(), Some(&node::Output::Failed(PeerFault::Login)));
 }
 
+/// [U-4]
 #[test]
 fn t_103_a_proof_is_worth_nothing_on_another_channel() {
     // Somebody in the middle runs two TLS sessions: the exporters differ, and the device shows nothing at all.
@@ -237,6 +240,7 @@ fn t_065_another_nodes_key_is_refused_before_anything_is_shown() {
     assert_eq!(both.said_by_node, [node::Output::Left(Code::Denied)], "it saw no proof and no login");
 }
 
+/// [U-5] [K-6]
 #[test]
 fn a_node_that_changed_to_the_key_that_it_announced_is_the_same_node() {
     let next = Some(sha256(&[&nk(2).nk().0]));
@@ -253,6 +257,7 @@ fn a_node_that_changed_to_the_key_that_it_announced_is_the_same_node() {
     assert!(matches!(both.said_by_device.as_slice(), [device::Output::Failed(PeerFault::WrongKey { .. })]));
 }
 
+/// [U-9]
 #[test]
 fn t_062_a_copy_of_a_device_learns_that_it_is_one() {
     let mut both = Both::dial(known(), [CHANNEL; 2], nk(1), Some(ann()));
@@ -263,6 +268,7 @@ fn t_062_a_copy_of_a_device_learns_that_it_is_one() {
     assert_eq!(*behind, Some(PeerFault::Behind { got: 5, seen: 6 }));
 }
 
+/// [U-6]
 #[test]
 fn t_091_before_proof_nothing_but_the_greeting_is_heard_and_not_for_long() {
     for frame in [Frame::Ping(1), Frame::Ready(ready(0)), Frame::Unknown { kind: 200 }, Frame::Proof(vec![0; 64])] {
@@ -280,6 +286,7 @@ fn t_091_before_proof_nothing_but_the_greeting_is_heard_and_not_for_long() {
     assert_eq!(both.said_by_node, [node::Output::Failed(PeerFault::Late(limits::GREETING_MS))]);
 }
 
+/// [U-11]
 #[test]
 fn t_084_a_device_that_talks_too_much_or_out_of_place_is_closed() {
     let question =

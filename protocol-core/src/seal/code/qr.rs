@@ -1,4 +1,4 @@
-//! The other way to compare: one screen shows everything as a QR picture, the other device's camera reads it, and says so.
+//! The other way to compare: one screen shows everything as a QR picture, the other device's camera reads it, and says so ([I-15]).
 //!
 //! ```text
 //!   text   = "postline:verify?v=1&d=" ‖ base64url([T2, address, identity, ak, number, list, address, identity, ak, secret])
@@ -134,6 +134,18 @@ impl Card {
             return Err(PeerFault::ListFork(self.number));
         }
         Ok(Scan::Same { pin: theirs.compared(), answer: self.answer() })
+    }
+
+    /// Who shows it.
+    #[must_use]
+    pub const fn shower(&self) -> &Side {
+        &self.shower
+    }
+
+    /// Whom they take the reader for.
+    #[must_use]
+    pub const fn reader(&self) -> &Side {
+        &self.reader
     }
 
     fn answer(&self) -> [u8; 32] {

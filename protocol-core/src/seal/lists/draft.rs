@@ -10,11 +10,13 @@ use crate::wire::statement::Signed;
 
 use super::{Chain, Extension, Verdict, misuse};
 
-/// The owner's next list, while it is put together. Nothing is checked before it is signed.
+/// The owner's next list, while it is put together. What is wrong with it shows when it is signed.
 #[derive(Clone, Debug)]
 pub struct Draft<'c> {
     chain: &'c Chain,
     list: DeviceList,
+    /// What was asked for and can't be.
+    wrong: Option<&'static str>,
 }
 
 impl Chain {
@@ -63,7 +65,7 @@ impl Chain {
             next: self.next,
             successor: None,
         };
-        Draft { chain: self, list }
+        Draft { chain: self, list, wrong: None }
     }
 
     /// Says which device is the person's, for its leaf in MLS.
@@ -105,8 +107,9 @@ impl Draft<'_> {
     /// Calls a device something else, or nothing.
     #[must_use]
     pub fn name(mut self, dk: DeviceKey, name: Option<DeviceName>) -> Self {
-        if let Some(device) = self.list.devices.iter_mut().find(|device| device.dk == dk) {
-            device.name = name;
+        match self.list.devices.iter_mut().find(|device| device.dk == dk) {
+            Some(device) => device.name = name,
+            None => self.wrong = Some("a name for no device of the list"),
         }
         self
     }
@@ -128,8 +131,9 @@ impl Draft<'_> {
     /// The first list of a key that a hosted one has named; `next` as for [`Chain::found`].
     #[must_use]
     pub fn succeed(mut self, next: Hash) -> Self {
-        if let Some(ak) = self.chain.successor {
-            (self.list.ak, self.list.hosted, self.list.next) = (ak, false, next);
+        match self.chain.successor {
+            Some(ak) => (self.list.ak, self.list.hosted, self.list.next) = (ak, false, next),
+            None => self.wrong = Some("a key that no hosted one has named"),
         }
         self
     }
@@ -139,6 +143,9 @@ impl Draft<'_> {
     /// # Errors
     /// [`Misuse::OutOfPlace`] with the rule that the draft breaks.
     pub fn sign(mut self, ak: &AddressIdentity) -> Result<(Signed<DeviceList>, Extension), Misuse> {
+        if let Some(wrong) = self.wrong {
+            return Err(Misuse::OutOfPlace(wrong));
+        }
         self.list.devices.sort_by_key(|device| device.dk);
         self.list.revoked.sort();
         let signed = sign(ak, self.list)?;

@@ -263,7 +263,7 @@ impl Group {
     }
 
     /// Reserves the generations of our own key up to this one.
-    fn reserve<O>(&mut self, until: u32, out: &mut Outbox<O>) {
+    pub(super) fn reserve<O>(&mut self, until: u32, out: &mut Outbox<O>) {
         let reserved = Reserved { epoch: self.epoch(), until };
         self.reserved = Some(reserved);
         self.marked = true;

@@ -95,7 +95,7 @@ impl Group {
         drop(filled);
         desk.unbind();
         let mut group = Self::new(conversation, desk, engine);
-        group.save(out).map_err(failed)?;
+        group.begin(out).map_err(failed)?;
         Ok((group, change))
     }
 
@@ -139,10 +139,8 @@ impl Group {
         }
         desk.unbind();
         let mut group = Self::new(conversation, desk, engine);
-        let joined = group.judged(me, judge);
-        joined?;
-        // The engine takes the package off its own shelf as it is written.
-        group.save(out).map_err(|e| bad_welcome(&e))?;
+        group.judged(me, judge)?;
+        group.begin(out).map_err(|e| bad_welcome(&e))?;
         if !kept.last_resort {
             out.save(Record::remove(Key::Package(reference)));
         }
@@ -188,7 +186,7 @@ impl Group {
         let change = Change { commit: bytes(&commit)?, welcome: None, group_info: bytes(&after)? };
         let mut group = Self::new(conversation, desk, engine);
         group.judged(me, judge)?;
-        group.save(out).map_err(|e| bad_welcome(&e))?;
+        group.begin(out).map_err(|e| bad_welcome(&e))?;
         Ok((group, change))
     }
 
@@ -206,6 +204,13 @@ impl Group {
             out: false,
             draws: 0,
         }
+    }
+
+    /// Stores a group that begins: what a former group of this conversation had reserved is over.
+    fn begin<O>(&mut self, out: &mut Outbox<O>) -> Result<(), MlsError> {
+        self.reserve(0, out);
+        self.marked = false;
+        self.save(out)
     }
 
     /// Asks about everybody in a group that was joined.

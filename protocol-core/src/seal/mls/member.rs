@@ -53,6 +53,11 @@ impl Member {
         member.has_key(leaf)
     }
 
+    /// Whether this may be what became of that one: the same device, of the same person, by no older list (attack 72).
+    pub(super) fn follows(&self, before: &Self) -> bool {
+        self.dk == before.dk && self.identity == before.identity && self.list >= before.list
+    }
+
     fn has_key(self, leaf: &SigningIdentity) -> Result<Self, PeerFault> {
         if leaf.signature_key.as_bytes() == self.dk.0 {
             Ok(self)

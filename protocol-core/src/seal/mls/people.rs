@@ -40,7 +40,7 @@ impl IdentityProvider for People {
         Ok(signing_identity.signature_key.to_vec())
     }
 
-    /// A leaf follows one of the same device of the same person, by the same list or a newer one.
+    /// Asked of a commit's author, and of who comes back from outside: by everybody who follows the commit, not by who makes it.
     fn valid_successor(
         &self,
         predecessor: &SigningIdentity,
@@ -49,7 +49,7 @@ impl IdentityProvider for People {
     ) -> Result<bool, Flaw> {
         let before = Member::read(predecessor).map_err(|_| Flaw::Key)?;
         let after = Member::verify(successor).map_err(|_| Flaw::Signature)?;
-        Ok(before.dk == after.dk && before.identity == after.identity && before.list <= after.list)
+        Ok(after.follows(&before))
     }
 
     fn supported_types(&self) -> Vec<CredentialType> {

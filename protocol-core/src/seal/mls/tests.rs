@@ -2,6 +2,7 @@
 
 mod groups;
 mod hpke;
+mod packages;
 mod primitives;
 mod vectors;
 

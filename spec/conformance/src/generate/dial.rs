@@ -133,5 +133,19 @@ pub(super) fn codes() -> Making {
     ] {
         m.good("limit.read", &["P-6"], "a bound", json!({ "name": name }));
     }
+    for number in 32..=37 {
+        m.good("code.read", &["C-1"], "a code about a sealed conversation", json!({ "number": number }));
+    }
+    for number in [31, 38] {
+        m.good("code.read", &["C-1", "L-14"], "a number that isn't known", json!({ "number": number }));
+    }
+    for kind in ["link keys", "device list", "key proof", "leaf", "session device", "session node", "heads"] {
+        m.good("label.read", &["K-2"], "what stands before the canonical bytes", json!({ "kind": kind }));
+    }
+    for name in
+        ["EVENT_BYTES", "HEADS", "MEMBERS", "DEVICES", "LIST_BYTES", "PACKAGE_BYTES", "NOTE_BYTES", "MESSAGE_BYTES"]
+    {
+        m.good("limit.read", &["P-6"], "a bound of sealed conversations", json!({ "name": name }));
+    }
     m
 }

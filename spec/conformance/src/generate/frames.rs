@@ -8,17 +8,17 @@ use crate::answer::Class;
 use crate::input::{as_bytes, hex};
 
 /// Length, type, body.
-fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(1 + body.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&length[..], &[kind], body].concat()
 }
 
-fn ask(chunks: &[&[u8]], ready: bool) -> Value {
+pub(super) fn ask(chunks: &[&[u8]], ready: bool) -> Value {
     json!({ "chunks": chunks.iter().map(hex).collect::<Vec<_>>(), "ready": ready })
 }
 
 /// A body of CBOR, item by item.
-fn cbor(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+pub(super) fn cbor(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer::default();
     write(&mut writer);
     writer.into_bytes()
@@ -137,7 +137,7 @@ fn lengths_and_types(m: &mut Making) {
 }
 
 /// What no frame of CBOR may be, whatever its type.
-fn wrapped_wrongly(m: &mut Making, kind: u8, frame: &[u8]) {
+pub(super) fn wrapped_wrongly(m: &mut Making, kind: u8, frame: &[u8]) {
     let (_, body) = frame.split_at(5);
     let mut bad = |shows: &str, body: &[u8]| {
         let shows = format!("type {kind}: {shows}");

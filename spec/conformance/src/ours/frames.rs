@@ -8,9 +8,10 @@ use postline_core::id::{BlobRef, CarryId, Hash, Pair};
 use postline_core::store::sha256;
 use postline_core::time::Millis;
 use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust, TrustStep};
+use postline_core::wire::talk::Talk;
 use serde_json::{Value, json};
 
-use super::{Not, Said};
+use super::{Not, Said, talk};
 use crate::input::{Input, Unfit, as_bytes, as_number, hex, number};
 
 pub(super) fn read(input: Input<'_>) -> Said {
@@ -116,17 +117,32 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
         Frame::Ping(value) => json!({ "type": 13, "number": number(value) }),
         Frame::Pong(value) => json!({ "type": 14, "number": number(value) }),
         Frame::Bye { code } => json!({ "type": 15, "code": code as u16 }),
-        Frame::Talk(_) => shown_whole(&frame),
+        Frame::Talk(said) => {
+            let kind = talk_kind(&said);
+            let mut object = talk::shown(said);
+            if let Some(object) = object.as_object_mut() {
+                object.insert("type".to_owned(), kind.into());
+            }
+            object
+        }
         Frame::Unknown { kind } => json!({ "type": kind }),
     }
 }
 
-/// A frame about a sealed conversation: its type, and its body as it stands on the wire.
-fn shown_whole(frame: &Frame) -> Value {
-    let mut out = Vec::new();
-    match encode(frame, None, &mut out) {
-        Ok(()) => json!({ "type": out.get(4), "body": hex(out.get(5..).unwrap_or_default()) }),
-        Err(why) => json!({ "fault": why.to_string() }),
+const fn talk_kind(talk: &Talk) -> u8 {
+    match talk {
+        Talk::Post(_) => 16,
+        Talk::Unposted { .. } => 17,
+        Talk::Event(_) => 18,
+        Talk::Have { .. } => 19,
+        Talk::Heads(_) => 20,
+        Talk::Delivered { .. } => 21,
+        Talk::Publish { .. } => 22,
+        Talk::Published { .. } => 23,
+        Talk::Ask { .. } => 24,
+        Talk::Answer { .. } => 25,
+        Talk::Line(_) => 26,
+        Talk::Login { .. } => 27,
     }
 }
 
@@ -200,24 +216,10 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         13 => Frame::Ping(frame.number("number")?),
         14 => Frame::Pong(frame.number("number")?),
         15 => Frame::Bye { code: code(frame)? },
-        kind @ 16..=27 => talk(kind, &frame.bytes("body")?)?,
+        kind @ 16..=27 => Frame::Talk(talk::asked(kind, frame)?),
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };
     Ok((frame, bytes))
-}
-
-fn talk(kind: u64, body: &[u8]) -> Result<Frame, Unfit> {
-    let unfit = || Unfit("a body of this type".to_owned());
-    let (kind, length) =
-        (u8::try_from(kind).map_err(|_| unfit())?, u32::try_from(body.len() + 1).map_err(|_| unfit())?);
-    let stream = [&length.to_be_bytes()[..], &[kind], body].concat();
-    let mut reader = FrameReader::new();
-    reader.proven();
-    reader.push(&stream);
-    match reader.next() {
-        Ok(Some(Incoming { frame, .. })) => Ok(frame),
-        Ok(None) | Err(_) => Err(unfit()),
-    }
 }
 
 fn code(frame: Input<'_>) -> Result<Code, Unfit> {

@@ -1,5 +1,7 @@
 //! The handshake's steps, and the greeting's Hellos and Proofs.
 
+use std::collections::BTreeMap;
+
 use postline_core::fault::PeerFault;
 use postline_core::id::{Domain, Hash, NodeKey, Nonce};
 use postline_core::seal::{NodeIdentity, Secret, verify_value};
@@ -49,11 +51,7 @@ pub(super) fn make_hello(input: Input<'_>) -> Said {
     if input.maybe("version").is_some() {
         hello.version = input.number("version")?;
     }
-    if input.maybe("extensions").is_some() {
-        let pair = |value: &Value| Some((as_number(value.get(0)?)?, as_bytes(value.get(1)?)?));
-        let pairs: Option<_> = input.list("extensions")?.iter().map(pair).collect();
-        hello.extensions = pairs.ok_or_else(|| Not::Understood("extensions are pairs".to_owned()))?;
-    }
+    hello.extensions = extensions(input)?;
     Ok(json!({ "bytes": hex(hello.canonical()) }))
 }
 
@@ -62,16 +60,28 @@ pub(super) fn read_hello(input: Input<'_>) -> Said {
     if hello.version == 0 {
         return Err(PeerFault::Version(0).into());
     }
-    let extensions: Vec<Value> =
-        hello.extensions.iter().map(|(kind, bytes)| json!([number(*kind), hex(bytes)])).collect();
     Ok(json!({
         "version": number(hello.version),
         "nk": hex(hello.nk.0),
         "speaker": hello.domains.speaker.as_str(),
         "listener": hello.domains.listener.as_str(),
         "random": hex(hello.nonce),
-        "extensions": extensions,
+        "extensions": shown_extensions(&hello.extensions),
     }))
+}
+
+/// What a Hello's maker adds, where it adds anything.
+pub(super) fn extensions(input: Input<'_>) -> Result<BTreeMap<u64, Vec<u8>>, Not> {
+    if input.maybe("extensions").is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let pair = |value: &Value| Some((as_number(value.get(0)?)?, as_bytes(value.get(1)?)?));
+    let pairs: Option<_> = input.list("extensions")?.iter().map(pair).collect();
+    pairs.ok_or_else(|| Not::Understood("extensions are pairs".to_owned()))
+}
+
+pub(super) fn shown_extensions(extensions: &BTreeMap<u64, Vec<u8>>) -> Vec<Value> {
+    extensions.iter().map(|(kind, bytes)| json!([number(*kind), hex(bytes)])).collect()
 }
 
 pub(super) fn sign_proof(input: Input<'_>) -> Said {

@@ -33,6 +33,7 @@ fn seals_and_falls() -> usize {
     keys.len() - keys.iter().collect::<BTreeSet<_>>().len()
 }
 
+/// [G-9]
 #[test]
 fn t_062_no_key_seals_twice_whatever_is_restored() {
     assert_eq!(seals_and_falls(), 0);
@@ -42,7 +43,7 @@ fn t_062_no_key_seals_twice_whatever_is_restored() {
     assert!(reused > 0, "the canary is noticed by this test");
 }
 
-/// A backup that lost a few of its records is refused, not used.
+/// [G-9] A backup that lost a few of its records is refused, not used.
 #[test]
 fn t_062_records_of_different_times_are_refused() {
     let (mut ann, _, mut disk) = two();
@@ -69,6 +70,7 @@ fn sealed_with(ann: &mut Group, aad: Aad, step: u64) -> Vec<u8> {
     message.to_bytes().unwrap()
 }
 
+/// [G-6]
 #[test]
 fn t_040_a_message_is_for_the_conversation_it_was_sealed_for() {
     let (mut ann, mut bob, _) = two();
@@ -81,7 +83,7 @@ fn t_040_a_message_is_for_the_conversation_it_was_sealed_for() {
     assert!(taken.is_ok(), "the canary is noticed by this test");
 }
 
-/// Any member has the keys of all: one could seal again, under another key of the author's, what the author has signed.
+/// [G-6] Any member has the keys of all: one could seal again, under another key of the author's, what the author has signed.
 /// The author says which key it is.
 #[test]
 fn t_061_a_message_is_sealed_with_the_key_that_its_author_names() {
@@ -91,6 +93,7 @@ fn t_061_a_message_is_sealed_with_the_key_that_its_author_names() {
     assert_eq!(refused, Err(PeerFault::Sealed("with another key than its author's")));
 }
 
+/// [G-11]
 #[test]
 fn two_runs_of_one_seed_are_alike_to_the_byte() {
     let run = |later_ms: u64| {
@@ -111,6 +114,7 @@ fn two_runs_of_one_seed_are_alike_to_the_byte() {
     assert_eq!(once, run(10 * 365 * crate::time::DAY));
 }
 
+/// [G-7]
 #[test]
 fn t_088_a_length_tells_a_bucket_and_content_compresses_nothing() {
     let (mut ann, _, _) = two();
@@ -133,4 +137,41 @@ fn a_group_prints_no_secret() {
     let (ann, _, _) = two();
     let printed = format!("{ann:?} {:?}", ann.desk);
     assert!(printed.contains("Secret(..)") && printed.len() < 300, "{printed}");
+}
+
+/// Beside the bare engine, in one run and by turns: so load slows both alike. What the seam adds is a copy of the engine
+/// for each message that is opened, its own padding and authenticated data, and the count of generations.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a stop watch, not a clock")]
+fn the_seam_costs_little_beside_the_bare_engine() {
+    use std::time::{Duration, Instant};
+    let (mut ann, mut bob, _) = two();
+    let (mut bare_ann, mut bare_bob) = (ann.engine.clone(), bob.engine.clone());
+    let text = [b'x'; 200];
+    let [mut seal, mut open, mut bare_seal, mut bare_open, mut copy] = [Duration::ZERO; 5];
+    let timed = |sum: &mut Duration, from: Instant| *sum += from.elapsed();
+    for step in 0..300 {
+        let mut out = Outbox::<()>::new();
+        let at = Instant::now();
+        let sealed = ann.seal(&tick(step), None, &text, &mut out).unwrap();
+        timed(&mut seal, at);
+        let at = Instant::now();
+        bob.open(&tick(step), &sealed, &mut out).unwrap();
+        timed(&mut open, at);
+        let _filled = ann.fill(&tick(10_000 + step), "bare");
+        let at = Instant::now();
+        let sealed = bare_ann.encrypt_application_message(&text, vec![0; 40]).unwrap().to_bytes().unwrap();
+        timed(&mut bare_seal, at);
+        let at = Instant::now();
+        bare_bob.process_incoming_message(mls_rs::MlsMessage::from_bytes(&sealed).unwrap()).unwrap();
+        timed(&mut bare_open, at);
+        let at = Instant::now();
+        let copied = bob.engine.clone();
+        timed(&mut copy, at);
+        drop(copied);
+    }
+    let us = |sum: Duration| sum.as_nanos() / 300_000;
+    println!("figure group_us seal {} open {} bare {} {}", us(seal), us(open), us(bare_seal), us(bare_open));
+    println!("figure group_copy_us {}", us(copy));
+    assert!(seal + open < 2 * (bare_seal + bare_open), "{seal:?} {open:?} beside {bare_seal:?} {bare_open:?}");
 }
