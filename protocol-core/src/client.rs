@@ -105,6 +105,8 @@ pub struct Client {
     joining: Joining,
     /// Codes that are being compared.
     comparing: verify::Comparing,
+    /// How many entries were taken that the node hasn't heard of.
+    taken: BTreeMap<ConversationId, u64>,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
     timers: Timers,
@@ -146,6 +148,7 @@ impl Client {
             heard: BTreeMap::new(),
             joining: Joining::default(),
             comparing: verify::Comparing::default(),
+            taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
             timers: Timers::default(),
         };

@@ -453,7 +453,7 @@ pub const AHEAD: usize = 1_024;
 /// Most entries of one conversation that didn't open and may come again.
 pub const UNOPENED: usize = 64;
 /// How many of a log's newest hashes a device remembers, to compare what others saw.
-pub const CHAIN_HASHES: usize = 256;
+pub const CHAIN_HASHES: usize = 64;
 /// Most entries that one mark is said of; older ones are marked by it without a word.
 pub const MARKED: u64 = 1_024;
 /// Most events that one device shares with another in one message.

@@ -19,7 +19,7 @@ use crate::fault::{Code, PeerFault};
 use crate::id::{Address, ConversationId, DeviceKey};
 use crate::limits;
 use crate::seal::lists::{Chain, Standing};
-use crate::seal::mls::{self, Group, Me, Package, Refusal};
+use crate::seal::mls::{self, Group, Me, Member, Package, Refusal};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::wire::leaf::Leaf;
@@ -85,7 +85,7 @@ impl Client {
         self.talks.values().filter(unfinished).map(|talk| talk.id).collect()
     }
 
-    /// Which current devices are missing, and which members are revoked.
+    /// Which current devices are missing, and which members are none any more.
     fn difference(&self, id: ConversationId) -> (BTreeSet<DeviceKey>, Vec<DeviceKey>) {
         let (Some(talk), Some(Some(group))) = (self.talks.get(&id), self.groups.get(&id)) else {
             return (BTreeSet::new(), Vec::new());
@@ -94,8 +94,15 @@ impl Client {
         let members: BTreeSet<DeviceKey> = group.members().iter().map(|member| member.dk).collect();
         let devices = chains.iter().flatten().flat_map(|chain| chain.devices()).map(|device| device.dk);
         let missing = devices.filter(|dk| !members.contains(dk)).collect();
-        let revoked: BTreeSet<DeviceKey> = chains.iter().flatten().flat_map(|chain| chain.revoked()).collect();
-        (missing, members.intersection(&revoked).copied().collect())
+        // Whoever was revoked, or is of keys that the person has given up on; not who is on a list that is to come.
+        let stays = |member: &Member| {
+            let chain = self.chain_of(&member.address);
+            chain.is_some_and(|chain| {
+                matches!(chain.has(&leaf_of(member)), Ok(Standing::Current | Standing::Ahead { .. }))
+            })
+        };
+        let gone = group.members().into_iter().filter(|member| !stays(member) && Some(member.dk) != self.dk());
+        (missing, gone.map(|member| member.dk).collect())
     }
 
     /// Devices change a group in turn, so that they don't all do the same at once.
@@ -206,14 +213,7 @@ impl Client {
         if member.address != *whose {
             return Err(PeerFault::KeyPackage("for somebody else"));
         }
-        let leaf = Leaf {
-            address: member.address.clone(),
-            identity: member.identity,
-            ak: member.ak,
-            dk: member.dk,
-            number: member.list,
-            hosted: member.hosted,
-        };
+        let leaf = leaf_of(member);
         let chain = self.chain_of(whose).ok_or(PeerFault::KeyPackage("before any list"))?;
         match chain.has(&leaf)? {
             Standing::Current => {}
@@ -348,5 +348,17 @@ impl Client {
         if !self.asks.values().any(|open| *open == asked) {
             self.ask(asked, what, out);
         }
+    }
+}
+
+/// What a member's credential says: it was verified when they came in.
+pub(super) fn leaf_of(member: &Member) -> Leaf {
+    Leaf {
+        address: member.address.clone(),
+        identity: member.identity,
+        ak: member.ak,
+        dk: member.dk,
+        number: member.list,
+        hosted: member.hosted,
     }
 }

@@ -213,6 +213,7 @@ impl Client {
         self.asks.clear();
         self.publishing.clear();
         self.unknown.clear();
+        self.taken.clear();
         for live in self.live.values_mut() {
             (live.gathering, live.asked_to, live.waits) = (None, 0, false);
         }

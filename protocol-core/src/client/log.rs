@@ -72,7 +72,7 @@ impl Client {
         if let (true, Some(bytes)) = (outside, &event.bytes) {
             self.note_info(tick, id, bytes);
         }
-        self.timers.by(What::Ack, tick.now.plus(limits::ACK_MS));
+        self.acknowledge(tick, id);
     }
 
     /// Takes what is next, as much as there is, and as one step may.
@@ -216,9 +216,7 @@ impl Client {
             self.head(&head, out);
         }
         self.marks_of(event.conversation, seq, out);
-        let acked = self.live(event.conversation).acked;
-        let soon = if seq.saturating_sub(acked) >= limits::ACK_EVERY { 0 } else { limits::ACK_MS };
-        self.timers.by(What::Ack, tick.now.plus(soon));
+        self.acknowledge(tick, event.conversation);
     }
 
     /// Says what is durable here.
@@ -226,13 +224,19 @@ impl Client {
         if !self.online() {
             return;
         }
-        for talk in self.talks.values() {
-            let live = self.live.entry(talk.id).or_default();
-            if talk.seq > live.acked {
-                live.acked = talk.seq;
-                Self::say(Frame::Have { conversation: talk.id, seq: talk.seq }, out);
+        for id in core::mem::take(&mut self.taken).into_keys() {
+            if let Some(talk) = self.talks.get(&id) {
+                Self::say(Frame::Have { conversation: id, seq: talk.seq }, out);
             }
         }
+    }
+
+    /// An entry was taken, or was here before: the node hears of it, together with others.
+    fn acknowledge(&mut self, tick: &Tick, id: ConversationId) {
+        let count = self.taken.entry(id).or_default();
+        *count = count.saturating_add(1);
+        let soon = if *count >= limits::ACK_EVERY { 0 } else { limits::ACK_MS };
+        self.timers.by(What::Ack, tick.now.plus(soon));
     }
 
     /// The key of a conversation's hub.

@@ -2,6 +2,7 @@
 //!
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
+use super::changes::leaf_of;
 use super::inner::{Inner, Read, What as Said};
 use super::io::{self, Alarm, Author, Event as Told, Failure, Mark, Output, Who};
 use super::log::Taken;
@@ -16,7 +17,6 @@ use crate::seal::mls::{Applied, Group, Me, Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record, sha256};
 use crate::wire::cbor::Malformed;
-use crate::wire::leaf::Leaf;
 use crate::wire::log::Change;
 use crate::wire::talk::{Event, Kind};
 
@@ -199,14 +199,7 @@ impl Client {
     /// A leaf is judged by the list that it names: a newer one never undoes what is in the log, it removes the leaf.
     pub(super) fn judge(&self, with: &Address, applied: &Applied, objection: &mut Objection) -> Result<(), PeerFault> {
         for member in applied.added.iter().chain(&applied.changed) {
-            let leaf = Leaf {
-                address: member.address.clone(),
-                identity: member.identity,
-                ak: member.ak,
-                dk: member.dk,
-                number: member.list,
-                hosted: member.hosted,
-            };
+            let leaf = leaf_of(member);
             let known = member.address == *with || member.address == self.ours.address;
             let standing = match self.chain_of(&member.address).filter(|_| known) {
                 Some(chain) => chain.has(&leaf),

@@ -151,8 +151,6 @@ impl Talk {
 /// What of a conversation a crash forgets.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// The last entry that the node was told we have.
-    pub(super) acked: u64,
     /// Entries that came before their turn.
     pub(super) ahead: BTreeMap<u64, Event>,
     /// Up to which entry was asked for again, on this session.
@@ -209,6 +207,21 @@ pub(super) struct Gathering {
 }
 
 impl Live {
+    /// Whether nothing is under way: what is remembered is of use, and can be done without.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ahead.is_empty()
+            && self.gathering.is_none()
+            && self.unmarked.is_empty()
+            && self.repairs.is_empty()
+            && self.later.is_none()
+            && self.change_at.is_none()
+            && self.outside.is_none()
+            && !self.waits
+            // How often somebody asked is not forgotten so easily.
+            && self.asked.is_empty()
+            && self.asking == Rate::default()
+    }
+
     /// Notes what the log hashes to at an entry.
     pub(super) fn note(&mut self, seq: u64, hash: Hash) {
         self.hashes.insert(seq, hash);

@@ -93,7 +93,12 @@ impl Client {
     pub fn forget(&mut self, key: &Key) -> bool {
         #[allow(clippy::wildcard_enum_match_arm, reason = "what a node keeps is many things")]
         match key {
-            Key::Group(id) => self.groups.remove(id).is_some(),
+            Key::Group(id) => {
+                if self.live.get(id).is_some_and(super::Live::is_idle) {
+                    self.live.remove(id);
+                }
+                self.groups.remove(id).is_some()
+            }
             Key::Package(hash) => self.packages.remove(hash).is_some(),
             Key::Said(id, seq) => self.said.remove(&(*id, *seq)).is_some(),
             _ => false,
