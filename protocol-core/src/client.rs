@@ -21,6 +21,7 @@ mod changes;
 mod contact;
 mod devices;
 mod door;
+mod history;
 mod inner;
 pub mod io;
 mod keys;
@@ -280,9 +281,7 @@ impl Client {
             Command::Backup => self.back_up(tick, out),
             Command::BackupKept => self.backup_kept(out),
             Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
-            Command::Block(_) | Command::Unblock(_) | Command::ShareHistory { .. } => {
-                Self::decline(Declined::NothingPending, out);
-            }
+            Command::ShareHistory { with } => self.share_history(tick, with, out),
         }
     }
 

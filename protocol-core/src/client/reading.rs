@@ -437,9 +437,10 @@ impl Client {
                     self.compared(&with, ak, out);
                 }
             }
-            Said::History { .. } => {
-                let raw = Some(opened.plaintext);
-                self.keep(id, seq, kept(&member, inner.id, tick.now, None, raw), out);
+            Said::History { of, to, told } => {
+                if own && of == id && Some(to) == self.dk() {
+                    self.history(id, told, out);
+                }
             }
         }
     }

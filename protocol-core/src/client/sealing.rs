@@ -32,6 +32,7 @@ impl Client {
         self.drain(tick, id, out);
         self.mark_more(id, out);
         self.repair(tick, id, out);
+        self.share(tick, id, out);
         if self.may_change(id) && self.members(tick, id, out) {
             self.seal(tick, id, out);
         }

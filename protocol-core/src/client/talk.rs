@@ -20,6 +20,7 @@ use crate::wire::cbor::Reader;
 use crate::wire::log;
 use crate::wire::talk::{Event, Head};
 
+use super::history::Sharing;
 use super::io::Mark;
 use super::record::{read, write};
 
@@ -173,6 +174,8 @@ pub(super) struct Live {
     pub(super) unmarked: BTreeSet<(u64, Mark)>,
     /// Entries of ours that a device couldn't open.
     pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
+    /// What is being told to a newer device of the person.
+    pub(super) sharing: Option<Sharing>,
     /// How often each device asked to hear something again, and since when.
     pub(super) asked: BTreeMap<DeviceKey, Rate>,
     /// How often we asked.
@@ -216,6 +219,7 @@ impl Live {
             && self.later.is_none()
             && self.change_at.is_none()
             && self.outside.is_none()
+            && self.sharing.is_none()
             && !self.waits
             // How often somebody asked is not forgotten so easily.
             && self.asked.is_empty()

@@ -144,6 +144,9 @@ impl Wants<'_> {
         for (seq, ..) in live.repairs.iter().take(limits::CLIENT_BATCH) {
             self.said(id, *seq);
         }
+        for seq in live.sharing.iter().flat_map(super::history::Sharing::batch) {
+            self.said(id, seq);
+        }
         live.ahead.values().for_each(|event| self.packages(event));
     }
 
