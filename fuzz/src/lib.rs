@@ -19,7 +19,7 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 23] = [
+pub const TARGETS: [(&str, Body); 27] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
     ("auth", auth_survives),
@@ -32,16 +32,20 @@ pub const TARGETS: [(&str, Body); 23] = [
     ("link", postline_world::bodies::link_survives),
     ("lists", postline_world::bodies::lists_survive),
     ("lmtp", lmtp_survives),
+    ("log", postline_world::bodies::log_survives),
     ("milter", postline_node::milter::session_survives),
     ("queue", postline_world::bodies::queue_survives),
     ("records", postline_world::bodies::records_survive),
     ("scanner", postline_world::bodies::scanner_survives),
+    ("sealed", postline_world::bodies::sealed_survives),
     ("server", postline_world::bodies::server_survives),
+    ("session", postline_world::bodies::session_survives),
     ("smtp", postline_node::smtp::session_survives),
     ("statements", postline_world::bodies::statements_survive),
     ("stream", postline_world::bodies::stream_survives),
     ("trust", postline_world::bodies::trust_survives),
     ("txt", txt_survives),
+    ("vault", postline_world::bodies::vault_survives),
     ("word", word_survives),
 ];
 

@@ -66,13 +66,18 @@ fn changed_texts_are_survived() {
 }
 
 #[test]
+fn changed_seals_are_survived() {
+    survives_changes(&["sealed", "vault"], CHANGED_SCRIPTS, 4_096);
+}
+
+#[test]
 fn changed_scripts_are_survived() {
     survives_changes(&["greeting", "trust", "queue", "records", "lists"], CHANGED_SCRIPTS, SCRIPT);
 }
 
 #[test]
 fn changed_streams_and_doors_are_survived() {
-    survives_changes(&["link", "stream", "server"], CHANGED_SCRIPTS, SCRIPT);
+    survives_changes(&["link", "log", "session", "stream", "server"], CHANGED_SCRIPTS, SCRIPT);
 }
 
 /// [O-2]

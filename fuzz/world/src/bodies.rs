@@ -2,6 +2,8 @@
 
 mod keys;
 mod names;
+mod sealed;
+mod sessions;
 mod stored;
 
 use std::collections::BTreeSet;
@@ -20,16 +22,19 @@ use postline_core::wire::talk::Talk;
 
 use crate::bytes::blob_of;
 use crate::laws::{
-    DiallerLaws, DomainLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, Step, Subject, TrustLaws,
-    obeys, ours, theirs,
+    DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws, ServerLaws, Step,
+    Subject, TrustLaws, obeys, ours, theirs,
 };
 use crate::rng::Rng;
 use crate::strategies::{
-    self, greeting_input, link_input, node_queue_input, queue_input, server_input, step, trust_input,
+    self, follower_input, greeting_input, hub_input, link_input, node_queue_input, queue_input, server_input, step,
+    trust_input,
 };
 
 pub use keys::{lists_survive, statements_survive};
 pub use names::{address_survives, dial_survives};
+pub use sealed::{sealed_survives, vault_survives};
+pub use sessions::session_survives;
 pub use stored::records_survive;
 
 /// Longest script: beyond it, more steps of the same show nothing new.
@@ -197,6 +202,12 @@ pub fn queue_survives(bytes: &[u8]) {
     script::<DomainLaws>(bytes, queue_input);
     script::<MailboxLaws>(bytes, queue_input);
     script::<NodeLaws>(bytes, node_queue_input);
+}
+
+/// A conversation's log keeps the laws, as the hub's and as a follower's.
+pub fn log_survives(bytes: &[u8]) {
+    script::<HubLaws>(bytes, hub_input);
+    script::<FollowerLaws>(bytes, follower_input);
 }
 
 /// The front door keeps the laws.

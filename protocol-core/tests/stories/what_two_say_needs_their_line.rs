@@ -12,6 +12,7 @@ use crate::kit::{draft, id as mail_id, one, pair, round_trip, states, two, whole
 use crate::phones::{Phones, agree, begun, connected, conversation};
 
 /// Whoever blocks: neither side's people get anything across, and each hears what a stranger would.
+/// [H-9] [H-16]
 #[test]
 fn a_block_stops_posts_and_events_and_what_was_taken_goes_when_there_is_a_line_again() {
     for blocks in [0, 1] {
@@ -49,6 +50,7 @@ fn a_block_stops_posts_and_events_and_what_was_taken_goes_when_there_is_a_line_a
     }
 }
 
+/// [H-9]
 #[test]
 fn where_there_is_no_line_nobody_creates_anything() {
     let (mut world, mut phones, id) = connected();

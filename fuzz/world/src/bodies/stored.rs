@@ -61,7 +61,7 @@ fn names(fault: &RestoreError, key: &Key) {
     assert!(fault.to_string().contains(&key.to_string()), "{fault} is not about {key}");
 }
 
-fn changed(mut value: Vec<u8>, changes: &[u8]) -> Vec<u8> {
+pub(super) fn changed(mut value: Vec<u8>, changes: &[u8]) -> Vec<u8> {
     if let Some((0xff, whole)) = changes.split_first() {
         return whole.to_vec();
     }
@@ -123,10 +123,12 @@ mod tests {
             "alias",
             "blocked",
             "due",
+            "lines",
             "node",
             "offers",
             "peer",
             "pending",
+            "proofs",
             "queue",
             "route",
             "seen",
