@@ -1,4 +1,4 @@
-"""Judges what `postline demo --json` printed: trust, nothing lost, nothing doubled. Times are reported, not judged."""
+"""Judges what `postline demo --json` printed: trust, nothing lost, nothing doubled, codes compared. Times are reported, not judged."""
 
 import json
 import sys
@@ -8,10 +8,18 @@ with open(sys.argv[1], encoding="utf-8") as file:
 
 FIELDS = """trust first_mail_ms link_up_ms smtp_p50_ms link_p50_ms link_p99_ms lost duplicates delivered_marks
 syncs_per_mail connections_per_mail""".split()
-missing = [name for name in FIELDS if name not in demo]
+TALK = """devices level messages lost duplicates sealed_p50_ms sealed_p99_ms delivered_p50_ms delivered_marks caught_up
+verified""".split()
+talk = demo.get("talk", {})
+missing = [name for name in FIELDS if name not in demo] + [f"talk.{name}" for name in TALK if name not in talk]
 wrong = [f"{name} is {demo.get(name)!r}, want {want!r}" for name, want in
          (("trust", "L2"), ("lost", 0), ("duplicates", 0)) if demo.get(name) != want]
+wrong += [f"talk.{name} is {talk.get(name)!r}, want {want!r}" for name, want in
+          (("devices", 3), ("level", 4), ("lost", 0), ("duplicates", 0), ("verified", True),
+           ("delivered_marks", talk.get("messages"))) if talk.get(name) != want]
 for name in FIELDS:
     print("figure", f"demo.{name}", demo.get(name))
+for name in TALK:
+    print("figure", f"demo.talk.{name}", talk.get(name))
 if missing or wrong:
     sys.exit("demo: " + "; ".join(wrong + [f"{name} is missing" for name in missing]))

@@ -564,6 +564,8 @@ pub const POSTS_PER_DEVICE: usize = 512;
 pub const POSTS: usize = 65_536;
 /// Most bytes of such posts.
 pub const POSTS_BYTES: usize = 64 * 1024 * 1024;
+/// Most posts that are said to one hub and not answered.
+pub const POSTS_SAID: usize = 1_024;
 /// How long entries of a log are kept once everybody here has them.
 pub const ENTRY_MS: u64 = 30 * DAY;
 /// How long an entry is kept at most, whoever still lacks it.

@@ -496,6 +496,7 @@ impl Machine for Server {
             Input::BatchEnd => self.batch_end(&tick, out),
         }
         self.settle_lines(&tick, out);
+        self.tell_comers(&tick, out);
         self.now = tick.now;
         Ok(())
     }
@@ -527,6 +528,7 @@ impl Server {
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
                     Who::Keys => {
                         self.settle_lines(tick, out);
+                        self.tell_comers(tick, out);
                         self.expire_questions(tick, out);
                     }
                     Who::Session(session) => {

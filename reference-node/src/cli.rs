@@ -5,12 +5,15 @@
 //!   node rotate ──▶ keys/, while the node is down
 //!   init, node restore ──▶ a new directory          serve, demo ──▶ Parts (what others build)
 //!   user, alias ──▶ users.json ──▶ the running node follows
+//!   chat, device ──▶ a device of a person, with a store of its own ──▶ its node
 //!   the rest ──▶ admin socket ──▶ the running node
 //! ```
 //!
 //! Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 node not running, 4 warnings only (`check`).
 
 mod args;
+mod chat;
+mod device;
 mod docs;
 mod show;
 
@@ -159,6 +162,8 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<u8, Failure>
             ask(&config()?, &Request::UserOffers { address, on }, cli.json, out)?;
         }
         Command::Node(NodeCommand::Rotate { next }) => rotate(&config()?, next.as_deref(), cli.json, out)?,
+        Command::Chat { peer, own } => chat::chat(&peer, &own, cli.json, out)?,
+        Command::Device(command) => return device::run(command, cli.json, out),
         Command::Demo(demo) => return Ok(u8::from(!parts.demo(&demo, cli.json)?)),
         Command::Check { records: true, .. } => {
             let text = check::zone_text(&config()?)?;

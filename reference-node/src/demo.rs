@@ -6,8 +6,12 @@
 //!                                    └──────── reply ──────┘        then: link, express mails, kill and restart of b
 //! ```
 //!
+//! Then act two, [on devices](talk): sealed messages between `postline chat` processes.
+//!
 //! Both nodes are processes of this very program, set up by `init` and reached as any mail program would reach them. The
 //! result depends on trust, on mails lost and on mails doubled, never on how fast the machine is.
+
+mod talk;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -19,6 +23,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cli::{Demo, PartFault};
 use crate::lab::{Inbox, Letter, Nodes, Person, Plan, attached};
+use talk::Talked;
 
 /// How many express mails go each way, and how many ordinary ones are timed.
 const EXPRESS: usize = 40;
@@ -58,6 +63,8 @@ struct Found {
     syncs_per_mail: f64,
     /// Connections that both nodes opened to each other, for each express mail.
     connections_per_mail: f64,
+    /// Act two.
+    talk: Talked,
 }
 
 /// Runs the demo; `false` where it failed.
@@ -88,9 +95,9 @@ pub fn run(demo: &Demo, json: bool) -> Result<bool, PartFault> {
         if json {
             writeln!(io::stdout(), "{}", serde_json::to_string(&found)?)?;
         } else {
-            writeln!(io::stdout(), "\n{}", summary(&found))?;
+            writeln!(io::stdout(), "\n{}\n{}", summary(&found), found.talk.summary())?;
         }
-        Ok(found.trust == "L2" && found.lost == 0 && found.duplicates == 0)
+        Ok(found.trust == "L2" && found.lost == 0 && found.duplicates == 0 && found.talk.is_well())
     })
 }
 
@@ -172,7 +179,9 @@ impl Story {
         }
         self.say(nodes, "and mails go both ways again");
 
-        self.count(nodes).await
+        self.count(nodes).await?;
+        self.found.talk = talk::act_two(&std::env::current_exe()?, nodes, |what| self.say(nodes, what)).await?;
+        Ok(())
     }
 
     /// Submits a mail and waits until it is in the mailbox: the milliseconds from its 250.

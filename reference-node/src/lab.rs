@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Nodes ── init, zone file ──▶ Node a, Node b: processes of this program, asked over their admin sockets
+//!   Terminal ── postline chat, postline device ──▶ node
 //!   Person ── SMTP, STARTTLS, AUTH ──▶ node ──▶ Inbox: a Maildir, as a mail program sees it
 //! ```
 
@@ -9,8 +10,10 @@ mod inbox;
 mod letter;
 mod nodes;
 mod person;
+mod terminal;
 
 pub use inbox::Inbox;
 pub use letter::{Letter, attached, id_of};
 pub use nodes::{Counters, Node, Nodes, PASSWORD, Plan};
 pub use person::{Person, Reply, Smtp};
+pub use terminal::{Seat, Terminal};

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod device;
 pub mod directory;
 pub mod discovery;
 pub mod dkim;

@@ -179,9 +179,10 @@ impl Client {
         }
     }
 
-    /// The person's devices are others now.
-    pub(super) fn devices_changed(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        let (Some(chain), Some(dk)) = (&self.own.chain, self.dk()) else { return };
+    /// The person's devices, as [`Event::Devices`] says them; none while the device isn't enrolled.
+    #[must_use]
+    pub fn devices(&self) -> Vec<io::Device> {
+        let (Some(chain), Some(dk)) = (&self.own.chain, self.dk()) else { return Vec::new() };
         let devices = chain.devices().map(|device| io::Device {
             dk: device.dk,
             name: device.name.as_ref().map(|name| name.as_str().to_owned()),
@@ -189,7 +190,13 @@ impl Client {
             added: device.added,
             this: device.dk == dk,
         });
-        Self::tell(Event::Devices(devices.collect()), out);
+        devices.collect()
+    }
+
+    /// The person's devices are others now.
+    pub(super) fn devices_changed(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        let (Some(chain), Some(dk)) = (&self.own.chain, self.dk()) else { return };
+        Self::tell(Event::Devices(self.devices()), out);
         let (listed, revoked) = (chain.device(dk).is_some(), chain.revoked().any(|gone| gone == dk));
         if revoked {
             Self::tell(Event::Revoked, out);

@@ -181,9 +181,8 @@ impl Log {
     /// Whether nothing would be lost by forgetting it, but for what goes to readers for whom `lives` says no.
     #[must_use]
     pub fn is_idle(&self, lives: impl Fn(Via) -> bool) -> bool {
-        self.book.is_saved()
-            && self.owes != Owes::Now
-            && !self.feeds.iter().any(|(via, feed)| feed.is_busy() && lives(*via))
+        let busy = |(via, feed): (&Via, &Feed)| feed.is_busy(self.book.seq) && lives(*via);
+        self.book.is_saved() && self.owes != Owes::Now && !self.feeds.iter().any(busy)
     }
 
     /// How many bytes of entries are in memory.

@@ -60,7 +60,7 @@ impl Server {
             let mut readers: BTreeMap<Via, Vec<(u8, Head)>> = BTreeMap::new();
             for (place, head) in (0..=u8::MAX).zip(heads) {
                 let Some(Some(log)) = self.talks.logs.get_mut(&head.conversation) else { continue };
-                for via in log.to_be_told(tick.now) {
+                for via in log.heads_due(tick.now) {
                     readers.entry(via).or_default().push((place, head));
                 }
             }

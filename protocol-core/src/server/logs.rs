@@ -176,7 +176,7 @@ impl Server {
         if !self.talks.knows(id) {
             self.cold.insert(Key::Log(id));
         }
-        self.timers.set(Who::Log(id), Some(tick.now));
+        self.timers.set(Who::Log(id), Some(tick.now.plus(1)));
     }
 
     /// Tells a log something.
@@ -217,7 +217,7 @@ impl Server {
                     self.talks.moved.insert(id);
                 }
                 if let Some(origin) = origin {
-                    self.sequenced(id, origin, out);
+                    self.sequenced(tick, id, origin, out);
                 }
                 self.feed_log(tick, id, out);
             }
@@ -234,7 +234,7 @@ impl Server {
                 let missing = (first..=last).filter(|seq| log.is_some_and(|log| !log.has_brought(*seq)));
                 let missing: Vec<Key> = missing.map(|seq| Key::Entry(id, seq)).collect();
                 self.cold.extend(missing);
-                self.timers.set(Who::Log(id), Some(tick.now));
+                self.timers.set(Who::Log(id), Some(tick.now.plus(1)));
             }
             log::Output::Freed(via, items, bytes) => self.freed(tick, via, items, bytes, out),
         }
@@ -255,7 +255,7 @@ impl Server {
             return Gate::Shut;
         }
         self.cold.extend(unknown);
-        self.timers.set(Who::Log(id), Some(tick.now));
+        self.timers.set(Who::Log(id), Some(tick.now.plus(1)));
         Gate::Unknown
     }
 

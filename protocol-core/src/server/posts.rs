@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Server;
 use super::io::Output;
 use super::sessions::Online;
+use super::timers::Who;
 use crate::fault::{Code, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, DeviceTag, NodeKey, Pair};
 use crate::limits;
@@ -34,13 +35,21 @@ const VERSION: u64 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Posts {
     all: BTreeMap<Number, Kept>,
-    by_hub: BTreeMap<NodeKey, BTreeSet<Number>>,
+    by_hub: BTreeMap<NodeKey, Hub>,
     by_device: BTreeMap<DeviceKey, usize>,
     bytes: usize,
 }
 
 /// Of which conversation, of which device, under which number.
 type Number = (ConversationId, DeviceTag, u64);
+
+/// What is on its way to one hub.
+#[derive(Debug, Default)]
+struct Hub {
+    numbers: BTreeSet<Number>,
+    /// How many of them were said on the present link.
+    said: usize,
+}
 
 /// A post that is on its way.
 #[derive(Debug)]
@@ -52,6 +61,8 @@ struct Kept {
     pair: Pair,
     /// Whether there is a record of it.
     stored: bool,
+    /// Whether it was said on the present link.
+    said: bool,
 }
 
 impl Kept {
@@ -83,7 +94,14 @@ impl Kept {
         let bytes = r.bytes()?.to_vec();
         r.end()?;
         let origin = Origin { device: tag(id, dk), number };
-        Ok(Self { hub, post: Post { conversation: id, origin, kind, epoch, members, bytes }, dk, pair, stored: true })
+        Ok(Self {
+            hub,
+            post: Post { conversation: id, origin, kind, epoch, members, bytes },
+            dk,
+            pair,
+            stored: true,
+            said: false,
+        })
     }
 }
 
@@ -116,16 +134,19 @@ impl Posts {
         let number = (kept.post.conversation, kept.post.origin.device, kept.post.origin.number);
         self.bytes += kept.post.bytes.len();
         *self.by_device.entry(kept.dk).or_default() += 1;
-        self.by_hub.entry(kept.hub).or_default().insert(number);
+        let hub = self.by_hub.entry(kept.hub).or_default();
+        hub.numbers.insert(number);
+        hub.said += usize::from(kept.said);
         self.all.insert(number, kept);
     }
 
     fn remove(&mut self, number: Number) -> Option<Kept> {
         let kept = self.all.remove(&number)?;
         self.bytes -= kept.post.bytes.len();
-        if let Some(numbers) = self.by_hub.get_mut(&kept.hub) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
+        if let Some(hub) = self.by_hub.get_mut(&kept.hub) {
+            hub.numbers.remove(&number);
+            hub.said -= usize::from(kept.said);
+            if hub.numbers.is_empty() {
                 self.by_hub.remove(&kept.hub);
             }
         }
@@ -136,6 +157,12 @@ impl Posts {
             }
         }
         Some(kept)
+    }
+
+    /// Whether one more may be said to a hub: nothing waits before it, and the window has room.
+    fn may_say(&self, hub: NodeKey) -> bool {
+        let of = self.by_hub.get(&hub);
+        of.is_none_or(|of| of.said < limits::POSTS_SAID && of.said == of.numbers.len())
     }
 
     fn has_room(&self, dk: DeviceKey, bytes: usize) -> bool {
@@ -165,9 +192,13 @@ impl Server {
         if !self.posts.has_room(who.dk, post.bytes.len()) {
             return Err(PeerFault::Full { got: self.posts.len() as u64, max: limits::POSTS as u64 });
         }
-        let mut kept = Kept { hub, post, dk: who.dk, pair, stored: false };
+        let mut kept = Kept { hub, post, dk: who.dk, pair, stored: false, said: false };
         if self.link_to(hub).is_some() {
-            self.run_link(tick, hub, link::Input::Talk(Talk::Post(kept.post.clone())), out);
+            // Behind those that wait, in order.
+            kept.said = self.posts.may_say(hub);
+            if kept.said {
+                self.run_link(tick, hub, link::Input::Talk(Talk::Post(kept.post.clone())), out);
+            }
         } else {
             kept.stored = true;
             out.save(kept.record());
@@ -179,9 +210,12 @@ impl Server {
 
     /// The link to a hub is down: what is on its way is written down.
     pub(super) fn store_posts(&mut self, hub: NodeKey, out: &mut Outbox<Output>) {
-        let numbers = self.posts.by_hub.get(&hub).into_iter().flatten();
-        for number in numbers {
-            if let Some(kept) = self.posts.all.get_mut(number).filter(|kept| !kept.stored) {
+        let Some(of) = self.posts.by_hub.get_mut(&hub) else { return };
+        of.said = 0;
+        for number in &of.numbers {
+            let Some(kept) = self.posts.all.get_mut(number) else { continue };
+            kept.said = false;
+            if !kept.stored {
                 kept.stored = true;
                 out.save(kept.record());
             }
@@ -190,30 +224,49 @@ impl Server {
 
     /// The link to a hub is up: what waits for it goes, where there still is a line.
     pub(super) fn send_posts(&mut self, tick: &Tick, hub: NodeKey, out: &mut Outbox<Output>) {
-        let numbers: Vec<Number> = self.posts.by_hub.get(&hub).into_iter().flatten().copied().collect();
-        for number in numbers {
-            let Some(kept) = self.posts.all.get(&number) else { continue };
+        let Some(of) = self.posts.by_hub.get(&hub) else { return };
+        let room = limits::POSTS_SAID.saturating_sub(of.said);
+        let unsaid = of.numbers.iter().filter(|number| self.posts.all.get(number).is_some_and(|kept| !kept.said));
+        for number in unsaid.take(room).copied().collect::<Vec<_>>() {
+            let Some(kept) = self.posts.all.get_mut(&number) else { continue };
             match self.pairs.get(&kept.pair) {
                 None => {
-                    // Said once the pair is here.
+                    // Said once the pair is here: before the next step.
                     self.cold.insert(Key::Trust(kept.pair.clone()));
-                    self.timers.set(super::timers::Who::Posts(hub), Some(tick.now));
+                    self.timers.set(Who::Posts(hub), Some(tick.now.plus(1)));
                     return;
                 }
-                Some(_) if !self.has_line(&kept.pair, Some(hub)) => {
-                    self.drop_post(number, PeerFault::NotTrusted.code(), out);
-                }
                 Some(_) => {
-                    let talk = Talk::Post(kept.post.clone());
-                    self.run_link(tick, hub, link::Input::Talk(talk), out);
+                    let (pair, post) = (kept.pair.clone(), kept.post.clone());
+                    if !self.has_line(&pair, Some(hub)) {
+                        self.drop_post(tick, number, PeerFault::NotTrusted.code(), out);
+                        continue;
+                    }
+                    if let (Some(kept), Some(of)) = (self.posts.all.get_mut(&number), self.posts.by_hub.get_mut(&hub)) {
+                        kept.said = true;
+                        of.said += 1;
+                    }
+                    self.run_link(tick, hub, link::Input::Talk(Talk::Post(post)), out);
                 }
             }
         }
     }
 
+    /// One that was on its way is on its way no more: what waited for room is said.
+    fn answered_post(&mut self, tick: &Tick, number: Number, out: &mut Outbox<Output>) -> Option<Kept> {
+        let kept = self.posts.remove(number)?;
+        if kept.stored {
+            out.save(Record::remove(kept.key()));
+        }
+        if self.posts.by_hub.get(&kept.hub).is_some_and(|of| of.said < of.numbers.len()) {
+            self.timers.set(Who::Posts(kept.hub), Some(tick.now));
+        }
+        Some(kept)
+    }
+
     /// The pairs of what waits for a hub are here.
     pub(super) fn posts_due(&mut self, tick: &Tick, hub: NodeKey, out: &mut Outbox<Output>) {
-        self.timers.set(super::timers::Who::Posts(hub), None);
+        self.timers.set(Who::Posts(hub), None);
         if self.link_to(hub).is_some() {
             self.send_posts(tick, hub, out);
         }
@@ -221,15 +274,12 @@ impl Server {
 
     /// An event of a device of ours has come: it, and whatever the device posted before it, is on its way no more. What
     /// of that did not come was not taken, and the device sees it by the number.
-    pub(super) fn sequenced(&mut self, id: ConversationId, origin: Origin, out: &mut Outbox<Output>) {
+    pub(super) fn sequenced(&mut self, tick: &Tick, id: ConversationId, origin: Origin, out: &mut Outbox<Output>) {
         let until = (id, origin.device, 0)..=(id, origin.device, origin.number);
         let done: Vec<Number> = self.posts.all.range(until).map(|(number, _)| *number).collect();
         for number in done {
-            if let Some(kept) = self.posts.remove(number) {
+            if let Some(kept) = self.answered_post(tick, number, out) {
                 self.note_number(kept.dk, origin.number, out);
-                if kept.stored {
-                    out.save(Record::remove(kept.key()));
-                }
             }
         }
     }
@@ -247,6 +297,7 @@ impl Server {
     /// The hub did not take a post.
     pub(super) fn not_taken(
         &mut self,
+        tick: &Tick,
         hub: NodeKey,
         id: ConversationId,
         origin: Origin,
@@ -255,15 +306,12 @@ impl Server {
     ) {
         let number = (id, origin.device, origin.number);
         if self.posts.all.get(&number).is_some_and(|kept| kept.hub == hub) {
-            self.drop_post(number, code, out);
+            self.drop_post(tick, number, code, out);
         }
     }
 
-    fn drop_post(&mut self, number: Number, code: Code, out: &mut Outbox<Output>) {
-        let Some(kept) = self.posts.remove(number) else { return };
-        if kept.stored {
-            out.save(Record::remove(kept.key()));
-        }
+    fn drop_post(&mut self, tick: &Tick, number: Number, code: Code, out: &mut Outbox<Output>) {
+        let Some(kept) = self.answered_post(tick, number, out) else { return };
         if let Some(session) = self.session_of(kept.dk) {
             let (conversation, origin) = (kept.post.conversation, kept.post.origin);
             self.say_to(session, Talk::Unposted { conversation, origin, code }, out);

@@ -243,7 +243,8 @@ impl Server {
 
     /// When keys next want a wake: at once while lines are to be looked at, else when a question is given up.
     pub(super) fn set_keys_timer(&mut self, tick: &Tick) {
-        let soon = (!self.keys.unsettled.is_empty()).then_some(tick.now.plus(1));
+        let waits = !self.keys.unsettled.is_empty() || self.has_comers();
+        let soon = waits.then_some(tick.now.plus(1));
         self.timers.set(Who::Keys, soon.or(self.keys.questions.due()));
     }
 

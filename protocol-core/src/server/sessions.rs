@@ -33,6 +33,8 @@ pub(super) struct Sessions {
     greeting: BTreeSet<SessionId>,
     by_device: BTreeMap<DeviceKey, SessionId>,
     by_address: BTreeMap<Address, BTreeSet<SessionId>>,
+    /// Those that are up and have still to hear what their lines are, and what waits for them.
+    comers: BTreeSet<SessionId>,
     /// The devices that were looked up; `None`: not enrolled.
     devices: BTreeMap<DeviceKey, Option<Device>>,
     failures: Failures,
@@ -137,7 +139,7 @@ impl Server {
         if who.behind { Err(PeerFault::Behind { got: number, seen }) } else { Ok(()) }
     }
 
-    /// An event of a device has come back from its hub: its number is remembered.
+    /// A number of a device is used, and remembered.
     pub(super) fn note_number(&mut self, dk: DeviceKey, number: u64, out: &mut Outbox<Output>) {
         let device = self.sessions.devices.get_mut(&dk).and_then(Option::as_mut);
         if let Some(device) = device.filter(|device| number > device.last) {
@@ -189,11 +191,6 @@ impl Server {
             None => one.machine.claims(),
         };
         let Some((address, dk)) = who else { return keys };
-        if one.online.is_none() {
-            // Once it is there it hears what its lines are, and gets what waits for it.
-            keys.extend(self.lines_want(address));
-            keys.extend(self.notes_want(address, dk));
-        }
         if !self.sessions.devices.contains_key(&dk) {
             keys.push(Key::Device(dk));
         }
@@ -206,6 +203,26 @@ impl Server {
         keys
     }
 
+    /// What it takes to tell those who came what their lines are, and what waits for them.
+    pub(super) fn comers_want(&self) -> impl Iterator<Item = Key> {
+        let comers = self.sessions.comers.iter().filter_map(|session| self.online_at(*session));
+        comers.flat_map(|who| self.comer_wants(who))
+    }
+
+    fn comer_wants(&self, who: &Online) -> Vec<Key> {
+        let mut keys = self.lines_want(&who.address);
+        keys.extend(self.notes_want(&who.address, who.dk));
+        if !self.keys.known.contains_key(&who.address) {
+            keys.push(Key::Keys(who.address.clone()));
+        }
+        keys
+    }
+
+    /// Whether somebody has still to hear what their lines are.
+    pub(super) fn has_comers(&self) -> bool {
+        !self.sessions.comers.is_empty()
+    }
+
     pub(super) fn sessions_in_memory(&self) -> usize {
         self.sessions.all.len() + self.sessions.devices.len() + self.sessions.failures.by_address.len()
     }
@@ -213,6 +230,18 @@ impl Server {
 
 // Sessions
 impl Server {
+    /// Tells those who came, and whose records are here, what their lines are and what waits for them.
+    pub(super) fn tell_comers(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        for session in self.sessions.comers.iter().copied().collect::<Vec<_>>() {
+            let Some(who) = self.online_at(session).filter(|who| self.comer_wants(who).is_empty()).cloned() else {
+                continue;
+            };
+            self.sessions.comers.remove(&session);
+            self.lines_to(session, &who, out);
+            self.notes_to(tick, session, &who, out);
+        }
+    }
+
     /// Something happened on a session.
     pub(super) fn session(
         &mut self,
@@ -284,6 +313,7 @@ impl Server {
     fn end_session(&mut self, session: SessionId, code: Code, out: &mut Outbox<Output>) {
         self.timers.set(Who::Session(session), None);
         self.sessions.greeting.remove(&session);
+        self.sessions.comers.remove(&session);
         let Some(Online { address, dk, .. }) = self.sessions.all.remove(&session).and_then(|one| one.online) else {
             return;
         };
@@ -367,8 +397,9 @@ impl Server {
         let (address, dk) = (online.address.clone(), online.dk);
         out.emit(Output::Event(Event::SessionUp { session, address, dk }));
         self.run_session(tick, session, Input::Admit(self.ready_for(last)), out);
-        self.lines_to(session, &online, out);
-        self.notes_to(tick, session, &online, out);
+        // Only now are its lines looked up: a stranger has us read no more than what proves it to be one (attack 91).
+        self.sessions.comers.insert(session);
+        self.set_keys_timer(tick);
         self.device_ready(tick, session, &online, out);
     }
 

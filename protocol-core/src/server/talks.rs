@@ -56,6 +56,10 @@ impl Server {
                 let (conversation, origin) = (post.conversation, post.origin);
                 let posted = self.post_from_device(tick, via, who, post, out);
                 if let Err(why) = &posted {
+                    if !who.behind {
+                        // The number is used all the same.
+                        self.note_number(who.dk, origin.number, out);
+                    }
                     self.say_to(session, Talk::Unposted { conversation, origin, code: why.code() }, out);
                 }
                 posted
@@ -222,7 +226,7 @@ impl Server {
                 if self.talks.log(conversation).is_some_and(Log::is_hub) {
                     self.step_log(tick, conversation, log::Input::Unwanted(via), out);
                 } else {
-                    self.not_taken(nk, conversation, origin, code, out);
+                    self.not_taken(tick, nk, conversation, origin, code, out);
                 }
                 Ok(())
             }
@@ -380,9 +384,6 @@ fn at_home(members: &[Address], pair: &Pair, nk: NodeKey) -> Vec<(Address, Optio
 }
 
 /// What a node hears of a fault: blocked, unknown, no line and never been sound alike ([C-2]).
-const fn outside(why: &PeerFault) -> Code {
-    match why.code() {
-        Code::NotTrusted => Code::NoConversation,
-        code => code,
-    }
+fn outside(why: &PeerFault) -> Code {
+    Some(why.code()).filter(|code| *code != Code::NotTrusted).unwrap_or(Code::NoConversation)
 }

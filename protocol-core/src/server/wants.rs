@@ -17,6 +17,7 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
     // What was unfinished when the node stopped is brought before the first step.
     let mut wants = Wants { server, keys: server.cold.clone() };
     wants.keys.extend(server.unsettled_want());
+    wants.keys.extend(server.comers_want());
     match input {
         Input::Mail(_, mail) => wants.mail(mail),
         Input::Filter(_, mail) => wants.written(&mail.canonical.from, &mail.to),

@@ -7,12 +7,12 @@ use postline_core::server::io::Peer;
 use postline_core::server::{Command, Event, SessionIn, SessionOut};
 use postline_core::time::HOUR;
 use postline_core::wire::frame::Frame;
-use postline_core::wire::log::tag;
+use postline_core::wire::log::{direct, tag};
 use postline_core::wire::talk::{Kind, Origin, Password, Post, Question, Talk};
 use postline_world::world::World;
 
-use crate::kit::{one, two, two_nodes};
-use crate::people::People;
+use crate::kit::{a_line, one, pair, two, two_nodes};
+use crate::people::{People, all_up};
 
 fn sessions(world: &World, node: usize) -> (usize, usize) {
     world.nodes[node].server.as_ref().unwrap().sessions()
@@ -32,7 +32,7 @@ fn a_device_enrols_by_its_mailbox_login_and_then_comes_back_by_its_key() {
     assert!(people.devices[phone].is_up() && people.checks == 1, "no login any more");
     // A crash forgets the session, and not the device.
     world.crash(0);
-    world.pass(10_000);
+    all_up(&mut world);
     assert_eq!(sessions(&world, 0), (0, 0));
     people.connect(&mut world, phone);
     people.pass(&mut world, 10);
@@ -131,17 +131,17 @@ fn t_084_the_oldest_unlisted_device_makes_room_for_one_too_many() {
 
 #[test]
 fn t_062_a_copy_of_a_device_is_told_and_may_not_write() {
-    let (mut world, mut people) = (two_nodes(), People::default());
+    let (mut world, mut people) = (a_line(), People::default());
     let phone = people.online(&mut world, &one());
-    let talk = ConversationId([7; 32]);
+    let talk = direct(world.nodes[0].trust(&pair(&one(), &two())).t2().unwrap());
     let origin = |number| Origin { device: tag(talk, people.devices[phone].keys.dk()), number };
-    let post = |number| {
+    let post = |number, kind, members| {
         let (origin, bytes) = (origin(number), b"sealed".to_vec());
-        Talk::Post(Post { conversation: talk, origin, kind: Kind::Message, epoch: 1, members: Vec::new(), bytes })
+        Talk::Post(Post { conversation: talk, origin, kind, epoch: 0, members, bytes })
     };
-    let (fifth, third) = (post(5), post(3));
+    let (fifth, third) = (post(5, Kind::Create, vec![one(), two()]), post(3, Kind::Message, Vec::new()));
     people.devices[phone].say(&mut world, fifth);
-    people.pass(&mut world, 10);
+    people.pass(&mut world, 50);
     // The same device, from a copy of its store of before: it would go on at 4.
     people.devices[phone].posted = 3;
     people.connect(&mut world, phone);

@@ -13,7 +13,7 @@ use postline_core::wire::talk::{Finding, Publication, Question, Talk};
 use postline_world::world::World;
 
 use crate::kit::{a_line, draft, id, one, pair, two, two_nodes};
-use crate::people::{People, Person, changes, keys};
+use crate::people::{People, Person, all_up, changes, keys};
 
 /// Two who have a line, each with a device and a first list.
 struct Two {
@@ -126,9 +126,7 @@ fn l3_comes_whatever_crashes_on_the_way() {
         all.world.crash(crashes);
         all.pass(20 * SECOND / 10);
         // A device publishes again what had no answer; what its node had is the same again.
-        for _ in 0..3 {
-            all.world.pass(10 * SECOND);
-        }
+        all_up(&mut all.world);
         all.people.connect(&mut all.world, all.phone);
         all.pass(10);
         assert_eq!(all.prove_one(), None);
@@ -170,7 +168,7 @@ fn t_015_another_key_outside_the_chain_ends_l3_loudly() {
     // Two's node forgets all, and a new person with their address founds a new chain there.
     forget(&mut all.world, 1, |key| matches!(key, Key::Keys(_) | Key::List(..)));
     all.world.crash(1);
-    all.world.pass(10 * SECOND);
+    all_up(&mut all.world);
     let desk = all.people.online(&mut all.world, &two());
     let mut other = Person::new(&two(), 7);
     all.people.list(&mut all.world, &mut other, &[desk]);
@@ -240,9 +238,7 @@ fn a_new_list_reaches_the_other_side_and_a_revoked_device_is_out() {
     all.people.list(&mut all.world, &mut all.one, &phone);
     assert_eq!(all.people.devices[tablet].left, Some(Code::Login), "revoked");
     all.world.crash(0);
-    for _ in 0..4 {
-        all.world.pass(30 * SECOND);
-    }
+    all_up(&mut all.world);
     all.people.connect(&mut all.world, all.desk);
     all.pass(2 * SECOND);
     assert_eq!(all.people.devices[all.desk].lines()[&one()].list, 3);
@@ -355,7 +351,7 @@ fn two_of_one_node_reach_l3_without_a_link() {
     assert_eq!(people.prove(&mut world, &first, phone, &dan), None);
     assert_eq!(keys(&world, &ann, &dan), Unproven);
     world.crash(0);
-    world.pass(10 * SECOND);
+    all_up(&mut world);
     for index in [phone, desk] {
         people.connect(&mut world, index);
     }
@@ -401,7 +397,7 @@ fn a_note_waits_for_the_other_devices_of_the_person() {
     let note = |to| Publication::Note { to, bytes: b"sealed".to_vec() };
     assert_eq!(people.publish(&mut world, phone, note(None)), None);
     world.crash(0);
-    world.pass(10 * SECOND);
+    all_up(&mut world);
     for index in [phone, tablet] {
         people.connect(&mut world, index);
     }

@@ -11,7 +11,7 @@ use postline_core::server::io::KeysState;
 use postline_core::server::{Event, LoginOk, SessionIn, SessionOut, read_keys};
 use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Key, Record, sha256};
-use postline_core::time::Millis;
+use postline_core::time::{MINUTE, Millis, SECOND};
 use postline_core::wire::frame::{Frame, Ready};
 use postline_core::wire::keys::KeyProof;
 use postline_core::wire::list::{Device as Listed, DeviceList};
@@ -321,6 +321,14 @@ pub(crate) fn keys(world: &World, ours: &Address, theirs: &Address) -> KeysState
     let node = &world.nodes[world.home(ours).unwrap()];
     let record = node.disk.get(&Key::Proofs(pair(ours, theirs)));
     record.map(|record| read_keys(record).unwrap()).unwrap_or_default()
+}
+
+/// Whoever went down comes up again, and links have the time to.
+pub(crate) fn all_up(world: &mut World) {
+    while world.nodes.iter().any(|node| node.server.is_none()) {
+        world.pass(SECOND);
+    }
+    world.pass(2 * MINUTE);
 }
 
 /// How the keys of two changed at a node, in order.

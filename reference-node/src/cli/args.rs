@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use postline_core::id::{Address, Domain, Lane};
+use postline_core::id::{Address, DeviceKey, Domain, Lane, NodeKey};
+
+use crate::device::NodeAt;
 
 /// Postline turns an email reply into a direct line: the node of one or more mail domains.
 #[derive(Debug, Parser)]
@@ -89,7 +91,22 @@ pub(super) enum Command {
         /// For which
         shell: clap_complete::Shell,
     },
-    /// Show on this machine how a reply opens a line: two nodes, real mails, one killed in the middle
+    /// Talk with a correspondent, sealed: this terminal is a device of yours
+    ///
+    /// Each line that is typed is said; /help shows the commands. With --json events come as one object a line, and
+    /// commands may be objects too: {"do":"write","text":"hello"}. Where input ends, what was said is sent first.
+    /// There must be a line with the correspondent (a mail and its reply), and this device must be enrolled.
+    Chat {
+        /// With whom
+        #[arg(value_parser = Address::parse)]
+        peer: Address,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// Your devices: this one, and the others
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Show on this machine how a reply opens a line: two nodes, real mails, one killed in the middle; then three devices
     Demo(Demo),
 }
 
@@ -275,6 +292,83 @@ pub(super) enum ConfigCommand {
 pub(super) enum ClockCommand {
     /// Confirm that the clock is right after a jump
     Accept,
+}
+
+/// Whose device this is, and where its node.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OwnArgs {
+    /// Your address [default: the one that the store is of]
+    #[arg(long = "as", value_name = "ADDRESS", value_parser = Address::parse)]
+    pub(super) address: Option<Address>,
+    /// The directory of this device's keys and conversations [default: <data home>/postline/<address>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
+    /// Your node, where your domain doesn't name it; remembered
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) node: Option<NodeAt>,
+    /// Your node's key, where nothing else vouches for it: `postline status` on the node shows it
+    #[arg(long, value_name = "KEY", value_parser = NodeKey::parse)]
+    pub(super) nk: Option<NodeKey>,
+    /// Certificate authorities to trust instead of the system's, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) roots: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Make this device known to your node, with the mailbox's password: asked for, or read from standard input
+    Enrol {
+        /// The user name of the mailbox [default: what stands before the @]
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// List your devices
+    List {
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// On a new device: show a code, and wait until an old one takes it in
+    Join {
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// On an old device: take in the new one that shows this code, which is asked for or read from standard input
+    Add {
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// A device of yours is none any more
+    Revoke {
+        /// Its key, as `list` shows it
+        #[arg(value_parser = DeviceKey::parse)]
+        device: DeviceKey,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// Compare codes with a correspondent; answer `same` or `differ` on standard input
+    Verify {
+        /// With whom
+        #[arg(value_parser = Address::parse)]
+        peer: Address,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// Write a backup of your keys into a new file, and show its passphrase once
+    Backup {
+        /// The file, made
+        file: PathBuf,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// On a new device: take your keys from a backup; the passphrase is asked for or read from standard input
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
 }
 
 /// How the demo runs.

@@ -17,7 +17,7 @@ use crate::admin::{self, Answer, AskPair, Request, Status};
 use crate::cli::PartFault;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::init::{Init, Made, init};
+use crate::init::{Init, KeyFiles, Made, init};
 
 /// The password of everybody here.
 pub const PASSWORD: &str = "demo-only";
@@ -141,6 +141,12 @@ impl Nodes {
         Ok(Counters { commits: a.commits + b.commits, connections: a.connections + b.connections })
     }
 
+    /// The directory that they live in: devices may keep their stores there too.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Leaves a line in a log of its own beside the nodes.
     pub fn note(&self, what: &str) {
         use std::io::Write as _;
@@ -161,6 +167,13 @@ impl Nodes {
                     node.config.domains.first().map_or("", Domain::as_str),
                     node.submission,
                     node.config.maildir_root.join(user).display()
+                ));
+            }
+            if let Ok(identity) = KeyFiles::of(&node.config.data_dir).identity() {
+                how.push_str(&format!(
+                    "  devices: postline device enrol … --node {} --nk {}\n",
+                    node.link,
+                    identity.nk()
                 ));
             }
             how.push_str(&format!("  its configuration is {}; stop it with: kill {pid}\n", node.config.file.display()));

@@ -249,7 +249,6 @@ impl Node {
                 link::Output::Acked(mail) => self.seen.send(Seen::Acked(mail)).unwrap(),
                 link::Output::Fault(fault) => self.seen.send(Seen::Failed(fault.code())).unwrap(),
                 link::Output::Refused { .. }
-                | link::Output::Talk(_)
                 | link::Output::Trust(_)
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_) => panic!("nobody said that"),

@@ -11,8 +11,16 @@ use super::{Restored, StoreError, count_to_sql, millis_from_sql};
 use crate::spool::{Body, Spool};
 
 /// The kinds of [`Key::restored_at_start`], as their texts begin and end.
-const STARTING: [(&str, &str); 5] =
-    [("blocked/", "blocked0"), ("due/", "due0"), ("node", "node\0"), ("pending/", "pending0"), ("queue/", "queue0")];
+const STARTING: [(&str, &str); 8] = [
+    ("behind/", "behind0"),
+    ("blocked/", "blocked0"),
+    ("due/", "due0"),
+    ("node", "node\0"),
+    ("pending/", "pending0"),
+    ("post/", "post0"),
+    ("queue/", "queue0"),
+    ("telling/", "telling0"),
+];
 
 /// What stands beside a record's columns, to tell that they are what was written.
 pub(super) fn sum(key: &str, value: &[u8], blob: Option<BlobRef>, expires: Option<i64>) -> i64 {
@@ -124,7 +132,7 @@ pub(super) fn body(conn: &Connection, spool: &Spool, blob: BlobRef) -> Result<Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postline_core::id::{Address, Domain, Lane, MailId, Mailbox, NodeKey, Pair};
+    use postline_core::id::{Address, ConversationId, DeviceKey, Domain, Lane, MailId, Mailbox, NodeKey, Pair};
 
     #[test]
     fn what_is_restored_at_start_is_what_the_core_says() {
@@ -145,6 +153,11 @@ mod tests {
             Key::Alias(NodeKey([1; 32])),
             Key::Blocked(Domain::parse("b.example").unwrap()),
             Key::Offers(Address::parse("a@b.example").unwrap()),
+            Key::Behind(NodeKey([1; 32]), ConversationId([1; 32])),
+            Key::Telling(NodeKey([1; 32])),
+            Key::Post(ConversationId([1; 32]), DeviceKey([1; 32]), 7),
+            Key::Log(ConversationId([1; 32])),
+            Key::Device(DeviceKey([1; 32])),
         ] {
             let text = key.to_string();
             let ours = STARTING.iter().any(|(from, to)| (*from..*to).contains(&text.as_str()));

@@ -62,8 +62,9 @@ impl Feed {
         self.who
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        !self.flight.is_empty() || self.detour.is_some()
+    /// Whether something is on its way to the reader, or to come.
+    pub(super) fn is_busy(&self, seq: u64) -> bool {
+        !self.flight.is_empty() || (self.want != Want::No && self.next() <= seq)
     }
 
     pub(super) fn items(&self) -> usize {
@@ -168,7 +169,7 @@ impl Log {
 
     /// Those who are to hear of the head that is signed now. A device here always; a node where its people wrote something
     /// and wait for it, else no more often than [`HEADS_MS`](limits::HEADS_MS): it hears the next.
-    pub fn to_be_told(&mut self, now: Millis) -> Vec<Via> {
+    pub fn heads_due(&mut self, now: Millis) -> Vec<Via> {
         let (homes, seq) = (&self.book.homes, self.book.seq);
         let told = self.feeds.iter_mut().filter_map(|(via, feed)| {
             let (last, at) = feed.headed;

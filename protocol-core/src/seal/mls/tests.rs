@@ -1,5 +1,7 @@
 //! What takes a look inside: the ledger of keys and nonces, bugs of our own, and the known answers of the primitives.
 
+#[path = "../../../tests/inside/costs.rs"]
+mod costs;
 mod groups;
 mod hpke;
 mod packages;

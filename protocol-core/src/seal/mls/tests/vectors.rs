@@ -4,7 +4,8 @@
 //! What the engine keeps to itself (key schedule, secret tree, transcript, PSK secret, framing) is derived here from our
 //! primitives as RFC 9420 says; Welcomes and commits go through the engine itself, on our primitives.
 
-use std::path::{Path, PathBuf};
+#[path = "../../../../tests/inside/vectors.rs"]
+mod place;
 
 use serde_json::Value;
 
@@ -14,13 +15,7 @@ use crate::seal::mls::primitive as p;
 
 /// A file of vectors, each through `check`.
 fn each(name: &str, check: impl Fn(&Value)) {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let root = std::env::var_os("POSTLINE_VECTORS").map_or_else(beside, PathBuf::from);
-    let path = root.join("rfc9420-suite3").join(name);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: {} isn't there (set POSTLINE_VECTORS)", path.display());
-        return;
-    };
+    let Some(text) = place::read(&format!("rfc9420-suite3/{name}")) else { return };
     let vectors: Vec<Value> = serde_json::from_str(&text).unwrap();
     assert!(!vectors.is_empty());
     vectors.iter().for_each(check);

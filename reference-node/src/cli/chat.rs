@@ -1,0 +1,161 @@
+//! `postline chat`: a device of a person in a terminal, by hand or by a script.
+//!
+//! ```text
+//!   standard input ─▶ thread ─▶ lines ─▶ commands ─▶ device ─▶ events ─▶ standard output
+//!   its end ─▶ wait until what was said is the node's ─▶ leave
+//! ```
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, Read as _, Write};
+use std::time::Duration;
+
+use postline_core::client::io::{Mark, To};
+use postline_core::client::{Command, Event};
+use postline_core::id::{Address, ContentId, ConversationId};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::args::OwnArgs;
+use super::device::{Running, runtime, stopped, tell};
+use super::{Failure, show};
+use crate::device::{HELP, Said, parse};
+
+/// The longest line that is read.
+const LINE_BYTES: u64 = 256 * 1024;
+/// How long what was said may take to be the node's, once input has ended. What waits longer stays in the store.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let mut running = Running::start(own)?;
+        let mut chat = Chat { peer: peer.clone(), talk: None, said: BTreeSet::new(), json };
+        let done = chat.run(&mut running, out).await;
+        let ended = running.end().await;
+        ended.and(done)
+    })
+}
+
+struct Chat {
+    peer: Address,
+    /// The conversation, once there is one.
+    talk: Option<ConversationId>,
+    /// What was said here and isn't the node's yet.
+    said: BTreeSet<ContentId>,
+    json: bool,
+}
+
+impl Chat {
+    async fn run(&mut self, device: &mut Running, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut lines = lines()?;
+        device.commands.send(Command::Connect).await.map_err(|_| stopped())?;
+        let mut until: Option<Instant> = None;
+        loop {
+            if until.is_some() && self.said.is_empty() {
+                return Ok(());
+            }
+            let late = until.unwrap_or_else(|| Instant::now() + LAST_WORDS);
+            tokio::select! {
+                event = device.events.recv() => match event {
+                    Some(event) => self.heard(&event, out)?,
+                    None => return Err(stopped()),
+                },
+                line = lines.recv(), if until.is_none() => match line {
+                    Some(line) => match self.typed(&line?, out)? {
+                        Typed::Nothing => {}
+                        Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
+                        Typed::Command(command) => device.commands.send(command).await.map_err(|_| stopped())?,
+                    },
+                    None => until = Some(Instant::now() + LAST_WORDS),
+                },
+                () = sleep_until(late), if until.is_some() => {
+                    return Err(Failure::Part("what was said last waits in the store: the node can't be reached".into()));
+                }
+            }
+        }
+    }
+
+    fn heard(&mut self, event: &Event, out: &mut dyn Write) -> Result<(), Failure> {
+        match event {
+            Event::Conversation(conversation) if conversation.with.contains(&self.peer) => {
+                self.talk = Some(conversation.id);
+            }
+            Event::Mark { id, mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Failed(_), .. } => {
+                self.said.remove(id);
+            }
+            // What others say is heard too, and shown with its author.
+            Event::Said(said) if said.author.address == self.peer => self.talk = Some(said.conversation),
+            _ => {}
+        }
+        tell(event, self.json, out)
+    }
+
+    fn typed(&mut self, line: &str, out: &mut dyn Write) -> Result<Typed, Failure> {
+        let command = match parse(line, &self.peer, self.talk) {
+            Ok(Said::Nothing) => return Ok(Typed::Nothing),
+            Ok(Said::Quit) => return Ok(Typed::Quit),
+            Ok(Said::Help) => {
+                if self.json {
+                    show::json(out, &json!({ "event": "help", "text": HELP }))?
+                } else {
+                    writeln!(out, "{HELP}")?
+                }
+                out.flush()?;
+                return Ok(Typed::Nothing);
+            }
+            Ok(Said::Command(command)) => *command,
+            Err(why) => {
+                let why = why.to_string();
+                if self.json {
+                    show::json(out, &json!({ "event": "unsaid", "why": why }))?;
+                } else {
+                    writeln!(out, "! {why}")?;
+                }
+                out.flush()?;
+                return Ok(Typed::Nothing);
+            }
+        };
+        let Command::Write { to: to @ To::Person(_), id, body } = command else { return Ok(Typed::Command(command)) };
+        let id = match id {
+            Some(id) => id,
+            None => fresh()?,
+        };
+        self.said.insert(id);
+        Ok(Typed::Command(Command::Write { to, id: Some(id), body }))
+    }
+}
+
+enum Typed {
+    Nothing,
+    Quit,
+    Command(Command),
+}
+
+/// A name that nothing had before.
+fn fresh() -> Result<ContentId, Failure> {
+    let mut id = [0; ContentId::LEN];
+    SystemRandom::new().fill(&mut id).map_err(|_| Failure::Part("no randomness".into()))?;
+    Ok(ContentId(id))
+}
+
+/// The lines of standard input, read on a thread of its own: reading there can't be cancelled.
+fn lines() -> Result<mpsc::Receiver<io::Result<String>>, Failure> {
+    let (tell, told) = mpsc::channel(16);
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let mut input = io::stdin().lock();
+        loop {
+            let mut line = String::new();
+            let read = match input.by_ref().take(LINE_BYTES).read_line(&mut line) {
+                Ok(0) => return,
+                Ok(_) => Ok(line),
+                Err(why) => Err(why),
+            };
+            let last = read.is_err();
+            if tell.blocking_send(read).is_err() || last {
+                return;
+            }
+        }
+    })?;
+    Ok(told)
+}

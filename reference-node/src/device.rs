@@ -1,0 +1,398 @@
+//! A device of a person on this machine: drives the core's [`Client`] with a store of its own and a session to its node.
+//!
+//! ```text
+//!   commands ──▶ ┐                                                 ┌─▶ Event ─▶ whoever shows it
+//!   session ───▶ ├─ wants, step … step ─▶ commit ─▶ open ──────────┼─▶ Send ──▶ line ─▶ node
+//!   deadline ──▶ ┘     (all that waits)      └─ failed: the end    └─▶ Dial ──▶ dialler
+//! ```
+//!
+//! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node. Events
+//! wait in a bounded queue: where nobody takes them, the node waits too.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postline_core::client::{Client, Command, Event, Input, Ours, Output, SessionIn};
+use postline_core::fault::RestoreError;
+use postline_core::id::{Address, NodeKey};
+use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
+use postline_core::store::{Key, Record};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::private_file;
+use crate::store::{Store, StoreError};
+
+mod dial;
+mod line;
+mod say;
+mod tell;
+
+pub use dial::{Dialler, NodeAt};
+use line::{Came, Line};
+pub use say::{HELP, Said, Unsaid, parse};
+pub use tell::{declined, json, text};
+
+/// Most commands, events and things from the session that wait.
+const WAITING: usize = 256;
+/// Most inputs that share one commit.
+const BATCH: usize = 64;
+/// Look-ups chain, never longer than this.
+const LOOKUPS: usize = 64;
+/// Most records that stay in memory because they were wanted once.
+const WARM: usize = 4_096;
+/// The device wakes at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Where a device's keys and conversations are, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The directory of its store: made, for its owner alone.
+    pub dir: PathBuf,
+    /// Whose device it is.
+    pub address: Address,
+}
+
+/// Why a device can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceFault {
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record in it.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The file system.
+    #[error("{path}: {why}", path = path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The node that answered has a key that nobody vouches for. Nothing was said to it.
+    #[error("the node has the key {0}, and nothing vouches for it; where it is the right one, name it by --nk")]
+    UnknownNode(NodeKey),
+    /// The store belongs to another address.
+    #[error("the store is of {found}")]
+    OtherAddress {
+        /// Whose it is.
+        found: String,
+    },
+}
+
+/// A device.
+pub struct Device {
+    client: Client,
+    store: Store,
+    clock: Clock,
+    random: SystemRandom,
+    dialler: Arc<Dialler>,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    came: mpsc::Receiver<(u64, Came)>,
+    coming: mpsc::Sender<(u64, Came)>,
+    /// The connection that counts; what older ones still say is passed over.
+    current: u64,
+    line: Option<Line>,
+    warm: VecDeque<Key>,
+}
+
+/// What commands are given to, and events come from.
+pub struct Handle {
+    /// Where commands go. Once all senders are gone, the device ends.
+    pub commands: mpsc::Sender<Command>,
+    /// Where events come.
+    pub events: mpsc::Receiver<Event>,
+}
+
+impl Device {
+    /// Opens the device's store, making one where there is none, and restores the device.
+    ///
+    /// # Errors
+    /// [`DeviceFault`]; a store that another process has is [`StoreError::InUse`].
+    pub fn open(place: Place, dialler: Dialler) -> Result<(Self, Handle), DeviceFault> {
+        private_file::create_dir(&place.dir).map_err(|why| DeviceFault::Io { path: place.dir.clone(), why })?;
+        own(&place)?;
+        let mut store = Store::open(&place.dir)?;
+        let client = restore(&place, &mut store)?;
+        let (commands, wanted) = mpsc::channel(WAITING);
+        let (events, happened) = mpsc::channel(WAITING);
+        let (coming, came) = mpsc::channel(WAITING);
+        let device = Self {
+            client,
+            store,
+            clock: Clock::start(),
+            random: SystemRandom::new(),
+            dialler: Arc::new(dialler),
+            commands: wanted,
+            events,
+            came,
+            coming,
+            current: 0,
+            line: None,
+            warm: VecDeque::new(),
+        };
+        Ok((device, Handle { commands, events: happened }))
+    }
+
+    /// Runs until nobody can command it any more.
+    ///
+    /// # Errors
+    /// [`DeviceFault`], where the store fails: nothing of what it failed on has left. Opened again, the device goes on from
+    /// what is durable.
+    pub async fn run(mut self) -> Result<(), DeviceFault> {
+        // What is known already comes first, as if it had just become so.
+        let contacts = self.client.contacts().map(Event::Contact);
+        let devices = Some(self.client.devices()).filter(|devices| !devices.is_empty()).map(Event::Devices);
+        let conversations = self.client.conversations().map(Event::Conversation);
+        let known: Vec<Event> = devices.into_iter().chain(contacts).chain(conversations).collect();
+        for event in known {
+            // Nobody may want to hear.
+            let _ended = self.events.send(event).await;
+        }
+        loop {
+            let Some(batch) = self.gather().await else { return Ok(self.store.close()?) };
+            let refused = batch.iter().find_map(|input| match input {
+                Input::Session(SessionIn::Approved { nk, yes: false }) => Some(*nk),
+                _ => None,
+            });
+            let effects = self.turn(batch)?;
+            self.perform(effects).await;
+            if let Some(nk) = refused {
+                return Err(DeviceFault::UnknownNode(nk));
+            }
+        }
+    }
+
+    /// Waits for something to happen, and takes whatever else has; `None` at the end.
+    async fn gather(&mut self) -> Option<Vec<Input>> {
+        let now = self.clock.now().0;
+        let due = self.client.deadline().map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
+        let mut batch = Vec::new();
+        tokio::select! {
+            biased;
+            came = self.came.recv() => batch.extend(came.and_then(|(of, came)| self.heard(of, came))),
+            command = self.commands.recv() => batch.push(Input::Command(command?)),
+            () = tokio::time::sleep(due) => batch.push(Input::Wake),
+        }
+        while batch.len() < BATCH {
+            let next = match self.came.try_recv() {
+                Ok((of, came)) => self.heard(of, came),
+                Err(_) => match self.commands.try_recv() {
+                    Ok(command) => Some(Input::Command(command)),
+                    Err(_) => break,
+                },
+            };
+            batch.extend(next);
+        }
+        Some(batch)
+    }
+
+    /// What a connection said; `None` where it doesn't count any more.
+    fn heard(&mut self, of: u64, came: Came) -> Option<Input> {
+        if of != self.current {
+            return None;
+        }
+        Some(Input::Session(match came {
+            Came::Up(line, channel) => {
+                self.line = Some(line);
+                SessionIn::Up { channel }
+            }
+            Came::Unreached(why) => {
+                tracing::warn!(%why, "the node can't be reached");
+                SessionIn::Unreached
+            }
+            Came::Frame(frame) => SessionIn::Frame(frame),
+            Came::Garbage(fault) => SessionIn::Garbage(fault),
+            Came::Approved { nk, yes } => SessionIn::Approved { nk, yes },
+            Came::Down => {
+                self.line = None;
+                SessionIn::Down
+            }
+        }))
+    }
+
+    /// Steps a batch and commits it: gives what may leave now.
+    fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
+        let mut out = Outbox::new();
+        for input in batch {
+            self.step(input, &mut out)?;
+        }
+        let now = self.clock.now().0;
+        if self.client.deadline().is_some_and(|at| at <= now) {
+            self.step(Input::Wake, &mut out)?;
+        }
+        let (records, held) = out.split();
+        let durable = self.store.commit(&records)?;
+        let mut tries = LOOKUPS * BATCH;
+        while self.warm.len() > WARM && tries > 0 {
+            tries -= 1;
+            if let Some(key) = self.warm.pop_front()
+                && !self.client.forget(&key)
+            {
+                self.warm.push_back(key);
+            }
+        }
+        Ok(held.open(durable))
+    }
+
+    fn step(&mut self, input: Input, out: &mut Outbox<Output>) -> Result<(), StoreError> {
+        for _ in 0..LOOKUPS {
+            let keys = self.client.wants(&input);
+            if keys.is_empty() {
+                break;
+            }
+            for key in keys {
+                let record = match self.store.get(&key) {
+                    Err(StoreError::Damaged { key }) => {
+                        tracing::error!(%key, "record damaged, set aside, taken as absent");
+                        None
+                    }
+                    found => found?,
+                };
+                if let Err(fault) = self.client.hydrate(&key, record.as_ref()) {
+                    tracing::error!(%key, %fault, "record unreadable, taken as absent");
+                    if let Err(fault) = self.client.hydrate(&key, None) {
+                        tracing::error!(%key, %fault, "even its absence was refused");
+                    }
+                }
+                self.warm.push_back(key);
+            }
+        }
+        let mut entropy = [0; 32];
+        // Without randomness nothing may be sealed or signed: as bad as a disk that fails.
+        self.random.fill(&mut entropy).map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
+        let tick = Tick { now: self.clock.now().0, entropy };
+        if let Err(misuse) = self.client.step(&tick, input, out) {
+            tracing::warn!(%misuse, "input out of place, nothing changed");
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, effects: Vec<Output>) {
+        let mut said = Vec::new();
+        for effect in effects {
+            match effect {
+                Output::Dial => {
+                    self.line = None;
+                    self.current += 1;
+                    line::open(Arc::clone(&self.dialler), self.current, self.coming.clone());
+                }
+                // Frames of one batch leave in one write.
+                Output::Send(frame) => said.push(frame),
+                Output::Close => {
+                    if let Some(line) = self.line.take() {
+                        line.say(&std::mem::take(&mut said));
+                    }
+                    self.current += 1;
+                }
+                Output::Approve(nk) => {
+                    let verified = self.line.as_ref().is_some_and(Line::is_verified);
+                    let (dialler, coming, current) = (Arc::clone(&self.dialler), self.coming.clone(), self.current);
+                    tokio::spawn(async move {
+                        let yes = dialler.approves(nk, verified).await;
+                        // A device that has ended has nobody to tell.
+                        let _ended = coming.send((current, Came::Approved { nk, yes })).await;
+                    });
+                }
+                Output::Event(event) => {
+                    // Nobody may want to hear any more.
+                    let _ended = self.events.send(event).await;
+                }
+            }
+        }
+        if let Some(line) = &self.line {
+            line.say(&said);
+        }
+    }
+}
+
+/// The records that a device is restored from, as their keys begin.
+const STARTING: [&str; 4] = ["contact/", "draft/", "own", "talk/"];
+
+fn restore(place: &Place, store: &mut Store) -> Result<Client, DeviceFault> {
+    let mut records: Vec<Record> = Vec::new();
+    for prefix in STARTING {
+        let found = store.scan(prefix, "", usize::MAX)?;
+        for key in &found.damaged {
+            tracing::error!(key, "record damaged, set aside");
+        }
+        records.extend(found.records.into_iter().filter(|record| Client::restored_at_start(&record.key)));
+    }
+    Ok(Client::restore(Ours { address: place.address.clone(), hosted: false }, records)?)
+}
+
+/// Sees that the directory is this address's, or nobody's yet.
+fn own(place: &Place) -> Result<(), DeviceFault> {
+    let path = place.dir.join("address");
+    let io = |why| DeviceFault::Io { path: path.clone(), why };
+    private_file::create(&path, format!("{}\n", place.address).as_bytes()).map_err(io)?;
+    let found = std::fs::read_to_string(&path).map_err(io)?;
+    if Address::parse(found.trim_end()).as_ref() == Ok(&place.address) {
+        Ok(())
+    } else {
+        Err(DeviceFault::OtherAddress { found: crate::shown::shown(found.trim_end(), crate::shown::ADDRESS_BYTES) })
+    }
+}
+
+/// Where a person's device keeps its store where nobody says otherwise: under the data directory of the system's user.
+#[must_use]
+pub fn default_dir(address: &Address) -> Option<PathBuf> {
+    // An address may hold a slash, and a name may not.
+    Some(default_base()?.join(address.to_string().replace('%', "%25").replace('/', "%2F")))
+}
+
+/// Where such stores are.
+#[must_use]
+pub fn default_base() -> Option<PathBuf> {
+    let base = match std::env::var_os("XDG_DATA_HOME").filter(|dir| Path::new(dir).is_absolute()) {
+        Some(dir) => PathBuf::from(dir),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".local/share"),
+    };
+    Some(base.join("postline"))
+}
+
+#[cfg(test)]
+mod tests {
+    use postline_core::id::{ConversationId, Hash};
+
+    use super::*;
+
+    #[test]
+    fn what_is_restored_at_start_is_what_the_core_says() {
+        let (address, talk) = (Address::parse("a@b.example").unwrap(), ConversationId([1; 32]));
+        for key in [
+            Key::Own,
+            Key::Contact(address.clone()),
+            Key::Talk(talk),
+            Key::Group(talk),
+            Key::Reserve(talk),
+            Key::Epoch(talk, 1),
+            Key::Package(Hash([1; 32])),
+            Key::Said(talk, 7),
+            Key::Draft(9),
+            Key::Talks(address),
+        ] {
+            let text = key.to_string();
+            assert_eq!(
+                STARTING.iter().any(|prefix| text.starts_with(prefix)),
+                Client::restored_at_start(&key),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_store_is_one_addresses_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |text: &str| Place { dir: dir.path().to_owned(), address: Address::parse(text).unwrap() };
+        assert!(own(&place("ann@a.example")).is_ok() && own(&place("ann@a.example")).is_ok());
+        assert!(
+            matches!(own(&place("bob@a.example")), Err(DeviceFault::OtherAddress { found }) if found == "ann@a.example")
+        );
+    }
+}

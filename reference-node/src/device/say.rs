@@ -1,0 +1,217 @@
+//! What is typed to a device, a line at a time: words for a person, a command behind a slash, or a JSON object.
+//!
+//! ```text
+//!   hello there            ─▶ written to the peer
+//!   /verify, /read 7 …     ─▶ a command; `//` begins a text with one slash
+//!   {"do":"write", …}      ─▶ the same, for programs
+//! ```
+
+use postline_core::client::Command;
+use postline_core::client::io::To;
+use postline_core::id::{Address, ContentId, ConversationId, DeviceKey};
+use serde::Deserialize;
+
+/// What a line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Of the device.
+    Command(Box<Command>),
+    /// To hear what commands there are.
+    Help,
+    /// To end.
+    Quit,
+    /// Nothing.
+    Nothing,
+}
+
+/// A line that asks for nothing that there is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsaid {
+    /// No such command, or not in this form.
+    #[error("no such command, or not so; /help shows them all")]
+    Unknown,
+    /// No such object.
+    #[error("{0}")]
+    Json(String),
+    /// An argument isn't what it must be.
+    #[error("want {0}")]
+    Want(&'static str),
+}
+
+/// What `/help` says.
+pub const HELP: &str = "\
+/verify           compare codes with the peer
+/same, /differ    the two codes are the same, or not
+/read SEQ         everything up to there was read
+/accept           take the peer's changed keys for theirs
+/block, /unblock  no line with the peer any more; strangers again
+/add CODE         take a new device of yours that shows this code
+/revoke KEY       a device of yours is none any more
+/share KEY        share what this device has opened with a newer one of yours
+/connect, /disconnect
+/quit             or the end of input
+//text            a text that begins with a slash";
+
+/// Reads a line for a conversation with `peer`; `talk` is the conversation's id, where there is one yet.
+///
+/// # Errors
+/// [`Unsaid`].
+pub fn parse(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        return Ok(Said::Nothing);
+    }
+    if line.starts_with('{') {
+        return object(line, peer, talk);
+    }
+    match line.strip_prefix('/') {
+        None => Ok(write(peer, None, line.to_owned())),
+        Some(text) if text.starts_with('/') => Ok(write(peer, None, text.to_owned())),
+        Some(command) => words(command, peer, talk),
+    }
+}
+
+fn write(peer: &Address, id: Option<ContentId>, text: String) -> Said {
+    said(Command::Write { to: To::Person(peer.clone()), id, body: text.into_bytes() })
+}
+
+fn said(command: Command) -> Said {
+    Said::Command(Box::new(command))
+}
+
+fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let rest = rest.trim();
+    match (name, rest) {
+        ("help", "") => Ok(Said::Help),
+        ("quit", "") => Ok(Said::Quit),
+        ("read", seq) => read(seq.parse().map_err(|_| Unsaid::Want("the number of a message"))?, talk),
+        ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
+        ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
+        ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
+        (name, "") => simple(name, peer).ok_or(Unsaid::Unknown),
+        _ => Err(Unsaid::Unknown),
+    }
+}
+
+/// The commands that say nothing but their name.
+fn simple(name: &str, peer: &Address) -> Option<Said> {
+    Some(said(match name {
+        "verify" => Command::Verify(peer.clone()),
+        "same" => Command::Same(peer.clone()),
+        "differ" => Command::Differ(peer.clone()),
+        "accept" => Command::AcceptKeys(peer.clone()),
+        "block" => Command::Block(peer.clone()),
+        "unblock" => Command::Unblock(peer.clone()),
+        "connect" => Command::Connect,
+        "disconnect" => Command::Disconnect,
+        _ => return None,
+    }))
+}
+
+fn read(seq: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::ReadUpTo { conversation, seq }))
+}
+
+fn device(text: &str) -> Result<DeviceKey, Unsaid> {
+    DeviceKey::parse(text).map_err(|_| Unsaid::Want("a device's key, 64 hex digits"))
+}
+
+/// A command as programs say it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Object {
+    r#do: String,
+    text: Option<String>,
+    id: Option<String>,
+    seq: Option<u64>,
+    code: Option<String>,
+    device: Option<String>,
+}
+
+fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let object: Object =
+        serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
+    let Object { r#do: name, text, id, seq, code, device: key } = object;
+    match (name.as_str(), text, id, seq, code, key) {
+        ("write", Some(text), id, None, None, None) => {
+            let id =
+                id.map(|id| ContentId::parse(&id).map_err(|_| Unsaid::Want("an id, 64 hex digits"))).transpose()?;
+            Ok(write(peer, id, text))
+        }
+        ("read", None, None, Some(seq), None, None) => read(seq, talk),
+        ("add", None, None, None, Some(code), None) => Ok(said(Command::AddDevice { code })),
+        ("revoke", None, None, None, None, Some(key)) => Ok(said(Command::Revoke(device(&key)?))),
+        ("share", None, None, None, None, Some(key)) => Ok(said(Command::ShareHistory { with: device(&key)? })),
+        ("quit", None, None, None, None, None) => Ok(Said::Quit),
+        (name, None, None, None, None, None) => simple(name, peer).ok_or(Unsaid::Unknown),
+        _ => Err(Unsaid::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Address {
+        Address::parse("two@b.example").unwrap()
+    }
+
+    fn parsed(line: &str) -> Result<Said, Unsaid> {
+        parse(line, &peer(), Some(ConversationId([7; 32])))
+    }
+
+    fn text(line: &str) -> Option<Vec<u8>> {
+        match parsed(line) {
+            Ok(Said::Command(command)) => match *command {
+                Command::Write { to: To::Person(to), body, .. } if to == peer() => Some(body),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_written() {
+        assert_eq!(text("hello there\r\n").as_deref(), Some(&b"hello there"[..]));
+        assert_eq!(text("//etc/hosts").as_deref(), Some(&b"/etc/hosts"[..]));
+        assert_eq!(text(r#"{"do":"write","text":"a\nb"}"#).as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(parsed("\n"), Ok(Said::Nothing));
+    }
+
+    #[test]
+    fn commands_are_taken_in_both_forms_alike() {
+        let key = "ab".repeat(32);
+        for (line, json) in [
+            ("/verify".to_owned(), r#"{"do":"verify"}"#.to_owned()),
+            ("/same".to_owned(), r#"{"do":"same"}"#.to_owned()),
+            ("/read 7".to_owned(), r#"{"do":"read","seq":7}"#.to_owned()),
+            ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
+            (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
+            ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
+        ] {
+            assert!(parsed(&line).is_ok() && parsed(&line) == parsed(&json), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_as_a_command_and_is_none_is_never_said_to_the_peer() {
+        for line in [
+            "/verfy",
+            "/read",
+            "/read x",
+            "/revoke 12",
+            "/same all",
+            "{\"do\":\"write\"}",
+            "{\"do\":\"x\"}",
+            "{x",
+            r#"{"do":"write","text":"a","to":"b"}"#,
+            r#"{"do":"verify","seq":1}"#,
+            "/add",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+        assert_eq!(parse("/read 1", &peer(), None), Err(Unsaid::Want("a conversation; there is none yet")));
+    }
+}

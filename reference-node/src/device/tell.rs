@@ -1,0 +1,326 @@
+//! What happens on a device, as it is shown: one JSON object a line for programs, a line of text for people.
+//!
+//! Nothing that a peer or a node said reaches a terminal as it came (attack 104). Codes and passphrases are shown to who
+//! runs the program, since that is what they are for; they are written to no log.
+
+use postline_core::client::Event;
+use postline_core::client::io::{
+    Alarm, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Said, Unverified, Who,
+};
+use postline_core::limits;
+use serde_json::{Map, Value, json};
+
+use crate::shown::{ADDRESS_BYTES, shown};
+
+/// How much of a text is shown in one line.
+const TEXT_BYTES: usize = 4 * limits::MESSAGE_BYTES;
+
+/// The event as a JSON object: `event` names it.
+#[must_use]
+pub fn json(event: &Event) -> Value {
+    let (name, fields) = fields(event);
+    let mut object = Map::from_iter([("event".to_owned(), json!(name))]);
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    Value::Object(object)
+}
+
+fn fields(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::Online => ("online", json!({})),
+        Event::Offline { code } => ("offline", json!({ "why": code.map(|code| format!("{code:?}")) })),
+        Event::Enrolled { address, dk, first } => {
+            ("enrolled", json!({ "address": address.to_string(), "device": dk.to_string(), "first": first }))
+        }
+        Event::JoinWanted => ("join_wanted", json!({})),
+        Event::Devices(devices) => ("devices", json!({ "devices": devices.iter().map(device).collect::<Vec<_>>() })),
+        Event::Contact(contact) => ("contact", of_contact(contact)),
+        Event::Conversation(conversation) => ("conversation", of_conversation(conversation)),
+        Event::Said(said) => ("said", of_said(said)),
+        Event::Mark { conversation, id, seq, mark } => (
+            "mark",
+            json!({
+                "conversation": conversation.map(|id| id.to_string()),
+                "id": id.to_string(),
+                "seq": seq,
+                "mark": mark_word(mark),
+                "why": if let Mark::Failed(why) = mark { Some(failure(*why)) } else { None },
+            }),
+        ),
+        Event::ReadElsewhere { conversation, seq } => {
+            ("read_elsewhere", json!({ "conversation": conversation.to_string(), "seq": seq }))
+        }
+        Event::NotOpened { conversation, seq, why } => {
+            let (conversation, why) = (conversation.to_string(), why.to_string());
+            ("not_opened", json!({ "conversation": conversation, "seq": seq, "why": why }))
+        }
+        Event::NotOpenedBy { conversation, id, reader, dk, again } => (
+            "not_opened_by",
+            json!({
+                "conversation": conversation.to_string(), "id": id.to_string(), "reader": reader.to_string(),
+                "device": dk.to_string(), "again": again,
+            }),
+        ),
+        Event::KeysChanged { who, known, now } => (
+            "keys_changed",
+            json!({ "who": who.to_string(), "known": known.to_string(), "now": now.map(|key| key.to_string()) }),
+        ),
+        Event::Code(code) => (
+            "code",
+            json!({
+                "for": match &code.what { CodeFor::Joining => "joining".to_owned(), CodeFor::Person(who) => who.to_string() },
+                "code": code.text, "emoji": code.emoji, "qr": code.qr, "until": code.until.0,
+            }),
+        ),
+        Event::CompareWanted { who } => ("compare_wanted", json!({ "who": who.to_string() })),
+        Event::BackupWanted => ("backup_wanted", json!({})),
+        Event::Verified { who } => ("verified", json!({ "who": who.to_string() })),
+        Event::NotVerified { who, why } => ("not_verified", json!({ "who": who.to_string(), "why": unverified(*why) })),
+        Event::Backup { .. } => ("backup", json!({})),
+        Event::Missing { conversation, from, to } => {
+            ("missing", json!({ "conversation": conversation.to_string(), "from": from, "to": to }))
+        }
+        Event::Revoked => ("revoked", json!({})),
+        Event::HistoryShared { conversation, events } => {
+            ("history_shared", json!({ "conversation": conversation.to_string(), "events": events }))
+        }
+        Event::Refused { who, why } => ("refused", json!({ "who": of_who(who), "why": why.to_string() })),
+        Event::Declined(why) => ("declined", json!({ "why": declined_word(why), "text": declined(why) })),
+        Event::Alarm(what) => ("alarm", json!({ "text": alarm(what) })),
+        Event::Behind => ("behind", json!({})),
+    }
+}
+
+fn device(device: &Device) -> Value {
+    json!({
+        "device": device.dk.to_string(), "name": device.name, "hosted": device.hosted, "added": device.added.0,
+        "this": device.this,
+    })
+}
+
+fn of_contact(contact: &Contact) -> Value {
+    json!({
+        "address": contact.address.to_string(), "level": contact.level.number(), "hosted": contact.hosted,
+        "devices": contact.devices, "suspended": contact.suspended,
+    })
+}
+
+fn of_conversation(conversation: &Conversation) -> Value {
+    json!({
+        "conversation": conversation.id.to_string(),
+        "with": conversation.with.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "epoch": conversation.epoch, "devices": conversation.devices, "seq": conversation.seq,
+        "joined": conversation.joined,
+    })
+}
+
+fn of_said(said: &Said) -> Value {
+    let body = std::str::from_utf8(&said.body);
+    let binary = body.is_err().then(|| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &said.body));
+    json!({
+        "conversation": said.conversation.to_string(), "seq": said.seq, "id": said.id.to_string(),
+        "author": said.author.address.to_string(), "device": said.author.dk.to_string(), "own": said.author.own,
+        "level": said.author.level.number(), "hosted": said.author.hosted, "at": said.at.0,
+        "text": body.ok(), "base64": binary,
+    })
+}
+
+fn of_who(who: &Who) -> String {
+    match who {
+        Who::Node => "node".to_owned(),
+        Who::Person(address) => address.to_string(),
+        Who::Conversation(conversation) => conversation.to_string(),
+    }
+}
+
+const fn mark_word(mark: &Mark) -> &'static str {
+    match mark {
+        Mark::Queued => "queued",
+        Mark::Sent => "sent",
+        Mark::Delivered => "delivered",
+        Mark::Read => "read",
+        Mark::Failed(_) => "failed",
+    }
+}
+
+fn failure(why: Failure) -> String {
+    match why {
+        Failure::NoLine => "no line with them".to_owned(),
+        Failure::NoConversation => "no such conversation".to_owned(),
+        Failure::TooLong => "too long".to_owned(),
+        Failure::TooMany => "too many wait".to_owned(),
+        Failure::Again => "said before under this id".to_owned(),
+        Failure::NotEnrolled => "this device is not enrolled".to_owned(),
+        Failure::Refused(code) => format!("refused: {code:?}"),
+    }
+}
+
+const fn unverified(why: Unverified) -> &'static str {
+    match why {
+        Unverified::Differ => "the codes differ",
+        Unverified::Late => "it took too long",
+        Unverified::Broken => "what came is not what was promised",
+        Unverified::HandedOver => "their node held the key that was compared, and they have one of their own now",
+    }
+}
+
+const fn declined_word(why: &Declined) -> &'static str {
+    match why {
+        Declined::NotEnrolled => "not_enrolled",
+        Declined::Enrolled => "enrolled",
+        Declined::Offline => "offline",
+        Declined::WrongCode => "wrong_code",
+        Declined::NotBefore(_) => "not_before",
+        Declined::NoDevice(_) => "no_device",
+        Declined::LastDevice => "last_device",
+        Declined::NoContact(_) => "no_contact",
+        Declined::NothingPending => "nothing_pending",
+        Declined::NoConversation(_) => "no_conversation",
+    }
+}
+
+/// Why a command was not done, for people.
+#[must_use]
+pub fn declined(why: &Declined) -> String {
+    match why {
+        Declined::NotEnrolled => "this device is not enrolled: `postline device enrol`".to_owned(),
+        Declined::Enrolled => "this device is enrolled already".to_owned(),
+        Declined::Offline => "the node can't be reached now".to_owned(),
+        Declined::WrongCode => "the code or passphrase is wrong, or too late".to_owned(),
+        Declined::NotBefore(at) => format!("tried too often: not before {} ms since 1970", at.0),
+        Declined::NoDevice(dk) => format!("no device {dk}"),
+        Declined::LastDevice => "a device doesn't revoke itself while it is the last".to_owned(),
+        Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
+        Declined::NothingPending => "there is nothing to answer".to_owned(),
+        Declined::NoConversation(_) => "no such conversation here".to_owned(),
+    }
+}
+
+fn alarm(what: &Alarm) -> String {
+    match what {
+        Alarm::List { whose, why } => format!("device list of {whose}: {why}"),
+        Alarm::SplitView { seq, .. } => format!("the conversation's hub shows two logs, which differ at {seq}"),
+        Alarm::NodeKey { got, want } => format!("the node proves the key {got}, and {want} is known"),
+        Alarm::GhostDevice { address, dk, .. } => format!("device {dk} is on no list of {address}"),
+    }
+}
+
+/// The event in one line for people, escaped; `None` where it is noise.
+#[must_use]
+pub fn text(event: &Event) -> Option<String> {
+    let address = |address: &dyn std::fmt::Display| shown(&address.to_string(), ADDRESS_BYTES);
+    Some(match event {
+        Event::Online => "* connected".to_owned(),
+        Event::Offline { .. } => "* not connected; what is written waits".to_owned(),
+        Event::Enrolled { address: whose, .. } => format!("* this device is one of {}", address(whose)),
+        Event::JoinWanted => "* there are other devices: `postline device join`, or `restore`".to_owned(),
+        Event::Devices(_) | Event::ReadElsewhere { .. } | Event::Conversation(_) => return None,
+        Event::Contact(contact) => {
+            let level = match contact.level.number() {
+                0 => "no line: mail only",
+                2 => "a line",
+                3 => "sealed",
+                _ => "sealed, codes compared",
+            };
+            let stopped = if contact.suspended { "; STOPPED until you decide" } else { "" };
+            let hosted = if contact.hosted { "; their node can read along" } else { "" };
+            format!("* {}: {level}{hosted}{stopped}", address(&contact.address))
+        }
+        Event::Said(said) => {
+            let body = shown(&String::from_utf8_lossy(&said.body), TEXT_BYTES);
+            format!("{} {}> {body}", said.seq, address(&said.author.address))
+        }
+        Event::Mark { seq, mark, .. } => {
+            let which = seq.map_or_else(String::new, |seq| format!(" {seq}"));
+            match mark {
+                Mark::Queued => return None,
+                Mark::Sent => format!("  ✓{which}"),
+                Mark::Delivered => format!("  ✓✓{which}"),
+                Mark::Read => format!("  ✓✓{which} read"),
+                Mark::Failed(why) => format!("  ✗{which} {}", failure(*why)),
+            }
+        }
+        Event::NotOpened { seq, .. } => format!("* {seq} can't be opened here; its author was asked to say it again"),
+        Event::NotOpenedBy { reader, again, .. } => {
+            let then = if *again { "it is being said again" } else { "it can't be helped" };
+            format!("* a device of {} can't open something of yours; {then}", address(reader))
+        }
+        Event::KeysChanged { who, .. } => {
+            format!("! {} SPEAKS WITH OTHER KEYS. Nothing is sealed to them until you /accept", address(who))
+        }
+        Event::Code(code) => match &code.what {
+            CodeFor::Joining => format!("* type this on a device that you have: {}", code.text),
+            CodeFor::Person(who) => {
+                let pictures = code.emoji.join(" ");
+                format!("* compare with {}: {}  {pictures}  then /same or /differ", address(who), code.text)
+            }
+        },
+        Event::CompareWanted { who } => format!("* {} wants to compare codes: /verify", address(who)),
+        Event::BackupWanted => "* make a backup: `postline device backup FILE`".to_owned(),
+        Event::Verified { who } => format!("* {} is who they are: the codes are the same", address(who)),
+        Event::NotVerified { who, why } => format!("! {}: {}", address(who), unverified(*why)),
+        Event::Backup { .. } => "* here is your backup".to_owned(),
+        Event::Missing { from, to, .. } => format!("! {from} to {to} are gone from the node"),
+        Event::Revoked => "! this device was revoked".to_owned(),
+        Event::HistoryShared { events, .. } => format!("* {events} older messages came from another device"),
+        Event::Refused { who, why } => shown(&format!("* {} erred: {why}", of_who(who)), 1_024),
+        Event::Declined(why) => format!("! {}", declined(why)),
+        Event::Alarm(what) => shown(&format!("! ALARM: {}", alarm(what)), 1_024),
+        Event::Behind => "! this is a copy of a device that went on: enrol it anew".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use postline_core::client::io::{Author, Level, Passphrase, ShownCode};
+    use postline_core::id::{Address, ContentId, ConversationId, DeviceKey};
+    use postline_core::time::Millis;
+
+    use super::*;
+
+    fn said(body: &[u8]) -> Event {
+        let address = Address::parse("\"\u{61}\"@b.example").unwrap_or_else(|_| Address::parse("a@b.example").unwrap());
+        let author = Author { address, dk: DeviceKey([2; 32]), level: Level::Keys, hosted: false, own: false };
+        let (conversation, id) = (ConversationId([1; 32]), ContentId([3; 32]));
+        Event::Said(Said { conversation, seq: 7, id, author, at: Millis(9), body: body.to_vec() })
+    }
+
+    #[test]
+    fn t_104_what_a_peer_says_moves_no_cursor() {
+        let event = said("a\u{1b}[2J\r\nb\u{202e}c".as_bytes());
+        let line = text(&event).unwrap();
+        assert!(line.ends_with(r"> a\u{1b}[2J\r\nb\u{202e}c"), "{line}");
+        let object = json(&event).to_string();
+        assert!(!object.contains('\u{1b}') && !object.contains('\n'), "{object}");
+        assert_eq!(json(&event)["text"], "a\u{1b}[2J\r\nb\u{202e}c", "a program gets it whole");
+    }
+
+    #[test]
+    fn what_is_no_text_comes_whole_in_base64() {
+        let object = json(&said(&[0xff, 0]));
+        assert_eq!((&object["text"], &object["base64"]), (&Value::Null, &json!("/wA=")));
+    }
+
+    #[test]
+    fn marks_are_ticks() {
+        let mark = |mark| text(&Event::Mark { conversation: None, id: ContentId([1; 32]), seq: Some(4), mark });
+        assert_eq!(mark(Mark::Queued), None);
+        assert_eq!(mark(Mark::Sent).as_deref(), Some("  ✓ 4"));
+        assert_eq!(mark(Mark::Delivered).as_deref(), Some("  ✓✓ 4"));
+        assert_eq!(mark(Mark::Read).as_deref(), Some("  ✓✓ 4 read"));
+        assert_eq!(mark(Mark::Failed(Failure::NoLine)).as_deref(), Some("  ✗ 4 no line with them"));
+    }
+
+    #[test]
+    fn t_089_a_backup_is_not_among_what_is_told() {
+        let passphrase = Passphrase("CANARY".to_owned().into());
+        let event = Event::Backup { bytes: b"CANARY".to_vec(), passphrase };
+        let told = format!("{}{:?}", json(&event), text(&event));
+        assert!(!told.contains("CANARY"), "{told}");
+        let code =
+            ShownCode { what: CodeFor::Joining, text: "123456".into(), emoji: Vec::new(), qr: None, until: Millis(1) };
+        assert!(!format!("{:?}", Event::Code(code.clone())).contains("123456"), "nothing that a log would print");
+        assert_eq!(json(&Event::Code(code))["code"], "123456", "a code is for who runs the program");
+    }
+}

@@ -1,0 +1,144 @@
+//! Two people talk in terminals, as the README shows it: real programs, two nodes, sealed.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::PATIENCE;
+use postline_node::lab::{Nodes, Seat, Terminal};
+use serde_json::json;
+
+/// A device of one and one of two, enrolled, on nodes that have a line.
+async fn seats(nodes: &Nodes) -> [Seat; 2] {
+    let one = Seat::new(common::program(), "one@a.example", &nodes.a, nodes.dir().join("one")).await.unwrap();
+    let two = Seat::new(common::program(), "two@b.example", &nodes.b, nodes.dir().join("two")).await.unwrap();
+    for seat in [&one, &two] {
+        let told = seat.enrol().await.unwrap();
+        assert!(told.iter().any(|event| event["event"] == "enrolled" && event["first"] == true), "{told:?}");
+    }
+    [one, two]
+}
+
+/// Waits until the other's keys are known.
+async fn sealed(terminal: &mut Terminal) {
+    terminal.wait_for("contact", PATIENCE, |contact| contact["level"].as_u64() >= Some(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_people_talk_in_their_terminals() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let [one, two] = seats(&nodes).await;
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+
+    let id = "11".repeat(32);
+    ann.say(&json!({ "do": "write", "text": "hello, sealed", "id": id }).to_string()).await.unwrap();
+    let (said, _) = ben.hears("hello, sealed", PATIENCE).await.unwrap();
+    assert_eq!((&said["author"], &said["own"]), (&json!("one@a.example"), &json!(false)));
+    for mark in ["sent", "delivered"] {
+        ann.marked(&id, mark, PATIENCE).await.unwrap();
+    }
+    ben.say("hello yourself").await.unwrap();
+    ann.hears("hello yourself", PATIENCE).await.unwrap();
+    ben.say(&format!("/read {}", said["seq"])).await.unwrap();
+    ann.marked(&id, "read", PATIENCE).await.unwrap();
+
+    // A store is one process's; a typing error is nobody's message.
+    let (status, _) = one.run(&["device", "list"], "").await.unwrap();
+    assert!(!status.success(), "the store is in use");
+    ben.say("/verfy").await.unwrap();
+    ben.wait_for("unsaid", PATIENCE, |_| true).await.unwrap();
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
+
+    // What is said while the other is away comes when they are back, and once.
+    let mut ann = one.chat("two@b.example").unwrap();
+    ann.say("while you were away").await.unwrap();
+    ann.end().await.unwrap();
+    let mut ben = two.chat("one@a.example").unwrap();
+    ben.hears("while you were away", PATIENCE).await.unwrap();
+    let again = ben.hears("while you were away", Duration::from_secs(1)).await;
+    assert!(again.is_err(), "shown twice");
+    ben.end().await.unwrap();
+    let (status, told) = one.run(&["device", "list"], "").await.unwrap();
+    assert!(status.success() && told[0]["devices"].as_array().unwrap().len() == 1, "{told:?}");
+    nodes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn t_106_a_wrong_password_enrols_nothing_and_a_wrong_key_gets_no_password() {
+    const CANARY: &str = "canary-password-91c2";
+    let nodes = common::strangers().await;
+    let seat = |dir: &str| Seat::new(common::program(), "one@a.example", &nodes.a, nodes.dir().join(dir.to_owned()));
+    let wrong = seat("wrong").await.unwrap();
+    let (status, told) = wrong.run(&["device", "enrol"], CANARY).await.unwrap();
+    assert!(!status.success() && !format!("{told:?}").contains(CANARY), "{told:?}");
+    // The other node's key: the node that answers is not the one that the person means.
+    let other = Seat::new(common::program(), "one@a.example", &nodes.b, nodes.dir().join("other")).await.unwrap();
+    let mut mislead = other;
+    mislead.node.clone_from(&wrong.node);
+    let began = tokio::time::Instant::now();
+    let run = tokio::time::timeout(PATIENCE, mislead.run(&["device", "enrol"], postline_node::lab::PASSWORD)).await;
+    assert!(!matches!(run, Ok(Ok((status, _))) if status.success()), "enrolled at another node");
+    assert!(began.elapsed() < PATIENCE);
+    assert!(!nodes.a.log().contains("enrolled"), "{}", nodes.a.log());
+    nodes.stop().await.unwrap();
+}
+
+/// The lines of the README's block, without their comments: whose machine they are for follows from `enrol`.
+fn readme() -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let block = text.split("```").find(|block| block.contains("postline device enrol")).unwrap();
+    let lines = block.lines().map(|line| line.split('#').next().unwrap().trim());
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    lines.filter(|line| line.starts_with("postline ")).map(words).collect()
+}
+
+#[tokio::test]
+async fn the_readmes_commands_work() {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let mut talking = Vec::new();
+    let commands = readme();
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    for (n, node) in [(0, &nodes.a), (2, &nodes.b)] {
+        let home = nodes.dir().join(format!("home-{n}"));
+        let run = |words: &[String]| {
+            let mut command = tokio::process::Command::new(common::program());
+            command.args(&words[1..]).env("XDG_DATA_HOME", &home).kill_on_drop(true);
+            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+            command
+        };
+        let mut enrol = run(&commands[n]);
+        // The demo's domains are in no DNS.
+        enrol.args(["--node", &node.link, "--nk", &node.status().await.unwrap().node_key]);
+        let mut enrolling = enrol.spawn().unwrap();
+        let password = format!("{}\n", postline_node::lab::PASSWORD);
+        enrolling.stdin.take().unwrap().write_all(password.as_bytes()).await.unwrap();
+        let done = tokio::time::timeout(PATIENCE, enrolling.wait_with_output()).await.unwrap().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        let mut chat = run(&commands[n + 1]).spawn().unwrap();
+        let lines = BufReader::new(chat.stdout.take().unwrap()).lines();
+        talking.push((chat.stdin.take().unwrap(), lines, chat));
+    }
+    let [(mut one, mut one_sees, mut first), (_two, mut two_sees, _second)] = <[_; 2]>::try_from(talking).unwrap();
+    let sealed = |line: &str| line.contains("sealed");
+    for lines in [&mut one_sees, &mut two_sees] {
+        let seen = async { while !sealed(&lines.next_line().await.unwrap().expect("the chat goes on")) {} };
+        tokio::time::timeout(PATIENCE, seen).await.expect("keys are proven");
+    }
+    one.write_all(b"hello, as the README says\n").await.unwrap();
+    let heard = async {
+        while !two_sees.next_line().await.unwrap().unwrap().ends_with("one@a.example> hello, as the README says") {}
+        while !one_sees.next_line().await.unwrap().unwrap().trim_start().starts_with("✓✓") {}
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("heard, and marked as delivered");
+    drop(one);
+    let ended = tokio::time::timeout(PATIENCE, first.wait()).await.unwrap().unwrap();
+    assert!(ended.success());
+    nodes.stop().await.unwrap();
+}

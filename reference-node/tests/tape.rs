@@ -1,0 +1,178 @@
+//! What is sealed is read by the devices it is for, and by nobody else (I14): everything that passes between processes is
+//! recorded, and the tapes, the nodes' disks, their logs and their memory are searched for what was said.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, reason = "what is skipped is said")]
+
+mod common;
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use common::PATIENCE;
+use postline_node::lab::{Nodes, Seat, Terminal};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Everything that went through, both ways.
+type Tape = Arc<Mutex<Vec<u8>>>;
+
+/// Records what goes to `target` and back; gives the port where it listens.
+async fn recorded(target: String, tape: &Tape) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tape = Arc::clone(tape);
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(&target).await else { continue };
+            near.set_nodelay(true).unwrap();
+            far.set_nodelay(true).unwrap();
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            for (mut from, mut to) in [(near_in, far_out), (far_in, near_out)] {
+                let tape = Arc::clone(&tape);
+                tokio::spawn(async move {
+                    let mut room = vec![0; 16 * 1024];
+                    while let Ok(got @ 1..) = from.read(&mut room).await {
+                        tape.lock().unwrap().extend_from_slice(&room[..got]);
+                        if to.write_all(&room[..got]).await.is_err() {
+                            return;
+                        }
+                    }
+                    // Either end may be gone already.
+                    let _gone = to.shutdown().await;
+                });
+            }
+        }
+    });
+    port
+}
+
+/// Something that nobody else can have said.
+fn marker() -> String {
+    use ring::rand::SecureRandom as _;
+    let mut bytes = [0; 16];
+    ring::rand::SystemRandom::new().fill(&mut bytes).unwrap();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn holds(bytes: &[u8], marker: &str) -> bool {
+    let (first, len) = (marker.as_bytes()[0], marker.len());
+    bytes.windows(len).any(|window| window[0] == first && window == marker.as_bytes())
+}
+
+/// The files below a directory that hold the marker.
+fn files_with(dir: &Path, marker: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in common::files(dir) {
+        if path.is_dir() {
+            found.extend(files_with(&path, marker));
+        } else if path.is_file() && holds(&std::fs::read(&path).unwrap(), marker) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// How often a process has each marker in its memory; `None` where this machine doesn't let us look.
+fn in_memory(pid: u32, markers: &[String]) -> Option<usize> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let mut memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let mut found = 0;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+        // What can't be read is no memory of its own.
+        if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
+            found += markers.iter().filter(|marker| holds(&bytes, marker)).count();
+        }
+    }
+    Some(found)
+}
+
+async fn sealed(terminal: &mut Terminal) {
+    terminal.wait_for("contact", PATIENCE, |contact| contact["level"].as_u64() >= Some(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
+    let (links, sessions) = (Tape::default(), Tape::default());
+    let mut nodes: Nodes = common::set_up();
+    // Between the nodes: what one's DNS says of the other leads through us.
+    let zone = nodes.dir().join("zone.txt");
+    let mut records = std::fs::read_to_string(&zone).unwrap();
+    for at in [&nodes.a.link, &nodes.b.link, &nodes.a.smtp, &nodes.b.smtp] {
+        let (real, ours) = (at.rsplit_once(':').unwrap().1, recorded(at.clone(), &links).await);
+        for (was, is) in
+            [(format!("SRV 0 0 {real} "), format!("SRV 0 0 {ours} ")), (format!(":{real}\n"), format!(":{ours}\n"))]
+        {
+            records = records.replace(&was, &is);
+        }
+    }
+    std::fs::write(&zone, records).unwrap();
+    nodes.a.start().await.unwrap();
+    nodes.b.start().await.unwrap();
+    common::line(&nodes).await;
+
+    let mut seats = Vec::new();
+    for (address, node, dir) in [("one@a.example", &nodes.a, "device-1"), ("two@b.example", &nodes.b, "device-2")] {
+        let mut seat = Seat::new(common::program(), address, node, nodes.dir().join(dir)).await.unwrap();
+        seat.node = format!("127.0.0.1:{}", recorded(node.link.clone(), &sessions).await);
+        seat.enrol().await.unwrap();
+        seats.push(seat);
+    }
+    let (mut one, mut two) = (seats[0].chat("two@b.example").unwrap(), seats[1].chat("one@a.example").unwrap());
+    sealed(&mut one).await;
+    sealed(&mut two).await;
+    let mut markers = Vec::new();
+    for n in 0..20 {
+        let marker = marker();
+        let (from, to) = if n % 2 == 0 { (&mut one, &mut two) } else { (&mut two, &mut one) };
+        from.say(&format!("here is {marker}, said once")).await.unwrap();
+        to.hears(&format!("here is {marker}, said once"), PATIENCE).await.unwrap();
+        markers.push(marker);
+    }
+    // The control: whoever may read it has it, and this search finds it.
+    let ours = [&one, &two].map(|terminal| in_memory(terminal.pid().unwrap(), &markers));
+    let theirs = [&nodes.a, &nodes.b].map(|node| in_memory(node.pid().unwrap(), &markers));
+    match (ours, theirs) {
+        ([Some(one), Some(two)], [Some(a), Some(b)]) => {
+            assert!(one > 0 && two > 0, "the search finds nothing in devices' memory");
+            assert_eq!((a, b), (0, 0), "a node has in memory what was sealed");
+        }
+        _ => println!("skipped: this machine doesn't let us look into the memory of processes"),
+    }
+    one.end().await.unwrap();
+    two.end().await.unwrap();
+    for seat in &seats {
+        for marker in &markers {
+            assert!(!files_with(&seat.store, marker).is_empty(), "not in the device's own store");
+        }
+    }
+    let search = |when: &str| {
+        for marker in &markers {
+            for dir in ["a.example", "b.example"] {
+                assert_eq!(files_with(&nodes.dir().join(dir), marker), Vec::<String>::new(), "{when}");
+            }
+            for tape in [&links, &sessions] {
+                assert!(!holds(&tape.lock().unwrap(), marker), "on a wire, {when}");
+            }
+        }
+    };
+    search("while the nodes run");
+    assert!(
+        nodes.a.log().contains("node is up") && nodes.dir().join("a.example/node.log").is_file(),
+        "logs are searched"
+    );
+    let said: usize = markers.iter().map(String::len).sum();
+    for tape in [&links, &sessions] {
+        assert!(tape.lock().unwrap().len() > 2 * said, "the tapes are too short to hold what was said");
+    }
+    nodes.a.end().await.unwrap();
+    nodes.b.end().await.unwrap();
+    for marker in &markers {
+        for dir in ["a.example", "b.example"] {
+            assert_eq!(files_with(&nodes.dir().join(dir), marker), Vec::<String>::new(), "after the nodes' end");
+        }
+    }
+}
