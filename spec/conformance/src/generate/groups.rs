@@ -157,7 +157,8 @@ fn run() -> Option<Run> {
 fn secrets(record: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut reader = Reader::new(record);
     reader.array_of(3).ok()?;
-    (reader.u64().ok()?, reader.bool().ok()?);
+    reader.u64().ok()?;
+    reader.bool().ok()?;
     // A package, two keys of 32 bytes with their lengths, and a time of 8.
     let (_, keys) = reader.bytes().ok()?.split_last_chunk::<74>()?;
     Some((keys.get(1..33)?.to_vec(), keys.get(34..66)?.to_vec()))
