@@ -91,10 +91,10 @@ fn t_076_an_answer_that_comes_before_its_entries_makes_nothing_missing() {
     let answers = world.devices[1].held.take().unwrap();
     let is_answer = |frame: &Frame| matches!(frame, Frame::Talk(Talk::Answer { what: Ok(Finding::Sent), .. }));
     let answer = answers.into_iter().find(is_answer).unwrap();
-    world.to_device(1, answer);
+    world.say_held(1, answer);
     world.pass(5_000);
     for frame in entries.into_iter().chain(rest) {
-        world.to_device(1, frame);
+        world.say_held(1, frame);
     }
     world.pass(5_000);
     assert_eq!(world.texts(1), ["0", "1", "2", "3", "4"]);
