@@ -118,7 +118,7 @@ pub struct Client {
 enum Asked {
     Lists(Address),
     Packages(ConversationId),
-    Range { talk: ConversationId, to: u64 },
+    Range { talk: ConversationId },
 }
 
 impl Client {

@@ -351,7 +351,7 @@ pub const LOGIN_FAILURES_PER_USER: u32 = 60;
 /// The time in which failures of logins are counted.
 pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
 /// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
-pub const SESSION_UNWRITTEN_BYTES: usize = 1024 * 1024;
+pub const SESSION_UNWRITTEN_BYTES: usize = 8 * 1024 * 1024;
 /// Most bytes that are read from a device at once.
 pub const SESSION_READ_BYTES: usize = 4 * 1024;
 
@@ -554,6 +554,12 @@ pub const READ_BACK: u64 = 16;
 pub const READER_ITEMS: usize = 1_024;
 /// Most bytes of such entries (one entry may exceed it).
 pub const READER_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of such entries on their way to one device (one entry may exceed it).
+pub const DEVICE_READER_BYTES: usize = 512 * 1024;
+const _: () = assert!(
+    LINES * (PROOF_BYTES + 512) + NOTES * NOTE_BYTES + 2 * DEVICE_READER_BYTES <= SESSION_UNWRITTEN_BYTES,
+    "a device that comes hears at once of all its lines, notes and so much of its logs, and isn't stuck for it"
+);
 /// Most bytes of entries that a node keeps in memory, over all conversations.
 pub const ENTRIES_BYTES: usize = 32 * 1024 * 1024;
 /// Most conversations that are looked at in one step for somebody who came.

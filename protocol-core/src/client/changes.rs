@@ -195,11 +195,15 @@ impl Client {
             return;
         }
         let joined = self.talks.get(&id).is_some_and(|talk| talk.joined.is_some());
-        if joined {
-            self.commit(tick, id, &gathering.packages, out);
-        } else {
-            self.create(tick, id, &gathering.packages, out);
+        if !joined {
+            return self.create(tick, id, &gathering.packages, out);
         }
+        let (_, gone) = self.difference(id);
+        if gathering.packages.is_empty() && gone.is_empty() {
+            // Nobody can be added now. A commit that changes nobody would call for the next, without end (attack 84).
+            return self.put_off(tick, id, limits::ASK_AGAIN_MS);
+        }
+        self.commit(tick, id, &gathering.packages, out);
     }
 
     fn judged_package(
@@ -345,7 +349,7 @@ impl Client {
     /// The newest change of members again: it has what one joins by.
     fn ask_again_for(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         let what = Question::Range { conversation: id, from: seq, to: seq };
-        let asked = Asked::Range { talk: id, to: seq };
+        let asked = Asked::Range { talk: id };
         if !self.asks.values().any(|open| *open == asked) {
             self.ask(asked, what, out);
         }

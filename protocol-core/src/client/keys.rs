@@ -80,7 +80,7 @@ impl Client {
             }
             (Some(Asked::Packages(talk)), Err(_)) => self.gathered(tick, talk, number, &[], out),
             (Some(Asked::Range { .. }), Ok(Finding::Sent)) => {}
-            (Some(Asked::Range { talk, to }), Err(code)) => self.range_gone(tick, talk, to, code, out),
+            (Some(Asked::Range { talk }), Err(_)) => self.no_range(tick, talk),
             (Some(Asked::Lists(_) | Asked::Packages(_) | Asked::Range { .. }), Ok(_)) => {
                 Self::refuse(Who::Node, PeerFault::Frame("an answer to another question"), out);
             }

@@ -7,13 +7,15 @@
 //!   Heads ──signed by the hub, equal to our chain──▶ sent         another chain ──▶ Alarm
 //! ```
 
+use std::collections::BTreeMap;
+
 use super::io::{Alarm, Event as Told, Mark, Output, Who};
 use super::said::Draft;
 use super::talk::{Live, Talk};
 use super::timers::What;
 use super::{Asked, Client};
 use crate::fault::{Code, PeerFault};
-use crate::id::{Address, ConversationId, Hash, NodeKey};
+use crate::id::{Address, ConversationId, DeviceTag, Hash, NodeKey};
 use crate::limits;
 use crate::seal::mls::KnownHead;
 use crate::seal::verify_value;
@@ -45,11 +47,43 @@ impl Client {
         if event.seq <= seq {
             return self.had(tick, event);
         }
+        let (came, next) = (event.seq, seq.saturating_add(1));
         let live = self.live(id);
-        if live.ahead.len() < limits::AHEAD || event.seq == seq.saturating_add(1) {
-            live.ahead.insert(event.seq, event);
+        if live.waits {
+            // What comes next is here; the rest comes again, once this is taken.
+            return self.not_now(id, came, out);
+        }
+        if live.ahead.len() < limits::AHEAD || came == next {
+            live.ahead.insert(came, event);
+        }
+        if came > next {
+            self.pass_over(id, next, out);
         }
         self.drain(tick, id, out);
+    }
+
+    /// The log waits for lists, which may never come: what is on its way of it would fill the window of all logs
+    /// (attack 87). A Have makes it go on.
+    fn not_now(&self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+        if !self.online() {
+            return;
+        }
+        let origin = Origin { device: DeviceTag([0; 8]), number: seq };
+        Self::say(Frame::Unposted { conversation: id, origin, code: Code::Busy }, out);
+    }
+
+    /// An entry came out of its turn. Where those before it were asked for and the answer is here, they are nowhere: what
+    /// there is comes in order, and behind the answer, if not before it. We go on behind them.
+    fn pass_over(&mut self, id: ConversationId, next: u64, out: &mut Outbox<Output>) {
+        let asks = self.asks.values().any(|open| *open == Asked::Range { talk: id });
+        let live = self.live(id);
+        let first = live.ahead.range(next..).next().map(|(seq, _)| *seq).filter(|first| *first > next);
+        let Some(first) = first.filter(|_| !asks && !live.waits && live.asked_to >= next) else { return };
+        let Some(talk) = self.talks.get_mut(&id) else { return };
+        let to = first.saturating_sub(1);
+        (talk.seq, talk.chain) = (to, None);
+        out.save(talk.record());
+        Self::tell(Told::Missing { conversation: id, from: next, to }, out);
     }
 
     /// A conversation that the node knows and we don't: only that with somebody with whom there is a line.
@@ -72,6 +106,7 @@ impl Client {
         if let (true, Some(bytes)) = (outside, &event.bytes) {
             self.note_info(tick, id, bytes);
         }
+        // The node didn't hear that we have it, or forgot: unless it hears so again, its window for us stays full.
         self.acknowledge(tick, id);
     }
 
@@ -93,8 +128,8 @@ impl Client {
             if let Taken::Waits = self.take(tick, &event, out) {
                 let live = self.live(id);
                 live.waits = true;
-                live.ahead.insert(next, event);
-                return;
+                live.ahead = BTreeMap::from([(next, event)]);
+                return self.not_now(id, next, out);
             }
         }
         self.timers.by(What::Talk(id), tick.now);
@@ -107,30 +142,15 @@ impl Client {
             return;
         }
         let what = Question::Range { conversation: id, from, to };
-        if self.ask(Asked::Range { talk: id, to }, what, out).is_some() {
+        if self.ask(Asked::Range { talk: id }, what, out).is_some() {
             self.live(id).asked_to = to;
         }
     }
 
-    /// The entries that were asked for are nowhere: we go on behind them.
-    pub(super) fn range_gone(
-        &mut self,
-        tick: &Tick,
-        id: ConversationId,
-        to: u64,
-        code: Code,
-        out: &mut Outbox<Output>,
-    ) {
-        let gone = code != Code::Busy;
-        let Some(talk) = self.talks.get_mut(&id).filter(|talk| gone && talk.seq < to) else {
-            self.live(id).asked_to = 0;
-            return;
-        };
-        let from = talk.seq.saturating_add(1);
-        (talk.seq, talk.chain) = (to, None);
-        out.save(talk.record());
-        Self::tell(Told::Missing { conversation: id, from, to }, out);
-        self.drain(tick, id, out);
+    /// The node has no range for us now: it is asked again, but not at once.
+    pub(super) fn no_range(&mut self, tick: &Tick, id: ConversationId) {
+        self.live(id).asked_to = 0;
+        self.timers.by(What::Talk(id), Self::later(tick, limits::ASK_AGAIN_MS));
     }
 
     /// Takes the entry that is next.

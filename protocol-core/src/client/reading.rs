@@ -362,7 +362,10 @@ impl Client {
             return;
         }
         let Some(Some(group)) = self.groups.get_mut(&id) else { return };
-        let opened = group.open(tick, bytes, out);
+        let opened = group.open(tick, bytes, out).and_then(|opened| {
+            let (dk, generation) = (opened.member.dk, opened.aad.generation);
+            if talk.is_new(dk, opened.epoch, generation, group.epoch()) { Ok(opened) } else { Err(PeerFault::Again) }
+        });
         match opened.and_then(|opened| self.read(&opened).map(|read| (opened, read))) {
             Ok((opened, read)) => {
                 if let Some(head) = opened.aad.head {

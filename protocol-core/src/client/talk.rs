@@ -16,7 +16,7 @@ use crate::limits;
 use crate::seal::mls::{KnownHead, Package};
 use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
-use crate::wire::cbor::Reader;
+use crate::wire::cbor::{Malformed, Reader};
 use crate::wire::log;
 use crate::wire::talk::{Event, Head};
 
@@ -56,6 +56,8 @@ pub(super) struct Talk {
     pub(super) seen: u64,
     /// Up to where that was told.
     pub(super) told: u64,
+    /// The epoch and the generation of the newest message of each device that was opened.
+    pub(super) opened: BTreeMap<DeviceKey, (u64, u32)>,
     /// Entries that didn't open, and may come again: the newest.
     pub(super) unopened: BTreeSet<u64>,
     /// The last entry that changed the members.
@@ -86,12 +88,29 @@ impl Talk {
             heard: 0,
             seen: 0,
             told: 0,
+            opened: BTreeMap::new(),
             unopened: BTreeSet::new(),
             change: 0,
             listed: (0, 0),
             renewed: Millis(0),
             broken: false,
         }
+    }
+
+    /// Notes that a message of a device was opened; gives whether it is a new one.
+    ///
+    /// The group's own memory of that lags behind a crash; this is stored with the entry itself (attack 61). A device
+    /// seals and posts in one order, and a hub takes its posts in no other.
+    pub(super) fn is_new(&mut self, dk: DeviceKey, epoch: u64, generation: u32, now: u64) -> bool {
+        // What is of an older epoch than this has no keys left.
+        self.opened.retain(|_, (epoch, _)| epoch.saturating_add(limits::OLD_EPOCHS as u64) >= now);
+        if self.opened.get(&dk).is_some_and(|newest| (epoch, generation) <= *newest) {
+            return false;
+        }
+        if self.opened.len() < limits::LEAVES {
+            self.opened.insert(dk, (epoch, generation));
+        }
+        true
     }
 
     /// Notes an entry that didn't open. The oldest of too many is given up: it was reported.
@@ -103,13 +122,16 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 19, |w| {
+        write(Key::Talk(self.id), 20, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
             w.u64(self.sent).u64(self.delivered).u64(self.read_by).u64(self.heard).u64(self.seen).u64(self.told);
             w.list(self.unopened.iter(), |w, seq| _ = w.u64(*seq));
             w.u64(self.change).u64(self.listed.0).u64(self.listed.1).millis(self.renewed).bool(self.broken);
+            w.list(self.opened.iter(), |w, (dk, (epoch, generation))| {
+                w.array(3).bytes(&dk.0).u64(*epoch).u64((*generation).into());
+            });
         })
     }
 
@@ -123,6 +145,13 @@ impl Talk {
             let unopened = r.list(limits::UNOPENED as u64, Reader::u64)?.into_iter().collect();
             let (change, listed) = (r.u64()?, (r.u64()?, r.u64()?));
             let (renewed, broken) = (r.millis()?, r.bool()?);
+            let opened = r.list(limits::LEAVES as u64, |r| {
+                r.array_of(3)?;
+                let (dk, epoch) = (DeviceKey(r.fixed()?), r.u64()?);
+                let generation = u32::try_from(r.u64()?).map_err(|_| Malformed("a generation"))?;
+                Ok((dk, (epoch, generation)))
+            })?;
+            let opened = opened.into_iter().collect();
             Ok(Self {
                 id,
                 with,
@@ -139,6 +168,7 @@ impl Talk {
                 heard,
                 seen,
                 told,
+                opened,
                 unopened,
                 change,
                 listed,

@@ -199,7 +199,7 @@ impl Log {
 
     /// Lets the entries that are in memory go: they are read back where they are needed.
     pub fn shed(&mut self) {
-        self.recent = Recent::default();
+        self.recent.shed();
     }
 
     /// Brings an entry that [`Output::Wants`] named, or its absence.
@@ -400,6 +400,7 @@ impl Log {
             out.save(self.book.save(self.conversation));
         }
         self.recent.keep_for(self.feeds.values(), self.book.seq);
+        self.recent.stored();
     }
 
     /// Tells how far a member has it, where that is news: devices of the others, and nodes that wrote some of it.

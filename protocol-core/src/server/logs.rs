@@ -190,6 +190,7 @@ impl Server {
         if self.talks.bytes > limits::ENTRIES_BYTES {
             self.talks.bytes -= log.bytes();
             log.shed();
+            self.talks.bytes += log.bytes();
         }
         self.talks.touched.insert(id);
         for output in out.adopt(child) {

@@ -35,13 +35,17 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    const fn room(&self) -> (usize, usize) {
-        let items = limits::READER_ITEMS.saturating_sub(self.items);
-        (items, limits::READER_BYTES.saturating_sub(self.bytes))
+    const fn room(&self, via: Via) -> (usize, usize) {
+        let bytes = match via {
+            Via::Link(_) => limits::READER_BYTES,
+            // All of it may be said in one batch: it must fit in what may wait to be written to a device.
+            Via::Session(_) => limits::DEVICE_READER_BYTES,
+        };
+        (limits::READER_ITEMS.saturating_sub(self.items), bytes.saturating_sub(self.bytes))
     }
 
-    const fn is_full(&self) -> bool {
-        matches!(self.room(), (0, _) | (_, 0))
+    const fn is_full(&self, via: Via) -> bool {
+        matches!(self.room(via), (0, _) | (_, 0))
     }
 }
 
@@ -64,7 +68,7 @@ impl Server {
         flow.bytes = flow.bytes.saturating_sub(bytes);
         let mut turns = flow.waiting.len();
         while turns > 0
-            && let Some(flow) = self.talks.flows.get_mut(&via).filter(|flow| !flow.is_full())
+            && let Some(flow) = self.talks.flows.get_mut(&via).filter(|flow| !flow.is_full(via))
             && let Some(id) = flow.waiting.pop_first()
         {
             turns -= 1;
@@ -91,12 +95,12 @@ impl Server {
                 continue;
             }
             let flow = self.talks.flows.entry(via).or_default();
-            let (items, bytes) = flow.room();
-            if !flow.is_full() {
+            let (items, bytes) = flow.room(via);
+            if !flow.is_full(via) {
                 self.step_log(tick, id, log::Input::Feed { via, items, bytes }, out);
             }
             let waits = self.talks.log(id).is_some_and(|log| log.waiting().any(|waiting| waiting == via));
-            if let Some(flow) = self.talks.flows.get_mut(&via).filter(|flow| waits && flow.is_full()) {
+            if let Some(flow) = self.talks.flows.get_mut(&via).filter(|flow| waits && flow.is_full(via)) {
                 flow.waiting.insert(id);
             }
         }

@@ -492,7 +492,10 @@ impl Server {
     fn session_talk(&mut self, tick: &Tick, session: SessionId, talk: Talk, out: &mut Outbox<Output>) {
         let Some(who) = self.online_at(session).cloned() else { return };
         match talk {
-            Talk::Post(_) | Talk::Have { .. } | Talk::Ask { what: Question::Range { .. }, .. } => {
+            Talk::Post(_)
+            | Talk::Have { .. }
+            | Talk::Unposted { .. }
+            | Talk::Ask { what: Question::Range { .. }, .. } => {
                 self.talk_from_device(tick, session, &who, talk, out);
             }
             Talk::Publish { number, what } => self.published(tick, session, &who, number, what, out),
@@ -500,8 +503,7 @@ impl Server {
                 self.asked(tick, session, &who, number, what, out);
             }
             Talk::Published { number, .. } => self.note_taken(&who, number, out),
-            Talk::Unposted { .. }
-            | Talk::Event(_)
+            Talk::Event(_)
             | Talk::Heads(_)
             | Talk::Delivered { .. }
             | Talk::Answer { .. }

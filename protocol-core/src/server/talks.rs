@@ -79,8 +79,11 @@ impl Server {
                 }
                 reads
             }
-            Talk::Unposted { .. }
-            | Talk::Event(_)
+            // It can't take more of this log now: nothing of it is on its way to it, so that others go on (attack 87).
+            Talk::Unposted { conversation, .. } => self.reads(tick, via, conversation, who, out).map(|()| {
+                self.step_log(tick, conversation, log::Input::Unwanted(via), out);
+            }),
+            Talk::Event(_)
             | Talk::Heads(_)
             | Talk::Delivered { .. }
             | Talk::Publish { .. }

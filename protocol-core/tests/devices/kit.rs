@@ -5,7 +5,7 @@
 //!   Device (client, disk) ──frames──▶ node::Session ──Talk──▶ Post office: lists, packages, logs ──▶ every device
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use postline_core::client::io::{Contact, Event, Level, Login, Mark, Said, To};
 use postline_core::client::{Client, Command, Input, Ours, Output, SessionIn};
@@ -70,10 +70,16 @@ pub(crate) struct Office {
     pub(crate) proofs: BTreeMap<Address, Vec<u8>>,
     pub(crate) logs: BTreeMap<ConversationId, Log>,
     enrolled: BTreeMap<DeviceKey, Address>,
-    acked: BTreeMap<(ConversationId, DeviceKey), u64>,
+    pub(crate) acked: BTreeMap<(ConversationId, DeviceKey), u64>,
     posted: BTreeMap<DeviceKey, u64>,
     /// Whether key proofs are kept back.
     pub(crate) no_proofs: bool,
+    /// Who wants no more of a log for now.
+    pub(crate) unwanted: BTreeSet<(ConversationId, DeviceKey)>,
+    /// Whose lists are kept back, but for the first.
+    pub(crate) no_lists: Option<Address>,
+    /// The devices whose key packages are kept back.
+    pub(crate) no_packages: BTreeSet<DeviceKey>,
     /// Posts that the story holds back.
     pub(crate) posts: Option<Vec<(usize, Post)>>,
     /// Every frame that left a device, as the world could have seen it.
@@ -85,6 +91,8 @@ pub(crate) struct Log {
     pub(crate) entries: Vec<(Address, Entry)>,
     pub(crate) hashes: Vec<Hash>,
     pub(crate) epoch: u64,
+    /// Entries up to this one are gone.
+    pub(crate) floor: u64,
     numbers: BTreeMap<DeviceTag, u64>,
     members: Vec<Address>,
 }
@@ -343,6 +351,12 @@ impl World {
         }
     }
 
+    /// What is held back of the others lets this one through.
+    pub(crate) fn say_held(&mut self, n: usize, frame: Frame) {
+        self.inbox.push_back((n, SessionIn::Frame(frame)));
+        self.settle();
+    }
+
     pub(crate) fn say(&mut self, n: usize, talk: Talk) {
         self.tell_device(n, Frame::Talk(talk));
     }
@@ -351,23 +365,31 @@ impl World {
     fn welcome(&mut self, n: usize) {
         self.tell_lines(n);
         let (address, dk) = (self.devices[n].address.clone(), self.devices[n].dk.unwrap());
+        let mut logs = Vec::new();
         for (id, log) in &self.office.logs {
             if !log.members.contains(&address) {
                 continue;
             }
-            let from = self.office.acked.get(&(*id, dk)).copied().unwrap_or(0);
-            let entries = log.entries.iter().filter(|(_, entry)| entry.seq > from);
-            for (author, entry) in entries {
-                let talk = Talk::Event(shown(entry, author, &address, dk));
-                if let Some(held) = &mut self.devices[n].held {
-                    held.push(Frame::Talk(talk));
-                } else {
-                    self.inbox.push_back((n, SessionIn::Frame(Frame::Talk(talk))));
-                }
-            }
+            logs.push(*id);
+        }
+        for id in logs {
+            self.office.unwanted.remove(&(id, dk));
+            self.feed(n, id);
         }
         for id in self.office.logs.keys().copied().collect::<Vec<_>>() {
             self.say_head(n, id);
+        }
+    }
+
+    /// What of a log a device doesn't have goes to it.
+    fn feed(&mut self, n: usize, id: ConversationId) {
+        let (address, dk) = (self.devices[n].address.clone(), self.devices[n].dk.unwrap());
+        let log = &self.office.logs[&id];
+        let from = self.office.acked.get(&(id, dk)).copied().unwrap_or(0).max(log.floor);
+        let entries = log.entries.iter().filter(|(_, entry)| entry.seq > from);
+        let entries: Vec<Entry> = entries.map(|(author, entry)| shown(entry, author, &address, dk)).collect();
+        for entry in entries {
+            self.say(n, Talk::Event(entry));
         }
     }
 
@@ -411,11 +433,17 @@ impl World {
             Talk::Have { conversation, seq } => {
                 let dk = self.devices[n].dk.unwrap();
                 self.office.acked.insert((conversation, dk), seq);
+                if self.office.unwanted.remove(&(conversation, dk)) {
+                    self.feed(n, conversation);
+                }
             }
             Talk::Publish { number, what } => self.publish(n, number, what),
             Talk::Ask { number, what } => self.asked(n, number, what),
             // A note was taken.
             Talk::Published { .. } => {}
+            Talk::Unposted { conversation, .. } => {
+                _ = self.office.unwanted.insert((conversation, self.devices[n].dk.unwrap()))
+            }
             other => panic!("a device said {other:?}"),
         }
     }
@@ -474,11 +502,16 @@ impl World {
             Question::Lists { whose, after, .. } => {
                 let lists = self.office.lists.get(&whose).map(|(_, lists)| lists.as_slice()).unwrap_or_default();
                 let from = usize::try_from(after).unwrap().min(lists.len());
+                let kept_back = self.office.no_lists.as_ref() == Some(&whose) && self.devices[n].address != whose;
+                let lists = if kept_back { lists.get(..1).unwrap_or_default() } else { lists };
+                let from = from.min(lists.len());
                 Ok(Finding::Lists(lists[from..].iter().take(limits::LISTS_PER_ANSWER).cloned().collect()))
             }
             Question::Packages { whose, only, .. } => {
                 let mut found = Vec::new();
-                for ((owner, dk), (once, last)) in &mut self.office.packages {
+                let kept_back = &self.office.no_packages;
+                let given = self.office.packages.iter_mut().filter(|((_, dk), _)| !kept_back.contains(dk));
+                for ((owner, dk), (once, last)) in given {
                     if *owner == whose && (only.is_empty() || only.contains(dk)) {
                         found.extend(once.pop_front().or(last.clone()));
                     }
@@ -487,10 +520,12 @@ impl World {
             }
             Question::Range { conversation, from, to } => {
                 let (address, dk) = (self.devices[n].address.clone(), self.devices[n].dk.unwrap());
-                let entries: Vec<Entry> = self.office.logs[&conversation]
+                let log = &self.office.logs[&conversation];
+                let is_wanted = |seq: u64| seq > log.floor && (from..=to).contains(&seq);
+                let entries: Vec<Entry> = log
                     .entries
                     .iter()
-                    .filter(|(_, entry)| (from..=to).contains(&entry.seq))
+                    .filter(|(_, entry)| is_wanted(entry.seq))
                     .map(|(author, entry)| shown(entry, author, &address, dk))
                     .collect();
                 for entry in entries {

@@ -17,3 +17,4 @@ mod first_words;
 mod kit;
 mod restarts;
 mod several_devices;
+mod stalls;

@@ -2,6 +2,7 @@
 
 use postline_core::fault::{Code, PeerFault};
 use postline_core::id::{Address, ConversationId, Mailbox};
+use postline_core::limits;
 use postline_core::server::io::Peer;
 use postline_core::server::{Command, Event};
 use postline_core::time::SECOND;
@@ -297,6 +298,36 @@ fn t_087_whoever_stalls_or_errs_in_one_conversation_stops_no_other() {
     phones.pass(&mut world, 100);
     agree_on(&phones, id, &[0, 1, 2]);
     whole(&world);
+}
+
+/// Two who say much to somebody who was away don't shut their device out: what comes at once is never more than may wait
+/// to be written to it, or it would be closed as one that doesn't read, whenever it comes.
+#[test]
+fn t_096_what_waits_for_a_device_comes_as_it_can_be_written() {
+    let (mut world, mut phones, id, other, third) = with_another();
+    let three = phones.all[third].address.clone();
+    phones.all[third].create(&mut world, other, vec![three, two()]);
+    phones.pass(&mut world, 50);
+    phones.all[2].online = false;
+    phones.pass(&mut world, 5);
+    for _ in 0..20 {
+        for (phone, id) in [(0, id), (third, other)] {
+            phones.all[phone].post_as(&mut world, id, Kind::Message, 1, Vec::new(), vec![7; 60 * 1024]);
+        }
+        phones.pass(&mut world, 20);
+    }
+    phones.all[2].online = true;
+    phones.all[2].acks = false;
+    phones.pass(&mut world, 1_000);
+    let bytes =
+        |phones: &Phones, id| phones.all[2].chat(id).events.values().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let came = bytes(&phones, id) + bytes(&phones, other);
+    assert!(came > 256 * 1024, "{came}");
+    assert!(came <= limits::DEVICE_READER_BYTES + limits::EVENT_BYTES, "{came} bytes at once");
+    phones.all[2].acks = true;
+    phones.pass(&mut world, 2_000);
+    assert_eq!([0, 1, 2].map(|phone: usize| phones.all[phone].said(id).len()), [21; 3]);
+    assert_eq!(phones.all[2].said(other).len(), 21);
 }
 
 fn agree_on(phones: &Phones, id: ConversationId, devices: &[usize]) {

@@ -111,6 +111,8 @@ pub(super) struct Recent {
     /// `None`: looked for, and lost.
     entries: BTreeMap<u64, Option<Entry>>,
     bytes: usize,
+    /// The first entry of the batch that runs: from there on nothing is in the store yet.
+    fresh: Option<u64>,
 }
 
 impl Recent {
@@ -126,11 +128,28 @@ impl Recent {
         self.entries.contains_key(&seq)
     }
 
-    /// A new entry; where there is no room it is read back once it is needed.
+    /// A new entry: here for as long as it isn't in the store, whether there is room or not. Looked for there before, it
+    /// would count as lost.
     pub(super) fn push(&mut self, seq: u64, entry: Entry) {
-        if self.bytes + entry.bytes.len() <= limits::RECENT_BYTES && self.entries.len() < limits::RECENT {
-            self.bring(seq, Some(entry));
+        self.fresh.get_or_insert(seq);
+        self.bring(seq, Some(entry));
+    }
+
+    /// The batch ends: its entries are in the store before anybody looks for them. What there is no room for is read back
+    /// once it is needed.
+    pub(super) fn stored(&mut self) {
+        self.fresh = None;
+        while self.bytes > limits::RECENT_BYTES || self.entries.len() > limits::RECENT {
+            let Some((_, last)) = self.entries.pop_last() else { return };
+            self.bytes -= last.map_or(0, |entry| entry.bytes.len());
         }
+    }
+
+    /// Lets go what is in the store.
+    pub(super) fn shed(&mut self) {
+        let Some(fresh) = self.fresh else { return *self = Self::default() };
+        self.entries = self.entries.split_off(&fresh);
+        self.bytes = self.entries.values().flatten().map(|entry| entry.bytes.len()).sum();
     }
 
     pub(super) fn bring(&mut self, seq: u64, entry: Option<Entry>) {
