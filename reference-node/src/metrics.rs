@@ -83,7 +83,8 @@ pub struct Seen {
 /// The lanes of [`Seen::queued`], in its order.
 pub const LANES: [&str; 3] = ["mailbox", "domain", "node"];
 
-const CARRIERS: [Carrier; 5] = [Carrier::Submission, Carrier::Smtp, Carrier::Relay, Carrier::Link, Carrier::Mailbox];
+const CARRIERS: [Carrier; 6] =
+    [Carrier::Submission, Carrier::Smtp, Carrier::Relay, Carrier::Link, Carrier::Sealed, Carrier::Mailbox];
 
 /// Where a lane stands in [`LANES`].
 #[must_use]

@@ -13,6 +13,7 @@ mod attacks;
 mod backups;
 mod codes;
 mod first_words;
+mod hosted;
 mod kit;
 mod restarts;
 mod several_devices;

@@ -183,6 +183,10 @@ impl Asked {
             DeviceCommand::Add { own } => {
                 (own, What::Add { code: secret("Code of the new device: ")?.trim().to_owned() })
             }
+            // Asked of the running node: they are no device's of this machine.
+            DeviceCommand::Host { .. } | DeviceCommand::Approve { .. } => {
+                return Err(Failure::Usage("this is for the node's operator".into()));
+            }
             DeviceCommand::Revoke { device, own } => (own, What::Revoke(device)),
             DeviceCommand::Verify { peer, own } => (own, What::Verify(peer)),
             DeviceCommand::Backup { file, own } => {
@@ -399,6 +403,11 @@ pub(super) fn tell(event: &Event, json: bool, out: &mut dyn Write) -> Result<(),
         writeln!(out, "{line}")?;
     }
     Ok(out.flush()?)
+}
+
+/// The code that a new device shows.
+pub(super) fn code() -> Result<Zeroizing<String>, Failure> {
+    Ok(Zeroizing::new(secret("Code of the new device: ")?.trim().to_owned()))
 }
 
 /// A secret, from the terminal and unseen, else a line of standard input. Never from the command line.
