@@ -4,6 +4,7 @@
 //!   bin/express   two nodes as processes, real submissions, real Maildirs ──▶ latency, throughput, syncs, CPU
 //!                 floor: the same path with nothing but TLS, one sync, one rename
 //!                 peers: mail, XMPP, Matrix, Delta Chat by their own harness, where it is at hand
+//!   bin/sealed    the same two nodes, devices of their people, sealed messages ──▶ latency, marks, throughput, bytes, memory
 //!   bin/parse     instruction counts (valgrind): what doesn't depend on how busy the machine is
 //! ```
 //!
@@ -31,11 +32,14 @@ pub mod figures;
 pub mod floor;
 pub mod machine;
 pub mod nodes;
+pub mod path;
 pub mod peers;
 pub mod person;
 pub mod plot;
 pub mod report;
+pub mod talker;
 pub mod watch;
+pub mod wire;
 
 /// Why a measurement could not be made.
 pub type Fault = Box<dyn Error + Send + Sync>;

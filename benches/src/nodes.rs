@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use postline_core::id::Domain;
+use postline_core::id::{Domain, NodeKey};
 use postline_node::admin::{self, Answer, Request, Status};
 use postline_node::config::Config;
 use postline_node::directory::Directory;
-use postline_node::init::{Init, Made, init};
+use postline_node::init::{Init, KeyFiles, Made, init};
 
 use crate::Fault;
 use crate::person::{Letter, PASSWORD, Person};
@@ -178,6 +178,14 @@ impl Node {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Its key.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub fn nk(&self) -> Result<NodeKey, Fault> {
+        Ok(KeyFiles::of(&self.config.data_dir).identity()?.nk())
     }
 
     /// The Maildirs of the first `count` people of a kind.

@@ -265,7 +265,7 @@ fn short(version: &str) -> String {
     version.split(['+', '-', '~']).next().unwrap_or(version).to_owned()
 }
 
-fn harness() -> Option<PathBuf> {
+pub(crate) fn harness() -> Option<PathBuf> {
     let beside = || Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/perf"));
     let dir = std::env::var_os("POSTLINE_PERF").map(PathBuf::from).or_else(beside)?;
     dir.join("email_peer.py").exists().then_some(dir)

@@ -21,6 +21,7 @@ mod changes;
 mod contact;
 mod devices;
 mod door;
+mod history;
 mod inner;
 pub mod io;
 mod keys;
@@ -105,6 +106,8 @@ pub struct Client {
     joining: Joining,
     /// Codes that are being compared.
     comparing: verify::Comparing,
+    /// How many entries were taken that the node hasn't heard of.
+    taken: BTreeMap<ConversationId, u64>,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
     timers: Timers,
@@ -146,6 +149,7 @@ impl Client {
             heard: BTreeMap::new(),
             joining: Joining::default(),
             comparing: verify::Comparing::default(),
+            taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
             timers: Timers::default(),
         };
@@ -290,9 +294,7 @@ impl Client {
             Command::Backup => self.back_up(tick, out),
             Command::BackupKept => self.backup_kept(out),
             Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
-            Command::Block(_) | Command::Unblock(_) | Command::ShareHistory { .. } => {
-                Self::decline(Declined::NothingPending, out);
-            }
+            Command::ShareHistory { with } => self.share_history(tick, with, out),
         }
     }
 

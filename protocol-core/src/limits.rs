@@ -456,9 +456,13 @@ pub const AHEAD: usize = 1_024;
 /// Most entries of one conversation that didn't open and may come again.
 pub const UNOPENED: usize = 64;
 /// How many of a log's newest hashes a device remembers, to compare what others saw.
-pub const CHAIN_HASHES: usize = 256;
+pub const CHAIN_HASHES: usize = 64;
 /// Most entries that one mark is said of; older ones are marked by it without a word.
 pub const MARKED: u64 = 1_024;
+/// Most entries of a conversation that one device tells another of, the newest.
+pub const HISTORY: u64 = 10_000;
+/// What an entry takes beside its body when it is told.
+pub const HISTORY_EVENT_BYTES: usize = 512;
 /// Most events that one device shares with another in one message.
 pub const HISTORY_EVENTS: usize = 64;
 /// Most people that a device tells a new one of.

@@ -1,12 +1,17 @@
 //! Every machine keeps the laws, whatever it is told. The laws themselves stand in `postline_world::laws`.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers may fail loudly")]
+
+use postline_core::step::{Machine, Outbox, Tick};
+use postline_core::store::sha256;
+use postline_core::wire::talk::Password;
 use postline_world::laws::{
-    DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws, NodeLaws,
-    NodeSessionLaws, ServerLaws, TrustLaws, obeys,
+    ClientLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws,
+    NodeLaws, NodeSessionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
-    device_session_input, follower_input, greeting_input, hub_input, link_input, node_queue_input, node_session_input,
-    queue_input, script, server_input, trust_input,
+    client_input, device_session_input, follower_input, greeting_input, hub_input, link_input, node_queue_input,
+    node_session_input, queue_input, script, server_input, trust_input,
 };
 use proptest::prelude::*;
 
@@ -65,4 +70,33 @@ proptest! {
     fn the_front_door_keeps_the_laws(script in script(50, server_input)) {
         obeys::<ServerLaws>(script);
     }
+
+    #[test]
+    fn a_device_keeps_the_laws(script in script(60, client_input)) {
+        obeys::<ClientLaws>(script);
+    }
+}
+
+/// The scripts get somewhere: with an honest node, a device is enrolled and in a conversation within a few steps.
+#[test]
+fn a_device_under_the_laws_gets_into_a_conversation() {
+    use postline_core::client::io::{Login, To};
+    use postline_core::client::{Command, Input};
+    use postline_world::laws::{ClientInput, START, Step, Subject};
+    let login = Login { user: "one".to_owned(), password: Password("secret".to_owned().into()) };
+    let says = |command| ClientInput::Client(Input::Command(command));
+    let to = To::Person(postline_world::laws::theirs(0));
+    let inputs = [says(Command::Enrol { login: Some(login) })]
+        .into_iter()
+        .chain(std::iter::repeat_n(ClientInput::Answers, 9))
+        .chain([says(Command::Write { to, id: None, body: b"hello".to_vec() })])
+        .chain(std::iter::repeat_n(ClientInput::Answers, 9));
+    obeys::<ClientLaws>(inputs.clone().map(|input| Step { after_ms: 10, fails: false, input }));
+    let mut device = ClientLaws::fresh();
+    for (n, input) in inputs.enumerate() {
+        let tick = Tick { now: START.plus(n as u64), entropy: sha256(&[&n.to_be_bytes()]).0 };
+        device.step(&tick, input, &mut Outbox::new()).unwrap();
+    }
+    let talks: Vec<_> = device.client().conversations().collect();
+    assert!(device.client().is_enrolled() && talks.len() == 1 && talks[0].joined, "{talks:?}");
 }

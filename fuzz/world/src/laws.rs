@@ -9,6 +9,7 @@
 //!
 //! Twins are restored or fed, never cloned. A law that is broken panics: tests, fuzzers and corpus replay call alike.
 
+mod client;
 pub(crate) mod logs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
 use postline_core::wire::frame::{Domains, Ready};
 
+pub use client::{AtNode, ClientInput, ClientLaws, conversation, line};
 pub use logs::{FollowerLaws, HubLaws};
 
 /// When every machine begins.

@@ -1,5 +1,6 @@
 //! Random inputs for every machine, from few names, so that they meet: one word of randomness is one step.
 
+mod clients;
 mod logs;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use crate::bytes::{Draft, SIGNED, mail_in, mailbox_of};
 use crate::laws::{START, Step, code, identity, mail, ours, pair, small_blob, theirs};
 use crate::rng::Rng;
 
+pub use clients::client_input;
 pub use logs::{follower_input, hub_input};
 
 /// A script of up to `most` steps, made of one word each.

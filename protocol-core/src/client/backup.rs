@@ -85,9 +85,10 @@ impl Client {
             }
             Err(fault) => {
                 out.save(self.own.record());
-                let why = match fault {
-                    PeerFault::Rate { per_ms, .. } => Declined::NotBefore(tick.now.plus(per_ms)),
-                    _ => Declined::WrongCode,
+                let why = if let PeerFault::Rate { per_ms, .. } = fault {
+                    Declined::NotBefore(tick.now.plus(per_ms))
+                } else {
+                    Declined::WrongCode
                 };
                 if fault != PeerFault::WrongCode {
                     Self::refuse(Who::Node, fault, out);

@@ -19,7 +19,7 @@ use crate::fault::{Code, PeerFault};
 use crate::id::{Address, ConversationId, DeviceKey};
 use crate::limits;
 use crate::seal::lists::{Chain, Standing};
-use crate::seal::mls::{self, Group, Me, Package, Refusal};
+use crate::seal::mls::{self, Group, Me, Member, Package, Refusal};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::wire::leaf::Leaf;
@@ -48,6 +48,9 @@ impl Client {
                 self.gather(tick, id, &missing, out);
             }
         }
+        if !due {
+            self.whole(id, out);
+        }
         let old = self.talks.get(&id).is_some_and(|talk| tick.now.since(talk.renewed) >= limits::RENEW_MS);
         if !due && !changing && old {
             self.commit(tick, id, &[], out);
@@ -55,7 +58,35 @@ impl Client {
         gone.is_empty()
     }
 
-    /// Which current devices are missing, and which members are revoked.
+    /// Remembers by which lists the members are whole, so that they are looked at again when there are newer ones.
+    fn whole(&mut self, id: ConversationId, out: &mut Outbox<Output>) {
+        let listed = self.talks.get(&id).map(|talk| self.lists_of(&talk.with));
+        if let (Some(listed), Some(talk)) = (listed, self.talks.get_mut(&id))
+            && talk.listed != listed
+        {
+            talk.listed = listed;
+            out.save(talk.record());
+        }
+    }
+
+    fn lists_of(&self, with: &Address) -> (u64, u64) {
+        let number = |whose: &Address| self.chain_of(whose).map_or(0, Chain::number);
+        (number(&self.ours.address), number(with))
+    }
+
+    /// The conversations in which something is left to do: looked at when the session is up.
+    pub(super) fn unfinished(&self) -> Vec<ConversationId> {
+        let drafts: BTreeSet<ConversationId> = self.drafts.values().map(|draft| draft.talk).collect();
+        let unfinished = |talk: &&super::Talk| {
+            drafts.contains(&talk.id)
+                || self.live.get(&talk.id).is_some_and(|live| live.sharing.is_some())
+                || (talk.joined.is_none() && talk.change > 0)
+                || (talk.joined.is_some() && talk.listed != self.lists_of(&talk.with))
+        };
+        self.talks.values().filter(unfinished).map(|talk| talk.id).collect()
+    }
+
+    /// Which current devices are missing, and which members are none any more.
     fn difference(&self, id: ConversationId) -> (BTreeSet<DeviceKey>, Vec<DeviceKey>) {
         let (Some(talk), Some(Some(group))) = (self.talks.get(&id), self.groups.get(&id)) else {
             return (BTreeSet::new(), Vec::new());
@@ -64,8 +95,15 @@ impl Client {
         let members: BTreeSet<DeviceKey> = group.members().iter().map(|member| member.dk).collect();
         let devices = chains.iter().flatten().flat_map(|chain| chain.devices()).map(|device| device.dk);
         let missing = devices.filter(|dk| !members.contains(dk)).collect();
-        let revoked: BTreeSet<DeviceKey> = chains.iter().flatten().flat_map(|chain| chain.revoked()).collect();
-        (missing, members.intersection(&revoked).copied().collect())
+        // Whoever was revoked, or is of keys that the person has given up on; not who is on a list that is to come.
+        let stays = |member: &Member| {
+            let chain = self.chain_of(&member.address);
+            chain.is_some_and(|chain| {
+                matches!(chain.has(&leaf_of(member)), Ok(Standing::Current | Standing::Ahead { .. }))
+            })
+        };
+        let gone = group.members().into_iter().filter(|member| !stays(member) && Some(member.dk) != self.dk());
+        (missing, gone.map(|member| member.dk).collect())
     }
 
     /// Devices change a group in turn, so that they don't all do the same at once.
@@ -176,14 +214,7 @@ impl Client {
         if member.address != *whose {
             return Err(PeerFault::KeyPackage("for somebody else"));
         }
-        let leaf = Leaf {
-            address: member.address.clone(),
-            identity: member.identity,
-            ak: member.ak,
-            dk: member.dk,
-            number: member.list,
-            hosted: member.hosted,
-        };
+        let leaf = leaf_of(member);
         let chain = self.chain_of(whose).ok_or(PeerFault::KeyPackage("before any list"))?;
         match chain.has(&leaf)? {
             Standing::Current => {}
@@ -318,5 +349,17 @@ impl Client {
         if !self.asks.values().any(|open| *open == asked) {
             self.ask(asked, what, out);
         }
+    }
+}
+
+/// What a member's credential says: it was verified when they came in.
+pub(super) fn leaf_of(member: &Member) -> Leaf {
+    Leaf {
+        address: member.address.clone(),
+        identity: member.identity,
+        ak: member.ak,
+        dk: member.dk,
+        number: member.list,
+        hosted: member.hosted,
     }
 }

@@ -215,7 +215,7 @@ impl Client {
             match wanted {
                 Wanted::Add(dk, answer) if chain.device(dk).is_some() => notes.push((dk, answer)),
                 Wanted::Add(dk, _) | Wanted::Revoke(dk) if chain.revoked().any(|gone| gone == dk) => {}
-                wanted => left.push(wanted),
+                wanted @ (Wanted::Add(..) | Wanted::Revoke(_)) => left.push(wanted),
             }
         }
         self.joining.wanted = left;

@@ -214,6 +214,7 @@ impl Client {
         self.asks.clear();
         self.publishing.clear();
         self.unknown.clear();
+        self.taken.clear();
         for live in self.live.values_mut() {
             (live.gathering, live.asked_to, live.waits) = (None, 0, false);
         }
@@ -239,7 +240,7 @@ impl Client {
         self.ask_lists(&self.ours.address.clone(), out);
         self.publish(tick, out);
         self.post_again(out);
-        for id in self.talks.keys().copied().collect::<Vec<_>>() {
+        for id in self.unfinished() {
             self.timers.by(What::Talk(id), tick.now);
         }
     }

@@ -100,10 +100,6 @@ pub enum Command {
     Same(Address),
     /// The two codes differ: somebody stands between.
     Differ(Address),
-    /// Never again a line with this person, until unblocked.
-    Block(Address),
-    /// Back to strangers.
-    Unblock(Address),
     /// These are this person's keys from now on, whatever was known before: the person says so, after
     /// [`Event::KeysChanged`]. What was compared is void.
     AcceptKeys(Address),

@@ -141,10 +141,7 @@ impl Client {
             out.save(contact.record());
             Self::tell(Event::Contact(contact.shown()), out);
         }
-        let now = match fault {
-            PeerFault::NewKey { got, .. } => Some(*got),
-            _ => None,
-        };
+        let now = if let PeerFault::NewKey { got, .. } = fault { Some(*got) } else { None };
         if let Some(known) = known {
             Self::tell(Event::KeysChanged { who: whose.clone(), known, now }, out);
         }

@@ -121,9 +121,11 @@ impl Client {
                 self.talks_with(tick, whose);
             }
             Err(fault) => {
-                self.proofs.remove(whose);
                 if fault.is_alarm() {
+                    // It stays at hand: the person may take these keys yet.
                     self.alarmed(whose, &fault, out);
+                } else {
+                    self.proofs.remove(whose);
                 }
                 Self::refuse(Who::Person(whose.clone()), fault, out);
             }

@@ -72,7 +72,7 @@ impl Client {
         if let (true, Some(bytes)) = (outside, &event.bytes) {
             self.note_info(tick, id, bytes);
         }
-        self.timers.by(What::Ack, tick.now.plus(limits::ACK_MS));
+        self.acknowledge(tick, id);
     }
 
     /// Takes what is next, as much as there is, and as one step may.
@@ -216,9 +216,7 @@ impl Client {
             self.head(&head, out);
         }
         self.marks_of(event.conversation, seq, out);
-        let acked = self.live(event.conversation).acked;
-        let soon = if seq.saturating_sub(acked) >= limits::ACK_EVERY { 0 } else { limits::ACK_MS };
-        self.timers.by(What::Ack, tick.now.plus(soon));
+        self.acknowledge(tick, event.conversation);
     }
 
     /// Says what is durable here.
@@ -226,13 +224,19 @@ impl Client {
         if !self.online() {
             return;
         }
-        for talk in self.talks.values() {
-            let live = self.live.entry(talk.id).or_default();
-            if talk.seq > live.acked {
-                live.acked = talk.seq;
-                Self::say(Frame::Have { conversation: talk.id, seq: talk.seq }, out);
+        for id in core::mem::take(&mut self.taken).into_keys() {
+            if let Some(talk) = self.talks.get(&id) {
+                Self::say(Frame::Have { conversation: id, seq: talk.seq }, out);
             }
         }
+    }
+
+    /// An entry was taken, or was here before: the node hears of it, together with others.
+    fn acknowledge(&mut self, tick: &Tick, id: ConversationId) {
+        let count = self.taken.entry(id).or_default();
+        *count = count.saturating_add(1);
+        let soon = if *count >= limits::ACK_EVERY { 0 } else { limits::ACK_MS };
+        self.timers.by(What::Ack, tick.now.plus(soon));
     }
 
     /// The key of a conversation's hub.
@@ -285,10 +289,11 @@ impl Client {
         if ours != head.hash {
             return self.split(id, head.seq, ours, head.hash, out);
         }
-        let before = talk.signed.map_or(0, |head| head.seq);
-        if head.seq > before {
+        let before = talk.sent;
+        if head.seq >= before {
+            // It rides along with the next entry's record: what a crash forgets of it is heard, and said, again.
             talk.signed = Some(KnownHead { seq: head.seq, hash: head.hash });
-            out.save(talk.record());
+            talk.sent = head.seq;
             self.rise(id, before, head.seq, &Mark::Sent, out);
         }
     }
@@ -327,7 +332,6 @@ impl Client {
         }
         let (before, upto) = (talk.delivered, seq.min(talk.seq));
         talk.delivered = seq;
-        out.save(talk.record());
         self.rise(id, before, upto, &Mark::Delivered, out);
     }
 
@@ -372,7 +376,8 @@ impl Client {
         if (talk.read_by >= seq && mark < Mark::Read) || (talk.delivered >= seq && mark < Mark::Delivered) {
             return;
         }
-        if kept.author == self.ours.address && kept.body.is_some() {
+        let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
+        if ours && kept.body.is_some() {
             Self::tell(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark }, out);
         }
     }
@@ -380,11 +385,7 @@ impl Client {
     /// What was said of an entry before it came.
     fn marks_of(&self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         let Some(talk) = self.talks.get(&id) else { return };
-        let reached = [
-            (talk.signed.map_or(0, |head| head.seq), Mark::Sent),
-            (talk.delivered, Mark::Delivered),
-            (talk.read_by, Mark::Read),
-        ];
+        let reached = [(talk.sent, Mark::Sent), (talk.delivered, Mark::Delivered), (talk.read_by, Mark::Read)];
         for (_, mark) in reached.into_iter().filter(|(upto, _)| *upto >= seq) {
             self.mark(id, seq, mark, out);
         }

@@ -2,10 +2,11 @@
 //!
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
+use super::changes::leaf_of;
 use super::inner::{Inner, Read, What as Said};
 use super::io::{self, Alarm, Author, Event as Told, Failure, Mark, Output, Who};
 use super::log::Taken;
-use super::said::{Draft, Kept};
+use super::said::{By, Draft, Kept};
 use super::timers::What;
 use super::{Client, Declined};
 use crate::fault::PeerFault;
@@ -16,7 +17,6 @@ use crate::seal::mls::{Applied, Group, Me, Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record, sha256};
 use crate::wire::cbor::Malformed;
-use crate::wire::leaf::Leaf;
 use crate::wire::log::Change;
 use crate::wire::talk::{Event, Kind};
 
@@ -199,14 +199,7 @@ impl Client {
     /// A leaf is judged by the list that it names: a newer one never undoes what is in the log, it removes the leaf.
     pub(super) fn judge(&self, with: &Address, applied: &Applied, objection: &mut Objection) -> Result<(), PeerFault> {
         for member in applied.added.iter().chain(&applied.changed) {
-            let leaf = Leaf {
-                address: member.address.clone(),
-                identity: member.identity,
-                ak: member.ak,
-                dk: member.dk,
-                number: member.list,
-                hosted: member.hosted,
-            };
+            let leaf = leaf_of(member);
             let known = member.address == *with || member.address == self.ours.address;
             let standing = match self.chain_of(&member.address).filter(|_| known) {
                 Some(chain) => chain.has(&leaf),
@@ -444,9 +437,10 @@ impl Client {
                     self.compared(&with, ak, out);
                 }
             }
-            Said::History { .. } => {
-                let raw = Some(opened.plaintext);
-                self.keep(id, seq, kept(&member, inner.id, tick.now, None, raw), out);
+            Said::History { of, to, told } => {
+                if own && of == id && Some(to) == self.dk() {
+                    self.history(id, told, out);
+                }
             }
         }
     }
@@ -463,9 +457,7 @@ impl Client {
 
     /// Keeps a change of ours: its node doesn't bring it again, and where the group is lost, one joins by it.
     pub(super) fn keep_change(&mut self, id: ConversationId, seq: u64, bytes: Vec<u8>, out: &mut Outbox<Output>) {
-        let Some(dk) = self.dk() else { return };
-        let (author, hosted, content) = (self.ours.address.clone(), self.ours.hosted, ContentId([0; 32]));
-        let kept = Kept { author, dk, hosted, id: content, at: self.now, body: None, raw: Some(bytes) };
+        let kept = Kept { by: None, id: ContentId([0; 32]), at: self.now, body: None, raw: Some(bytes) };
         self.keep(id, seq, kept, out);
     }
 
@@ -478,11 +470,9 @@ impl Client {
     pub(super) fn own_message(&mut self, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
         let (id, seq) = (event.conversation, event.seq);
         self.said.insert((id, seq), None);
-        let (Ok(Read::Known(inner)), Some(dk)) = (Inner::read(&draft.inner), self.dk()) else { return };
+        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
         if let Said::Text { body, again: None } = inner.what {
-            let author = self.ours.address.clone();
-            let hosted = self.ours.hosted;
-            let kept = Kept { author, dk, hosted, id: inner.id, at: inner.at, body: Some(body), raw: None };
+            let kept = Kept { by: None, id: inner.id, at: inner.at, body: Some(body), raw: None };
             self.keep(id, seq, kept, out);
         }
     }
@@ -502,7 +492,7 @@ impl Client {
     pub(super) fn repair(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
         for (seq, reader, dk) in self.live(id).repairs.clone() {
             let Some(kept) = self.said.get(&(id, seq)) else { continue };
-            let ours = kept.clone().filter(|kept| Some(kept.dk) == self.dk());
+            let ours = kept.clone().filter(|kept| kept.by.is_none());
             let live = self.live(id);
             live.repairs.remove(&(seq, reader.clone(), dk));
             let Some((content, at, body)) = ours.and_then(|kept| Some((kept.id, kept.at, kept.body?))) else {
@@ -560,6 +550,6 @@ impl Client {
 }
 
 fn kept(member: &Member, id: ContentId, at: crate::time::Millis, body: Option<Vec<u8>>, raw: Option<Vec<u8>>) -> Kept {
-    let (author, dk, hosted) = (member.address.clone(), member.dk, member.hosted);
-    Kept { author, dk, hosted, id, at, body, raw }
+    let by = By { author: member.address.clone(), dk: member.dk, hosted: member.hosted };
+    Kept { by: Some(by), id, at, body, raw }
 }

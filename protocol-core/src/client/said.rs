@@ -12,11 +12,8 @@ use super::record::{read, write};
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
-    /// Who said it.
-    pub(super) author: Address,
-    /// On which device.
-    pub(super) dk: DeviceKey,
-    pub(super) hosted: bool,
+    /// Who said it; `None`: this device.
+    pub(super) by: Option<By>,
     pub(super) id: ContentId,
     pub(super) at: Millis,
     /// What: `None` for a kind or version of later days, which `raw` holds.
@@ -25,10 +22,20 @@ pub(super) struct Kept {
     pub(super) raw: Option<Vec<u8>>,
 }
 
+/// Who said something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct By {
+    pub(super) author: Address,
+    /// On which device.
+    pub(super) dk: DeviceKey,
+    pub(super) hosted: bool,
+}
+
 impl Kept {
     pub(super) fn record(&self, talk: ConversationId, seq: u64) -> Record {
         write(Key::Said(talk, seq), 7, |w| {
-            w.address(&self.author).bytes(&self.dk.0).bool(self.hosted).bytes(&self.id.0).millis(self.at);
+            w.maybe(self.by.as_ref(), |w, by| w.address(&by.author)).maybe(self.by.as_ref(), |w, by| w.bytes(&by.dk.0));
+            w.bool(self.by.as_ref().is_some_and(|by| by.hosted)).bytes(&self.id.0).millis(self.at);
             w.maybe(self.body.as_deref(), |w, body| w.bytes(body)).maybe(self.raw.as_deref(), |w, raw| w.bytes(raw));
         })
     }
@@ -36,10 +43,10 @@ impl Kept {
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
         read(record, |r| {
             let bytes = |r: &mut Reader<'_>| r.maybe(|r| r.bytes().map(<[u8]>::to_vec));
+            let (author, dk) = (r.maybe(Reader::address)?, r.maybe(|r| r.fixed().map(DeviceKey))?);
+            let hosted = r.bool()?;
             Ok(Self {
-                author: r.address()?,
-                dk: DeviceKey(r.fixed()?),
-                hosted: r.bool()?,
+                by: author.zip(dk).map(|(author, dk)| By { author, dk, hosted }),
                 id: ContentId(r.fixed()?),
                 at: r.millis()?,
                 body: bytes(r)?,

@@ -32,6 +32,7 @@ impl Client {
         self.drain(tick, id, out);
         self.mark_more(id, out);
         self.repair(tick, id, out);
+        self.share(tick, id, out);
         if self.may_change(id) && self.members(tick, id, out) {
             self.seal(tick, id, out);
         }
@@ -153,7 +154,18 @@ impl Client {
                 let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
                 self.timers.by(What::Talk(id), Self::later(tick, wait));
             }
-            code => {
+            Code::Glare
+            | Code::Protocol
+            | Code::TooBig
+            | Code::Denied
+            | Code::Version
+            | Code::Generation
+            | Code::NotTrusted
+            | Code::NotExpress
+            | Code::Spoiled
+            | Code::NoConversation
+            | Code::BadKeys
+            | Code::Login => {
                 self.drafts.remove(&number);
                 out.save(Record::remove(Key::Draft(number)));
                 self.give_up(&draft, Failure::Refused(code), out);

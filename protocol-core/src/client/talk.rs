@@ -20,6 +20,7 @@ use crate::wire::cbor::Reader;
 use crate::wire::log;
 use crate::wire::talk::{Event, Head};
 
+use super::history::Sharing;
 use super::io::Mark;
 use super::record::{read, write};
 
@@ -41,8 +42,10 @@ pub(super) struct Talk {
     pub(super) epoch: u64,
     /// From which entry on this device can read; `None`: it can't.
     pub(super) joined: Option<u64>,
-    /// The newest head that the hub signed, and that is ours too.
+    /// The newest head that the hub signed, and that is ours too. Not kept: the hub says it again.
     pub(super) signed: Option<KnownHead>,
+    /// Up to where the hub has signed.
+    pub(super) sent: u64,
     /// Up to where the other's node has everything.
     pub(super) delivered: u64,
     /// Up to where the other has read.
@@ -57,6 +60,8 @@ pub(super) struct Talk {
     pub(super) unopened: BTreeSet<u64>,
     /// The last entry that changed the members.
     pub(super) change: u64,
+    /// By which lists, the person's own and the other's, the members were found to be whole.
+    pub(super) listed: (u64, u64),
     /// When this device last renewed its keys here.
     pub(super) renewed: Millis,
     /// Whether the hub was caught showing two logs, or a ghost came in: nothing more is sealed.
@@ -75,6 +80,7 @@ impl Talk {
             epoch: 0,
             joined: None,
             signed: None,
+            sent: 0,
             delivered: 0,
             read_by: 0,
             heard: 0,
@@ -82,6 +88,7 @@ impl Talk {
             told: 0,
             unopened: BTreeSet::new(),
             change: 0,
+            listed: (0, 0),
             renewed: Millis(0),
             broken: false,
         }
@@ -96,15 +103,13 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 18, |w| {
+        write(Key::Talk(self.id), 19, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
-            w.maybe(self.signed, |w, head| w.u64(head.seq));
-            w.maybe(self.signed, |w, head| w.bytes(&head.hash.0));
-            w.u64(self.delivered).u64(self.read_by).u64(self.heard).u64(self.seen).u64(self.told);
+            w.u64(self.sent).u64(self.delivered).u64(self.read_by).u64(self.heard).u64(self.seen).u64(self.told);
             w.list(self.unopened.iter(), |w, seq| _ = w.u64(*seq));
-            w.u64(self.change).millis(self.renewed).bool(self.broken);
+            w.u64(self.change).u64(self.listed.0).u64(self.listed.1).millis(self.renewed).bool(self.broken);
         })
     }
 
@@ -113,10 +118,11 @@ impl Talk {
             let (with, t2, ours, seq) = (r.address()?, Hash(r.fixed()?), r.bool()?, r.u64()?);
             let hash = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Hash));
             let (chain, epoch, joined) = (hash(r)?, r.u64()?, r.maybe(Reader::u64)?);
-            let signed = r.maybe(Reader::u64)?.zip(hash(r)?).map(|(seq, hash)| KnownHead { seq, hash });
+            let sent = r.u64()?;
             let (delivered, read_by, heard, seen, told) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?, r.u64()?);
             let unopened = r.list(limits::UNOPENED as u64, Reader::u64)?.into_iter().collect();
-            let (change, renewed, broken) = (r.u64()?, r.millis()?, r.bool()?);
+            let (change, listed) = (r.u64()?, (r.u64()?, r.u64()?));
+            let (renewed, broken) = (r.millis()?, r.bool()?);
             Ok(Self {
                 id,
                 with,
@@ -126,7 +132,8 @@ impl Talk {
                 chain,
                 epoch,
                 joined,
-                signed,
+                signed: None,
+                sent,
                 delivered,
                 read_by,
                 heard,
@@ -134,6 +141,7 @@ impl Talk {
                 told,
                 unopened,
                 change,
+                listed,
                 renewed,
                 broken,
             })
@@ -144,8 +152,6 @@ impl Talk {
 /// What of a conversation a crash forgets.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// The last entry that the node was told we have.
-    pub(super) acked: u64,
     /// Entries that came before their turn.
     pub(super) ahead: BTreeMap<u64, Event>,
     /// Up to which entry was asked for again, on this session.
@@ -168,6 +174,8 @@ pub(super) struct Live {
     pub(super) unmarked: BTreeSet<(u64, Mark)>,
     /// Entries of ours that a device couldn't open.
     pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
+    /// What is being told to a newer device of the person.
+    pub(super) sharing: Option<Sharing>,
     /// How often each device asked to hear something again, and since when.
     pub(super) asked: BTreeMap<DeviceKey, Rate>,
     /// How often we asked.
@@ -202,6 +210,22 @@ pub(super) struct Gathering {
 }
 
 impl Live {
+    /// Whether nothing is under way: what is remembered is of use, and can be done without.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ahead.is_empty()
+            && self.gathering.is_none()
+            && self.unmarked.is_empty()
+            && self.repairs.is_empty()
+            && self.later.is_none()
+            && self.change_at.is_none()
+            && self.outside.is_none()
+            && self.sharing.is_none()
+            && !self.waits
+            // How often somebody asked is not forgotten so easily.
+            && self.asked.is_empty()
+            && self.asking == Rate::default()
+    }
+
     /// Notes what the log hashes to at an entry.
     pub(super) fn note(&mut self, seq: u64, hash: Hash) {
         self.hashes.insert(seq, hash);

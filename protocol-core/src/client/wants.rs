@@ -93,7 +93,12 @@ impl Client {
     pub fn forget(&mut self, key: &Key) -> bool {
         #[allow(clippy::wildcard_enum_match_arm, reason = "what a node keeps is many things")]
         match key {
-            Key::Group(id) => self.groups.remove(id).is_some(),
+            Key::Group(id) => {
+                if self.live.get(id).is_some_and(super::Live::is_idle) {
+                    self.live.remove(id);
+                }
+                self.groups.remove(id).is_some()
+            }
             Key::Package(hash) => self.packages.remove(hash).is_some(),
             Key::Said(id, seq) => self.said.remove(&(*id, *seq)).is_some(),
             _ => false,
@@ -138,6 +143,9 @@ impl Wants<'_> {
         }
         for (seq, ..) in live.repairs.iter().take(limits::CLIENT_BATCH) {
             self.said(id, *seq);
+        }
+        for seq in live.sharing.iter().flat_map(super::history::Sharing::batch) {
+            self.said(id, seq);
         }
         live.ahead.values().for_each(|event| self.packages(event));
     }

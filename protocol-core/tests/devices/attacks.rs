@@ -84,7 +84,7 @@ fn five_hundred_that_come_in_reverse_are_all_read_in_order() {
     let mut frames = world.devices[1].held.take().unwrap();
     frames.reverse();
     for frame in frames {
-        world.to_device(1, frame);
+        world.tell_device(1, frame);
     }
     world.pass(5_000);
     let all: Vec<String> = (0..500).map(|n| n.to_string()).collect();
@@ -265,6 +265,33 @@ fn t_073_a_ghost_device_gets_into_no_group() {
     assert!(world.office.logs.is_empty());
 }
 
+/// Ben lost all he had, his backup too, and is there again with keys that nothing leads to.
+#[test]
+fn t_015_keys_that_nothing_leads_to_are_loud_and_wait_for_the_person() {
+    let mut world = talking();
+    world.reach(1, false);
+    world.office.lists.remove(&ben());
+    world.office.proofs.remove(&ben());
+    world.office.packages.retain(|(whose, _), _| *whose == ann());
+    let new = world.device(&ben());
+    world.pass(60_000);
+    assert!(world.devices[new].client.is_enrolled());
+    let changed = |event: &Event| matches!(event, Event::KeysChanged { who, now: Some(_), .. } if *who == ben());
+    assert!(world.devices[0].events.iter().any(changed), "{:#?}", world.devices[0].events);
+    let waits = world.write(0, "is it you?");
+    world.pass(600_000);
+    assert_eq!(world.marks(0, waits), [Mark::Queued]);
+    assert_eq!(world.texts(new), [""; 0]);
+    // Ann has asked him, and takes the new keys; nothing of the old device stays in the conversation.
+    world.command(0, Command::AcceptKeys(ben()));
+    world.pass(120_000);
+    assert_eq!(world.texts(new), ["is it you?"], "{:#?}\n{:#?}", world.devices[0].events, world.devices[new].events);
+    assert_eq!([0, new].map(|n| world.group(n)), [2; 2]);
+    world.write(new, "it is me");
+    world.pass(10_000);
+    assert_eq!(world.texts(0).last().unwrap(), "it is me");
+}
+
 /// The hub keeps an entry of ann's from ben, and signs him a log without it.
 #[test]
 fn t_075_two_logs_of_one_conversation_are_an_alarm_within_one_message() {
@@ -337,7 +364,7 @@ fn t_086_the_author_is_whose_key_sealed_it() {
             })),
             frame => frame,
         };
-        world.to_device(1, frame);
+        world.tell_device(1, frame);
     }
     world.settle();
     let said = world.said(1);

@@ -61,11 +61,14 @@ pub(crate) struct Device {
     pub(crate) held: Option<Vec<Frame>>,
 }
 
+/// The key packages of a device that wait at its node: each for once, and the last resort.
+pub(crate) type Packages = (VecDeque<Vec<u8>>, Option<Vec<u8>>);
+
 /// What nodes keep: of both people, in one place.
 #[derive(Default)]
 pub(crate) struct Office {
     pub(crate) lists: BTreeMap<Address, (Option<Chain>, Vec<Vec<u8>>)>,
-    pub(crate) packages: BTreeMap<(Address, DeviceKey), (VecDeque<Vec<u8>>, Option<Vec<u8>>)>,
+    pub(crate) packages: BTreeMap<(Address, DeviceKey), Packages>,
     pub(crate) proofs: BTreeMap<Address, Vec<u8>>,
     pub(crate) logs: BTreeMap<ConversationId, Log>,
     enrolled: BTreeMap<DeviceKey, Address>,
@@ -235,7 +238,7 @@ impl World {
                 Output::Dial => self.inbox.push_back((n, SessionIn::Unreached)),
                 Output::Send(frame) => {
                     self.office.tape.push(frame.clone());
-                    self.to_node(n, node::Input::Frame(frame));
+                    self.tell_node(n, node::Input::Frame(frame));
                 }
                 Output::Close => self.devices[n].node = None,
                 Output::Approve(nk) => self.inbox.push_back((n, SessionIn::Approved { nk, yes: true })),
@@ -304,7 +307,7 @@ impl World {
         self.settle();
     }
 
-    fn to_node(&mut self, n: usize, input: node::Input) {
+    fn tell_node(&mut self, n: usize, input: node::Input) {
         self.draws += 1;
         let tick = Tick { now: self.now, entropy: sha256(&[b"node", &self.draws.to_be_bytes()]).0 };
         let address = self.devices[n].address.clone();
@@ -316,16 +319,11 @@ impl World {
         self.devices[n].node = Some(session);
         for output in said.effects().cloned().collect::<Vec<_>>() {
             match output {
-                node::Output::Send(frame) => self.to_device(n, frame),
+                node::Output::Send(frame) => self.tell_device(n, frame),
                 node::Output::Check { password, .. } => {
-                    self.to_node(
-                        n,
-                        node::Input::Checked(if self.devices[n].hosted {
-                            password.0.is_empty()
-                        } else {
-                            *password.0 == PASSWORD
-                        }),
-                    );
+                    let hosted = self.devices[n].hosted;
+                    let good = if hosted { password.0.is_empty() } else { *password.0 == PASSWORD };
+                    self.tell_node(n, node::Input::Checked(good));
                 }
                 node::Output::Proven(proven) => {
                     self.devices[n].dk = Some(proven.dk);
@@ -338,7 +336,7 @@ impl World {
                         window_bytes: 1 << 22,
                         max_body: 0,
                     };
-                    self.to_node(n, node::Input::Admit(ready));
+                    self.tell_node(n, node::Input::Admit(ready));
                     self.welcome(n);
                 }
                 node::Output::Talk(talk) => self.talk(n, talk),
@@ -350,7 +348,7 @@ impl World {
         }
     }
 
-    pub(crate) fn to_device(&mut self, n: usize, frame: Frame) {
+    pub(crate) fn tell_device(&mut self, n: usize, frame: Frame) {
         let device = &mut self.devices[n];
         match (&mut device.held, &frame) {
             (Some(held), Frame::Talk(_)) => held.push(frame),
@@ -360,7 +358,7 @@ impl World {
     }
 
     pub(crate) fn say(&mut self, n: usize, talk: Talk) {
-        self.to_device(n, Frame::Talk(talk));
+        self.tell_device(n, Frame::Talk(talk));
     }
 
     /// What a node says to a device that has come.

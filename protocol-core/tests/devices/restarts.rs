@@ -103,7 +103,7 @@ fn what_there_is_no_room_for_is_said_later_and_in_order() {
     let ids: Vec<_> = (0..3).map(|n| world.write(0, &format!("{n}"))).collect();
     for (n, post) in world.office.posts.take().unwrap() {
         let (conversation, origin) = (post.conversation, post.origin);
-        world.to_device(n, Frame::Talk(Talk::Unposted { conversation, origin, code: Code::Busy }));
+        world.tell_device(n, Frame::Talk(Talk::Unposted { conversation, origin, code: Code::Busy }));
     }
     world.settle();
     assert_eq!(world.texts(1), ["first"]);

@@ -90,7 +90,7 @@ fn t_078_a_revoked_device_reads_nothing_new() {
     assert_eq!([0, 1].map(|n| world.group(n)), [2; 2]);
     // Now it is told everything but that it is out.
     for frame in world.devices[tablet].held.take().unwrap() {
-        world.to_device(tablet, frame);
+        world.tell_device(tablet, frame);
     }
     world.settle();
     assert_eq!(world.texts(tablet), ["all three read this"]);
@@ -125,4 +125,29 @@ fn a_wrong_code_lets_nobody_in_and_after_some_tries_there_are_none_for_a_while()
     world.pass(60_000);
     assert_eq!(world.texts(stranger), [""; 0]);
     assert_eq!(world.office.logs[&theirs()].entries.len(), 2);
+}
+
+#[test]
+fn an_older_device_tells_a_newer_one_what_was_said_before() {
+    let mut world = World::two();
+    for n in 0..150 {
+        world.write(n % 2, &format!("text {n}"));
+    }
+    world.pass(5_000);
+    let tablet = world.further_device(0);
+    world.pass(60_000);
+    assert_eq!(world.texts(tablet), [""; 0]);
+    let before = world.texts(1).len();
+    let dk = world.dk(tablet);
+    world.command(0, Command::ShareHistory { with: dk });
+    world.pass(60_000);
+    let texts: Vec<String> = (0..150).map(|n| format!("text {n}")).collect();
+    assert_eq!(world.texts(tablet), texts, "{:#?}", world.devices[tablet].events);
+    let said = world.said(tablet);
+    assert!(said.iter().enumerate().all(|(n, said)| said.author.own == (n % 2 == 0)));
+    assert_eq!(world.texts(1).len(), before, "it is for nobody else");
+    // To tell it again shows nothing twice.
+    world.command(0, Command::ShareHistory { with: dk });
+    world.pass(60_000);
+    assert_eq!(world.texts(tablet).len(), 150);
 }

@@ -1,0 +1,137 @@
+//! A person's device as an app embeds it: the core's client, its store on this disk, a session over TLS. It seals and opens.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use postline_core::client::io::{Level, Login, Mark, Said, To};
+use postline_core::client::{Command, Event};
+use postline_core::id::{Address, ContentId, NodeKey};
+use postline_core::store::sha256;
+use postline_core::wire::talk::Password;
+use postline_node::device::{Device, Dialler, Handle, NodeAt, Place};
+use tokio::runtime::Handle as Runtime;
+use tokio::time::timeout;
+
+use crate::Fault;
+use crate::person::PASSWORD;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A device that runs.
+pub struct Talker {
+    /// Whose it is.
+    pub address: Address,
+    handle: Handle,
+}
+
+impl Talker {
+    /// Starts a device of `address` at the node that listens at `node` and has the key `nk`.
+    ///
+    /// # Errors
+    /// Where it can't be made.
+    pub fn start(runtime: &Runtime, dir: &Path, address: &str, node: SocketAddr, nk: NodeKey) -> Result<Self, Fault> {
+        let address = Address::parse(address)?;
+        let at = NodeAt { host: node.ip().to_string(), port: node.port() };
+        let dialler = Dialler::new(address.domain().clone(), Some(at), Some(nk), None)?;
+        let place = Place { dir: dir.join(format!("device-{address}")), address: address.clone() };
+        let (device, handle) = Device::open(place, dialler)?;
+        // How it ended is told by what it then no longer does.
+        runtime.spawn(async move {
+            if let Err(why) = device.run().await {
+                eprintln!("a device ended: {why}");
+            }
+        });
+        Ok(Self { address, handle })
+    }
+
+    /// Makes it the first device of its person.
+    ///
+    /// # Errors
+    /// Where the node doesn't take it.
+    pub async fn enrol(&mut self) -> Result<(), Fault> {
+        let user = self.address.local().to_owned();
+        let login = Some(Login { user, password: Password(PASSWORD.to_owned().into()) });
+        self.tell(Command::Enrol { login }).await?;
+        self.until("enrolled", |event| matches!(event, Event::Enrolled { .. }).then_some(())).await?;
+        self.tell(Command::Connect).await
+    }
+
+    /// Waits until the keys of `theirs` are proven.
+    ///
+    /// # Errors
+    /// Where they aren't in time.
+    pub async fn keys_of(&mut self, theirs: &Address) -> Result<(), Fault> {
+        let is = |event: &Event| match event {
+            Event::Contact(contact) => (contact.address == *theirs && contact.level >= Level::Keys).then_some(()),
+            _ => None,
+        };
+        self.until("keys", is).await
+    }
+
+    /// Says something under the name that [`name`] gives it.
+    ///
+    /// # Errors
+    /// Where the device has ended.
+    pub async fn write(&self, to: &Address, n: usize, len: usize) -> Result<(), Fault> {
+        let (to, id) = (To::Person(to.clone()), Some(name(&self.address, n)));
+        self.tell(Command::Write { to, id, body: vec![b'x'; len] }).await
+    }
+
+    /// Waits for something that somebody else said.
+    ///
+    /// # Errors
+    /// Where it doesn't come in time.
+    pub async fn hears(&mut self) -> Result<Said, Fault> {
+        self.until("a message", |event| match event {
+            Event::Said(said) if !said.author.own => Some(said.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits until something of its own is delivered: its name.
+    ///
+    /// # Errors
+    /// Where it isn't in time.
+    pub async fn delivered(&mut self) -> Result<ContentId, Fault> {
+        self.until("delivered", |event| match event {
+            Event::Mark { id, mark: Mark::Delivered, .. } => Some(*id),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// Where the device has ended.
+    pub async fn tell(&self, command: Command) -> Result<(), Fault> {
+        Ok(self.handle.commands.send(command).await.map_err(|_| format!("the device of {} ended", self.address))?)
+    }
+
+    async fn until<T>(&mut self, what: &str, is: impl Fn(&Event) -> Option<T>) -> Result<T, Fault> {
+        loop {
+            let event = timeout(PATIENCE, self.handle.events.recv()).await;
+            let event = event.map_err(|_| format!("{}: no {what} in time", self.address))?;
+            let event = event.ok_or_else(|| format!("the device of {} ended", self.address))?;
+            match &event {
+                Event::Alarm(_) | Event::Declined(_) | Event::NotOpened { .. } | Event::Behind => {
+                    return Err(format!("{}: {event:?}", self.address).into());
+                }
+                Event::Mark { mark: Mark::Failed(why), .. } => return Err(format!("{}: {why:?}", self.address).into()),
+                _ => {}
+            }
+            if let Some(found) = is(&event) {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// What the `n`th message of somebody is called.
+#[must_use]
+pub fn name(author: &Address, n: usize) -> ContentId {
+    ContentId(sha256(&[author.to_string().as_bytes(), &n.to_be_bytes()]).0)
+}

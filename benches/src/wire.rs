@@ -1,0 +1,246 @@
+//! A device that seals nothing: a session with a node, and bytes that look like sealed messages.
+//!
+//! ```text
+//!   TLS ─▶ greeting (the core's own machine) ─▶ Login ─▶ Line ─▶ Create ─▶ Post … Post ─▶
+//!                                                                ◀─ Event, Heads, Delivered ◀─
+//! ```
+//!
+//! With it the nodes alone are measured. It reads and writes on one thread, in as few system calls as there is to say.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use postline_codec::stream::{FrameReader, encode};
+use postline_core::id::{Address, ConversationId};
+use postline_core::machine::session::device::{Dial, Input, Login, Output, Session};
+use postline_core::seal::{DeviceIdentity, Secret};
+use postline_core::step::{Outbox, Store, Tick};
+use postline_core::store::{Record, sha256};
+use postline_core::time::Millis;
+use postline_core::wire::frame::Frame;
+use postline_core::wire::log::{Change, direct, tag};
+use postline_core::wire::talk::{Kind, Line, Origin, Password, Post, Talk};
+use postline_node::tls::{self, SessionClient};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::Fault;
+use crate::person::PASSWORD;
+
+/// How long a message of 200 bytes is, padded and sealed.
+pub const SEALED_BYTES: usize = 456;
+/// How long a node may stay silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How much is read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A session with a node.
+pub struct Wire {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    frames: FrameReader,
+    out: Vec<u8>,
+    buffer: Vec<u8>,
+    address: Address,
+    identity: DeviceIdentity,
+    number: u64,
+}
+
+impl Wire {
+    /// Enrols a new device of `address` at the node that listens at `at`.
+    ///
+    /// # Errors
+    /// Where the node doesn't take it.
+    pub fn enrol(at: SocketAddr, address: &str) -> Result<Self, Fault> {
+        let address = Address::parse(address)?;
+        let seed = sha256(&[b"bench", address.to_string().as_bytes(), &std::process::id().to_be_bytes()]);
+        let tcp = TcpStream::connect(at)?;
+        tcp.set_nodelay(true)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let (config, _) = SessionClient::new(None)?.config()?;
+        let name = ServerName::try_from(address.domain().as_str().to_owned())?;
+        let mut stream = StreamOwned::new(ClientConnection::new(config, name)?, tcp);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        let (_, channel) = tls::asked(&stream.conn)?;
+        let mut wire = Self {
+            stream,
+            frames: FrameReader::new(),
+            out: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            address,
+            identity: DeviceIdentity::new(&Secret::new(seed.0)),
+            number: 0,
+        };
+        wire.greet(channel)?;
+        Ok(wire)
+    }
+
+    fn greet(&mut self, channel: [u8; 32]) -> Result<(), Fault> {
+        let login = Login { user: self.address.local().to_owned(), password: Password(PASSWORD.to_owned().into()) };
+        let dial = Dial { address: self.address.clone(), node: None, login: Some(login), posted: 0 };
+        let mut out = Outbox::new();
+        let mut session = Session::dial(&tick()?, &self.identity, dial, channel, &mut out);
+        loop {
+            let mut next = None;
+            for output in opened(out)? {
+                match output {
+                    Output::Send(frame) => self.send(&frame)?,
+                    // The node was started by us a moment ago.
+                    Output::Unknown(_) => next = Some(Input::Approved),
+                    Output::Ready { .. } => return Ok(()),
+                    other => return Err(format!("no session: {other:?}").into()),
+                }
+            }
+            out = Outbox::new();
+            let input = match next {
+                Some(input) => input,
+                None => {
+                    self.flush()?;
+                    Input::Frame(self.frame()?)
+                }
+            };
+            if matches!(input, Input::Frame(Frame::Ready(_))) {
+                self.frames.proven();
+            }
+            session.step(&tick()?, &self.identity, input, &mut out);
+        }
+    }
+
+    /// Waits for the line with `theirs`, and gives its direct conversation.
+    ///
+    /// # Errors
+    /// Where the node doesn't name it in time.
+    pub fn conversation_with(&mut self, theirs: &str) -> Result<ConversationId, Fault> {
+        loop {
+            for talk in self.hear()? {
+                if let Talk::Line(Line { theirs: named, t2: Some(t2), .. }) = talk
+                    && named.to_string() == theirs
+                {
+                    return Ok(direct(t2));
+                }
+            }
+        }
+    }
+
+    /// Posts the conversation's first event, or a message of so many bytes: buffered until [`Self::flush`].
+    ///
+    /// # Errors
+    /// Where it can't be written down.
+    pub fn post(
+        &mut self,
+        conversation: ConversationId,
+        kind: Kind,
+        members: &[&str],
+        len: usize,
+    ) -> Result<(), Fault> {
+        self.number += 1;
+        let origin = Origin { device: tag(conversation, self.identity.dk()), number: self.number };
+        let mut members = members.iter().map(|member| Address::parse(member)).collect::<Result<Vec<_>, _>>()?;
+        members.sort();
+        let opaque = vec![7; len];
+        let (epoch, bytes) = match kind {
+            Kind::Message => (1, opaque),
+            Kind::Create | Kind::Commit => {
+                (0, Change { commit: Vec::new(), welcome: None, group_info: opaque }.to_bytes())
+            }
+        };
+        self.say(Talk::Post(Post { conversation, origin, kind, epoch, members, bytes }))
+    }
+
+    /// How many events it has posted.
+    #[must_use]
+    pub const fn posted(&self) -> u64 {
+        self.number
+    }
+
+    /// Says something: buffered until [`Self::flush`].
+    ///
+    /// # Errors
+    /// Where it is no frame.
+    pub fn say(&mut self, talk: Talk) -> Result<(), Fault> {
+        self.send(&Frame::Talk(talk))
+    }
+
+    fn send(&mut self, frame: &Frame) -> Result<(), Fault> {
+        Ok(encode(frame, None, &mut self.out)?)
+    }
+
+    /// Writes what was said, in one go.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn flush(&mut self) -> Result<(), Fault> {
+        if !self.out.is_empty() {
+            self.stream.write_all(&self.out)?;
+            self.stream.flush()?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Waits until the node says something, and gives all of it that is there.
+    ///
+    /// # Errors
+    /// Where it leaves, or stays silent.
+    pub fn hear(&mut self) -> Result<Vec<Talk>, Fault> {
+        let mut talks = Vec::new();
+        while talks.is_empty() {
+            let first = self.frame()?;
+            self.heard(first, &mut talks)?;
+            while let Some(incoming) = self.frames.next()? {
+                self.heard(incoming.frame, &mut talks)?;
+            }
+        }
+        Ok(talks)
+    }
+
+    fn heard(&mut self, frame: Frame, talks: &mut Vec<Talk>) -> Result<(), Fault> {
+        match frame {
+            Frame::Talk(talk @ Talk::Unposted { .. }) => Err(format!("refused: {talk:?}").into()),
+            Frame::Talk(talk) => {
+                talks.push(talk);
+                Ok(())
+            }
+            Frame::Ping(number) => {
+                self.send(&Frame::Pong(number))?;
+                self.flush()
+            }
+            other => Err(format!("the node says {other:?}").into()),
+        }
+    }
+
+    fn frame(&mut self) -> Result<Frame, Fault> {
+        loop {
+            if let Some(incoming) = self.frames.next()? {
+                return Ok(incoming.frame);
+            }
+            let room = self.frames.room().min(self.buffer.len());
+            let got = self.stream.read(&mut self.buffer[..room])?;
+            if got == 0 {
+                return Err("the node hung up".into());
+            }
+            self.frames.push(&self.buffer[..got]);
+        }
+    }
+}
+
+/// What the greeting wants done: it keeps no records.
+fn opened(out: Outbox<Output>) -> Result<Vec<Output>, Fault> {
+    struct Nowhere;
+    impl Store for Nowhere {
+        type Fault = Fault;
+        fn write(&mut self, records: &[Record]) -> Result<(), Fault> {
+            if records.is_empty() { Ok(()) } else { Err("a greeting with records".into()) }
+        }
+    }
+    let (records, held) = out.split();
+    Ok(held.open(Nowhere.commit(&records)?))
+}
+
+fn tick() -> Result<Tick, Fault> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let entropy = sha256(&[b"bench", &now.as_nanos().to_be_bytes()]).0;
+    Ok(Tick { now: Millis(u64::try_from(now.as_millis())?), entropy })
+}

@@ -1,0 +1,96 @@
+//! What happens to devices, and what a node that isn't honest says to them.
+
+use postline_core::client;
+use postline_core::fault::{Code, PeerFault};
+use postline_core::id::{ContentId, ConversationId, DeviceKey, DeviceTag};
+use postline_core::limits;
+use postline_core::wire::talk::{Event, Finding, Kind, Line, Origin, Password, Publication, Talk};
+
+use super::{frame, hash};
+use crate::laws::{ClientInput, conversation, line, theirs};
+use crate::rng::Rng;
+
+/// Something that happens to a device and its node.
+pub fn client_input(rng: &mut Rng) -> ClientInput {
+    match rng.below(16) {
+        0..=3 => ClientInput::Client(client::Input::Command(device_command(rng))),
+        4 => ClientInput::Client(client::Input::Session(match rng.below(5) {
+            0 => client::SessionIn::Unreached,
+            1 => client::SessionIn::Down,
+            2 => client::SessionIn::Up { channel: [7; 32] },
+            3 => client::SessionIn::Garbage(PeerFault::Frame("a frame")),
+            _ => client::SessionIn::Frame(frame(rng)),
+        })),
+        5..=11 => ClientInput::Answers,
+        12..=14 => ClientInput::Says(talk(rng)),
+        _ => ClientInput::Client(client::Input::Wake),
+    }
+}
+
+fn device_command(rng: &mut Rng) -> client::Command {
+    use client::Command as Do;
+    let (dk, who) = (DeviceKey([u8::try_from(rng.below(3)).unwrap_or_default(); 32]), theirs(rng.below(2)));
+    let password = Password("secret".to_owned().into());
+    match rng.below(20) {
+        0..=3 => Do::Enrol { login: Some(client::io::Login { user: "one".to_owned(), password }) },
+        4 | 5 => Do::Connect,
+        6 => Do::Disconnect,
+        7..=11 => {
+            let to = match rng.below(4) {
+                0 => client::io::To::Conversation(conversation()),
+                1 => client::io::To::Person(who),
+                _ => client::io::To::Person(theirs(0)),
+            };
+            let id = rng.chance(300).then(|| ContentId([u8::try_from(rng.below(9)).unwrap_or_default(); 32]));
+            let len = if rng.chance(50) { limits::BODY_BYTES + 1 } else { rng.index(40) };
+            Do::Write { to, id, body: vec![b'x'; len] }
+        }
+        12 => Do::ReadUpTo { conversation: conversation(), seq: rng.below(9) },
+        13 => Do::Join,
+        14 => Do::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() },
+        15 => Do::Revoke(dk),
+        16 => Do::Verify(theirs(0)),
+        17 if rng.chance(500) => Do::Same(theirs(0)),
+        17 => Do::Differ(theirs(0)),
+        18 => Do::AcceptKeys(theirs(0)),
+        _ => Do::BackupKept,
+    }
+}
+
+/// What a node that isn't honest may say.
+fn talk(rng: &mut Rng) -> Talk {
+    let number = rng.below(12);
+    let id = if rng.chance(900) { conversation() } else { ConversationId([1; 32]) };
+    let bytes = vec![u8::try_from(rng.below(256)).unwrap_or_default(); rng.index(80)];
+    let origin = Origin { device: DeviceTag([1; 8]), number };
+    let codes = [Code::Busy, Code::StaleEpoch, Code::Exists, Code::BadKeys, Code::NotTrusted];
+    let code = rng.pick(&codes).copied().unwrap_or(Code::Busy);
+    let kind = rng.pick(&[Kind::Create, Kind::Commit, Kind::Message]).copied().unwrap_or(Kind::Message);
+    match rng.below(12) {
+        0 | 1 => Talk::Line(line()),
+        2 => Talk::Line(Line { t2: rng.chance(500).then(|| hash(number)), list: number, ..line() }),
+        3..=5 => {
+            let seq = rng.below(12);
+            let (origin, bytes) = (rng.chance(500).then_some(origin), rng.chance(900).then_some(bytes));
+            Talk::Event(Event {
+                conversation: id,
+                term: 0,
+                seq,
+                kind,
+                epoch: number,
+                origin,
+                members: Vec::new(),
+                bytes,
+            })
+        }
+        6 => Talk::Unposted { conversation: id, origin, code },
+        7 => Talk::Delivered { conversation: id, member: theirs(0), seq: rng.draw() },
+        8 => Talk::Published { number, code: rng.chance(500).then_some(code) },
+        9 => {
+            let found = [Finding::Lists(vec![bytes.clone()]), Finding::Packages(vec![bytes]), Finding::Sent];
+            Talk::Answer { number, what: rng.pick(&found).cloned().ok_or(code) }
+        }
+        10 => Talk::Answer { number, what: Err(code) },
+        _ => Talk::Publish { number, what: Publication::Note { to: None, bytes } },
+    }
+}

@@ -1,0 +1,60 @@
+//! What a device costs: what it writes, what it holds, how it starts. Load can't move these numbers, but for the clock's.
+
+use std::time::Instant;
+
+use postline_core::client::{Client, Ours};
+use postline_core::store::{Key, Record};
+
+use crate::kit::{World, ann, theirs};
+
+/// A message of 200 bytes makes a device write at most 1 KiB, on average, on either side.
+#[test]
+fn a_message_makes_a_device_write_at_most_a_kibibyte() {
+    const MESSAGES: usize = 2_000;
+    let mut world = World::two();
+    world.write(0, "first");
+    world.pass(5_000);
+    world.devices.iter_mut().for_each(|device| device.written = 0);
+    let text = "x".repeat(200);
+    for _ in 0..MESSAGES {
+        world.write(0, &text);
+    }
+    world.pass(5_000);
+    assert_eq!(world.texts(1).len(), MESSAGES + 1);
+    let [author, reader] = [0, 1].map(|n| world.devices[n].written / MESSAGES);
+    println!("written per message: {author} bytes by its author's device, {reader} by its reader's");
+    assert!((author + reader) / 2 <= 1_024, "{author} and {reader} bytes");
+}
+
+/// A device with a thousand conversations holds no group that it doesn't use, and starts at once.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a figure in seconds takes a clock")]
+fn a_thousand_conversations_start_at_once_and_lie_idle_in_little() {
+    const TALKS: u64 = 1_000;
+    let mut world = World::two();
+    world.write(0, "first");
+    world.pass(5_000);
+    let device = &world.devices[0];
+    let first: Vec<Record> =
+        device.disk.values().filter(|record| Client::restored_at_start(&record.key)).cloned().collect();
+    let talk = device.disk[&Key::Talk(theirs())].clone();
+    let contact = first.iter().find(|record| matches!(record.key, Key::Contact(_))).unwrap().clone();
+    let mut records = first;
+    for n in 0..TALKS {
+        let id = postline_core::id::ConversationId(postline_core::store::sha256(&[&n.to_be_bytes()]).0);
+        let who = postline_core::id::Address::parse(&format!("person-{n}@b.example")).unwrap();
+        records.push(Record { key: Key::Talk(id), ..talk.clone() });
+        records.push(Record { key: Key::Contact(who), ..contact.clone() });
+    }
+    let bytes: usize = records.iter().filter_map(|record| record.value.as_ref()).map(Vec::len).sum();
+    let begun = Instant::now();
+    let client = Client::restore(Ours { address: ann(), hosted: false }, records).unwrap();
+    let took = begun.elapsed();
+    assert_eq!(client.conversations().count() as u64, TALKS + 1);
+    // No group is at hand, and what is, is little more than what was read.
+    assert_eq!(client.idle().len(), 0);
+    let each = bytes / usize::try_from(TALKS).unwrap();
+    println!("{TALKS} conversations: {took:?}, {each} bytes each on the disk, no group in memory");
+    assert!(each <= 2 * 1024, "{each} bytes each");
+    assert!(took.as_secs() < 2, "{took:?}");
+}
