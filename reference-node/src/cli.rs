@@ -37,8 +37,8 @@ use crate::init::{Init, InitFault, KeyFiles};
 use crate::shown::shown;
 pub use args::Demo;
 use args::{
-    AliasCommand, Cli, ClockCommand, Command, ConfigCommand, DiscoveryCommand, InitArgs, NodeCommand, PairArgs,
-    QueueCommand, TrustCommand, UserCommand,
+    AliasCommand, Cli, ClockCommand, Command, ConfigCommand, DeviceCommand, DiscoveryCommand, InitArgs, NodeCommand,
+    PairArgs, QueueCommand, TrustCommand, UserCommand,
 };
 
 /// Whatever went wrong in a part.

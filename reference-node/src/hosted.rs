@@ -88,9 +88,6 @@ pub enum Undone {
     /// Not in time.
     #[error("no answer in time")]
     Late,
-    /// The disk.
-    #[error("{0}")]
-    Disk(String),
 }
 
 type Answer = oneshot::Sender<Result<(), Undone>>;
@@ -355,7 +352,7 @@ impl Keeper<'_> {
     }
 
     /// A device that is none any more goes, with its keys, once all that it heard is in the mailbox.
-    async fn bury(&mut self, device: Device) -> bool {
+    async fn bury(&self, device: Device) -> bool {
         match device.end().await {
             Ok(true) => self.remove(),
             Ok(false) => false,
@@ -421,6 +418,7 @@ impl Asked {
         None
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "who has only a mail program is told what is said, and no more")]
     fn heard(&mut self, address: &Address, event: Event) {
         // Who asked may have left: then nobody hears of it.
         match event {

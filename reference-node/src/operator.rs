@@ -89,12 +89,9 @@ fn hosting(done: Result<(), Undone>) -> Result<Answer, Refusal> {
         let code = match why {
             Undone::NotHosted(_) | Undone::NoSuchUser(_) | Undone::WrongCode => RefusalCode::NotFound,
             Undone::Late => RefusalCode::Busy,
-            Undone::Off
-            | Undone::HasDevice(_)
-            | Undone::TooMany(_)
-            | Undone::Others
-            | Undone::Declined(_)
-            | Undone::Disk(_) => RefusalCode::Failed,
+            Undone::Off | Undone::HasDevice(_) | Undone::TooMany(_) | Undone::Others | Undone::Declined(_) => {
+                RefusalCode::Failed
+            }
         };
         Refusal::new(code, why.to_string())
     })

@@ -105,6 +105,7 @@ fn named(text: &[u8]) -> Option<ConversationId> {
 
 /// The words of a reply, where it is nothing but words that fit into a message: `None` where it brings anything else.
 #[must_use]
+#[allow(clippy::wildcard_enum_match_arm, reason = "whatever else there is, or comes to be, is more than words")]
 pub fn words(mail: &[u8]) -> Option<String> {
     let parsed = MessageParser::default().parse(mail)?;
     let alternative = |part: &mail_parser::MessagePart<'_>| {

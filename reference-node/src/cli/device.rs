@@ -252,12 +252,13 @@ impl What {
             Self::Add { code } => {
                 online(device, json, out, until).await?;
                 device.tell(Command::AddDevice { code }).await?;
-                devices(device, json, out, until).await
+                devices(device, None, json, out, until).await
             }
             Self::Revoke(dk) => {
                 online(device, json, out, until).await?;
                 device.tell(Command::Revoke(dk)).await?;
-                devices(device, json, out, until).await
+                // Where the person takes their keys over, a list comes before that one.
+                devices(device, Some(dk), json, out, until).await
             }
             Self::Verify(peer) => {
                 online(device, json, out, until).await?;
@@ -320,11 +321,18 @@ async fn online(device: &mut Running, json: bool, out: &mut dyn Write, until: In
     }
 }
 
-/// Waits until the list of devices is another.
-async fn devices(device: &mut Running, json: bool, out: &mut dyn Write, until: Instant) -> Result<(), Failure> {
+/// Waits until the list of devices is another, and one that is to go is gone.
+async fn devices(
+    device: &mut Running,
+    without: Option<postline_core::id::DeviceKey>,
+    json: bool,
+    out: &mut dyn Write,
+    until: Instant,
+) -> Result<(), Failure> {
     loop {
         let event = device.hear(until).await?;
         match &event {
+            Event::Devices(now) if now.iter().any(|one| Some(one.dk) == without) => {}
             Event::Devices(_) => return tell(&event, json, out),
             event => failed(event)?,
         }

@@ -63,19 +63,12 @@ impl Mailing {
 
     /// Makes mails of what a batch says that others have said.
     pub(super) fn write(&mut self, out: &mut Outbox<Output>) {
-        let said = out.effects().filter_map(|effect| match effect {
-            Output::Event(Event::Said(said)) if !said.author.own => Some(Record::put(
-                Key::Mailing(said.conversation, said.seq),
-                sealed::render(&Said {
-                    conversation: said.conversation,
-                    seq: said.seq,
-                    author: &said.author.address,
-                    reader: &self.reader,
-                    at: said.at,
-                    body: &said.body,
-                }),
-            )),
-            _ => None,
+        let said = out.effects().filter_map(|effect| {
+            let Output::Event(Event::Said(said)) = effect else { return None };
+            let (conversation, seq) = (said.conversation, said.seq);
+            let (author, reader, at, body) = (&said.author.address, &self.reader, said.at, &said.body);
+            let mail = || sealed::render(&Said { conversation, seq, author, reader, at, body });
+            (!said.author.own).then(|| Record::put(Key::Mailing(conversation, seq), mail()))
         });
         for record in said.collect::<Vec<_>>() {
             self.waiting.insert(record.key.clone());
