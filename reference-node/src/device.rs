@@ -177,9 +177,8 @@ impl Device {
         loop {
             self.post().await?;
             let Some(batch) = self.gather().await else { return Ok(self.store.close()?) };
-            let refused = batch.iter().find_map(|input| match input {
-                Input::Session(SessionIn::Approved { nk, yes: false }) => Some(*nk),
-                _ => None,
+            let refused = batch.iter().find_map(|input| {
+                if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
             });
             let effects = self.turn(batch)?;
             self.perform(effects).await;

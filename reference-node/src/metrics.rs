@@ -15,6 +15,8 @@ use postline_core::fault::Code;
 use postline_core::id::Lane;
 use postline_core::server::Event;
 use postline_core::server::io::{Carrier, Mark};
+use postline_core::wire::frame::Frame;
+use postline_core::wire::talk::Talk;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -43,6 +45,7 @@ pub struct Metrics {
     refused_peers: Family<Labels<1>, Counter>,
     sessions: Family<Labels<1>, Counter>,
     enrolled: Counter,
+    talk: Family<Labels<2>, Counter>,
     sessions_up: Gauge,
     commits: Counter,
     commit_seconds: Histogram,
@@ -83,6 +86,9 @@ pub struct Seen {
 /// The lanes of [`Seen::queued`], in its order.
 pub const LANES: [&str; 3] = ["mailbox", "domain", "node"];
 
+/// What is counted of sealed conversations.
+const TALK: [&str; 4] = ["post", "event", "heads", "delivered"];
+
 const CARRIERS: [Carrier; 6] =
     [Carrier::Submission, Carrier::Smtp, Carrier::Relay, Carrier::Link, Carrier::Sealed, Carrier::Mailbox];
 
@@ -113,6 +119,7 @@ impl Metrics {
             refused_peers: Family::default(),
             sessions: Family::default(),
             enrolled: Counter::default(),
+            talk: Family::default(),
             sessions_up: Gauge::default(),
             commits: Counter::default(),
             // 0.1 ms to 3.3 s: from a disk with a cache that keeps its word to one that is dying.
@@ -154,6 +161,11 @@ impl Metrics {
         all(&self.trust, "to", &["trusted", "suspended", "revoked"]);
         all(&self.links, "change", &["up"]);
         all(&self.sessions, "change", &["up"]);
+        for what in TALK {
+            for way in ["in", "out"] {
+                drop(self.talk.get_or_create(&[("what", what), ("way", way)]));
+            }
+        }
         all(&self.refused_peers, "code", &["protocol", "denied"]);
     }
 
@@ -169,6 +181,7 @@ impl Metrics {
         r.register("link_changes", "Links that came up, or went down and why", self.links.clone());
         r.register("session_changes", "Sessions of devices that came up, or went down and why", self.sessions.clone());
         r.register("devices_enrolled", "Devices enrolled by a mailbox login", self.enrolled.clone());
+        r.register("talk", "What was heard and said about sealed conversations, by kind", self.talk.clone());
         r.register("sessions_up", "Sessions of devices that are up", self.sessions_up.clone());
         r.register("peers_refused", "Refusals of peers, by code", self.refused_peers.clone());
         r.register("commits", "Commits of the store", self.commits.clone());
@@ -230,6 +243,19 @@ impl Metrics {
             }
             Event::Keys { .. } | Event::Unenrolled { .. } | Event::LateMark { .. } => {}
         }
+    }
+
+    /// Something about a sealed conversation was heard of a device or a node, or said to one: counted by its kind alone.
+    pub fn talked(&self, frame: &Frame, way: &'static str) {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "only these are counted")]
+        let what = match frame {
+            Frame::Talk(Talk::Post(_)) => "post",
+            Frame::Talk(Talk::Event(_)) => "event",
+            Frame::Talk(Talk::Heads(_)) => "heads",
+            Frame::Talk(Talk::Delivered { .. }) => "delivered",
+            _ => return,
+        };
+        self.talk.get_or_create(&[("what", what), ("way", way)]).inc();
     }
 
     /// A mail was not taken.

@@ -20,11 +20,12 @@ use std::time::Duration;
 use postline_core::content::mail::{Filtered, MailIn, Source};
 use postline_core::id::{Address, MailId, Mailbox};
 use postline_core::server::io::RcptOutcome;
-use postline_core::server::{Command, Event, Input, LinkIn, LinkOut, Output, Server, SessionIn, Took};
+use postline_core::server::{Command, Event, Input, LinkIn, LinkOut, Output, Server, SessionIn, SessionOut, Took};
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
 use postline_core::wire::frame::Frame;
+use postline_core::wire::talk::Talk;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
 
@@ -266,6 +267,9 @@ impl Owner {
                 }
                 Message::Input(input, staged) => {
                     hurry |= !can_wait(&input);
+                    if let Input::Session(_, SessionIn::Frame(frame)) | Input::Link(_, LinkIn::Frame(frame)) = &*input {
+                        self.metrics.talked(frame, "in");
+                    }
                     if let Some(staged) = staged {
                         self.stage(staged)?;
                     }
@@ -401,6 +405,10 @@ impl Owner {
                 | Output::Dial(_)
                 | Output::Link(..)
                 | Output::Session(..) => {
+                    if let Output::Session(_, SessionOut::Send(frame)) | Output::Link(_, LinkOut::Send(frame)) = &effect
+                    {
+                        self.metrics.talked(frame, "out");
+                    }
                     self.hands.perform(effect);
                 }
             }
@@ -541,8 +549,9 @@ fn can_wait(input: &Input) -> bool {
         Input::Link(_, LinkIn::Frame(frame)) => {
             matches!(frame, Frame::Ack { .. } | Frame::Mark(_) | Frame::Answer(_) | Frame::Pong(_))
         }
+        // How far a device has read is its cursor's to keep; what it makes room for is awaited by itself.
+        Input::Session(_, SessionIn::Frame(Frame::Pong(_) | Frame::Talk(Talk::Have { .. })) | SessionIn::Down) => true,
         // A timeout of ours without a deadline of the machine's.
-        Input::Session(_, SessionIn::Frame(Frame::Pong(_)) | SessionIn::Down) => true,
         Input::Wake | Input::BatchEnd => true,
         Input::Mail(..)
         | Input::Filter(..)

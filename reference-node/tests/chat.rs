@@ -72,7 +72,7 @@ async fn two_people_talk_in_their_terminals() {
 async fn t_106_a_wrong_password_enrols_nothing_and_a_wrong_key_gets_no_password() {
     const CANARY: &str = "canary-password-91c2";
     let nodes = common::strangers().await;
-    let seat = |dir: &str| Seat::new(common::program(), "one@a.example", &nodes.a, nodes.dir().join(dir.to_owned()));
+    let seat = |dir: &str| Seat::new(common::program(), "one@a.example", &nodes.a, nodes.dir().join(dir));
     let wrong = seat("wrong").await.unwrap();
     let (status, told) = wrong.run(&["device", "enrol"], CANARY).await.unwrap();
     assert!(!status.success() && !format!("{told:?}").contains(CANARY), "{told:?}");

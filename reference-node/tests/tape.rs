@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -55,39 +56,48 @@ fn marker() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn holds(bytes: &[u8], marker: &str) -> bool {
-    let (first, len) = (marker.as_bytes()[0], marker.len());
-    bytes.windows(len).any(|window| window[0] == first && window == marker.as_bytes())
+/// The markers that these bytes hold, found in one pass.
+fn held<'m>(bytes: &[u8], markers: &'m [String]) -> BTreeSet<&'m str> {
+    let mut begins = vec![false; 1 << 16];
+    let two = |bytes: &[u8]| usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    markers.iter().for_each(|marker| begins[two(marker.as_bytes())] = true);
+    let mut found = BTreeSet::new();
+    for at in (0..bytes.len().saturating_sub(1)).filter(|at| begins[two(&bytes[*at..])]) {
+        let here = markers.iter().filter(|marker| bytes[at..].starts_with(marker.as_bytes()));
+        found.extend(here.map(String::as_str));
+    }
+    found
 }
 
-/// The files below a directory that hold the marker.
-fn files_with(dir: &Path, marker: &str) -> Vec<String> {
-    let mut found = Vec::new();
+/// The markers that files below a directory hold, each with the file.
+fn on_disk<'m>(dir: &Path, markers: &'m [String]) -> BTreeMap<&'m str, String> {
+    let mut found = BTreeMap::new();
     for path in common::files(dir) {
         if path.is_dir() {
-            found.extend(files_with(&path, marker));
-        } else if path.is_file() && holds(&std::fs::read(&path).unwrap(), marker) {
-            found.push(path.display().to_string());
+            found.extend(on_disk(&path, markers));
+        } else if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            found.extend(held(&bytes, markers).into_iter().map(|marker| (marker, path.display().to_string())));
         }
     }
     found
 }
 
-/// How often a process has each marker in its memory; `None` where this machine doesn't let us look.
+/// How many markers a process has in its memory; `None` where this machine doesn't let us look.
 fn in_memory(pid: u32, markers: &[String]) -> Option<usize> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let mut memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
-    let mut found = 0;
+    let mut found = BTreeSet::new();
     for line in maps.lines().filter(|line| line.contains(" rw")) {
         let (from, to) = line.split_once(' ')?.0.split_once('-')?;
         let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
         let mut bytes = vec![0; usize::try_from(to - from).ok()?];
         // What can't be read is no memory of its own.
         if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
-            found += markers.iter().filter(|marker| holds(&bytes, marker)).count();
+            found.extend(held(&bytes, markers));
         }
     }
-    Some(found)
+    Some(found.len())
 }
 
 async fn sealed(terminal: &mut Terminal) {
@@ -145,21 +155,17 @@ async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
     one.end().await.unwrap();
     two.end().await.unwrap();
     for seat in &seats {
-        for marker in &markers {
-            assert!(!files_with(&seat.store, marker).is_empty(), "not in the device's own store");
-        }
+        assert_eq!(on_disk(&seat.store, &markers).len(), markers.len(), "not in the device's own store");
     }
-    let search = |when: &str| {
-        for marker in &markers {
-            for dir in ["a.example", "b.example"] {
-                assert_eq!(files_with(&nodes.dir().join(dir), marker), Vec::<String>::new(), "{when}");
-            }
-            for tape in [&links, &sessions] {
-                assert!(!holds(&tape.lock().unwrap(), marker), "on a wire, {when}");
-            }
+    let disks = |nodes: &Nodes, when: &str| {
+        for dir in ["a.example", "b.example"] {
+            assert_eq!(on_disk(&nodes.dir().join(dir), &markers), BTreeMap::new(), "{when}");
         }
     };
-    search("while the nodes run");
+    disks(&nodes, "while the nodes run");
+    for tape in [&links, &sessions] {
+        assert_eq!(held(&tape.lock().unwrap(), &markers), BTreeSet::new(), "on a wire");
+    }
     assert!(
         nodes.a.log().contains("node is up") && nodes.dir().join("a.example/node.log").is_file(),
         "logs are searched"
@@ -170,9 +176,5 @@ async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
     }
     nodes.a.end().await.unwrap();
     nodes.b.end().await.unwrap();
-    for marker in &markers {
-        for dir in ["a.example", "b.example"] {
-            assert_eq!(files_with(&nodes.dir().join(dir), marker), Vec::<String>::new(), "after the nodes' end");
-        }
-    }
+    disks(&nodes, "after the nodes' end");
 }

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, codes, dial, field, frame, limits, log, offer, session, signed, transcript
+from postline import address, codes, dial, field, frame, limits, log, offer, people, seal, sealed, session, signed, transcript
 from postline.refusal import Refused
 
 Input = dict[str, Any]
@@ -280,6 +280,87 @@ def _session_verify(given: Input) -> Ok:
     return {}
 
 
+_PEOPLE_BYTES = "seed identity ak dk prev next successor t2 list nonce answer secret".split()
+
+
+def _person(given: Input) -> Input:
+    """An input of chapter 07: its bytes and numbers, and those of the objects in it."""
+    values: Input = {}
+    for name, item in given.items():
+        if name == "devices":
+            item = [_person(device) for device in item]
+        elif name in ("one", "two", "ours", "theirs") and isinstance(item, dict):
+            item = _person(item)
+        elif name in _PEOPLE_BYTES or name == "bytes":
+            item = bytes.fromhex(item)
+        elif name in ("lists", "revoked"):
+            item = [bytes.fromhex(each) for each in item]
+        elif name in ("number", "caps", "added", "until", "now"):
+            item = int(item)
+        values[name] = item
+    return values
+
+
+def _statement_make(kind: str) -> Callable[[Input], Ok]:
+    def make(given: Input) -> Ok:
+        values = _person(given)
+        return people.make(kind, values["seed"], values)
+
+    return make
+
+
+def _statement_read(kind: str) -> Callable[[Input], Ok]:
+    return lambda given: people.read(kind, bytes.fromhex(given["bytes"]))
+
+
+def _list_judge(given: Input) -> Ok:
+    values = _person(given)
+    return people.chain(values["whose"], values["lists"]).judge(people.read("list", values["bytes"]))
+
+
+def _leaf_judge(given: Input) -> Ok:
+    values = _person(given)
+    return people.chain(values["whose"], values["lists"]).stands(people.read("leaf", values["bytes"]))
+
+
+def _keys_judge(given: Input) -> Ok:
+    values = _person(given)
+    proof = people.read("keys", values["bytes"])
+    return people.chain(values["whose"], values["lists"]).proves(values["ours"], values["t2"], proof)
+
+
+def _comparison_make(given: Input) -> Ok:
+    values = _person(given)
+    return sealed.comparison(values["t2"], values["one"], values["two"])
+
+
+def _card_judge(given: Input) -> Ok:
+    values = _person(given)
+    lists = people.chain(values["whose"], values["lists"])
+    return sealed.judge_card(values["text"], values["t2"], values["ours"], values["theirs"], lists)
+
+
+def _phrase_read(given: Input) -> Ok:
+    return {"text": sealed.make_phrase(sealed.read_phrase(given["text"]))}
+
+
+def _join_make(given: Input) -> Ok:
+    values = _person(given)
+    return sealed.make_join(*(values[name] for name in ("code", "secret", "address", "dk", "until")))
+
+
+def _join_open(given: Input) -> Ok:
+    values, request = _person(given), _join_make(given)["bytes"]
+    secret, until, now = values["secret"], values["until"], values["now"]
+    return sealed.open_join(values["code"], secret, request, until, now, values["answer"])
+
+
+def _aad_make(given: Input) -> Ok:
+    values = _values(given)
+    head = (values["seq"], values["hash"]) if "seq" in values else None
+    return {"bytes": seal.make_aad(values["conversation"], int(given["generation"]), head)}
+
+
 def _dial_judge(given: Input) -> Ok:
     dial.judge(given["ip"], int(given["port"]), given["allow"])
     return {}
@@ -334,6 +415,23 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "session.browser": _session_browser,
     "session.proof.sign": _session_sign,
     "session.proof.verify": _session_verify,
+    **{f"{kind}.make": _statement_make(kind) for kind in people.LABELS},
+    **{f"{kind}.read": _statement_read(kind) for kind in people.LABELS},
+    "list.judge": _list_judge,
+    "leaf.judge": _leaf_judge,
+    "keys.judge": _keys_judge,
+    "comparison.make": _comparison_make,
+    "word.read": lambda given: sealed.read_word(bytes.fromhex(given["bytes"])),
+    "card.read": lambda given: sealed.read_card(given["text"]),
+    "card.judge": _card_judge,
+    "phrase.make": lambda given: {"text": sealed.make_phrase(bytes.fromhex(given["bits"]))},
+    "phrase.read": _phrase_read,
+    "backup.open": lambda given: sealed.open_backup(bytes.fromhex(given["bytes"]), given["phrase"]),
+    "join.make": _join_make,
+    "join.open": _join_open,
+    "padding.length": lambda given: {"length": seal.padded(int(given["length"]))},
+    "aad.make": _aad_make,
+    "aad.read": lambda given: seal.read_aad(bytes.fromhex(given["bytes"])),
     "dial.judge": _dial_judge,
     "hint.read": _hint_read,
     "code.read": _code_read,

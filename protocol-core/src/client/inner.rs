@@ -158,6 +158,7 @@ mod tests {
         ]
     }
 
+    /// [G-15]
     #[test]
     fn each_kind_is_read_as_it_was_written_and_in_no_other_form() {
         for what in all() {

@@ -100,6 +100,11 @@ pub enum Command {
     Same(Address),
     /// The two codes differ: somebody stands between.
     Differ(Address),
+    /// Never again a line with this person, until unblocked. The line is the node's to end, and no frame asks it to yet:
+    /// answered by [`Declined::AtTheNode`].
+    Block(Address),
+    /// Back to strangers. The same.
+    Unblock(Address),
     /// These are this person's keys from now on, whatever was known before: the person says so, after
     /// [`Event::KeysChanged`]. What was compared is void.
     AcceptKeys(Address),
@@ -524,6 +529,8 @@ pub enum Declined {
     NothingPending,
     /// No such conversation here.
     NoConversation(ConversationId),
+    /// It is done at the node, by its operator or by an annotation of the mailbox, and not from a device.
+    AtTheNode,
 }
 
 /// Somebody lies.

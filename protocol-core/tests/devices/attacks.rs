@@ -74,6 +74,7 @@ fn t_061_what_was_sealed_once_is_opened_once_wherever_it_is_put() {
 }
 
 /// 500 entries come in reverse: each is opened once, in the log's order.
+/// [P-5]
 #[test]
 fn five_hundred_that_come_in_reverse_are_all_read_in_order() {
     let mut world = talking();
@@ -132,6 +133,7 @@ fn t_087_one_bad_event_never_stops_the_next() {
 }
 
 /// A device that has lost its keys to a conversation comes in from outside, and is told what it missed: once.
+/// [G-16]
 #[test]
 fn t_084_what_did_not_open_is_said_again_once_and_never_without_end() {
     let mut world = talking();
@@ -179,6 +181,7 @@ fn t_085_asking_again_is_bounded_and_resets_nothing_but_the_own_leaf() {
     assert_eq!(world.office.logs[&theirs()].epoch, 4);
 }
 
+/// [P-4]
 #[test]
 fn t_070_t_071_what_is_meant_to_be_sealed_never_leaves_in_the_clear() {
     let marker = "a marker that nobody may see 5a1e";
@@ -216,6 +219,7 @@ fn t_070_t_071_what_is_meant_to_be_sealed_never_leaves_in_the_clear() {
 }
 
 /// A device that the node made up: on no list that ben's key has signed.
+/// [G-14]
 #[test]
 fn t_073_a_ghost_device_gets_into_no_group() {
     let mut world = World::two();
@@ -293,6 +297,7 @@ fn t_015_keys_that_nothing_leads_to_are_loud_and_wait_for_the_person() {
 }
 
 /// The hub keeps an entry of ann's from ben, and signs him a log without it.
+/// [H-19]
 #[test]
 fn t_075_two_logs_of_one_conversation_are_an_alarm_within_one_message() {
     let mut world = talking();

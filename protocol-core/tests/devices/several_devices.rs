@@ -48,6 +48,7 @@ fn one_that_was_away_hears_everything_in_order_when_it_comes_back() {
     assert_eq!(world.texts(1).last().unwrap(), "written without a network");
 }
 
+/// [G-13]
 #[test]
 fn both_who_write_first_at_once_get_one_conversation_and_every_word() {
     let mut world = World::two();
@@ -71,6 +72,7 @@ fn both_who_write_first_at_once_get_one_conversation_and_every_word() {
 }
 
 /// [K-7]
+/// [G-13]
 #[test]
 fn t_078_a_revoked_device_reads_nothing_new() {
     let mut world = World::two();

@@ -88,6 +88,7 @@ fn t_084_guessing_passwords_is_slow_for_who_lives_here_and_for_who_does_not() {
     }
 }
 
+/// [U-10]
 #[test]
 fn a_device_that_connects_again_replaces_itself() {
     let (mut world, mut people) = (two_nodes(), People::default());
@@ -101,6 +102,7 @@ fn a_device_that_connects_again_replaces_itself() {
     assert_eq!(world.events.iter().filter(|(_, _, event)| replaced(event)).count(), 1);
 }
 
+/// [U-8]
 #[test]
 fn a_revoked_device_is_put_out_and_stays_out() {
     let (mut world, mut people) = (two_nodes(), People::default());
@@ -117,6 +119,7 @@ fn a_revoked_device_is_put_out_and_stays_out() {
     assert_eq!(people.devices[phone].left, Some(Code::Login));
 }
 
+/// [U-8]
 #[test]
 fn t_084_the_oldest_unlisted_device_makes_room_for_one_too_many() {
     let (mut world, mut people) = (two_nodes(), People::default());

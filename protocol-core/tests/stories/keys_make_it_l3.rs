@@ -113,6 +113,7 @@ fn crossed_proofs_and_proofs_said_twice_make_it_l3_once() {
     assert_eq!(changes(&all.world, 0), [(Unproven, Proven)]);
 }
 
+/// [U-14]
 #[test]
 fn l3_comes_whatever_crashes_on_the_way() {
     for (crashes, after) in [(0, 0), (0, 2), (0, 5), (1, 0), (1, 2), (1, 5), (0, 40), (1, 40)] {
@@ -191,6 +192,7 @@ fn t_015_another_key_outside_the_chain_ends_l3_loudly() {
     assert_eq!(keys(&all.world, &one(), &two()), Unproven);
 }
 
+/// [U-12]
 #[test]
 fn t_072_t_073_a_node_takes_only_the_list_that_comes_next() {
     let mut all = Two::with_a_line();
@@ -293,6 +295,7 @@ fn t_106_keys_are_for_those_with_a_line_and_all_others_hear_the_same() {
     assert_eq!(all.people.devices[all.desk].lines()[&one()].t2, None, "two's devices hear that the line is gone");
 }
 
+/// [U-13]
 #[test]
 fn t_084_packages_are_bounded_and_answers_rated() {
     let mut all = Two::at_l3();
@@ -389,6 +392,7 @@ fn a_new_round_trip_wants_new_proofs() {
     assert_eq!(all.keys(), [Proven; 2], "{:#?}", all.world.events);
 }
 
+/// [U-15]
 #[test]
 fn a_note_waits_for_the_other_devices_of_the_person() {
     let (mut world, mut people) = (two_nodes(), People::default());

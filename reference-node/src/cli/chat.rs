@@ -4,6 +4,7 @@
 //!   standard input ─▶ thread ─▶ lines ─▶ commands ─▶ device ─▶ events ─▶ standard output
 //!   its end ─▶ wait until what was said is the node's ─▶ leave
 //! ```
+#![allow(clippy::wildcard_enum_match_arm, reason = "of the many events, each command waits for its own")]
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, Read as _, Write};

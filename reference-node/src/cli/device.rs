@@ -3,6 +3,7 @@
 //! ```text
 //!   open the store ─▶ connect ─▶ the command ─▶ events, until one of them answers it ─▶ leave
 //! ```
+#![allow(clippy::wildcard_enum_match_arm, reason = "of the many events, each command waits for its own")]
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};

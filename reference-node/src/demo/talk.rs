@@ -82,7 +82,7 @@ impl Talked {
 /// Plays act two on nodes that have a line; `say` tells how it goes.
 pub(super) async fn act_two(program: &Path, nodes: &Nodes, say: impl Fn(&str)) -> Result<Talked, PartFault> {
     let mut talked = Talked { devices: 3, ..Talked::default() };
-    let seat = |address, node, dir: &str| Seat::new(program, address, node, nodes.dir().join(dir.to_owned()));
+    let seat = |address, node, dir: &str| Seat::new(program, address, node, nodes.dir().join(dir));
     let laptop = seat("one@a.example", &nodes.a, "one-laptop").await?;
     let phone = seat("one@a.example", &nodes.a, "one-phone").await?;
     let other = seat("two@b.example", &nodes.b, "two-laptop").await?;

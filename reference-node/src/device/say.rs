@@ -44,7 +44,6 @@ pub const HELP: &str = "\
 /same, /differ    the two codes are the same, or not
 /read SEQ         everything up to there was read
 /accept           take the peer's changed keys for theirs
-/block, /unblock  no line with the peer any more; strangers again
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
 /share KEY        share what this device has opened with a newer one of yours
@@ -101,8 +100,6 @@ fn simple(name: &str, peer: &Address) -> Option<Said> {
         "same" => Command::Same(peer.clone()),
         "differ" => Command::Differ(peer.clone()),
         "accept" => Command::AcceptKeys(peer.clone()),
-        "block" => Command::Block(peer.clone()),
-        "unblock" => Command::Unblock(peer.clone()),
         "connect" => Command::Connect,
         "disconnect" => Command::Disconnect,
         _ => return None,
@@ -164,11 +161,11 @@ mod tests {
 
     fn text(line: &str) -> Option<Vec<u8>> {
         match parsed(line) {
-            Ok(Said::Command(command)) => match *command {
-                Command::Write { to: To::Person(to), body, .. } if to == peer() => Some(body),
-                _ => None,
-            },
-            _ => None,
+            Ok(Said::Command(command)) => {
+                let Command::Write { to: To::Person(to), body, .. } = *command else { return None };
+                Some(body).filter(|_| to == peer())
+            }
+            Ok(Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
         }
     }
 

@@ -180,6 +180,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
+        Declined::AtTheNode => "at_the_node",
     }
 }
 
@@ -197,6 +198,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
+        Declined::AtTheNode => "that is done at the node: `postline trust block`, or by an annotation".to_owned(),
     }
 }
 

@@ -251,7 +251,8 @@ impl Node {
                 link::Output::Refused { .. }
                 | link::Output::Trust(_)
                 | link::Output::Marks(_)
-                | link::Output::MarksWanted(_) => panic!("nobody said that"),
+                | link::Output::MarksWanted(_)
+                | link::Output::Talk(_) => panic!("nobody said that"),
             }
         }
     }

@@ -205,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for Web<S> {
 
 /// What a fault of a WebSocket is: nothing to do for now, its end, or one of the other end's.
 fn ended(fault: tungstenite::Error) -> Poll<io::Result<()>> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "what isn't the connection's is the other end's")]
     match fault {
         tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Poll::Ready(Ok(())),

@@ -142,7 +142,7 @@ mod tests {
         for key in [
             Key::Node,
             Key::Trust(pair.clone()),
-            Key::Due(pair),
+            Key::Due(pair.clone()),
             Key::Strangers(a),
             Key::Pending(mail),
             Key::Peer(NodeKey([1; 32])),
@@ -154,7 +154,7 @@ mod tests {
             Key::Blocked(Domain::parse("b.example").unwrap()),
             Key::Offers(Address::parse("a@b.example").unwrap()),
             Key::Behind(NodeKey([1; 32]), ConversationId([1; 32])),
-            Key::Telling(NodeKey([1; 32])),
+            Key::Telling(pair),
             Key::Post(ConversationId([1; 32]), DeviceKey([1; 32]), 7),
             Key::Log(ConversationId([1; 32])),
             Key::Device(DeviceKey([1; 32])),

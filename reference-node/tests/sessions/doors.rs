@@ -28,6 +28,7 @@ async fn a_device_enrols_by_the_mailbox_login_and_comes_back_by_its_key() {
     nodes.stop().await.unwrap();
 }
 
+/// [U-2]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_speaks_the_same_over_a_websocket() {
     let nodes = nodes(&["one"]).await;

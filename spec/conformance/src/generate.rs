@@ -4,6 +4,7 @@
 mod dial;
 mod fields;
 mod frames;
+mod groups;
 mod logs;
 mod mint;
 mod names;
@@ -34,6 +35,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         dial::dial(),
         fields::field(),
         frames::frames(),
+        groups::groups(),
         signed::ids(),
         logs::logs(),
         signed::offers(),

@@ -2,6 +2,7 @@
 
 mod fields;
 mod frames;
+mod groups;
 mod logs;
 mod names;
 mod people;
@@ -117,6 +118,10 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "session.browser" => sessions::browser(input),
         "session.proof.sign" => sessions::sign_proof(input),
         "session.proof.verify" => sessions::verify_proof(input),
+        "padding.length" => groups::padded(input),
+        "aad.make" => groups::make_aad(input),
+        "aad.read" => groups::read_aad(input),
+        "group.open" => groups::open(input),
         "frame.make" => frames::make(input),
         _ => Err(Not::Understood(format!("no such op: {op}"))),
     }

@@ -66,6 +66,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "04-express-mail",
         "06-codes",
         "07-identity",
+        "08-sealing",
         "09-hub",
         "10-sessions",
     ]

@@ -1,5 +1,6 @@
 """The questions, family by family: something is made, read as it is, and read spoilt."""
 
+import hashlib
 import ipaddress
 import random
 import unicodedata
@@ -7,6 +8,7 @@ from typing import Any, Callable
 
 import shim
 from postline import cbor, dial, ed25519, offer
+from postline import signed as signing
 from postline.limits import LIMITS
 
 from .spoilers import flipped, spoilt_body, spoilt_bytes, spoilt_value
@@ -214,6 +216,84 @@ def logs(rng: random.Random, ask: Ask) -> None:
         ask_here("change.read", {"bytes": spoilt.hex()})
 
 
+def persons(rng: random.Random, ask: Ask) -> None:
+    """Chains of device lists, right and wrong in one thing; leaves and key proofs by them; all of it spoilt."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("people", op, given)
+    seeds = [bytes([n]).hex() * 32 for n in (21, 22, 23)]
+    keys = [ed25519.public_key(bytes.fromhex(seed)) for seed in seeds]
+    hashes = [hashlib.sha256(key).hexdigest() for key in keys]
+    devices: list[Json] = [{"dk": bytes([n]).hex() * 32, "caps": 0, "added": number(rng)} for n in range(1, 4)]
+    given: Json = {"seed": seeds[0], "identity": hashes[0], "address": "ann@a.example", "number": 1, "next": hashes[1]}
+    given |= {"hosted": rng.random() < 0.3, "devices": devices[:1], "revoked": []}
+    if rng.random() < 0.3:
+        devices[0] |= {"name": rng.choice(("phone", "grün", "a b", "x" * 32))}
+    made = ask_here("list.make", given)["ok"]
+    lists = [made["bytes"]]
+    for _ in range(rng.randint(0, 3)):
+        given = dict(given) | {"number": int(given["number"]) + 1, "prev": made["hash"]}
+        how = rng.randrange(6)
+        if how == 0:
+            given["devices"] = [*given["devices"], devices[min(len(given["devices"]), 2)]][:3]
+        if how == 1 and len(given["devices"]) > 1:
+            given["revoked"] = sorted({*given["revoked"], given["devices"][0]["dk"]})
+            given["devices"] = given["devices"][1:]
+        if how == 2:
+            given |= {"seed": seeds[1], "next": hashes[2]}
+        if how == 3:
+            given |= rng.choice(({"hosted": True}, {"prev": hexed(rng, 32)}, {"number": number(rng)}, {"next": hashes[2]}))
+        unique = {device["dk"]: device for device in given["devices"]}
+        given["devices"] = [unique[dk] for dk in sorted(unique)]
+        made = ask_here("list.make", given)["ok"]
+        judged = ask_here("list.judge", {"whose": "ann@a.example", "lists": lists, "bytes": made["bytes"]})
+        if judged.get("ok", {}).get("verdict") != "extends":
+            break
+        lists.append(made["bytes"])
+    known: Json = {"whose": "ann@a.example", "lists": lists}
+    ask_here("list.judge", known | {"bytes": rng.choice(lists)})
+    person: Json = {"seed": rng.choice(seeds), "identity": rng.choice(hashes[:2]), "number": rng.randint(1, 5)}
+    leaf = person | {"address": "ann@a.example", "dk": rng.choice(devices)["dk"], "hosted": rng.random() < 0.3}
+    proof = person | {"t2": "72" * 32, "author": "ann@a.example", "other": "bob@b.example", "list": made["hash"]}
+    leaf_made, proof_made = ask_here("leaf.make", leaf)["ok"], ask_here("keys.make", proof)["ok"]
+    ask_here("leaf.judge", known | {"bytes": leaf_made["bytes"]})
+    ask_here("keys.judge", known | {"bytes": proof_made["bytes"], "ours": "bob@b.example", "t2": "72" * 32})
+    for op, data in (("list.read", made), ("leaf.read", leaf_made), ("keys.read", proof_made)):
+        whole = bytes.fromhex(data["bytes"])
+        signer = given["seed"] if op == "list.read" else person["seed"]
+        label = {"list.read": "device list", "leaf.read": "leaf", "keys.read": "key proof"}[op]
+        for _ in range(4):
+            ask_here(op, {"bytes": spoilt_bytes(rng, whole).hex()})
+            # Spoilt, and signed all the same: its shape alone is in the way.
+            canonical = cbor.write(spoilt_value(rng, cbor.read(bytes.fromhex(data["signed"]))))
+            signature = signing.sign(bytes.fromhex(signer), label, canonical)
+            ask_here(op, {"bytes": cbor.write([canonical, signature]).hex()})
+
+
+def seals(rng: random.Random, ask: Ask) -> None:
+    """Codes that are compared, words, phrases, and requests to join."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("sealed", op, given)
+    sides = [
+        {"address": address(rng), "identity": hexed(rng, 32), "ak": hexed(rng, 32), "nonce": hexed(rng, 32)}
+        for _ in range(2)
+    ]
+    made = ask_here("comparison.make", {"t2": hexed(rng, 32), "one": sides[0], "two": sides[1]})["ok"]
+    word = bytes.fromhex(rng.choice(made["commits"] + made["reveals"]))
+    for spoilt in [word] + [spoilt_bytes(rng, word) for _ in range(4)]:
+        ask_here("word.read", {"bytes": spoilt.hex()})
+    phrase = ask_here("phrase.make", {"bits": hexed(rng, 10)})["ok"]["text"]
+    at = rng.randrange(len(phrase))
+    for text in (phrase, phrase.lower(), phrase[:at] + rng.choice("0OIlU -é") + phrase[at + rng.randrange(2) :]):
+        ask_here("phrase.read", {"text": text})
+    aad: Json = {"conversation": hexed(rng, 32), "generation": number(rng, 32)}
+    aad |= rng.choice(({}, {"seq": number(rng), "hash": hexed(rng, 32)}))
+    whole = bytes.fromhex(ask("groups", "aad.make", aad)["ok"]["bytes"])
+    tries = [whole, spoilt_bytes(rng, whole), cbor.write(spoilt_value(rng, cbor.read(whole)))]
+    for spoilt in tries:
+        ask("groups", "aad.read", {"bytes": spoilt.hex()})
+    ask("groups", "padding.length", {"length": rng.choice((rng.randrange(3000), 63, 64, 511, 512, 1023, 1024, 16384))})
+    join = {"code": phrase, "secret": hexed(rng, 32), "address": address(rng), "dk": hexed(rng, 32)}
+    ask_here("join.make", join | {"until": number(rng)})
+
+
 def dials(rng: random.Random, ask: Ask) -> None:
     """Addresses at the edges of nets, texts that are nearly addresses, and hints."""
     nets = [
@@ -295,5 +375,7 @@ FAMILIES: dict[str, Family] = {
     "frames": frames,
     "logs": logs,
     "sessions": sessions,
+    "people": persons,
+    "sealed": seals,
     "dial": dials,
 }
