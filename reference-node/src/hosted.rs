@@ -422,6 +422,8 @@ impl Asked {
     fn heard(&mut self, address: &Address, event: Event) {
         // Who asked may have left: then nobody hears of it.
         match event {
+            // It hears of others' before it knows that it is none of them.
+            Event::Devices(devices) if !devices.iter().any(|device| device.this) => {}
             Event::Devices(devices) => {
                 let more = devices.len() > self.devices;
                 (self.devices, self.enrolled) = (devices.len(), true);
