@@ -17,6 +17,7 @@ pub mod letter;
 mod message_id;
 pub mod name;
 pub mod report;
+pub mod sealed;
 mod second;
 pub mod streaming;
 mod structure;

@@ -200,6 +200,19 @@ impl Client {
         self.own.stage == Stage::Enrolled
     }
 
+    /// Whether it was one, and the person has revoked it.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        let (Some(chain), Some(dk)) = (&self.own.chain, self.dk()) else { return false };
+        chain.revoked().any(|gone| gone == dk)
+    }
+
+    /// Whether it says nothing any more: it was revoked, or is a copy of one that went on.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.own.stage, Stage::Over)
+    }
+
     /// Those that the person has something with, as [`Event::Contact`] says them.
     pub fn contacts(&self) -> impl Iterator<Item = io::Contact> {
         self.contacts.values().map(Contact::shown)

@@ -370,6 +370,9 @@ pub const MESSAGE_BYTES: usize = 16 * 1024;
 pub const BODY_BYTES: usize = 15 * 1024;
 /// Most devices of one person.
 pub const DEVICES: usize = 16;
+
+/// Most devices that a node runs for people who have only a mail program.
+pub const HOSTED: usize = 256;
 /// Longest device list, in bytes, its signature included.
 pub const LIST_BYTES: usize = 4 * 1024;
 /// Most device lists of one person that are kept: with more, the person starts anew.

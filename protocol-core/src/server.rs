@@ -247,7 +247,8 @@ impl Server {
             | Key::Epoch(..)
             | Key::Package(_)
             | Key::Said(..)
-            | Key::Draft(_) => {
+            | Key::Draft(_)
+            | Key::Mailing(..) => {
                 self.hydrate(&record.key, Some(record))?;
             }
         }
@@ -330,7 +331,8 @@ impl Server {
             | Key::Epoch(..)
             | Key::Package(_)
             | Key::Said(..)
-            | Key::Draft(_) => {}
+            | Key::Draft(_)
+            | Key::Mailing(..) => {}
         }
         Ok(())
     }
@@ -391,7 +393,8 @@ impl Server {
             | Key::Epoch(..)
             | Key::Package(_)
             | Key::Said(..)
-            | Key::Draft(_) => false,
+            | Key::Draft(_)
+            | Key::Mailing(..) => false,
         }
     }
 

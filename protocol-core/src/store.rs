@@ -87,6 +87,10 @@ pub enum Key {
     Said(ConversationId, u64),
     /// What the device has posted and not seen sequenced, by its number.
     Draft(u64),
+
+    // What a node keeps beside a device that it runs
+    /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
+    Mailing(ConversationId, u64),
 }
 
 impl fmt::Display for Key {
@@ -131,6 +135,7 @@ impl fmt::Display for Key {
             Self::Package(hash) => write!(f, "package/{hash}"),
             Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
+            Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
 }
@@ -192,6 +197,7 @@ impl Key {
             ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
             ["draft", n] => Self::Draft(number(n)?),
+            ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })
     }

@@ -94,6 +94,20 @@ pub enum Request {
         /// Its Message-ID, without angle brackets, or its id on this node.
         message_id: String,
     },
+    /// Run a device for an address, whose person has only a mail program.
+    DeviceHost {
+        /// The address on this node.
+        #[serde(with = "text")]
+        address: Address,
+    },
+    /// Let a person's own device in, beside the one that the node runs for them.
+    DeviceApprove {
+        /// The address on this node.
+        #[serde(with = "text")]
+        address: Address,
+        /// The code that the device shows.
+        code: Code,
+    },
     /// The clock is right after a jump.
     ClockAccept {},
     /// Read users, certificates and the configuration again, as on SIGHUP.
@@ -117,6 +131,17 @@ impl Request {
             return Err(Refusal::new(RefusalCode::Malformed, "want an object"));
         }
         serde_json::from_slice(line).map_err(|why| Refusal::new(RefusalCode::Malformed, why.to_string()))
+    }
+}
+
+/// A code that a new device shows: a secret for as long as it holds, and never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Code(pub String);
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Code(..)")
     }
 }
 

@@ -37,8 +37,8 @@ use crate::init::{Init, InitFault, KeyFiles};
 use crate::shown::shown;
 pub use args::Demo;
 use args::{
-    AliasCommand, Cli, ClockCommand, Command, ConfigCommand, DiscoveryCommand, InitArgs, NodeCommand, PairArgs,
-    QueueCommand, TrustCommand, UserCommand,
+    AliasCommand, Cli, ClockCommand, Command, ConfigCommand, DeviceCommand, DiscoveryCommand, InitArgs, NodeCommand,
+    PairArgs, QueueCommand, TrustCommand, UserCommand,
 };
 
 /// Whatever went wrong in a part.
@@ -163,6 +163,13 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<u8, Failure>
         }
         Command::Node(NodeCommand::Rotate { next }) => rotate(&config()?, next.as_deref(), cli.json, out)?,
         Command::Chat { peer, own } => chat::chat(&peer, &own, cli.json, out)?,
+        Command::Device(DeviceCommand::Host { address }) => {
+            ask(&config()?, &Request::DeviceHost { address }, cli.json, out)?;
+        }
+        Command::Device(DeviceCommand::Approve { address }) => {
+            let code = admin::Code(device::code()?.as_str().to_owned());
+            ask(&config()?, &Request::DeviceApprove { address, code }, cli.json, out)?;
+        }
         Command::Device(command) => return device::run(command, cli.json, out),
         Command::Demo(demo) => return Ok(u8::from(!parts.demo(&demo, cli.json)?)),
         Command::Check { records: true, .. } => {

@@ -44,6 +44,8 @@ pub struct Config {
     pub postmaster: String,
     /// `offers`: whether users' mails carry offers.
     pub offers: bool,
+    /// `hosted.devices`: for whom it runs devices.
+    pub hosted_devices: HostedDevices,
     /// `[listen]`: where it listens.
     pub listen: Listen,
     /// `[tls]`: the certificate that it shows in SMTP.
@@ -80,6 +82,16 @@ pub struct Config {
     pub beside: Beside,
     /// `[passwords]`: what hashing a password costs.
     pub passwords: PasswordCost,
+}
+
+/// For whom the node runs devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostedDevices {
+    /// For nobody.
+    Off,
+    /// For those whom the operator names.
+    Asked,
 }
 
 /// Where the node listens; port 0 means any free one.

@@ -28,11 +28,13 @@ use crate::store::{Store, StoreError};
 
 mod dial;
 mod line;
+mod mailing;
 mod say;
 mod tell;
 
-pub use dial::{Dialler, NodeAt};
+pub use dial::{Dialler, NodeAt, OwnDoor};
 use line::{Came, Line};
+pub use mailing::Mailing;
 pub use say::{HELP, Said, Unsaid, parse};
 pub use tell::{declined, json, text};
 
@@ -99,6 +101,8 @@ pub struct Device {
     current: u64,
     line: Option<Line>,
     warm: VecDeque<Key>,
+    /// Of a device that its node runs: what becomes of what is said to its person.
+    mailing: Option<Mailing>,
 }
 
 /// What commands are given to, and events come from.
@@ -115,10 +119,25 @@ impl Device {
     /// # Errors
     /// [`DeviceFault`]; a store that another process has is [`StoreError::InUse`].
     pub fn open(place: Place, dialler: Dialler) -> Result<(Self, Handle), DeviceFault> {
+        Self::begin(place, dialler, None)
+    }
+
+    /// Opens a device that this node runs for somebody who has only a mail program: what is said to them goes on by mail.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn hosted(place: Place, dialler: Dialler, mailing: Mailing) -> Result<(Self, Handle), DeviceFault> {
+        Self::begin(place, dialler, Some(mailing))
+    }
+
+    fn begin(place: Place, dialler: Dialler, mut mailing: Option<Mailing>) -> Result<(Self, Handle), DeviceFault> {
         private_file::create_dir(&place.dir).map_err(|why| DeviceFault::Io { path: place.dir.clone(), why })?;
         own(&place)?;
         let mut store = Store::open(&place.dir)?;
-        let client = restore(&place, &mut store)?;
+        let client = restore(&place, mailing.is_some(), &mut store)?;
+        if let Some(mailing) = &mut mailing {
+            mailing.begin(&mut store)?;
+        }
         let (commands, wanted) = mpsc::channel(WAITING);
         let (events, happened) = mpsc::channel(WAITING);
         let (coming, came) = mpsc::channel(WAITING);
@@ -135,6 +154,7 @@ impl Device {
             current: 0,
             line: None,
             warm: VecDeque::new(),
+            mailing,
         };
         Ok((device, Handle { commands, events: happened }))
     }
@@ -155,6 +175,7 @@ impl Device {
             let _ended = self.events.send(event).await;
         }
         loop {
+            self.post().await?;
             let Some(batch) = self.gather().await else { return Ok(self.store.close()?) };
             let refused = batch.iter().find_map(|input| {
                 if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
@@ -164,6 +185,31 @@ impl Device {
             if let Some(nk) = refused {
                 return Err(DeviceFault::UnknownNode(nk));
             }
+        }
+    }
+
+    /// The device, as it is now.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Hands in what waits to go on by mail, and ends; whether nothing waits any more.
+    ///
+    /// # Errors
+    /// [`DeviceFault`].
+    pub async fn end(mut self) -> Result<bool, DeviceFault> {
+        self.post().await?;
+        let done = self.mailing.as_ref().is_none_or(Mailing::is_idle);
+        self.store.close()?;
+        Ok(done)
+    }
+
+    /// Hands in what was said to the person, where it goes on by mail.
+    async fn post(&mut self) -> Result<(), StoreError> {
+        match &mut self.mailing {
+            Some(mailing) => mailing.post(&mut self.store).await,
+            None => Ok(()),
         }
     }
 
@@ -224,6 +270,10 @@ impl Device {
         let now = self.clock.now().0;
         if self.client.deadline().is_some_and(|at| at <= now) {
             self.step(Input::Wake, &mut out)?;
+        }
+        if let Some(mailing) = &mut self.mailing {
+            // In the same commit as what says that it was heard: neither is there without the other.
+            mailing.write(&mut out);
         }
         let (records, held) = out.split();
         let durable = self.store.commit(&records)?;
@@ -313,7 +363,7 @@ impl Device {
 /// The records that a device is restored from, as their keys begin.
 const STARTING: [&str; 4] = ["contact/", "draft/", "own", "talk/"];
 
-fn restore(place: &Place, store: &mut Store) -> Result<Client, DeviceFault> {
+fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
     for prefix in STARTING {
         let found = store.scan(prefix, "", usize::MAX)?;
@@ -322,7 +372,7 @@ fn restore(place: &Place, store: &mut Store) -> Result<Client, DeviceFault> {
         }
         records.extend(found.records.into_iter().filter(|record| Client::restored_at_start(&record.key)));
     }
-    Ok(Client::restore(Ours { address: place.address.clone(), hosted: false }, records)?)
+    Ok(Client::restore(Ours { address: place.address.clone(), hosted }, records)?)
 }
 
 /// Sees that the directory is this address's, or nobody's yet.
@@ -374,6 +424,7 @@ mod tests {
             Key::Package(Hash([1; 32])),
             Key::Said(talk, 7),
             Key::Draft(9),
+            Key::Mailing(talk, 7),
             Key::Talks(address),
         ] {
             let text = key.to_string();

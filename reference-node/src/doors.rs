@@ -6,16 +6,18 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use postline_codec::mime;
-use postline_core::content::mail::{Head, MailIn, Source};
-use postline_core::id::{Address, Domain, MailId, Mailbox};
+use postline_codec::mime::{self, sealed};
+use postline_core::content::mail::{Head, MailEnvelope, MailIn, Source};
+use postline_core::id::{Address, ContentId, ConversationId, Domain, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::server::{Command, Took};
+use postline_core::store::sha256;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
 use crate::beside::Beside;
 use crate::directory::{self, Live};
+use crate::hosted::{Hosted, Undone};
 use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::owner::{self, Inbox, Message};
@@ -42,6 +44,8 @@ pub struct MailDoor {
     pub metrics: Arc<Metrics>,
     /// Where mail goes on, beside another mail server.
     pub beside: Beside,
+    /// The devices that the node runs.
+    pub hosted: Hosted,
 }
 
 impl Door for MailDoor {
@@ -98,6 +102,9 @@ impl MailDoor {
         let source = match login {
             None => Source::Stranger,
             Some(login) => {
+                if let Some(talk) = sealed::answers(&bytes, &self.domains) {
+                    return self.seal(&login, talk, &envelope, &head, &bytes).await;
+                }
                 let owns = |address: &Address| self.owns(&login, address);
                 if !authors.iter().all(|author| author.as_ref().is_some_and(owns)) {
                     return Answer::NotYours;
@@ -116,6 +123,35 @@ impl MailDoor {
             Ok(owner::Answer::Took(Took::Busy) | owner::Answer::Full) => Answer::Busy,
             Ok(owner::Answer::Took(Took::Loop)) => Answer::Loop,
             Ok(owner::Answer::Broken | owner::Answer::TookFor(_) | owner::Answer::Stamp(_)) | Err(_) => Answer::Broken,
+        }
+    }
+}
+
+impl MailDoor {
+    /// A reply to what came sealed goes back sealed, or not at all: never on as a mail (attack 71).
+    async fn seal(
+        &self,
+        login: &Mailbox,
+        talk: ConversationId,
+        envelope: &MailEnvelope,
+        head: &Head,
+        bytes: &[u8],
+    ) -> Answer {
+        let author = head.canonical().map(|canonical| &canonical.from);
+        let Some(author) = author.filter(|author| self.owns(login, author)) else { return Answer::NotYours };
+        let Some(words) = sealed::words(bytes) else {
+            return Answer::Refused("This answers a sealed message: write text alone, or a new mail");
+        };
+        // Handed in again, it is the same message.
+        let name = sha256(&[b"postline/1 hosted reply\0", bytes]);
+        let to = envelope.to.iter().map(|rcpt| rcpt.address.clone()).collect();
+        match self.hosted.seal(author, talk, to, ContentId(name.0), words.into_bytes()).await {
+            Ok(()) => Answer::Taken,
+            Err(Undone::Others) => {
+                Answer::Refused("This answers a sealed message, and goes to others than are in there")
+            }
+            Err(Undone::Late) => Answer::Broken,
+            Err(_) => Answer::Refused("This answers a sealed message: answer on your device, or write a new mail"),
         }
     }
 }

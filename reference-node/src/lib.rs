@@ -22,6 +22,7 @@ pub mod doors;
 pub mod dovecot;
 pub mod hand_over;
 pub mod hands;
+pub mod hosted;
 pub mod http;
 pub mod init;
 pub mod lab;

@@ -89,7 +89,8 @@ pub const LANES: [&str; 3] = ["mailbox", "domain", "node"];
 /// What is counted of sealed conversations.
 const TALK: [&str; 4] = ["post", "event", "heads", "delivered"];
 
-const CARRIERS: [Carrier; 5] = [Carrier::Submission, Carrier::Smtp, Carrier::Relay, Carrier::Link, Carrier::Mailbox];
+const CARRIERS: [Carrier; 6] =
+    [Carrier::Submission, Carrier::Smtp, Carrier::Relay, Carrier::Link, Carrier::Sealed, Carrier::Mailbox];
 
 /// Where a lane stands in [`LANES`].
 #[must_use]

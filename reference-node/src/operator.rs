@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::admin::{AdminHost, Answer, QueueRow, ROWS, Refusal, RefusalCode, Request, Status, TraceRow, TrustRow};
 use crate::doors::{self, Gone};
+use crate::hosted::{Hosted, Undone};
 use crate::owner::{Inbox, Message};
 use crate::store::{About, Reader, StoreError, TraceLine};
 use crate::words;
@@ -40,6 +41,8 @@ pub struct Operator {
     pub users: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Reads users, certificates and configuration again: names what waits for a restart.
     pub reload: Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>,
+    /// The devices that the node runs.
+    pub hosted: Hosted,
     /// Told when the node is to go down.
     pub going: Arc<Notify>,
     /// Whether it is.
@@ -61,6 +64,8 @@ impl AdminHost for Operator {
             Request::UserOffers { address, on } => self.offers(address, on).await,
             Request::QueueList { limit } => self.queue_list(limit).await,
             Request::QueueRetry { lane } => self.order(Command::Retry(lane)).await,
+            Request::DeviceHost { address } => hosting(self.hosted.host(address).await),
+            Request::DeviceApprove { address, code } => hosting(self.hosted.approve(address, code.0).await),
             Request::Trace { message_id } => self.trace(message_id).await,
             Request::ClockAccept {} => match self.inbox.send(Message::AcceptClock).await {
                 Ok(()) => Ok(Answer::Done {}),
@@ -77,6 +82,19 @@ impl AdminHost for Operator {
         };
         answered.unwrap_or_else(Answer::Refused)
     }
+}
+
+fn hosting(done: Result<(), Undone>) -> Result<Answer, Refusal> {
+    done.map(|()| Answer::Done {}).map_err(|why| {
+        let code = match why {
+            Undone::NotHosted(_) | Undone::NoSuchUser(_) | Undone::WrongCode => RefusalCode::NotFound,
+            Undone::Late => RefusalCode::Busy,
+            Undone::Off | Undone::HasDevice(_) | Undone::TooMany(_) | Undone::Others | Undone::Declined(_) => {
+                RefusalCode::Failed
+            }
+        };
+        Refusal::new(code, why.to_string())
+    })
 }
 
 impl From<Gone> for Refusal {

@@ -516,7 +516,7 @@ fn login_of(mail: &MailIn) -> Option<Mailbox> {
     match &mail.source {
         Source::User { login, .. } => Some(login.clone()),
         Source::Relay { .. } => mail.envelope.from.as_ref().map(|from| Mailbox(from.to_string())),
-        Source::Stranger | Source::Node | Source::Front => None,
+        Source::Stranger | Source::Node | Source::Hosted | Source::Front => None,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::admin;
 use crate::beside::{Listener, Place};
 use crate::cli::PartFault;
-use crate::config::{Config, SmarthostTls};
+use crate::config::{Config, HostedDevices, SmarthostTls};
 use crate::directory::{Directory, Live};
 use crate::discovery::{Discovery, Documents, well_known};
 use crate::dkim::Signer;
@@ -27,6 +27,7 @@ use crate::doors::{self, MailDoor};
 use crate::dovecot;
 use crate::hand_over::{Login, Security};
 use crate::hands::{Bodies, Hands, Outward, World};
+use crate::hosted::{Around, Hosted};
 use crate::http::{self, Audience, Pages, Probe};
 use crate::init::{KeyFiles, is_self_signed};
 use crate::link::{Links, NodeHost, Timing};
@@ -91,11 +92,25 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
     let dovecot = config.dovecot.auth.clone().map(dovecot::auth::Client::new);
     let logins = Arc::new(Logins::new(config.domains.clone(), Arc::clone(&people), dovecot));
     let sessions = Sessions::new(inbox.clone(), Arc::clone(&logins));
+    let own_nk = KeyFiles::of(&config.data_dir).identity()?.nk();
     let links = Links::with(sessions.clone(), host, Arc::new(tls::link_client()?), Timing::default());
     let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), sessions.clone(), bodies)?;
     let owner = Owner::start(store_dir.clone(), remake(&config)?, messages, hands, Arc::clone(&metrics))?;
     let owner_runtime = runtime.clone();
     let owner = std::thread::Builder::new().name("owner".to_owned()).spawn(move || owner.run(&owner_runtime))?;
+
+    let hosted = match config.hosted_devices {
+        HostedDevices::Off => Hosted::off(),
+        HostedDevices::Asked => Hosted::start(Around {
+            dir: config.data_dir.join("hosted"),
+            people: Arc::clone(&people),
+            spool: spool.clone(),
+            inbox: inbox.clone(),
+            sessions: sessions.clone(),
+            nk: own_nk,
+            runtime: runtime.clone(),
+        })?,
+    };
 
     let (drain, draining) = watch::channel(false);
     let door = Arc::new(MailDoor {
@@ -107,6 +122,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         inbox: inbox.clone(),
         metrics: Arc::clone(&metrics),
         beside: config.beside.clone(),
+        hosted: hosted.clone(),
     });
     let mail_source = Arc::clone(&mail_tls);
     let tls: TlsSource = Arc::new(move || mail_source.current());
@@ -178,6 +194,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
             let reload = Arc::clone(&reload);
             move || reload()
         }),
+        hosted: hosted.clone(),
         going: Arc::clone(&going),
         draining: AtomicBool::new(false),
     });
@@ -214,6 +231,9 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
     admin_task.abort();
     watchdog.abort();
     drop(beside_dovecot);
+    if tokio::time::timeout(END, hosted.end()).await.is_err() {
+        tracing::warn!("hosted devices were cut off");
+    }
     let (done, stopped) = oneshot::channel();
     if inbox.send(Message::Stop(done)).await.is_ok() {
         let _gone_already = tokio::time::timeout(END, stopped).await;

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   link port ─ gate ─ TLS, ALPN postline-session/1 ──┐            ┌─▶ frames, logins' answers ─▶ tell the owner
+//!   a device that we run: within this process ────────┤            │
 //!   http.public ─ GET /postline, Upgrade: websocket ──┴─▶ carrier ─┤
 //!                                                                  └─◀ bytes that wait, bounded ◀─ perform
 //! ```
@@ -41,8 +42,8 @@ use crate::smtp::door::Login as Checked;
 mod carrier;
 mod web;
 
-use carrier::Carrier;
 pub(crate) use carrier::Tls;
+use carrier::{Carrier, Memory};
 pub use web::{Browsers, PATH, Refusal};
 
 /// All sessions.
@@ -63,6 +64,8 @@ struct Open {
     ready: AtomicBool,
     /// There is something to do.
     news: Arc<Notify>,
+    /// Of a device that this node runs, on a connection that it has made itself: whose it is. It needs no password.
+    ours: Option<LoginOk>,
 }
 
 #[derive(Default)]
@@ -140,9 +143,21 @@ impl Sessions {
 
     /// Runs a session whose connection stands, as a task of its own. `go` is told when it must make room for others.
     pub(crate) fn begin(&self, carrier: impl Carrier, channel: [u8; 32], at: SocketAddr, go: Go, ticket: Ticket) {
-        let session = SessionId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let state = Mutex::new(State { ticket: Some(ticket), ..State::default() });
-        let open = Arc::new(Open { state, ready: AtomicBool::new(false), news: go });
+        let open = Open { state, ready: AtomicBool::new(false), news: go, ours: None };
+        self.open(carrier, channel, at, open);
+    }
+
+    /// Runs the session of a device that this node runs itself, within this process: a login's word is taken for it.
+    pub(crate) fn begin_own(&self, stream: tokio::io::DuplexStream, channel: [u8; 32], login: LoginOk) {
+        let (state, ready) = (Mutex::default(), AtomicBool::new(false));
+        let open = Open { state, ready, news: Arc::default(), ours: Some(login) };
+        self.open(Memory::new(stream), channel, (std::net::Ipv4Addr::LOCALHOST, 0).into(), open);
+    }
+
+    fn open(&self, carrier: impl Carrier, channel: [u8; 32], at: SocketAddr, open: Open) {
+        let session = SessionId(self.0.next.fetch_add(1, Ordering::Relaxed));
+        let open = Arc::new(open);
         {
             let mut all = self.0.open();
             if all.len() >= limits::SESSIONS {
@@ -208,15 +223,17 @@ async fn converse<C: Carrier>(
                     state.login.take()
                 };
                 if let Some(Login { user, password }) = login {
-                    // Boxed, since few sessions are doing this.
-                    let checked = Box::pin(sessions.0.logins.check_paced(&user, &password.0, at.ip())).await;
-                    let known = match checked {
-                        Checked::Of(mailbox) => {
-                            Some(LoginOk { addresses: sessions.0.logins.addresses(&mailbox), mailbox })
-                        }
-                        Checked::No => None,
-                        // The device comes again.
-                        Checked::NotNow => return Ok(()),
+                    let known = match &open.ours {
+                        Some(own) => Some(own.clone()),
+                        // Boxed, since few sessions are doing this.
+                        None => match Box::pin(sessions.0.logins.check_paced(&user, &password.0, at.ip())).await {
+                            Checked::Of(mailbox) => {
+                                Some(LoginOk { addresses: sessions.0.logins.addresses(&mailbox), mailbox })
+                            }
+                            Checked::No => None,
+                            // The device comes again.
+                            Checked::NotNow => return Ok(()),
+                        },
                     };
                     if !sessions.tell(session, SessionIn::Login(known)).await {
                         return Err(io::ErrorKind::BrokenPipe.into());

@@ -41,6 +41,7 @@ pub const fn carrier(carrier: Carrier) -> &'static str {
         Carrier::Smtp => "smtp",
         Carrier::Relay => "relay",
         Carrier::Link => "link",
+        Carrier::Sealed => "sealed",
         Carrier::Mailbox => "mailbox",
     }
 }

@@ -42,6 +42,8 @@ impl AdminHost for OnePair {
             | Request::QueueList { .. }
             | Request::QueueRetry { .. }
             | Request::Trace { .. }
+            | Request::DeviceHost { .. }
+            | Request::DeviceApprove { .. }
             | Request::ClockAccept {}
             | Request::Reload {}
             | Request::Drain {} => Answer::Done {},

@@ -4,6 +4,10 @@
 //!   new: Join ─▶ code ······ the person ······▶ old: AddDevice ─▶ list n + 1 has it ─▶ the grant, as a note ─▶ new: Enrolled
 //! ```
 //!
+//! Who was hosted goes over to a key of their own where a device of theirs revokes the hosted one: it makes the key, the last
+//! list that the hosted key signs names it, and the next one, which it signs, is without the hosted device. The node never
+//! has that key.
+//!
 //! Notes between devices go by the node, which keeps them and can't read what matters in them. A note is
 //! `[1, kind, bytes]`: 0 who asks to be let in, 1 the grant.
 
@@ -129,6 +133,9 @@ impl Client {
     /// Makes the next list, of everything that is wanted; where another device was faster, again on top of its list.
     pub(super) fn carry_out(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
         self.settle_wanted(out);
+        if self.hands_over() {
+            return self.hand_over(tick, out);
+        }
         let (Some(chain), Some(person)) = (&self.own.chain, &self.own.person) else { return };
         if self.own.unsaid.is_some() || self.own.stage != Stage::Enrolled || self.joining.wanted.is_empty() {
             return;
@@ -142,6 +149,53 @@ impl Client {
             Ok(list) => {
                 self.own.unsaid = Some(list);
                 self.own.turning = turning;
+                out.save(self.own.record());
+                self.publish(tick, out);
+            }
+            Err(_) => {
+                self.joining.wanted.clear();
+                Self::refuse(Who::Node, PeerFault::List("a change that no list can make"), out);
+            }
+        }
+    }
+
+    /// Whether the person goes over from the key that their node holds to one of their own, now: on the only device of
+    /// their own, since no other would know the key.
+    fn hands_over(&self) -> bool {
+        let Some(chain) = self.own.chain.as_ref().filter(|chain| chain.hosted() && !self.ours.hosted) else {
+            return false;
+        };
+        let hosted = |dk: DeviceKey| chain.device(dk).is_some_and(|device| device.hosted());
+        let wanted = self.joining.wanted.iter().any(|wanted| matches!(wanted, Wanted::Revoke(dk) if hosted(*dk)));
+        let only = chain.devices().filter(|device| !device.hosted()).count() == 1;
+        (wanted && only) || (chain.successor().is_some() && chain.successor() == self.turns_to())
+    }
+
+    /// The key that was made ready for the person.
+    fn turns_to(&self) -> Option<crate::id::AddressKey> {
+        self.own.turning.as_ref().map(|(seed, _)| AddressIdentity::new(seed).ak())
+    }
+
+    /// The next step of going over: the hosted key names the person's own; then that one signs, and the hosted devices go.
+    /// What it takes is durable before the first step is said, so a restart goes on where it was.
+    fn hand_over(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        let (Some(chain), Some(person)) = (&self.own.chain, &self.own.person) else { return };
+        if self.own.unsaid.is_some() || self.own.stage != Stage::Enrolled {
+            return;
+        }
+        let fresh = |label: &[u8]| Secret::new(sha256(&[label, &tick.entropy]).0);
+        let made = || (fresh(b"postline/1 person\0"), fresh(b"postline/1 next\0"));
+        let turning = self.own.turning.clone().unwrap_or_else(made);
+        let (own, next) = (AddressIdentity::new(&turning.0), AddressIdentity::new(&turning.1));
+        let signed = if chain.successor().is_some() {
+            let hosted = chain.devices().filter(|device| device.hosted()).map(|device| device.dk);
+            hosted.fold(chain.draft(), |draft, dk| draft.revoke(dk)).succeed(next.ak().hash()).sign(&own)
+        } else {
+            chain.draft().hand_over(own.ak()).sign(person)
+        };
+        match signed {
+            Ok((list, _)) => {
+                (self.own.unsaid, self.own.turning) = (Some(list.bytes().to_vec()), Some(turning));
                 out.save(self.own.record());
                 self.publish(tick, out);
             }

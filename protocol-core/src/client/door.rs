@@ -18,7 +18,7 @@ use crate::seal::{DeviceIdentity, Secret};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
 use crate::wire::frame::{Frame, Ready};
-use crate::wire::talk::{Question, Talk};
+use crate::wire::talk::{Password, Question, Talk};
 
 /// Where the session is.
 #[derive(Debug, Default)]
@@ -49,7 +49,8 @@ impl Client {
             let seed = sha256(&[b"postline/1 device\0", &tick.entropy]);
             self.own.device = Some(DeviceIdentity::new(&Secret::new(seed.0)));
         }
-        self.login = login;
+        let empty = || Login { user: self.ours.address.to_string(), password: Password(Default::default()) };
+        self.login = login.or_else(|| self.ours.hosted.then(empty));
         self.own.connect = true;
         out.save(self.own.record());
         self.close(out);

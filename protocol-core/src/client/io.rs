@@ -58,7 +58,8 @@ pub enum Command {
     /// Make this device known to the node, once: the first device of an address makes its keys, a further one waits for
     /// [`Command::Join`]. Answered by [`Event::Enrolled`], [`Event::JoinWanted`], or [`Event::Refused`].
     Enrol {
-        /// The login of the mailbox; `None` for a device that its own node runs.
+        /// The login of the mailbox; `None` for a device that its own node runs: it brings an empty one, which the node
+        /// takes on connections that it has made itself, and on no other.
         login: Option<Login>,
     },
     /// Keep a session with the node, and come back whenever it is lost.
@@ -90,6 +91,8 @@ pub enum Command {
     },
     /// A device of the person is none any more, from now on. Where only this one is left, and the key that follows the
     /// person's is at hand ([`Event::BackupWanted`]), the person goes over to it: the device that is gone signs nothing.
+    /// Where it is a hosted one, of a hosted key, the person goes over to a key that this device makes: the node that held
+    /// the other signs nothing more.
     Revoke(DeviceKey),
     /// Compare codes with this person: begins, or answers one who began. Answered by [`Event::Code`].
     Verify(Address),
@@ -235,6 +238,16 @@ pub enum Event {
         known: AddressKey,
         /// The key that speaks, where there is one.
         now: Option<AddressKey>,
+    },
+    /// A person whose key their node held has one of their own now, which that key has named: no alarm. The line and the
+    /// conversations stay; what was compared is void, which [`Event::NotVerified`] says.
+    HandedOver {
+        /// Who.
+        who: Address,
+        /// The key that their node held.
+        known: AddressKey,
+        /// Their own.
+        now: AddressKey,
     },
     /// A code to be compared, or to be typed on another device.
     Code(ShownCode),

@@ -358,7 +358,11 @@ impl Client {
 
     /// Another device was faster: what we made known is no list of the person's. Theirs are looked at again.
     fn overtaken(&mut self, out: &mut Outbox<Output>) {
-        (self.own.unsaid, self.own.turning) = (None, None);
+        self.own.unsaid = None;
+        // A key that a hosted one has named, or is about to, is the only way on from there: it stays at hand.
+        if !self.own.chain.as_ref().is_some_and(Chain::hosted) {
+            self.own.turning = None;
+        }
         if self.own.stage == Stage::Known {
             (self.own.person, self.own.next, self.own.archive) = (None, None, None);
         }

@@ -89,6 +89,9 @@ impl Client {
             Self::tell(Event::NotVerified { who: whose.clone(), why: Unverified::HandedOver }, out);
         }
         out.save(contact.record());
+        if let Some(change) = key.filter(|_| handed_over) {
+            Self::tell(Event::HandedOver { who: whose.clone(), known: change.from, now: change.to }, out);
+        }
         Self::tell(Event::Contact(contact.shown()), out);
         self.talks_with(tick, whose);
         Ok(())

@@ -40,6 +40,9 @@ pub enum Source {
     Stranger,
     /// Another node, over its link.
     Node,
+    /// A device that we run for a person of ours: what was said to them, sealed until here. Handed in again under the same
+    /// id, it is shown once; no field of it has any effect.
+    Hosted,
     /// The mail server beside us, with mail for our users: what we don't take for ours, the host hands on at once.
     Front,
     /// The mail server beside us, with its users' mail for elsewhere: what has no line, the host hands back at once.

@@ -43,6 +43,7 @@ impl Server {
                     Self::arrived(id, &mail, Carrier::Smtp, out);
                     self.came(tick, id, mail, out);
                 }
+                Source::Hosted => self.said_to(tick, id, mail, out),
                 Source::Front => {
                     Self::arrived(id, &mail, Carrier::Smtp, out);
                     let taken = self.came_to_the_front(tick, id, mail, out);
@@ -78,7 +79,7 @@ impl Server {
         }
         let author = match &mail.source {
             Source::User { author, .. } => author.as_ref(),
-            Source::Stranger | Source::Node => None,
+            Source::Stranger | Source::Node | Source::Hosted => None,
             // A new copy of what a line brings is ours, and wants room. All else goes on as mail.
             Source::Front => {
                 let copy =
@@ -306,6 +307,19 @@ impl Server {
             self.deliver_to(tick, known, &letter, fresh, Origin::Nobody, out);
         }
         self.deliver_to(tick, id, &letter, rcpts, Origin::Nobody, out);
+    }
+
+    /// Something was said, sealed, to one of our people who has only a mail program: it goes into their mailbox, once.
+    fn said_to(&mut self, tick: &Tick, id: MailId, mail: MailIn, out: &mut Outbox<Output>) {
+        let fresh = self.not_seen(id, unique(&mail.envelope.to));
+        if fresh.is_empty() {
+            return out.emit(Output::Event(Event::Duplicate { mail: id, carrier: Carrier::Sealed }));
+        }
+        Self::arrived(id, &mail, Carrier::Sealed, out);
+        self.remember(tick, id, &fresh, out);
+        let (text, message_id) = (Text::Came(mail.blob), mail.head.message_id);
+        let letter = Letter { from: mail.envelope.from, text, stamp: Vec::new(), strip: false, message_id };
+        self.deliver_to(tick, id, &letter, fresh, Origin::Nobody, out);
     }
 
     /// Heeds a mail from outside, and finds out for whom it is a copy of an express mail that is known: gives the others,

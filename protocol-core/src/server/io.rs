@@ -406,6 +406,8 @@ pub enum Carrier {
     Relay,
     /// A link.
     Link,
+    /// A sealed conversation, by a device that we run.
+    Sealed,
     /// Into a mailbox of ours.
     Mailbox,
 }

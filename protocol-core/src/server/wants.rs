@@ -19,6 +19,7 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
     wants.keys.extend(server.unsettled_want());
     wants.keys.extend(server.comers_want());
     match input {
+        Input::Mail(id, mail) if mail.source == Source::Hosted => wants.seen(*id),
         Input::Mail(_, mail) => wants.mail(mail),
         Input::Filter(_, mail) => wants.written(&mail.canonical.from, &mail.to),
         Input::Evidence(mail, evidence) => {
@@ -135,7 +136,7 @@ impl Wants<'_> {
                     self.written(&canonical.from, &mail.envelope.to);
                 }
             }
-            Source::User { author: None, .. } => {}
+            Source::User { author: None, .. } | Source::Hosted => {}
             Source::Stranger | Source::Front | Source::Node => {
                 self.outside(canonical, mail.envelope.to.iter().map(|r| &r.address));
             }

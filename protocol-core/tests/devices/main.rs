@@ -14,6 +14,7 @@ mod backups;
 mod codes;
 mod costs;
 mod first_words;
+mod hosted;
 mod kit;
 mod restarts;
 mod several_devices;

@@ -6,6 +6,7 @@
 //! ```
 
 use postline_codec::mime::letter::{compose_head, head_len};
+use postline_codec::mime::sealed;
 use postline_core::content::mail::{Letter, MailEnvelope, MailIn, Source, Text};
 use postline_core::id::{Address, BlobRef, MailId};
 use postline_core::server::Took;
@@ -47,6 +48,10 @@ impl MailDoor {
     async fn split(&self, arriving: Arriving, beside: Beside, onward: (&Place, Protocol)) -> Result<Vec<Each>, Answer> {
         let Arriving { id, envelope, utf8, received, staged, .. } = arriving;
         let (head, bytes) = read_head(staged.body().map_err(|_| Answer::Broken)?).await.ok_or(Answer::Broken)?;
+        if beside == Beside::Relay && sealed::answers(&bytes, &self.domains).is_some() {
+            // Who logs in elsewhere has no device here that could seal it (attack 71).
+            return Err(Answer::Refused("This answers a sealed message: write a new mail"));
+        }
         let source = match beside {
             Beside::Front => Source::Front,
             Beside::Relay => Source::Relay { sender: envelope.from.as_ref().and_then(|from| self.mailbox_of(from)) },

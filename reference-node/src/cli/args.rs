@@ -355,6 +355,18 @@ pub(super) enum DeviceCommand {
         #[command(flatten)]
         own: OwnArgs,
     },
+    /// On a node: run a device for a person who has only a mail program; the node can read what is sealed to them
+    Host {
+        /// The person's address
+        #[arg(value_parser = Address::parse)]
+        address: Address,
+    },
+    /// On a node: let in the own device of a person whose device it runs; the code is asked for or read from standard input
+    Approve {
+        /// The person's address
+        #[arg(value_parser = Address::parse)]
+        address: Address,
+    },
     /// Write a backup of your keys into a new file, and show its passphrase once
     Backup {
         /// The file, made

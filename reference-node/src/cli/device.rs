@@ -184,6 +184,10 @@ impl Asked {
             DeviceCommand::Add { own } => {
                 (own, What::Add { code: secret("Code of the new device: ")?.trim().to_owned() })
             }
+            // Asked of the running node: they are no device's of this machine.
+            DeviceCommand::Host { .. } | DeviceCommand::Approve { .. } => {
+                return Err(Failure::Usage("this is for the node's operator".into()));
+            }
             DeviceCommand::Revoke { device, own } => (own, What::Revoke(device)),
             DeviceCommand::Verify { peer, own } => (own, What::Verify(peer)),
             DeviceCommand::Backup { file, own } => {
@@ -250,12 +254,13 @@ impl What {
                 online(device, json, out, until).await?;
                 settle(device).await?;
                 device.tell(Command::AddDevice { code }).await?;
-                devices(device, json, out, until).await
+                devices(device, None, json, out, until).await
             }
             Self::Revoke(dk) => {
                 online(device, json, out, until).await?;
                 device.tell(Command::Revoke(dk)).await?;
-                devices(device, json, out, until).await
+                // Where the person takes their keys over, a list comes before that one.
+                devices(device, Some(dk), json, out, until).await
             }
             Self::Verify(peer) => {
                 online(device, json, out, until).await?;
@@ -331,11 +336,18 @@ async fn settle(device: &mut Running) -> Result<(), Failure> {
     }
 }
 
-/// Waits until the list of devices is another.
-async fn devices(device: &mut Running, json: bool, out: &mut dyn Write, until: Instant) -> Result<(), Failure> {
+/// Waits until the list of devices is another, and one that is to go is gone.
+async fn devices(
+    device: &mut Running,
+    without: Option<postline_core::id::DeviceKey>,
+    json: bool,
+    out: &mut dyn Write,
+    until: Instant,
+) -> Result<(), Failure> {
     loop {
         let event = device.hear(until).await?;
         match &event {
+            Event::Devices(now) if now.iter().any(|one| Some(one.dk) == without) => {}
             Event::Devices(_) => return tell(&event, json, out),
             event => failed(event)?,
         }
@@ -414,6 +426,11 @@ pub(super) fn tell(event: &Event, json: bool, out: &mut dyn Write) -> Result<(),
         writeln!(out, "{line}")?;
     }
     Ok(out.flush()?)
+}
+
+/// The code that a new device shows.
+pub(super) fn code() -> Result<Zeroizing<String>, Failure> {
+    Ok(Zeroizing::new(secret("Code of the new device: ")?.trim().to_owned()))
 }
 
 /// A secret, from the terminal and unseen, else a line of standard input. Never from the command line.

@@ -21,8 +21,8 @@ use crate::dns::Dnssec;
 
 use super::value::{Host, HostPort, LinkHint, ListenAt, NameServer, Nets, Origin, Selector, Text};
 use super::{
-    At, Check, Config, ConfigFault, DiscoveryWish, Dkim, Dovecot, Effective, Http, Listen, Log, LogFormat, LogLevel,
-    PasswordCost, Smarthost, SmarthostLogin, SmarthostTls, Tls,
+    At, Check, Config, ConfigFault, DiscoveryWish, Dkim, Dovecot, Effective, HostedDevices, Http, Listen, Log,
+    LogFormat, LogLevel, PasswordCost, Smarthost, SmarthostLogin, SmarthostTls, Tls,
 };
 
 /// The longest path of a unix socket, in bytes (`sun_path` less its NUL).
@@ -156,6 +156,8 @@ struct Raw {
     postmaster: Option<String>,
     offers: Option<bool>,
     #[serde(default)]
+    hosted: RawHosted,
+    #[serde(default)]
     listen: RawListen,
     #[serde(default)]
     tls: RawTls,
@@ -189,6 +191,12 @@ struct Raw {
     beside: RawBeside,
     #[serde(default)]
     passwords: RawPasswords,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHosted {
+    devices: Option<HostedDevices>,
 }
 
 #[derive(Default, Deserialize)]
@@ -358,6 +366,7 @@ impl Raw {
             domains,
             postmaster,
             offers: self.offers.unwrap_or(true),
+            hosted_devices: self.hosted.devices.unwrap_or(HostedDevices::Asked),
             listen: Listen {
                 smtp: listen(source, "listen.smtp", self.listen.smtp, 25)?,
                 submission: listen(source, "listen.submission", self.listen.submission, 587)?,

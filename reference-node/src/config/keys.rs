@@ -73,6 +73,14 @@ pub const KEYS: &[Key] = &[
         doc: "Whether mails that users write carry an offer, so that a reply can open a line.",
     },
     Key {
+        path: "hosted.devices",
+        default: Default::Is("\"asked\""),
+        change: Change::Restart(|old, new| old.hosted_devices == new.hosted_devices),
+        doc: "Devices that the node runs for people who have only a mail program: it reads what is sealed to them, and\n\
+              everybody in the conversation is shown that. \"asked\": for those that `postline device host` names;\n\
+              \"off\": for nobody.",
+    },
+    Key {
         path: "listen.smtp",
         default: Default::Is("[\"0.0.0.0:25\"]"),
         change: Change::Restart(|old, new| old.listen.smtp == new.listen.smtp),

@@ -19,18 +19,23 @@ use postline_core::content::evidence::Evidence;
 use postline_core::id::{Domain, NodeKey};
 use postline_core::limits;
 use postline_core::net::{Allowed, LINK_PORT};
+use postline_core::server::LoginOk;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use crate::discovery::{Discovery, Documents, NoTarget};
 use crate::dns::{DnsFault, Resolver};
+use crate::session::Sessions;
 use crate::tls::{self, Asked, SessionClient, TlsFault};
 
 /// The port of well-known documents.
 const HTTPS_PORT: u16 = 443;
+/// How much waits on a connection within this process.
+const OWN_BYTES: usize = 64 * 1024;
 
 /// A node, as a person names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +86,27 @@ pub(super) enum Unreached {
 }
 
 /// Dials a device's node.
-pub struct Dialler {
+pub struct Dialler(Way);
+
+enum Way {
+    Far(Box<Far>),
+    Own(OwnDoor),
+}
+
+/// The way to the node that runs the device itself: a connection within this process, whose channel is fresh and random.
+pub struct OwnDoor {
+    /// The node's sessions.
+    pub sessions: Sessions,
+    /// Whose device it is.
+    pub login: LoginOk,
+    /// The node's key.
+    pub nk: NodeKey,
+    /// What the node's end of the session runs on.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// The way to a node elsewhere.
+struct Far {
     domain: Domain,
     node: Option<NodeAt>,
     nk: Option<NodeKey>,
@@ -90,9 +115,14 @@ pub struct Dialler {
     discovery: Option<Discovery>,
 }
 
-/// A connection whose TLS is done.
+/// What carries bytes both ways.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection whose TLS is done, where it leaves this process.
 pub(super) struct Dialled {
-    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) stream: Box<dyn Stream>,
     pub(super) channel: [u8; 32],
     /// Whether its certificate is good for the name.
     pub(super) verified: bool,
@@ -112,14 +142,47 @@ impl Dialler {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let client = SessionClient::new(roots)?;
         let discovery = if node.is_some() { None } else { Some(discovery(roots)?) };
-        Ok(Self { domain, node, nk, client, discovery })
+        Ok(Self(Way::Far(Box::new(Far { domain, node, nk, client, discovery }))))
+    }
+
+    /// Dials the node that this process is.
+    #[must_use]
+    pub const fn own(door: OwnDoor) -> Self {
+        Self(Way::Own(door))
     }
 
     pub(super) async fn dial(&self) -> Result<Dialled, Unreached> {
-        let bound = Duration::from_millis(limits::DIAL_MS);
-        timeout(bound, self.try_all()).await.map_err(io::Error::from)?
+        match &self.0 {
+            Way::Own(door) => Ok(door.dial()?),
+            Way::Far(far) => {
+                let bound = Duration::from_millis(limits::DIAL_MS);
+                timeout(bound, far.try_all()).await.map_err(io::Error::from)?
+            }
+        }
     }
 
+    /// Whether a key that this device has never met is its node's. `verified`: whether the connection's certificate is
+    /// good for the name that was dialled.
+    pub(super) async fn approves(&self, nk: NodeKey, verified: bool) -> bool {
+        match &self.0 {
+            Way::Own(door) => door.nk == nk,
+            Way::Far(far) => far.approves(nk, verified).await,
+        }
+    }
+}
+
+impl OwnDoor {
+    fn dial(&self) -> io::Result<Dialled> {
+        let mut channel = [0; 32];
+        SystemRandom::new().fill(&mut channel).map_err(|_| io::Error::other("no randomness"))?;
+        let (ours, theirs) = tokio::io::duplex(OWN_BYTES);
+        let _within = self.runtime.enter();
+        self.sessions.begin_own(theirs, channel, self.login.clone());
+        Ok(Dialled { stream: Box::new(ours), channel, verified: true })
+    }
+}
+
+impl Far {
     async fn try_all(&self) -> Result<Dialled, Unreached> {
         let (name, targets): (String, Vec<SocketAddr>) = match (&self.node, &self.discovery) {
             (Some(NodeAt { host, port }), _) => {
@@ -149,12 +212,10 @@ impl Dialler {
         if asked != Asked::Session {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
-        Ok(Dialled { stream, channel, verified: proven.is_so() })
+        Ok(Dialled { stream: Box::new(stream), channel, verified: proven.is_so() })
     }
 
-    /// Whether a key that this device has never met is its node's. `verified`: whether the connection's certificate is
-    /// good for the name that was dialled.
-    pub(super) async fn approves(&self, nk: NodeKey, verified: bool) -> bool {
+    async fn approves(&self, nk: NodeKey, verified: bool) -> bool {
         if let Some(known) = self.nk {
             return known == nk;
         }

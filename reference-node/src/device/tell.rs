@@ -66,6 +66,9 @@ fn fields(event: &Event) -> (&'static str, Value) {
             "keys_changed",
             json!({ "who": who.to_string(), "known": known.to_string(), "now": now.map(|key| key.to_string()) }),
         ),
+        Event::HandedOver { who, known, now } => {
+            ("handed_over", json!({ "who": who.to_string(), "known": known.to_string(), "now": now.to_string() }))
+        }
         Event::Code(code) => (
             "code",
             json!({
@@ -250,6 +253,12 @@ pub fn text(event: &Event) -> Option<String> {
         }
         Event::KeysChanged { who, .. } => {
             format!("! {} SPEAKS WITH OTHER KEYS. Nothing is sealed to them until you /accept", address(who))
+        }
+        Event::HandedOver { who, .. } => {
+            format!(
+                "! {} HAS KEYS OF THEIR OWN NOW; their node held the ones before. Compare codes: /verify",
+                address(who)
+            )
         }
         Event::Code(code) => match &code.what {
             CodeFor::Joining => format!("* type this on a device that you have: {}", code.text),

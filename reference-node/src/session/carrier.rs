@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use hyper::body::Bytes;
 use postline_codec::stream::FrameReader;
 use postline_core::limits;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tungstenite::Message;
@@ -74,6 +74,42 @@ impl Carrier for Tls {
     fn proven(&mut self) {
         self.at_once = limits::SESSION_READ_BYTES;
     }
+}
+
+/// The end of a stream within this process.
+pub(crate) struct Memory {
+    stream: DuplexStream,
+}
+
+impl Memory {
+    pub(crate) const fn new(stream: DuplexStream) -> Self {
+        Self { stream }
+    }
+}
+
+impl Carrier for Memory {
+    fn poll_read(&mut self, frames: &mut FrameReader, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [0; limits::SESSION_READ_BYTES];
+        let most = frames.room().min(room.len());
+        let mut buffer = ReadBuf::new(room.get_mut(..most).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        frames.push(buffer.filled());
+        Poll::Ready(Ok(!buffer.filled().is_empty()))
+    }
+
+    fn poll_write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn proven(&mut self) {}
 }
 
 /// A WebSocket (RFC 6455): what its binary messages hold, one behind the other, is the stream of frames. We send whole

@@ -32,6 +32,7 @@ const fn source(source: &Source) -> &'static str {
         Source::User { .. } => "submitted",
         Source::Stranger => "by SMTP",
         Source::Node => "by link",
+        Source::Hosted => "sealed",
         Source::Front | Source::Relay { .. } => "from beside",
     }
 }
