@@ -34,11 +34,17 @@ pub enum Canary {
     AadWithoutConversation,
     /// A group that is restored seals again with keys that it has used.
     NonceAfterRestore,
+    /// A key proof counts for whatever handshake it is over.
+    ProofForAnyLine,
+    /// A key proof counts whatever device list it names.
+    ProofOfAnyList,
+    /// Any key may sign a person's next device list.
+    AnyKeyFollows,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -53,6 +59,9 @@ impl Canary {
         Self::RotationWithoutAnnouncement,
         Self::AadWithoutConversation,
         Self::NonceAfterRestore,
+        Self::ProofForAnyLine,
+        Self::ProofOfAnyList,
+        Self::AnyKeyFollows,
     ];
 }
 

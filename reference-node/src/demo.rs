@@ -6,7 +6,7 @@
 //!                                    └──────── reply ──────┘        then: link, express mails, kill and restart of b
 //! ```
 //!
-//! Then act two, [on devices](talk): sealed messages between `postline chat` processes.
+//! Then act two, on devices (`demo/talk.rs`): sealed messages between `postline chat` processes.
 //!
 //! Both nodes are processes of this very program, set up by `init` and reached as any mail program would reach them. The
 //! result depends on trust, on mails lost and on mails doubled, never on how fast the machine is.

@@ -88,6 +88,55 @@ async fn t_106_a_wrong_password_enrols_nothing_and_a_wrong_key_gets_no_password(
     nodes.stop().await.unwrap();
 }
 
+/// A further device comes by a code, one goes, and one comes back from the backup; and what is secret on the way is in no
+/// log and on no disk of the node.
+#[tokio::test]
+async fn t_089_devices_come_and_go_and_their_codes_are_in_no_log() {
+    let nodes = common::strangers().await;
+    let at = |dir: &str| Seat::new(common::program(), "one@a.example", &nodes.a, nodes.dir().join(dir));
+    let (laptop, phone, tablet) =
+        (at("laptop").await.unwrap(), at("phone").await.unwrap(), at("tablet").await.unwrap());
+    laptop.enrol().await.unwrap();
+    let told = phone.enrol().await.unwrap();
+    assert!(told.iter().any(|event| event["event"] == "join_wanted"), "{told:?}");
+    let mut joining = phone.joining().unwrap();
+    let (shown, _) = joining.wait_for("code", PATIENCE, |_| true).await.unwrap();
+    let code = shown["code"].as_str().unwrap().to_owned();
+    let (status, told) = laptop.run(&["device", "add"], &code).await.unwrap();
+    assert!(status.success(), "{told:?}");
+    joining.wait_for("enrolled", PATIENCE, |_| true).await.unwrap();
+    joining.end().await.unwrap();
+    let list = |told: &[serde_json::Value]| told[0]["devices"].as_array().unwrap().clone();
+    let (_, told) = laptop.run(&["device", "list"], "").await.unwrap();
+    assert_eq!(list(&told).len(), 2, "{told:?}");
+
+    let backup = nodes.dir().join("backup.bin");
+    let (status, told) = laptop.run(&["device", "backup", backup.to_str().unwrap()], "").await.unwrap();
+    assert!(status.success(), "{told:?}");
+    let passphrase = told.iter().find_map(|event| event["passphrase"].as_str()).unwrap().to_owned();
+    let (_, told) = phone.run(&["device", "list"], "").await.unwrap();
+    let key = list(&told).iter().find(|one| one["this"] == true).unwrap()["device"].as_str().unwrap().to_owned();
+    let (status, told) = laptop.run(&["device", "revoke", &key], "").await.unwrap();
+    assert!(status.success(), "{told:?}");
+    tablet.enrol().await.unwrap();
+    let restore = ["device", "restore", backup.to_str().unwrap()];
+    let (status, told) = tablet.run(&restore, "not the passphrase").await.unwrap();
+    assert!(!status.success(), "{told:?}");
+    let (status, told) = tablet.run(&restore, &passphrase).await.unwrap();
+    assert!(status.success(), "{told:?}");
+
+    let secrets = [code, passphrase];
+    let log = nodes.a.log();
+    for secret in &secrets {
+        assert!(!log.contains(secret.as_str()));
+        for file in common::files(&nodes.dir().join("a.example/store")).iter().filter(|file| file.is_file()) {
+            let bytes = std::fs::read(file).unwrap();
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", file.display());
+        }
+    }
+    nodes.stop().await.unwrap();
+}
+
 /// The lines of the README's block, without their comments: whose machine they are for follows from `enrol`.
 fn readme() -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();

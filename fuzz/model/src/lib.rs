@@ -15,16 +15,20 @@
 //! domains. What it can't do: sign with others' keys, have others' domains sign or publish for it, read others' links.
 //! Every step of a machine is stored and the machine restored from it, so a crash may come anywhere. Nodes' clocks move
 //! apart as they like. Evidence is an oracle that may be late, and never lies.
+//!
+//! That is [`trust`], up to the line. From the line to the keys behind it, [`keys`] goes on.
 
 #![allow(
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::panic,
     clippy::wildcard_enum_match_arm,
     reason = "a checker that meets the unexpected fails"
 )]
 
 mod cast;
 mod host;
+pub mod keys;
 mod pair;
 pub mod scope;
 mod table;

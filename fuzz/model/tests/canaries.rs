@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a test's helper fails loudly, and tells the figures")]
 
 use postline_core::canary::Canary;
+use postline_model::keys::Keys;
+use postline_model::keys::scope::Scope as KeysScope;
 use postline_model::scope::Scope;
 use postline_model::trust::Trusting;
 use stateright::{Checker, HasDiscoveries, Model};
@@ -41,4 +43,39 @@ fn t_010_a_handshake_with_any_key_is_noticed() {
 fn an_oracle_that_lies_is_noticed() {
     let broken = broken(Scope { lying_oracle: true, ..Scope::SMALL });
     assert!(broken.iter().any(|(name, _)| *name == "a line leads to the true node"), "{broken:?}");
+}
+
+/// The first promise that is broken in the scope of keys in which seeded bugs are looked for, and the shortest way to it.
+fn broken_of_keys(canary: Canary) -> Option<(&'static str, usize)> {
+    let scope = KeysScope { canary: Some(canary), ..KeysScope::SMALL };
+    let checker = Keys::new(scope).checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let properties = checker.model().properties();
+    let mut failures = properties.iter().filter(|property| property.expectation.discovery_is_failure());
+    failures.find_map(|p| Some((p.name, checker.discovery(p.name)?.into_actions().len())))
+}
+
+fn noticed_of_keys(canary: Canary, promise: &str) {
+    let (broken, steps) = broken_of_keys(canary).expect("a rule that is off goes unnoticed");
+    assert_eq!(broken, promise);
+    println!("figure model.canary_{canary:?} {steps} steps");
+}
+
+const L3: &str = "no L3 but by the other's proof for this very line and a list that is here";
+
+/// [I-11]
+#[test]
+fn t_064_a_proof_for_another_line_is_noticed() {
+    noticed_of_keys(Canary::ProofForAnyLine, L3);
+}
+
+/// [I-11]
+#[test]
+fn t_073_a_proof_of_a_list_that_is_not_here_is_noticed() {
+    noticed_of_keys(Canary::ProofOfAnyList, L3);
+}
+
+/// [I-8]
+#[test]
+fn t_072_a_list_by_a_key_outside_the_chain_is_noticed() {
+    noticed_of_keys(Canary::AnyKeyFollows, "whoever is known by their own lists has signed them");
 }

@@ -13,8 +13,15 @@ use postline_world::weather::Fault;
 /// A seeded bug that as many seeds don't notice is one that would slip through.
 const SEEDS: u64 = 2_000;
 
-/// Those of sealed conversations, until devices live in the simulator: `protocol-core/tests/mls` notices them.
-const ELSEWHERE: [Canary; 2] = [Canary::AadWithoutConversation, Canary::NonceAfterRestore];
+/// Those of sealed conversations, until devices live in the simulator: `protocol-core/tests/mls` notices the first two, the
+/// model of keys the rest.
+const ELSEWHERE: [Canary; 5] = [
+    Canary::AadWithoutConversation,
+    Canary::NonceAfterRestore,
+    Canary::ProofForAnyLine,
+    Canary::ProofOfAnyList,
+    Canary::AnyKeyFollows,
+];
 
 /// Looks for the first seed that notices the bug, in any weather or in that which brings it out, and says what it says.
 fn caught(canary: Canary, by: &[&str], weather: &[(Fault, u64)]) {

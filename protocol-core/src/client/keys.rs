@@ -58,8 +58,10 @@ impl Client {
         self.ask(asked, what, out);
     }
 
-    /// What is known of somebody's lists: ours, or a contact's.
-    pub(super) fn chain_of(&self, whose: &Address) -> Option<&Chain> {
+    /// The device lists of somebody, as far as this device has them: the person's own, or a contact's. Those of a contact
+    /// below level L3 are a claim.
+    #[must_use]
+    pub fn chain_of(&self, whose: &Address) -> Option<&Chain> {
         if *whose == self.ours.address {
             return self.own.chain.as_ref();
         }

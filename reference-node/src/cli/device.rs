@@ -248,6 +248,7 @@ impl What {
             }
             Self::Add { code } => {
                 online(device, json, out, until).await?;
+                settle(device).await?;
                 device.tell(Command::AddDevice { code }).await?;
                 devices(device, json, out, until).await
             }
@@ -274,6 +275,7 @@ impl What {
                 }
             }
             Self::Restore { bytes, passphrase } => {
+                online(device, json, out, until).await?;
                 device.tell(Command::Restore { bytes, passphrase }).await?;
                 loop {
                     let event = device.hear(until).await?;
@@ -313,6 +315,18 @@ async fn online(device: &mut Running, json: bool, out: &mut dyn Write, until: In
             Event::Online => return Ok(()),
             event @ (Event::JoinWanted | Event::KeysChanged { .. }) => tell(&event, json, out)?,
             event => failed(&event)?,
+        }
+    }
+}
+
+/// Hears what the node kept for this device, which comes right behind its Ready: what a new device asks is among it.
+async fn settle(device: &mut Running) -> Result<(), Failure> {
+    let until = Instant::now() + ANSWER / 5;
+    loop {
+        match timeout_at(until, device.events.recv()).await {
+            Ok(Some(event)) => failed(&event)?,
+            Ok(None) => return Err(stopped()),
+            Err(_) => return Ok(()),
         }
     }
 }
