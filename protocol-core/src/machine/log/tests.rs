@@ -157,8 +157,12 @@ fn entries_are_read_back_where_they_are_needed() {
     for number in 2..100 {
         step(&mut log, post(PHONE, 1, number, Kind::Message, 1));
     }
-    log.shed();
     let feed = |log: &mut Log| step(log, Input::Feed { via: LAPTOP, items: 99, bytes: usize::MAX });
+    // Not before the batch that they came with is stored: a look in the store would find them lost.
+    log.shed();
+    assert_eq!(log.size(), 99);
+    step(&mut log, Input::BatchEnd { rides: true });
+    log.shed();
     assert_eq!(feed(&mut log), [Output::Wants(1, limits::READ_BACK)]);
     let entry = Entry { kind: Kind::Message, epoch: 1, origin: None, members: Vec::new(), bytes: vec![1] };
     for seq in 1..=limits::READ_BACK {
