@@ -54,7 +54,7 @@ impl Scope {
         name: "keys, older line",
         lines: &[0, 1],
         arrivals: [3, 3],
-        crashes: [1, 0],
+        crashes: [0, 0],
         turns: [false, true],
         met: true,
         attacker: true,
