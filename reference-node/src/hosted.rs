@@ -20,9 +20,14 @@ use std::time::Duration;
 
 use postline_core::client::io::{Failure, Mark, To};
 use postline_core::client::{Command, Event};
-use postline_core::id::{Address, ContentId, ConversationId, NodeKey};
+use postline_core::fault::{Code, PeerFault};
+use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, NodeKey};
 use postline_core::limits;
+use postline_core::seal::address;
 use postline_core::server::LoginOk;
+use postline_core::store::Key;
+use postline_core::wire::list::DeviceList;
+use postline_core::wire::statement::Signed;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -32,6 +37,7 @@ use crate::owner::Inbox;
 use crate::private_file;
 use crate::session::Sessions;
 use crate::spool::Spool;
+use crate::store::Reader;
 
 /// How long somebody waits for what a device is to do.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -44,6 +50,8 @@ const ORDERS: usize = 64;
 pub struct Around {
     /// The directory that they are in: made where there is none.
     pub dir: PathBuf,
+    /// The directory of the node's store.
+    pub store: PathBuf,
     /// The node's people.
     pub people: Arc<Live>,
     /// Where bodies are received.
@@ -245,7 +253,8 @@ impl Shared {
         let shared = Arc::clone(self);
         self.own.spawn(async move {
             let _runs = running;
-            let mut keeper = Keeper { shared: &shared, address: address.clone(), wanted, asked: Asked::default() };
+            let mut keeper =
+                Keeper { shared: &shared, address: address.clone(), wanted, asked: Asked::default(), dk: None };
             while !keeper.run().await {
                 sleep(AGAIN).await;
             }
@@ -259,6 +268,23 @@ impl Shared {
         // An address may hold a slash, and a name may not.
         let name = address.to_string().replace('%', "%25").replace('/', "%2F");
         Place { dir: self.around.dir.join(name), address: address.clone() }
+    }
+
+    /// Whether the person's newest list, as the node has it, names this device among those that are none any more.
+    fn revoked(&self, address: &Address, dk: DeviceKey) -> bool {
+        let first = Key::List(address.clone(), 0).to_string();
+        let prefix = first.rsplit_once('/').map_or("", |(prefix, _)| prefix);
+        let found =
+            Reader::open(&self.around.store).and_then(|reader| reader.scan(&format!("{prefix}/"), "", usize::MAX));
+        let records = match found {
+            Ok(found) => found.records,
+            Err(why) => {
+                tracing::error!(%why, "device lists can't be read");
+                return false;
+            }
+        };
+        let newest = records.last().and_then(|record| record.value.as_deref());
+        newest.and_then(|bytes| open_list(bytes).ok()).is_some_and(|list| list.value().revoked.contains(&dk))
     }
 
     fn open(&self, address: &Address) -> Result<(Device, Handle), DeviceFault> {
@@ -293,6 +319,12 @@ struct Keeper<'a> {
     address: Address,
     wanted: mpsc::Receiver<Order>,
     asked: Asked,
+    /// The device's key, once it is one of the person's.
+    dk: Option<DeviceKey>,
+}
+
+fn open_list(bytes: &[u8]) -> Result<Signed<DeviceList>, PeerFault> {
+    address::open::<DeviceList>(bytes)
 }
 
 /// How a run of a device came to its end.
@@ -316,7 +348,8 @@ impl Keeper<'_> {
                 return self.wanted.is_closed();
             }
         };
-        if device.client().is_revoked() {
+        let dk = device.client().dk();
+        if device.client().is_revoked() || dk.is_some_and(|dk| self.shared.revoked(&self.address, dk)) {
             return self.bury(device).await;
         }
         if device.client().is_over() {
@@ -324,6 +357,7 @@ impl Keeper<'_> {
             tracing::error!(address = %self.address, "a hosted device is a copy of one that went on: it stays silent");
             return true;
         }
+        self.dk = dk;
         let running = tokio::spawn(device.run());
         // One that is enrolled declines, and comes up by itself.
         let _ended = commands.send(Command::Enrol { login: None }).await;
@@ -340,7 +374,10 @@ impl Keeper<'_> {
             Ended::Left => self.wanted.is_closed(),
             Ended::Revoked => match self.shared.open(&self.address) {
                 Ok((device, _)) => self.bury(device).await,
-                Err(_) => false,
+                Err(fault) => {
+                    tracing::error!(address = %self.address, %fault, "a hosted device can't be opened");
+                    false
+                }
             },
             Ended::Late => {
                 for answer in self.asked.stand.drain(..) {
@@ -379,6 +416,10 @@ impl Keeper<'_> {
                 event = events.recv() => match event {
                     None => return Ended::Left,
                     Some(Event::Revoked) => return Ended::Revoked,
+                    // The node lets in no device that a list has revoked: not even to tell it so.
+                    Some(Event::Offline { code: Some(Code::Login) })
+                        if self.dk.is_some_and(|dk| self.shared.revoked(&self.address, dk)) => return Ended::Revoked,
+                    Some(Event::Enrolled { dk, .. }) => self.dk = Some(dk),
                     Some(Event::JoinWanted) => return Ended::Late,
                     Some(event) => self.asked.heard(&self.address, event),
                 },

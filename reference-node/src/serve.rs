@@ -103,6 +103,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         HostedDevices::Off => Hosted::off(),
         HostedDevices::Asked => Hosted::start(Around {
             dir: config.data_dir.join("hosted"),
+            store: store_dir.clone(),
             people: Arc::clone(&people),
             spool: spool.clone(),
             inbox: inbox.clone(),

@@ -121,6 +121,9 @@ async fn t_071_t_078_a_person_with_a_mail_program_talks_sealed_until_they_have_a
         }
     }
     nodes.b.start().await.unwrap();
+    // The other node may wait a while before it dials again: a mail makes this one dial at once.
+    let mut two = Person::new("two@b.example", &nodes.b).await.unwrap();
+    two.submit(&postline_node::lab::Letter::to("one@a.example", "back")).await.unwrap();
     let all = mailed(&nodes, 11).await;
     for (n, mail) in all.iter().skip(1).enumerate() {
         assert!(mail.contains(&format!("before {n}")), "in order: {mail}");
