@@ -49,7 +49,7 @@ async fn a_browser_speaks_the_same_over_a_websocket() {
                 None => panic!("closed"),
             }
         };
-        assert!(matches!(answer, (7, Some(_))), "no key package is taken: {answer:?}");
+        assert_eq!(answer, (7, None), "the node keeps it as it came: whether it is one is the devices' to judge");
     }
     assert_eq!(Wire::web(web, Some("https://evil.example")).err(), Some(403));
     // The device that was enrolled by one door is known at the other.
@@ -191,7 +191,8 @@ async fn t_092_what_is_no_frame_ends_the_session_and_no_other() {
         {
             heard.extend(bytes);
         }
-        assert_eq!(heard, bytes(&Frame::Bye { code: Code::TooBig }));
+        // What the node had to tell before stands before it.
+        assert!(heard.ends_with(&bytes(&Frame::Bye { code: Code::TooBig })), "{heard:?}");
     }
     good.step(Input::Say(Talk::Publish {
         number: 1,
