@@ -251,6 +251,16 @@ impl Client {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Client {
+    /// The epoch, the tree's hash and the devices of a conversation whose group is at hand: what the simulator compares.
+    #[must_use]
+    pub fn tree(&self, id: ConversationId) -> Option<(u64, Hash, BTreeSet<DeviceKey>)> {
+        let group = self.groups.get(&id).and_then(Option::as_ref)?;
+        Some((group.epoch(), group.tree_hash(), group.members().iter().map(|member| member.dk).collect()))
+    }
+}
+
 impl Machine for Client {
     type Input = Input;
     type Output = Output;

@@ -92,6 +92,12 @@ impl Disk {
         (!self.rots || crate::bytes::blob_of(body) == blob).then_some(body)
     }
 
+    /// Whether anything on it is so.
+    pub fn holds(&self, is_so: impl Fn(&[u8]) -> bool) -> bool {
+        let values = self.kept.records.values().filter_map(|row| row.record.value.as_deref());
+        values.chain(self.kept.bodies.values().map(Vec::as_slice)).any(is_so)
+    }
+
     /// Whether a body is there, and is not what was written.
     #[must_use]
     pub fn has_rotten(&self, blob: BlobRef) -> bool {

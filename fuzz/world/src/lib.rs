@@ -13,12 +13,14 @@
 
 pub mod bodies;
 pub mod bytes;
+pub mod device;
 pub mod disk;
 pub mod laws;
 pub mod ledger;
 pub mod node;
 pub mod rng;
 pub mod run;
+pub mod sealed;
 pub mod strategies;
 pub mod trace;
 pub mod weather;

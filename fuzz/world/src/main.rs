@@ -4,6 +4,7 @@
 //!   world [--seeds N] [--seconds S] [--from X]     many runs; stops at the first that breaks a promise
 //!   world --seed X                                 one run, told line by line
 //!   world … --canary NAME                          the same, with a seeded bug
+//!   world … --devices                              the same, with devices in every run
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -14,17 +15,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use postline_core::canary::{self, Canary};
-use postline_world::run::{Run, run};
+use postline_world::run::{Run, run, run_with_devices};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(wanted) = Wanted::parse(&args) else {
-        eprintln!("usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME]");
+        eprintln!(
+            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices]"
+        );
         return ExitCode::from(2);
     };
     canary::set(wanted.canary);
     match wanted.seed {
-        Some(seed) => tell(&run(seed, true)),
+        Some(seed) => tell(&wanted.run(seed, true)),
         None => many(&wanted),
     }
 }
@@ -36,15 +39,18 @@ struct Wanted {
     from: u64,
     seed: Option<u64>,
     canary: Option<Canary>,
+    devices: bool,
 }
 
 impl Wanted {
     fn parse(args: &[String]) -> Option<Self> {
         let mut wanted = Self::default();
+        let (flags, args): (Vec<&String>, Vec<&String>) = args.iter().partition(|arg| arg.as_str() == "--devices");
+        wanted.devices = !flags.is_empty();
         for pair in args.chunks(2) {
             let [name, value] = pair else { return None };
-            if name == "--canary" {
-                wanted.canary = Some(Canary::ALL.into_iter().find(|canary| format!("{canary:?}") == *value)?);
+            if *name == "--canary" {
+                wanted.canary = Some(Canary::ALL.into_iter().find(|canary| format!("{canary:?}") == **value)?);
                 continue;
             }
             let value = value.parse().ok()?;
@@ -57,6 +63,10 @@ impl Wanted {
             }
         }
         Some(wanted)
+    }
+
+    fn run(&self, seed: u64, reads: bool) -> Run {
+        if self.devices { run_with_devices(seed, &[], reads) } else { run(seed, reads) }
     }
 }
 
@@ -82,7 +92,7 @@ fn many(wanted: &Wanted) -> ExitCode {
     let next = AtomicU64::new(wanted.from);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let totals = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&next, end, until, wanted.canary))).collect();
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&next, end, until, wanted))).collect();
         workers.into_iter().map(|worker| worker.join()).collect::<Vec<_>>()
     });
     let mut sum = Totals::default();
@@ -96,8 +106,11 @@ fn many(wanted: &Wanted) -> ExitCode {
     println!("figure world_steps {}", sum.steps);
     println!("figure world_mails {}", sum.mails);
     println!("figure world_lines {}", sum.lines);
+    println!("figure world_devices {}", sum.devices);
+    println!("figure world_sealed {}", sum.sealed);
+    println!("figure world_shown {}", sum.shown);
     match sum.failed.into_iter().min_by_key(|run| run.seed) {
-        Some(failed) => tell(&run(failed.seed, true)),
+        Some(failed) => tell(&wanted.run(failed.seed, true)),
         None => ExitCode::SUCCESS,
     }
 }
@@ -108,6 +121,9 @@ struct Totals {
     steps: u64,
     mails: usize,
     lines: usize,
+    devices: usize,
+    sealed: usize,
+    shown: usize,
     failed: Vec<Run>,
 }
 
@@ -117,19 +133,22 @@ impl Totals {
         self.steps += other.steps;
         self.mails += other.mails;
         self.lines += other.lines;
+        self.devices += other.devices;
+        self.sealed += other.sealed;
+        self.shown += other.shown;
         self.failed.extend(other.failed);
     }
 }
 
-fn work(next: &AtomicU64, end: u64, until: Option<Instant>, bug: Option<Canary>) -> Totals {
-    canary::set(bug);
+fn work(next: &AtomicU64, end: u64, until: Option<Instant>, wanted: &Wanted) -> Totals {
+    canary::set(wanted.canary);
     let mut totals = Totals::default();
     while until.is_none_or(|until| Instant::now() < until) && totals.failed.is_empty() {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end {
             break;
         }
-        let run = std::panic::catch_unwind(|| run(seed, false));
+        let run = std::panic::catch_unwind(|| wanted.run(seed, false));
         let Ok(run) = run else {
             eprintln!("seed {seed} panicked");
             std::process::exit(1);
@@ -138,6 +157,9 @@ fn work(next: &AtomicU64, end: u64, until: Option<Instant>, bug: Option<Canary>)
         totals.steps += run.steps;
         totals.mails += run.mails;
         totals.lines += run.lines_up;
+        totals.devices += run.devices;
+        totals.sealed += run.sealed;
+        totals.shown += run.shown;
         if run.broken.is_some() {
             totals.failed.push(run);
             next.store(end, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! One seed, one run: people and faults are drawn, chaos lasts its time, all is healed, and what was promised must hold.
 
+mod devices;
+
 use postline_core::id::{Address, Domain, Mailbox, Pair};
 use postline_core::machine::trust::TrustState;
 use postline_core::store::Record;
@@ -19,6 +21,8 @@ const FURTHER: [&str; 3] = ["d.example", "e.example", "f.example"];
 const HOSTS: u64 = 5;
 /// How much faster a clock may run than time, and nearly how much slower: worse than any that is kept.
 const DRIFT_PPM: i64 = 10_000;
+/// The same of those about devices.
+const PHONES: u64 = 0x70_686f_6e65;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -41,6 +45,12 @@ pub struct Run {
     pub mails: usize,
     /// How many pairs have a line in the end.
     pub lines_up: usize,
+    /// How many devices there were.
+    pub devices: usize,
+    /// How many messages were sealed.
+    pub sealed: usize,
+    /// How often one was shown.
+    pub shown: usize,
 }
 
 /// Runs a seed.
@@ -52,10 +62,25 @@ pub fn run(seed: u64, reads: bool) -> Run {
 /// Runs a seed in weather that has these faults, often, and no others.
 #[must_use]
 pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
-    let (mut world, weather) = after_chaos(seed, faults, reads);
+    run_of(seed, faults, None, reads)
+}
+
+/// Runs a seed whose people have devices, in weather that has these faults, or any.
+#[must_use]
+pub fn run_with_devices(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
+    run_of(seed, faults, Some(phones(seed)), reads)
+}
+
+const fn phones(seed: u64) -> Rng {
+    Rng::new(seed.rotate_left(17) ^ PHONES)
+}
+
+fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Rng>, reads: bool) -> Run {
+    let (mut world, weather) = after_chaos(seed, faults, phones, reads);
     world.heal();
     if world.broken.is_none() {
         settle(&mut world);
+        devices::settle(&mut world);
     }
     let held = if world.broken.is_none() { end(&world) } else { Ok(()) };
     world.broken = world.broken.take().or(held.err());
@@ -70,6 +95,9 @@ pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
         steps: world.steps,
         hash: world.trace.hash(),
         mails: world.ledger.mails.len(),
+        devices: world.devices.len(),
+        sealed: world.sealed.said.len(),
+        shown: world.sealed.shown(),
         lines_up: lines_up.count(),
         lines: world.trace.lines().to_vec(),
         broken: world.broken,
@@ -79,18 +107,23 @@ pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
 /// What the first node of a seed's world has on its disk when chaos ends.
 #[must_use]
 pub fn records(seed: u64) -> Vec<Record> {
-    let (world, _) = after_chaos(seed, &[], false);
+    let (world, _) = after_chaos(seed, &[], None, false);
     world.nodes.first().map(|node| node.disk.records().cloned().collect()).unwrap_or_default()
 }
 
-fn after_chaos(seed: u64, faults: &[(Fault, u64)], reads: bool) -> (World, Weather) {
+fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Rng>, reads: bool) -> (World, Weather) {
     let mut rng = Rng::new(seed);
     let (mut names, mut hosts) = (Rng::new(!seed), Rng::new(seed.rotate_left(32) ^ HOSTS));
     let drawn = Weather::of(&mut rng).and_names(&mut names).and_hosts(&mut hosts);
     let only = faults.iter().fold(Weather::calm(), |weather, (fault, odds)| weather.with(*fault, *odds));
     let weather = if faults.is_empty() { drawn } else { only };
+    let weather = if phones.is_some() { devices::without_spoilers(weather) } else { weather };
     let mut world = populated(&mut rng, weather.clone(), reads);
     let lasts = chaos_ms(&mut rng);
+    let lasts = if phones.is_some() { lasts.min(devices::LASTS_MS) } else { lasts };
+    if let Some(mut phones) = phones {
+        devices::begin(&mut world, &mut phones, lasts);
+    }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;
     plan_keys(&mut world, &mut names, lasts);
@@ -285,6 +318,7 @@ fn settle(world: &mut World) {
 
 /// What must hold when all has come to its end.
 fn end(world: &World) -> Result<(), Broken> {
+    devices::end(world)?;
     world.ledger.check_shown()?;
     world.ledger.check_reports()?;
     for (marker, mail) in world.ledger.mails.iter().filter(|(_, mail)| mail.accepted) {

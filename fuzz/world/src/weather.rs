@@ -176,6 +176,13 @@ impl Weather {
         self
     }
 
+    /// The same, with one less.
+    #[must_use]
+    pub fn without(mut self, fault: Fault) -> Self {
+        self.0.remove(&fault);
+        self
+    }
+
     /// Whether a fault is among them.
     #[must_use]
     pub fn has(&self, fault: Fault) -> bool {

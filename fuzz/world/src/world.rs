@@ -5,19 +5,24 @@
 //!                                                    └─ proofs: what leaves is held to the invariants
 //! ```
 
+mod devices;
 mod effects;
 mod evil;
+mod liars;
 mod lines;
 mod people;
 mod post;
 mod proofs;
+mod sessions;
 mod steps;
 mod tape;
 mod told;
+mod touch;
 mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postline_core::client;
 use postline_core::content::mail::Rcpt;
 use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
 use postline_core::machine::queue::Phase;
@@ -26,9 +31,11 @@ use postline_core::server::{Dial, Event, Input, SessionIn, SessionOut};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis};
 
 use crate::bytes::mailbox_of;
+use crate::device::Device;
 use crate::ledger::Ledger;
 use crate::node::{Broken, Node};
 use crate::rng::Rng;
+use crate::sealed::Sealed;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
@@ -37,7 +44,9 @@ pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};
 use post::{Parcel, Post};
 use proofs::Proofs;
+use sessions::Session;
 use tape::Tape;
+pub use touch::Touch;
 pub use troubles::Trouble;
 
 /// When every world begins.
@@ -56,7 +65,13 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Everything that happened, in order: node, time, event.
     pub events: Vec<(usize, Millis, Event)>,
-    /// What nodes want done on sessions of devices, in order: for who plays the devices.
+    /// The devices of people.
+    pub devices: Vec<Device>,
+    /// What really happened in sealed conversations.
+    pub sealed: Sealed,
+    /// A node that lies about keys and conversations.
+    pub liar: Option<usize>,
+    /// What nodes want done on sessions that aren't of these devices, in order: for who plays others.
     pub to_devices: Vec<(usize, SessionId, SessionOut)>,
     /// What goes wrong.
     pub weather: Weather,
@@ -76,6 +91,7 @@ pub struct World {
     queue: BTreeMap<(Millis, u64), Happening>,
     sequence: u64,
     lines: BTreeMap<LinkId, Conn>,
+    sessions: BTreeMap<SessionId, Session>,
     next_link: u64,
     next_mail: u64,
     post: Post,
@@ -105,6 +121,13 @@ struct Twin {
     runs: bool,
 }
 
+/// Whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Woken {
+    Node(usize),
+    Device(usize),
+}
+
 #[derive(Debug)]
 enum Awaiting {
     Author(String),
@@ -127,6 +150,14 @@ enum Happening {
     Chunk(LinkId, usize, usize, BlobRef, u64),
     Parcel(Box<Parcel>),
     Start(usize),
+    /// A device is told something.
+    Device(usize, Box<client::Input>),
+    DeviceUp(usize),
+    /// A person looks whether a device was let in.
+    Joins(usize),
+    SessionUp(SessionId, [u8; 32]),
+    /// Bytes reach an end of a session; none: it ends.
+    Session(SessionId, usize, Vec<u8>),
     Deed(Deed),
     Trouble(Trouble),
 }
@@ -156,6 +187,10 @@ impl World {
         Self {
             now: EPOCH,
             events: Vec::new(),
+            devices: Vec::new(),
+            sealed: Sealed::default(),
+            liar: None,
+            sessions: BTreeMap::new(),
             to_devices: Vec::new(),
             weather,
             ledger: Ledger::default(),
@@ -307,18 +342,21 @@ impl World {
         self.now = self.now.max(until);
     }
 
-    fn next(&self) -> Option<(Millis, Option<usize>)> {
+    fn next(&self) -> Option<(Millis, Option<Woken>)> {
         let queued = self.queue.first_key_value().map(|((at, _), _)| (*at, None));
         let wakes = self.nodes.iter().enumerate().filter(|(_, node)| !node.has_batch());
         let at = |i: usize, at: Millis| self.pauses.get(&i).map_or(at, |until| at.max(*until));
-        let wake = wakes.filter_map(|(i, node)| Some((at(i, node.deadline(self.now)?), Some(i)))).min();
+        let wake = wakes.filter_map(|(i, node)| Some((at(i, node.deadline(self.now)?), Some(Woken::Node(i)))));
+        let devices = self.devices.iter().enumerate();
+        let devices = devices.filter_map(|(i, device)| Some((device.deadline()?, Some(Woken::Device(i)))));
+        let wake = wake.chain(devices).min();
         match (queued, wake) {
             (Some(queued), Some(wake)) => Some(if wake.0 < queued.0 { wake } else { queued }),
             (queued, wake) => queued.or(wake),
         }
     }
 
-    fn turn(&mut self, at: Millis, woken: Option<usize>) {
+    fn turn(&mut self, at: Millis, woken: Option<Woken>) {
         let at = at.max(self.now);
         self.wakes_in_a_row = if woken.is_some() && at == self.now { self.wakes_in_a_row + 1 } else { 0 };
         if self.wakes_in_a_row > WAKES_IN_A_ROW {
@@ -327,7 +365,8 @@ impl World {
         }
         self.now = at;
         match woken {
-            Some(node) => self.step(node, Input::Wake, None),
+            Some(Woken::Node(node)) => self.step(node, Input::Wake, None),
+            Some(Woken::Device(device)) => self.step_device(device, client::Input::Wake),
             None => {
                 if let Some(((_, sequence), happening)) = self.queue.pop_first() {
                     match self.standing_still(&happening) {
@@ -350,7 +389,15 @@ impl World {
             | Happening::Chunk(_, node, ..) => Some(*node),
             Happening::Bytes(link, to, _) => self.lines.get(link).and_then(|conn| conn.ends.get(*to).copied()),
             Happening::Parcel(parcel) => self.nodes.iter().position(|node| node.serves(&parcel.domain)),
-            Happening::Start(_) | Happening::Deed(_) | Happening::Trouble(_) => None,
+            Happening::Session(id, 1, _) => self.sessions.get(id).map(Session::node),
+            Happening::Start(_)
+            | Happening::Device(..)
+            | Happening::DeviceUp(_)
+            | Happening::Joins(_)
+            | Happening::SessionUp(..)
+            | Happening::Session(..)
+            | Happening::Deed(_)
+            | Happening::Trouble(_) => None,
         };
         self.pauses.get(&node?).copied().filter(|until| *until > self.now)
     }
@@ -376,6 +423,11 @@ impl World {
             Happening::Chunk(link, node, end, blob, offset) => self.chunk(node, link, end, blob, offset),
             Happening::Parcel(parcel) => self.parcel_came(*parcel),
             Happening::Start(node) => self.start(node),
+            Happening::Device(device, input) => self.step_device(device, *input),
+            Happening::DeviceUp(device) => self.device_up(device),
+            Happening::Joins(device) => self.joins(device),
+            Happening::SessionUp(id, channel) => self.session_up(id, channel),
+            Happening::Session(id, to, bytes) => self.session_came(id, to, &bytes),
             Happening::Deed(deed) => self.deed(deed),
             Happening::Trouble(trouble) => self.trouble(trouble),
         }

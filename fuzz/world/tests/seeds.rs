@@ -1,7 +1,7 @@
 //! Seeds: a few of any weather, the same twice, and those that once found a bug, named for it.
 
 use postline_core::canary::{Canary, set};
-use postline_world::run::run;
+use postline_world::run::{run, run_with_devices};
 
 #[test]
 fn promises_hold_in_any_weather() {
@@ -34,4 +34,14 @@ fn a_mark_that_overtakes_its_ack_leaves_the_link_usable() {
 #[test]
 fn a_clock_set_back_does_not_keep_a_dead_link_alive() {
     assert_eq!(run(4_847, false).broken, None);
+}
+
+/// What the first runs with devices found: a mark fell from delivered to sent; a listed device without key packages had
+/// the others commit without end; a node that did not know a conversation yet had its device take all of it for gone.
+#[test]
+fn devices_keep_what_they_once_broke() {
+    for seed in [0, 1, 26] {
+        let run = run_with_devices(seed, &[], false);
+        assert_eq!(run.broken, None, "seed {seed}, {}: `world --devices --seed {seed}` tells it", run.weather);
+    }
 }

@@ -70,6 +70,8 @@ pub use group::{Applied, Group, Opened};
 pub use joining::named_in;
 pub use member::Member;
 pub use package::{Made, Package, make, read};
+#[cfg(feature = "testing")]
+pub use primitive::ledger;
 pub use record::wanted;
 
 /// The device that acts: its key, and its leaf as the person's AK signs it.

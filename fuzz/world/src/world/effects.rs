@@ -38,7 +38,11 @@ impl World {
                 self.at(1, Happening::Connect(index, troubles, dial));
             }
             Output::Link(link, what) => self.say(index, link, what),
-            Output::Session(session, what) => self.to_devices.push((index, session, what)),
+            Output::Session(session, what) => {
+                if !self.on_own_session(index, session, &what) {
+                    self.to_devices.push((index, session, what));
+                }
+            }
             // No mail server stands beside a node here.
             Output::TookFor(..) | Output::Stamp(..) => {}
             Output::Event(event) => {

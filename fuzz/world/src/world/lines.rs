@@ -13,6 +13,7 @@ use postline_core::wire::frame::{Carry, Frame};
 use super::{Happening, World};
 use crate::bytes::{blob_of, mail_in};
 use crate::rng::Rng;
+use crate::sealed;
 use crate::weather::Fault;
 
 /// How long a frame takes at least.
@@ -141,6 +142,7 @@ impl World {
         match what {
             LinkOut::Send(frame) => {
                 self.prove(index, link, end, &frame);
+                self.note_entries(index, &frame);
                 let piece = match frame {
                     Frame::Carry(carry) => match self.with_body(index, carry) {
                         Some(piece) => {
@@ -149,6 +151,13 @@ impl World {
                         }
                         None => return self.cut(link),
                     },
+                    frame if self.liar == Some(index) && matches!(frame, Frame::Talk(_)) => {
+                        let whose = self.somebody_at(index);
+                        for frame in self.lied(frame, whose.as_ref()) {
+                            self.send(link, end, Piece::Frame(frame));
+                        }
+                        return;
+                    }
                     frame => Piece::Frame(frame),
                 };
                 self.send(link, end, piece);
@@ -170,6 +179,10 @@ impl World {
             }
             LinkOut::Close => self.close(link, end),
         }
+    }
+
+    fn somebody_at(&self, index: usize) -> Option<Address> {
+        self.people().into_iter().find(|who| self.home(who) == Some(index))
     }
 
     fn note_carried(&mut self, index: usize, piece: &Piece) {
@@ -221,6 +234,9 @@ impl World {
         let delay = if slow { self.rng.below(2_000) } else { FRAME_MS };
         let now = self.now;
         let bytes = piece.into_bytes(&mut self.rng);
+        if sealed::is_in(&bytes) {
+            self.breaks(("I14", "a link has a sealed body in the clear".to_owned()));
+        }
         let Some(last) = self.lines.get_mut(&link).and_then(|conn| conn.last.get_mut(end)) else { return };
         *last = now.plus(delay).max(*last);
         let wait = last.since(now);

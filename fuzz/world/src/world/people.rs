@@ -6,7 +6,7 @@ use postline_core::content::mail::{Rcpt, Source};
 use postline_core::id::{Address, Mailbox, Pair};
 use postline_core::server::{Command, Input};
 
-use super::{Awaiting, Happening, World};
+use super::{Awaiting, Happening, Touch, World};
 use crate::bytes::{Draft, field_text, mail_in, mailbox_of};
 
 /// What a person does.
@@ -26,6 +26,8 @@ pub enum Deed {
     Block(Pair, bool),
     /// An operator tries what waits.
     Retry(usize),
+    /// Does something with a device of theirs, the nth modulo how many there are.
+    Touch(Address, u64, Touch),
 }
 
 /// A mail as somebody reads it.
@@ -89,6 +91,7 @@ impl World {
                 }
             }
             Deed::Retry(node) => self.command(node, Command::Retry(None)),
+            Deed::Touch(who, nth, touch) => self.touch(&who, nth, touch),
         }
     }
 

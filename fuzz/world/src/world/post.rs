@@ -15,6 +15,7 @@ use postline_core::wire::field::Carried;
 
 use super::{Awaiting, Happening, SMTP_MS, World};
 use crate::bytes::{SIGNED, dkim_hash, field_text, mail_in, marker_of};
+use crate::sealed;
 use crate::weather::Fault;
 
 /// Whoever writes to `team@` here writes to everybody.
@@ -75,6 +76,9 @@ impl World {
             self.breaks(("I20", format!("node {index} sends automatic mail to {to:?}")));
         }
         self.prove_fields(index, &bytes);
+        if sealed::is_in(&bytes) {
+            self.breaks(("I15", format!("a mail to {to:?} has a sealed body in the clear")));
+        }
         let troubles = self.troubles_of(index);
         if let Some(marker) = marker_of(&bytes).filter(|_| !self.ledger.lawless.contains(&index)) {
             let held = self.ledger.hands_over(&marker, &to, troubles);

@@ -8,9 +8,11 @@ use postline_core::seal;
 use postline_core::server::io::{Carrier, Mark};
 use postline_core::server::{Event, HERE};
 use postline_core::wire::field::{Accept, Carried, Offer};
-use postline_core::wire::frame::Frame;
+use postline_core::wire::frame::{Frame, TrustStep};
 use postline_core::wire::hello::{End, Hello, Proof};
+use postline_core::wire::log::direct;
 use postline_core::wire::signed::{OnConnection, Signable};
+use postline_core::wire::talk::{Question, Talk};
 
 use super::World;
 use crate::bytes::mailbox_of;
@@ -68,6 +70,10 @@ impl World {
                 if seal::verify_value(nk, &value, &trust.signature).is_err() {
                     return wrong("a step that doesn't verify");
                 }
+                if trust.step == TrustStep::Keys {
+                    // A person's own word, or the hash of the other's: neither is the node's.
+                    return Ok(());
+                }
                 let one = self.as_one(index);
                 let first = *self.proofs.words.entry(trust.bytes.clone()).or_insert(one);
                 if first == one { Ok(()) } else { wrong("signs the word of another node") }
@@ -85,8 +91,44 @@ impl World {
                 let what = || format!("node {index}: seq {} names {} and then {}", carry.seq, first, carry.id);
                 if first == carry.id || excused { Ok(()) } else { Err(("I16", what())) }
             }
+            Frame::Talk(talk) => {
+                let peer = conn.ends.get(1 - end).copied().unwrap_or_default();
+                self.is_between_friends(index, peer, talk)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// I24: what is said in a conversation, or asked of keys, goes only where two have a line. Not held to it yet is
+    /// `Delivered`: seed 42 with devices shows a hub that says it to a node whose line has gone.
+    fn is_between_friends(&self, index: usize, peer: usize, talk: &Talk) -> Result<(), Broken> {
+        let conversation = match talk {
+            Talk::Post(post) => post.conversation,
+            Talk::Event(event) => event.conversation,
+            Talk::Ask {
+                what: Question::Lists { asker, whose, .. } | Question::Packages { asker, whose, .. }, ..
+            } => {
+                let pair = Pair { ours: asker.clone(), theirs: whose.clone() };
+                return self.have_a_line(index, peer, |known| *known == pair);
+            }
+            _ => return Ok(()),
+        };
+        let node = self.nodes.get(index);
+        let t2 = |pair: &Pair| node.and_then(|node| node.trust(pair).t2());
+        self.have_a_line(index, peer, |pair| t2(pair).map(direct) == Some(conversation))
+    }
+
+    fn have_a_line(&self, index: usize, peer: usize, is_it: impl Fn(&Pair) -> bool) -> Result<(), Broken> {
+        let people = self.people();
+        let all = people.iter().flat_map(|ours| people.iter().map(move |theirs| (ours, theirs)));
+        let mut here = all.filter(|(ours, theirs)| self.home(ours) == Some(index) && self.home(theirs) == Some(peer));
+        let is_line = |pair: &Pair| self.nodes.get(index).is_some_and(|node| node.trust(pair).line().is_some());
+        let found = here.any(|(ours, theirs)| {
+            let pair = Pair { ours: ours.clone(), theirs: theirs.clone() };
+            is_it(&pair) && is_line(&pair)
+        });
+        let what = || ("I24", format!("node {index} speaks to node {peer} of what only friends may know"));
+        if found { Ok(()) } else { Err(what()) }
     }
 
     /// A node hears which store it talks to.

@@ -131,6 +131,7 @@ impl World {
     pub(super) fn forgot(&mut self, index: usize, tells: bool) {
         self.trouble_at(index);
         self.lose_lines(index, tells);
+        self.lose_sessions(index, tells);
         let lost: Vec<MailId> =
             self.awaiting.iter().filter(|(_, (node, _))| *node == index).map(|(mail, _)| *mail).collect();
         for mail in lost {

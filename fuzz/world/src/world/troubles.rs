@@ -141,5 +141,9 @@ impl World {
         for index in 0..self.nodes.len() {
             self.start(index);
         }
+        for index in 0..self.devices.len() {
+            self.device_up(index);
+            self.reaches(index, true);
+        }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn expand(prk: &[u8], info: &[u8], len: usize) -> Result<Zeroizing<Ve
 
 pub(crate) fn seal(key: &[u8], nonce: &[u8], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, Flaw> {
     let (cipher, nonce) = cipher(key, nonce)?;
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     ledger::note(key, &nonce);
     cipher.encrypt(&nonce, Payload { msg, aad }).map_err(|_| Flaw::Length)
 }
@@ -161,20 +161,30 @@ pub(crate) fn verify(public: &[u8], signature: &[u8], data: &[u8]) -> Result<(),
     key.verify_strict(data, &ed25519_dalek::Signature::from_bytes(&signature)).map_err(|_| Flaw::Signature)
 }
 
-/// Every (key, nonce) that was sealed under on this thread: no two may be equal (attack 62).
-#[cfg(test)]
-pub(crate) mod ledger {
+/// Every (key, nonce) that was sealed under on this thread: no two may be equal (attack 62). Kept only once somebody has
+/// looked; never in what is shipped.
+#[cfg(any(test, feature = "testing"))]
+pub mod ledger {
     use std::cell::RefCell;
 
     std::thread_local! {
-        static USED: RefCell<Vec<(Vec<u8>, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
+        static USED: RefCell<Option<Vec<Used>>> = const { RefCell::new(None) };
     }
+
+    /// A key, and a nonce.
+    pub type Used = (Vec<u8>, Vec<u8>);
 
     pub(crate) fn note(key: &[u8], nonce: &[u8]) {
-        USED.with_borrow_mut(|used| used.push((key.to_vec(), nonce.to_vec())));
+        USED.with_borrow_mut(|used| {
+            if let Some(used) = used {
+                used.push((key.to_vec(), nonce.to_vec()));
+            }
+        });
     }
 
-    pub(crate) fn take() -> Vec<(Vec<u8>, Vec<u8>)> {
-        USED.take()
+    /// What was used since the last look.
+    #[must_use]
+    pub fn take() -> Vec<Used> {
+        USED.with_borrow_mut(|used| used.replace(Vec::new())).unwrap_or_default()
     }
 }

@@ -16,7 +16,7 @@ use crate::store::Key;
 /// what was committed. Gives back every (key, nonce) that was used twice, each by its key alone.
 fn seals_and_falls() -> usize {
     let (mut ann, _, mut disk) = two();
-    ledger::take();
+    drop(ledger::take());
     let mut step = 10;
     for round in 0..40_u64 {
         for _ in 0..=(round * 7 % 90) {

@@ -1,0 +1,177 @@
+//! A device: the client, its disk, its clock. What a phone's program does with sockets, done with values.
+
+use std::collections::BTreeSet;
+
+use postline_core::client::{Client, Input, Ours, Output};
+use postline_core::fault::Misuse;
+use postline_core::id::{Address, ContentId, DeviceKey, SessionId};
+use postline_core::seal::mls::ledger;
+use postline_core::step::{Machine, Outbox, Store, Tick};
+use postline_core::store::sha256;
+use postline_core::time::Millis;
+
+use crate::disk::{Disk, DiskFull};
+use crate::node::Broken;
+use crate::rng::Rng;
+
+/// Look-ups chain; never longer than this.
+const LOOKUPS: usize = 16;
+/// More records in memory than this can't be in use by the few talks of a world.
+const IN_MEMORY: usize = 1_000;
+
+/// A device of the world.
+#[derive(Debug)]
+pub struct Device {
+    /// Whose.
+    pub address: Address,
+    /// At which node.
+    pub node: usize,
+    /// What survives a crash.
+    pub disk: Disk,
+    /// The machine; `None` while it is down.
+    pub client: Option<Client>,
+    /// Its session, as far as the device knows.
+    pub(crate) session: Option<SessionId>,
+    /// Whether it has a network.
+    pub reachable: bool,
+    /// Its key, once it is enrolled.
+    pub dk: Option<DeviceKey>,
+    /// Whether it knows that it is a device of the person no more: revoked, or a copy.
+    pub over: bool,
+    /// How often its person tried to have it let in.
+    pub(crate) tries: u32,
+    /// Marks of what it wrote, to hold the next one to.
+    pub(crate) wrote: BTreeSet<ContentId>,
+    batch: Outbox<Output>,
+    /// The keys under which the batch sealed something: each for one thing, ever. The nonce says nothing of it, since
+    /// four of its bytes are drawn (RFC 9420 §6.3.1).
+    pub(crate) sealed: Vec<Vec<u8>>,
+    number: usize,
+    entropy: u64,
+}
+
+impl Device {
+    /// The nth device of a world: up, with an empty disk.
+    ///
+    /// # Errors
+    /// I23 where an empty disk can't be restored from.
+    pub fn new(number: usize, address: &Address, node: usize) -> Result<Self, Broken> {
+        let mut device = Self {
+            address: address.clone(),
+            node,
+            disk: Disk::default(),
+            client: None,
+            session: None,
+            reachable: true,
+            dk: None,
+            over: false,
+            tries: 0,
+            wrote: BTreeSet::new(),
+            batch: Outbox::new(),
+            sealed: Vec::new(),
+            number,
+            entropy: 0,
+        };
+        device.start()?;
+        Ok(device)
+    }
+
+    /// Starts, or starts again, from the disk.
+    ///
+    /// # Errors
+    /// I23 where the records don't restore, or restore twice to something else.
+    pub fn start(&mut self) -> Result<(), Broken> {
+        self.crash();
+        let (once, twice) = (self.restored()?, self.restored()?);
+        if format!("{once:?}") != format!("{twice:?}") {
+            return Err(("I23", format!("two restores of device {} differ:\n{once:?}\n{twice:?}", self.number)));
+        }
+        self.client = Some(once);
+        Ok(())
+    }
+
+    fn restored(&self) -> Result<Client, Broken> {
+        let records = self.disk.records().filter(|record| Client::restored_at_start(&record.key)).cloned();
+        let ours = Ours { address: self.address.clone(), hosted: false };
+        let number = self.number;
+        Client::restore(ours, records).map_err(|fault| ("I23", format!("device {number} doesn't restore: {fault}")))
+    }
+
+    /// Goes down at once: what wasn't committed is lost.
+    pub fn crash(&mut self) {
+        (self.client, self.session) = (None, None);
+        self.batch = Outbox::new();
+        self.sealed.clear();
+        self.disk.unstage();
+    }
+
+    /// One step, into the batch that waits for its commit.
+    ///
+    /// # Errors
+    /// Where the machine calls a proper input misuse, doesn't know its own records, or passes a bound.
+    pub fn step(&mut self, now: Millis, input: Input) -> Result<(), Broken> {
+        let number = self.number;
+        let Some(client) = &mut self.client else { return Ok(()) };
+        for _ in 0..LOOKUPS {
+            let wants = client.wants(&input);
+            if wants.is_empty() {
+                break;
+            }
+            for key in wants {
+                let hydrated = client.hydrate(&key, self.disk.get(&key));
+                hydrated.map_err(|fault| ("I23", format!("device {number} refuses its own record: {fault}")))?;
+            }
+        }
+        self.entropy += 1;
+        let entropy = sha256(&[b"device", &(number as u64).to_be_bytes(), &self.entropy.to_be_bytes()]).0;
+        let brief = format!("{input:?}");
+        // What somebody else sealed on this thread is not ours.
+        drop(ledger::take());
+        client.step(&Tick { now, entropy }, input, &mut self.batch).map_err(|misuse: Misuse| {
+            let brief = brief.get(..200).unwrap_or(&brief);
+            ("misuse", format!("device {number}: {misuse} on {brief}"))
+        })?;
+        self.sealed.extend(ledger::take().into_iter().map(|(key, _)| key));
+        if client.in_memory() > IN_MEMORY {
+            return Err(("I21", format!("{} records in the memory of device {number}", client.in_memory())));
+        }
+        Ok(())
+    }
+
+    /// Commits the batch: `None` where that failed, and the machine was dropped and restored.
+    ///
+    /// # Errors
+    /// As [`Device::start`].
+    pub fn commit(&mut self) -> Result<Option<Vec<Output>>, Broken> {
+        let (records, held) = std::mem::take(&mut self.batch).split();
+        match self.disk.commit(&records) {
+            Ok(durable) => Ok(Some(held.open(durable))),
+            Err(DiskFull) => {
+                self.start()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Forgets some of what was brought.
+    pub fn evict(&mut self, rng: &mut Rng) {
+        let Some(client) = &mut self.client else { return };
+        for key in client.idle() {
+            if rng.chance(500) {
+                client.forget(&key);
+            }
+        }
+    }
+
+    /// When it next wants to be woken.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        self.client.as_ref().and_then(Machine::deadline)
+    }
+
+    /// Whether the person still counts on it.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        !self.over && self.client.as_ref().is_some_and(Client::is_enrolled)
+    }
+}

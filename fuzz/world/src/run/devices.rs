@@ -1,0 +1,106 @@
+//! Devices in a run: who has some, what they do in chaos, and what must hold of all that was sealed.
+
+use postline_core::id::Address;
+use postline_core::time::{HOUR, MINUTE, SECOND};
+
+use crate::node::Broken;
+use crate::rng::Rng;
+use crate::weather::{Fault, Weather};
+use crate::world::{Deed, Touch, World};
+
+/// In how many of a thousand runs with devices a node lies to devices.
+const LIES: u64 = 250;
+/// Longest chaos with devices: sessions that say nothing but that they are there bring nothing to light.
+pub(super) const LASTS_MS: u64 = 2 * HOUR;
+/// How long devices may take to say what they have to say, once all is healed.
+const SETTLES_MS: u64 = 6 * HOUR;
+/// What spoils what a node had promised to devices too: those who look at it look at mails.
+const SPOIL: [Fault; 6] = [Fault::Backup, Fault::Clone, Fault::Rots, Fault::Twin, Fault::KeyChanges, Fault::KeyRotates];
+
+/// The weather of a run with devices.
+pub(super) fn without_spoilers(weather: Weather) -> Weather {
+    SPOIL.into_iter().fold(weather, Weather::without)
+}
+
+/// Two people come to a line and to their first devices, in calm weather; then they plan what they do in chaos.
+pub(super) fn begin(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let Some((one, two)) = couple(world, rng) else { return };
+    let weather = std::mem::replace(&mut world.weather, Weather::calm());
+    world.plan_deed(0, Deed::Write(one.clone(), vec![two.clone()], 0));
+    world.pass(10 * SECOND);
+    world.plan_deed(0, Deed::AnswerTo(two.clone(), one.clone()));
+    world.pass(MINUTE);
+    for who in [&one, &two] {
+        world.add_device(who);
+    }
+    world.pass(20 * SECOND);
+    if rng.chance(500) {
+        world.add_device(&one);
+        world.pass(20 * SECOND);
+    }
+    world.weather = weather;
+    if rng.chance(LIES) {
+        world.sealed.lied_to = true;
+        world.liar = [&one, &two].get(rng.index(2)).and_then(|who| world.home(who));
+    }
+    plan(world, rng, lasts, &one, &two);
+}
+
+fn couple(world: &World, rng: &mut Rng) -> Option<(Address, Address)> {
+    let lawful = |who: &Address| world.home(who).filter(|home| !world.ledger.lawless.contains(home));
+    let people: Vec<Address> = world.people().into_iter().filter(|who| lawful(who).is_some()).collect();
+    let one = rng.pick(&people)?.clone();
+    let others: Vec<Address> = people.into_iter().filter(|who| lawful(who) != lawful(&one)).collect();
+    Some((one, rng.pick(&others)?.clone()))
+}
+
+fn plan(world: &mut World, rng: &mut Rng, lasts: u64, one: &Address, two: &Address) {
+    let both = [one.clone(), two.clone()];
+    let mut at = 0;
+    for _ in 0..3 + rng.below(10) {
+        let span = [SECOND, 10 * SECOND, lasts / 6].get(rng.index(3)).copied().unwrap_or(SECOND);
+        at += 1 + rng.below(span);
+        let turn = rng.index(2);
+        let (Some(who), Some(to)) = (both.get(turn).cloned(), both.get(1 - turn).cloned()) else { continue };
+        let (nth, len) = (rng.draw(), if rng.chance(100) { 10_000 } else { rng.index(200) });
+        world.plan_deed(at.min(lasts), Deed::Touch(who, nth, Touch::Says(to, len)));
+    }
+    for _ in 0..rng.below(6) {
+        let (at, nth) = (rng.below(lasts), rng.draw());
+        let Some(who) = rng.pick(&both).cloned() else { continue };
+        let touch = match rng.below(6) {
+            0 => Touch::Adds,
+            1 => Touch::Revokes,
+            2 | 3 => {
+                let away = rng.below(lasts - at + 1);
+                world.plan_deed(at + away, Deed::Touch(who.clone(), nth, Touch::Reaches(true)));
+                Touch::Reaches(false)
+            }
+            4 => Touch::Crashes,
+            _ => Touch::Reads,
+        };
+        world.plan_deed(at, Deed::Touch(who, nth, touch));
+    }
+}
+
+/// Lets time pass until devices have said what they had to say.
+pub(super) fn settle(world: &mut World) {
+    let mut passed = 0;
+    let mut span = MINUTE;
+    while passed < SETTLES_MS && world.broken.is_none() && !world.devices.is_empty() {
+        world.pass(span);
+        passed += span;
+        if world.devices_are_settled() {
+            // What others still owe each other comes within this.
+            return world.pass(10 * MINUTE);
+        }
+        span = (span * 2).min(HOUR);
+    }
+}
+
+/// What must hold of all that was sealed, when all has come to its end.
+pub(super) fn end(world: &World) -> Result<(), Broken> {
+    world.search()?;
+    // Who lies can keep everything back.
+    if world.liar.is_some() { Ok(()) } else { world.sealed.check(&world.current_devices()) }
+}

@@ -1,0 +1,233 @@
+//! What really happened in sealed conversations: who said what, which devices could read it, and who was told of what.
+//!
+//! ```text
+//!   device writes ──▶ said ──▶ place (conversation, seq), its epoch ──▶ the roster of that epoch ──▶ who must show it, once
+//! ```
+//!
+//! Each body begins with [`MARK`], which nothing else contains: it is searched wherever it must not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postline_core::client::io::{Mark, Said};
+use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, Hash};
+
+use crate::node::Broken;
+
+/// What every sealed body begins with.
+pub const MARK: [u8; 12] = *b"\xf3\x9cin clear!\x07";
+
+/// Whether these bytes have something of a sealed body in the clear.
+#[must_use]
+pub fn is_in(bytes: &[u8]) -> bool {
+    let [first, ..] = MARK;
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| *byte == first) {
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(&MARK) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+/// What really happened.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    /// Everything that was said.
+    pub said: BTreeMap<ContentId, Told>,
+    /// How often each was shown on which device.
+    shown: BTreeMap<(ContentId, usize), usize>,
+    /// In which epoch each entry of a log was sealed.
+    epochs: BTreeMap<(ConversationId, u64), u64>,
+    /// Who is in a conversation in an epoch, and by which tree.
+    rosters: BTreeMap<(ConversationId, u64), (Hash, BTreeSet<DeviceKey>)>,
+    /// Every key of a device that there ever was, and whose.
+    pub devices: BTreeMap<DeviceKey, (usize, Address)>,
+    /// The head that a hub signed of each place.
+    heads: BTreeMap<(ConversationId, u64, u64), Hash>,
+    /// Whether a node lies: it can have an author say a thing twice, under one name.
+    pub lied_to: bool,
+    /// Every key under which something was sealed that left a device.
+    keys: BTreeSet<Vec<u8>>,
+}
+
+/// Something that was said, and what its author heard of it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// On which device.
+    pub device: usize,
+    /// By whom.
+    pub author: Address,
+    /// To whom.
+    pub to: Address,
+    /// Where it lies, as its author knows.
+    pub place: Option<(ConversationId, u64)>,
+    /// How far it got, as its author has heard since the device was started: marks aren't kept one by one.
+    heard: Option<Mark>,
+    /// How far it got, as its author has ever heard.
+    pub mark: Option<Mark>,
+    /// Devices that can't open it, as its author knows.
+    pub unopened: BTreeSet<DeviceKey>,
+}
+
+impl Sealed {
+    /// A person says something.
+    pub fn says(&mut self, id: ContentId, device: usize, author: &Address, to: &Address) {
+        let (author, to) = (author.clone(), to.clone());
+        let told = Told { device, author, to, place: None, heard: None, mark: None, unopened: BTreeSet::new() };
+        self.said.insert(id, told);
+    }
+
+    /// An entry of a log goes by.
+    pub fn sequenced(&mut self, conversation: ConversationId, seq: u64, epoch: u64) {
+        self.epochs.entry((conversation, seq)).or_insert(epoch);
+    }
+
+    /// A device is in a conversation with others.
+    ///
+    /// # Errors
+    /// I10 where another knows the same epoch otherwise, and I18 where a device is in it that nobody has.
+    pub fn joined(
+        &mut self,
+        conversation: ConversationId,
+        epoch: u64,
+        tree: Hash,
+        roster: BTreeSet<DeviceKey>,
+    ) -> Result<(), Broken> {
+        if let Some(ghost) = roster.iter().find(|dk| !self.devices.contains_key(*dk)) {
+            return Err(("I18", format!("{ghost}, which nobody has, is in {conversation} in epoch {epoch}")));
+        }
+        let known = self.rosters.entry((conversation, epoch)).or_insert_with(|| (tree, roster.clone()));
+        if *known == (tree, roster) {
+            Ok(())
+        } else {
+            Err(("I10", format!("two know {conversation} in epoch {epoch} in two ways")))
+        }
+    }
+
+    /// A hub signs a head.
+    ///
+    /// # Errors
+    /// I17 where it signed another for the same place.
+    pub fn signs(&mut self, conversation: ConversationId, term: u64, seq: u64, hash: Hash) -> Result<(), Broken> {
+        let known = *self.heads.entry((conversation, term, seq)).or_insert(hash);
+        if known == hash {
+            Ok(())
+        } else {
+            Err(("I17", format!("two heads are signed for entry {seq} of {conversation}")))
+        }
+    }
+
+    /// A device sealed under these keys, and what it sealed leaves.
+    ///
+    /// # Errors
+    /// I16 where one was used before.
+    pub fn seals(&mut self, device: usize, keys: Vec<Vec<u8>>) -> Result<(), Broken> {
+        let again = keys.into_iter().filter(|key| !self.keys.insert(key.clone())).count();
+        if again == 0 { Ok(()) } else { Err(("I16", format!("device {device} seals twice under one key"))) }
+    }
+
+    /// A device shows something.
+    ///
+    /// # Errors
+    /// I2 where it did before, I18 where it names another author, I11 where it may not read it.
+    pub fn shows(&mut self, device: usize, dk: Option<DeviceKey>, said: &Said) -> Result<(), Broken> {
+        let Some(told) = self.said.get(&said.id) else {
+            return Err(("I18", format!("device {device} shows what nobody said: {}", said.id)));
+        };
+        let author = self.devices.get(&said.author.dk).map(|(device, address)| (*device, address));
+        if author != Some((told.device, &told.author)) || said.author.address != told.author {
+            let what = format!("device {device} shows what device {} said as said by {:?}", told.device, said.author);
+            return Err(("I18", what));
+        }
+        let times = self.shown.entry((said.id, device)).or_default();
+        *times += 1;
+        if *times > 1 && !self.lied_to {
+            return Err(("I2", format!("device {device} shows {} {times} times", said.id)));
+        }
+        let roster = self.roster(said.conversation, said.seq);
+        if let (Some(roster), Some(dk)) = (roster, dk)
+            && !roster.contains(&dk)
+        {
+            let what = format!("device {device} reads entry {} of {}, and is not in it", said.seq, said.conversation);
+            return Err(("I11", what));
+        }
+        Ok(())
+    }
+
+    /// The author hears how far something got.
+    ///
+    /// # Errors
+    /// I4 where it is less far than before, or not theirs.
+    pub fn marked(
+        &mut self,
+        device: usize,
+        id: ContentId,
+        place: Option<(ConversationId, u64)>,
+        mark: &Mark,
+    ) -> Result<(), Broken> {
+        let Some(told) = self.said.get_mut(&id).filter(|told| told.device == device) else {
+            return Err(("I4", format!("device {device} hears {mark:?} of {id}, which it didn't write")));
+        };
+        if told.heard.as_ref().is_some_and(|before| before > mark) {
+            return Err(("I4", format!("device {device} hears {mark:?} of {id} after {:?}", told.heard)));
+        }
+        told.heard = Some(mark.clone());
+        told.mark = told.mark.take().max(Some(mark.clone()));
+        told.place = place.or(told.place);
+        Ok(())
+    }
+
+    /// A device was started again.
+    pub fn restarted(&mut self, device: usize) {
+        self.said.values_mut().filter(|told| told.device == device).for_each(|told| told.heard = None);
+    }
+
+    /// The author hears that a device can't open something.
+    pub fn unopened(&mut self, id: ContentId, dk: DeviceKey) {
+        if let Some(told) = self.said.get_mut(&id) {
+            told.unopened.insert(dk);
+        }
+    }
+
+    fn roster(&self, conversation: ConversationId, seq: u64) -> Option<&BTreeSet<DeviceKey>> {
+        let epoch = self.epochs.get(&(conversation, seq))?;
+        self.rosters.get(&(conversation, *epoch)).map(|(_, roster)| roster)
+    }
+
+    /// I1 to I3: all that was durable on a device that is still its person's is shown once on every device that could
+    /// read it, or its author knows better. `current` are the devices that people still have.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self, current: &BTreeMap<usize, DeviceKey>) -> Result<(), Broken> {
+        for (id, told) in &self.said {
+            let failed = matches!(told.mark, None | Some(Mark::Failed(_)));
+            if failed || !current.contains_key(&told.device) {
+                continue;
+            }
+            let (Some((conversation, seq)), Some(mark)) = (told.place, &told.mark) else {
+                return Err(("I3", format!("{id} of device {} still waits: {:?}", told.device, told.mark)));
+            };
+            if *mark < Mark::Delivered {
+                return Err(("I3", format!("{id} of device {} got no further than {mark:?}", told.device)));
+            }
+            let Some(roster) = self.roster(conversation, seq) else { continue };
+            for (device, dk) in current.iter().filter(|(device, _)| **device != told.device) {
+                let shown = self.shown.contains_key(&(*id, *device));
+                if roster.contains(dk) && !shown && !told.unopened.contains(dk) {
+                    let what = format!("{id}, entry {seq} of {conversation}, is not shown on device {device}");
+                    return Err(("I1", what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How often anything was shown.
+    #[must_use]
+    pub fn shown(&self) -> usize {
+        self.shown.len()
+    }
+}

@@ -1,0 +1,236 @@
+//! Devices in the world: their steps, what they want done, and what is held against what they say.
+//!
+//! ```text
+//!   deed, frame, wake ──▶ step ──▶ commit ──▶ Dial, Send, Close ──▶ sessions
+//!                               ╳ goes down      Event ──▶ the ledger of what was sealed
+//! ```
+
+use std::collections::BTreeMap;
+
+use postline_core::client::io::{CodeFor, Login, Mark, Who};
+use postline_core::client::{Command, Event, Input, Output, SessionIn};
+use postline_core::fault::PeerFault;
+use postline_core::id::{Address, DeviceKey};
+use postline_core::time::{MINUTE, SECOND};
+use postline_core::wire::talk::Password;
+
+use super::{Happening, World};
+use crate::device::Device;
+use crate::node::Broken;
+use crate::sealed;
+use crate::weather::Fault;
+
+/// What every mailbox of this world is opened with.
+pub(super) const PASSWORD: &str = "correct horse";
+/// How often a person tries to have a device let in.
+const TRIES: u32 = 50;
+
+impl World {
+    /// One more device of somebody: it enrols at once.
+    pub fn add_device(&mut self, address: &Address) {
+        let Some(node) = self.home(address) else { return };
+        let index = self.devices.len();
+        match Device::new(index, address, node) {
+            Ok(device) => self.devices.push(device),
+            Err(broken) => return self.breaks(broken),
+        }
+        self.enrols(index);
+    }
+
+    /// A person says on a device who they are.
+    pub(super) fn enrols(&mut self, index: usize) {
+        let Some(device) = self.devices.get(index) else { return };
+        let password = Password(PASSWORD.to_owned().into());
+        let login = Some(Login { user: device.address.to_string(), password });
+        self.on_device(0, index, Input::Command(Command::Enrol { login }));
+    }
+
+    /// Has a device step.
+    pub(super) fn on_device(&mut self, delay: u64, device: usize, input: Input) {
+        self.at(delay, Happening::Device(device, Box::new(input)));
+    }
+
+    pub(super) fn step_device(&mut self, index: usize, input: Input) {
+        self.steps += 1;
+        self.trace.note(self.now, format_args!("device {index} < {}", brief(&input)));
+        let now = self.now;
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
+        let stepped = device.step(now, input);
+        self.holds(stepped);
+        self.commit_device(index);
+    }
+
+    fn commit_device(&mut self, index: usize) {
+        if self.weather.strikes(Fault::CrashBeforeCommit, &mut self.rng) {
+            return self.crash_device(index);
+        }
+        let fails = self.weather.strikes(Fault::CommitFails, &mut self.rng);
+        let Some(device) = self.devices.get_mut(index) else { return };
+        if fails {
+            device.disk.fails_after = Some(0);
+        }
+        match device.commit() {
+            Ok(Some(effects)) => {
+                let used = std::mem::take(&mut device.sealed);
+                let held = self.sealed.seals(index, used);
+                self.holds(held);
+                self.device_effects(index, effects);
+            }
+            Ok(None) => {
+                self.trace.note(self.now, format_args!("device {index} commit failed"));
+                self.sealed.restarted(index);
+                self.lose_session(index, true);
+            }
+            Err(broken) => self.breaks(broken),
+        }
+    }
+
+    fn device_effects(&mut self, index: usize, effects: Vec<Output>) {
+        let after = self.weather.strikes(Fault::CrashAfterCommit, &mut self.rng);
+        let among = self.weather.strikes(Fault::CrashAmongEffects, &mut self.rng);
+        let mut left = if after || among { self.rng.index(effects.len()) } else { effects.len() };
+        for effect in effects {
+            // What is durable, a person finds on the device whenever it is up.
+            if left == 0 && !matches!(effect, Output::Event(_)) {
+                continue;
+            }
+            left = left.saturating_sub(1);
+            self.perform_on_device(index, effect);
+        }
+        if after || among {
+            return self.crash_device(index);
+        }
+        if self.weather.strikes(Fault::Evicts, &mut self.rng)
+            && let Some(device) = self.devices.get_mut(index)
+        {
+            device.evict(&mut self.rng);
+        }
+    }
+
+    /// A device goes down, and comes up again later.
+    pub(super) fn crash_device(&mut self, index: usize) {
+        let tells = !self.weather.strikes(Fault::NoReset, &mut self.rng);
+        self.lose_session(index, tells);
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
+        device.crash();
+        self.sealed.restarted(index);
+        self.trace.note(self.now, format_args!("device {index} goes down"));
+        let down = self.rng.below(30 * SECOND);
+        self.at(1 + down, Happening::DeviceUp(index));
+    }
+
+    pub(super) fn device_up(&mut self, index: usize) {
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_none()) else { return };
+        let started = device.start();
+        self.trace.note(self.now, format_args!("device {index} is up"));
+        self.holds(started);
+    }
+
+    fn perform_on_device(&mut self, index: usize, effect: Output) {
+        match effect {
+            Output::Dial => self.dial_home(index),
+            Output::Send(frame) => self.device_says(index, &frame),
+            Output::Close => self.device_closes(index),
+            Output::Approve(nk) => {
+                let home = self.devices.get(index).and_then(|device| self.nodes.get(device.node));
+                let yes = home.is_some_and(|node| node.nk() == nk);
+                self.on_device(0, index, Input::Session(SessionIn::Approved { nk, yes }));
+            }
+            Output::Event(event) => {
+                self.trace.note(self.now, format_args!("device {index} > {event:?}"));
+                let held = self.watch_device(index, &event);
+                self.holds(held);
+                self.person_reacts(index, &event);
+            }
+        }
+    }
+
+    /// Holds what a device says to what really happened.
+    fn watch_device(&mut self, index: usize, event: &Event) -> Result<(), Broken> {
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        match event {
+            Event::Enrolled { dk, .. } => {
+                device.dk = Some(*dk);
+                self.sealed.devices.insert(*dk, (index, device.address.clone()));
+                Ok(())
+            }
+            // A node that has let go of it says no more than that its login is none: the person sees that.
+            Event::Behind | Event::Revoked | Event::Refused { who: Who::Node, why: PeerFault::Login } => {
+                device.over = true;
+                Ok(())
+            }
+            Event::Conversation(talk) if talk.joined => {
+                let known = device.client.as_ref().and_then(|client| client.tree(talk.id));
+                let Some((epoch, tree, roster)) = known else { return Ok(()) };
+                self.sealed.joined(talk.id, epoch, tree, roster)
+            }
+            Event::Said(said) => {
+                let dk = device.dk;
+                if !sealed::is_in(&said.body) {
+                    return Err(("I6", format!("device {index} shows another body than was said: {}", said.id)));
+                }
+                self.sealed.shows(index, dk, said)
+            }
+            Event::Mark { conversation, id, seq, mark } if device.wrote.contains(id) => {
+                self.sealed.marked(index, *id, conversation.zip(*seq), mark)
+            }
+            Event::NotOpenedBy { id, dk, .. } => {
+                self.sealed.unopened(*id, *dk);
+                Ok(())
+            }
+            Event::Alarm(alarm) if self.liar.is_none() => Err(("I13", format!("device {index} cries wolf: {alarm:?}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a person does about what their device says.
+    fn person_reacts(&mut self, index: usize, event: &Event) {
+        match event {
+            Event::JoinWanted => self.on_device(SECOND, index, Input::Command(Command::Join)),
+            Event::Code(code) if code.what == CodeFor::Joining => {
+                let Some(address) = self.devices.get(index).map(|device| device.address.clone()) else { return };
+                let has = |device: &&Device| device.address == address && device.is_current();
+                if let Some(old) = self.devices.iter().position(|device| has(&device)) {
+                    let command = Command::AddDevice { code: code.text.clone() };
+                    self.on_device(5 * SECOND, old, Input::Command(command));
+                }
+                self.at(3 * MINUTE, Happening::Joins(index));
+            }
+            Event::Declined(_) => self.at(MINUTE, Happening::Joins(index)),
+            _ => {}
+        }
+    }
+
+    /// A person sees whether a device was let in, and tries again.
+    pub(super) fn joins(&mut self, index: usize) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let waits = device.client.as_ref().is_some_and(|client| !client.is_enrolled() && client.dk().is_some());
+        if device.client.is_none() {
+            return self.at(MINUTE, Happening::Joins(index));
+        }
+        if waits && !device.over && device.tries < TRIES {
+            device.tries += 1;
+            self.on_device(0, index, Input::Command(Command::Join));
+        }
+    }
+
+    /// Devices that people still have, and use.
+    #[must_use]
+    pub fn current_devices(&self) -> BTreeMap<usize, DeviceKey> {
+        let current = self.devices.iter().enumerate().filter(|(_, device)| device.is_current());
+        current.filter_map(|(index, device)| Some((index, device.dk?))).collect()
+    }
+
+    /// Whether every device has said what it had to say.
+    pub(crate) fn devices_are_settled(&self) -> bool {
+        let waits =
+            |device: &Device| device.is_current() && device.client.as_ref().is_none_or(|client| client.waiting() > 0);
+        let late = self.sealed.said.values().any(|told| matches!(told.mark, Some(Mark::Queued | Mark::Sent)));
+        !self.devices.iter().any(waits) && !late
+    }
+}
+
+fn brief(input: &Input) -> String {
+    let text = format!("{input:?}");
+    text.get(..400).map_or(text.clone(), str::to_owned)
+}

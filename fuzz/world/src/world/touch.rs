@@ -1,0 +1,91 @@
+//! What people do with their devices: they say and read things, lose the network, get a new phone, give up an old one.
+
+use postline_core::client::io::To;
+use postline_core::client::{Command, Input};
+use postline_core::id::{Address, ContentId};
+
+use super::World;
+use crate::device::Device;
+use crate::node::Broken;
+use crate::sealed;
+
+/// What a person does with a device.
+#[derive(Clone, Debug)]
+pub enum Touch {
+    /// Says something to somebody, with so much after its mark.
+    Says(Address, usize),
+    /// Has seen everything that is there.
+    Reads,
+    /// Goes where there is no network, or comes back.
+    Reaches(bool),
+    /// Runs out of battery.
+    Crashes,
+    /// Gets one more.
+    Adds,
+    /// Gives up another one.
+    Revokes,
+}
+
+impl World {
+    pub(super) fn touch(&mut self, who: &Address, nth: u64, touch: Touch) {
+        let theirs = |device: &(usize, &Device)| device.1.address == *who;
+        let all: Vec<usize> = self.devices.iter().enumerate().filter(theirs).map(|(index, _)| index).collect();
+        let of = |all: &[usize]| {
+            let nth = usize::try_from(nth.checked_rem(all.len() as u64)?).ok()?;
+            all.get(nth).copied()
+        };
+        let Some(index) = of(&all) else { return };
+        match touch {
+            Touch::Says(to, len) => self.says_sealed(index, &to, len),
+            Touch::Reads => self.reads_sealed(index),
+            Touch::Reaches(reachable) => self.reaches(index, reachable),
+            Touch::Crashes => self.crash_device(index),
+            Touch::Adds => self.add_device(who),
+            Touch::Revokes => self.revokes(who, index),
+        }
+    }
+
+    fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
+        let id = ContentId(self.rng.bytes());
+        let mut body = sealed::MARK.to_vec();
+        body.extend(self.rng.bytes::<16>());
+        body.resize(body.len() + len, b'.');
+        let Some(device) = self.devices.get_mut(index).filter(|device| device.is_current()) else { return };
+        device.wrote.insert(id);
+        let author = device.address.clone();
+        self.sealed.says(id, index, &author, to);
+        let to = To::Person(to.clone());
+        self.step_device(index, Input::Command(Command::Write { to, id: Some(id), body }));
+    }
+
+    fn reads_sealed(&mut self, index: usize) {
+        let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return };
+        let talks: Vec<_> = client.conversations().map(|talk| (talk.id, talk.seq)).collect();
+        for (conversation, seq) in talks {
+            self.step_device(index, Input::Command(Command::ReadUpTo { conversation, seq }));
+        }
+    }
+
+    /// A person gives up a device, on another of theirs.
+    fn revokes(&mut self, who: &Address, index: usize) {
+        let by = |device: &(usize, &Device)| device.0 != index && device.1.address == *who && device.1.is_current();
+        let Some(dk) = self.devices.get(index).and_then(|device| device.dk) else { return };
+        if let Some((by, _)) = self.devices.iter().enumerate().find(by) {
+            self.step_device(by, Input::Command(Command::Revoke(dk)));
+        }
+    }
+
+    /// I14: nothing that a node keeps has a sealed body in the clear; and the search would find one.
+    pub(crate) fn search(&self) -> Result<(), Broken> {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let files = node.mailboxes.values().flat_map(|mailbox| mailbox.values());
+            if node.disk.holds(sealed::is_in) || files.into_iter().any(|file| sealed::is_in(file)) {
+                return Err(("I14", format!("node {index} keeps a sealed body in the clear")));
+            }
+        }
+        if self.sealed.shown() > 0 && !self.devices.iter().any(|device| device.disk.holds(sealed::is_in)) {
+            return Err(("I14", "the search finds no body on any device, where they are".to_owned()));
+        }
+        Ok(())
+    }
+}
