@@ -18,11 +18,11 @@ use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
 use crate::wire::cbor::{Malformed, Reader};
 use crate::wire::log;
+use crate::wire::record::{read, write};
 use crate::wire::talk::{Event, Head};
 
 use super::history::Sharing;
 use super::io::Mark;
-use super::record::{read, write};
 
 /// What the device knows of a direct conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
