@@ -232,6 +232,10 @@ pub enum PeerFault {
         /// The seq that follows.
         want: u64,
     },
+    // What people say
+    /// Something said about a message that its author may not say so: another's edit, one that changes more than words.
+    #[error("bad event: {0}")]
+    Event(&'static str),
     // Sessions
     /// A login that isn't one, or a device that isn't enrolled.
     #[error("login refused")]
@@ -352,7 +356,7 @@ impl PeerFault {
             | Self::NewKey { .. }
             | Self::Keys(_)
             | Self::KeyPackage(_) => Code::BadKeys,
-            Self::Welcome(_) | Self::Sealed(_) | Self::Again | Self::Gap { .. } => Code::Protocol,
+            Self::Welcome(_) | Self::Sealed(_) | Self::Again | Self::Gap { .. } | Self::Event(_) => Code::Protocol,
             Self::Epoch { .. } => Code::StaleEpoch,
             Self::Exists => Code::Exists,
             Self::NoConversation => Code::NoConversation,

@@ -591,3 +591,21 @@ pub const HAVE_LATER: u64 = 64;
 pub const HEADS_MS: u64 = 10 * SECOND;
 /// Most entries of a log that are said to a node before it hears of a signed head.
 pub const HEADS_ENTRIES: u64 = 64;
+
+// What people say
+/// The greatest number of an edit: more often nobody says the same thing otherwise.
+pub const EDIT_NO: u32 = 1_000;
+/// Most versions of a message that are kept beside its first; the lowest go first.
+pub const EDITS: usize = 32;
+/// Most entries of the log between a message and an edit of it.
+pub const EDIT_SPAN: u64 = 100_000;
+/// Most people whose edits and retracts of a message that hasn't come are kept.
+pub const CLAIMANTS: usize = 16;
+/// Longest sign of a reaction, in bytes.
+pub const SIGN_BYTES: usize = 64;
+/// Most reactions of one person to one message that are kept, withdrawn ones too; the oldest go first.
+pub const REACTIONS: usize = 20;
+/// Most withdrawals of one person at one message that are kept; the oldest go first.
+pub const WITHDRAWALS: usize = 40;
+/// Most people whose reactions to one message are kept.
+pub const REACTORS: usize = 1_024;

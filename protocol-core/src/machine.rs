@@ -4,5 +4,7 @@ pub mod greeting;
 pub mod link;
 pub mod log;
 pub mod queue;
+pub mod reaction;
+pub mod revision;
 pub mod session;
 pub mod trust;

@@ -5,7 +5,9 @@
 
 use core::fmt;
 
-use crate::id::{Address, BlobRef, ConversationId, DeviceKey, Domain, Hash, Lane, MailId, Mailbox, NodeKey, Pair};
+use crate::id::{
+    Address, BlobRef, ContentId, ConversationId, DeviceKey, Domain, Hash, Lane, MailId, Mailbox, NodeKey, Pair,
+};
 use crate::time::Millis;
 
 /// Where a record lives.
@@ -87,6 +89,10 @@ pub enum Key {
     Said(ConversationId, u64),
     /// What the device has posted and not seen sequenced, by its number.
     Draft(u64),
+    /// What became of a message, by the id of its first version.
+    Message(ConversationId, ContentId),
+    /// The reactions to a message, by the id of its first version.
+    Reactions(ConversationId, ContentId),
 
     // What a node keeps beside a device that it runs
     /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
@@ -135,6 +141,8 @@ impl fmt::Display for Key {
             Self::Package(hash) => write!(f, "package/{hash}"),
             Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
+            Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
+            Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
@@ -197,6 +205,8 @@ impl Key {
             ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
             ["draft", n] => Self::Draft(number(n)?),
+            ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
+            ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })
