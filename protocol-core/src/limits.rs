@@ -609,3 +609,5 @@ pub const REACTIONS: usize = 20;
 pub const WITHDRAWALS: usize = 40;
 /// Most people whose reactions to one message are kept.
 pub const REACTORS: usize = 1_024;
+/// Most entries that wait for a version that they name; the first in the log are kept.
+pub const WAITING: usize = 1_024;

@@ -7,4 +7,6 @@ pub mod queue;
 pub mod reaction;
 pub mod revision;
 pub mod session;
+pub mod thread;
+pub mod timeline;
 pub mod trust;
