@@ -1,120 +1,38 @@
-//! The person's devices: how a new one is let in by a code, and how one is revoked. Spec: `spec/07-identity.md`.
+//! The person's devices: how their list changes, and how one is revoked. Spec: `spec/07-identity.md`.
 //!
 //! ```text
-//!   new: Join ─▶ code ······ the person ······▶ old: AddDevice ─▶ list n + 1 has it ─▶ the grant, as a note ─▶ new: Enrolled
+//!   Add, Revoke ─▶ wanted ─▶ carry_out: list n + 1, published ─▶ taken ─▶ who came gets what was granted
+//!                    ▲            │
+//!                    └────────────┴── another device was faster: again on top of its list
 //! ```
 //!
 //! Who was hosted goes over to a key of their own where a device of theirs revokes the hosted one: it makes the key, the last
 //! list that the hosted key signs names it, and the next one, which it signs, is without the hosted device. The node never
 //! has that key.
-//!
-//! Notes between devices go by the node, which keeps them and can't read what matters in them. A note is
-//! `[1, kind, bytes]`: 0 who asks to be let in, 1 the grant.
 
-use std::collections::BTreeMap;
-
-use super::io::{CodeFor, Declined, Event, Output, ShownCode, Who};
+use super::Client;
+use super::io::{Declined, Output, Who};
+use super::joining::{GRANT, note};
 use super::keys::Published;
 use super::own::Stage;
-use super::{Client, Contact};
 use crate::fault::{Misuse, PeerFault};
-use crate::id::{Address, DeviceKey};
-use crate::limits;
-use crate::seal::join::{self, Grant, Request};
+use crate::id::DeviceKey;
 use crate::seal::lists::Chain;
-use crate::seal::pin::{Level as Pinned, Pin};
 use crate::seal::{AddressIdentity, Secret};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
-use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::list::Device;
-use crate::wire::talk::{Publication, Talk};
-
-/// What is under way with the person's devices. A restart forgets it: then the person begins again.
-#[derive(Debug, Default)]
-pub(super) struct Joining {
-    /// This device asks to be let in.
-    ours: Option<join::Joining>,
-    /// What it was granted, until the list that has it is here.
-    granted: Option<Grant>,
-    /// Others that ask.
-    theirs: BTreeMap<DeviceKey, Request>,
-    /// What the next list is to change.
-    wanted: Vec<Wanted>,
-}
+use crate::wire::talk::Publication;
 
 /// A change of the person's list.
 #[derive(Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     /// This device comes, and is sent this note once it is listed.
     Add(DeviceKey, Vec<u8>),
     Revoke(DeviceKey),
 }
 
-const REQUEST: u64 = 0;
-const GRANT: u64 = 1;
-
 impl Client {
-    /// This device is new: it shows a code for an old one.
-    pub(super) fn join(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        let (Stage::Known, None, Some(dk)) = (self.own.stage, &self.own.person, self.dk()) else {
-            let why = if self.own.stage == Stage::Enrolled { Declined::Enrolled } else { Declined::NotEnrolled };
-            return Self::decline(why, out);
-        };
-        if !self.online() {
-            return Self::decline(Declined::Offline, out);
-        }
-        let joining = join::Joining::begin(tick, self.ours.address.clone(), dk);
-        let bytes = note(REQUEST, joining.request());
-        self.say_publicly(Published::Note, Publication::Note { to: None, bytes }, out);
-        let code = ShownCode {
-            what: CodeFor::Joining,
-            text: joining.code().to_string(),
-            emoji: Vec::new(),
-            qr: Some(joining.qr().to_string()),
-            until: joining.until(),
-        };
-        self.joining.ours = Some(joining);
-        Self::tell(Event::Code(code), out);
-    }
-
-    /// The person typed the code that a new device shows.
-    pub(super) fn add_device(&mut self, tick: &Tick, code: &str, out: &mut Outbox<Output>) {
-        let (Stage::Enrolled, Some(dk), Some(grant)) = (self.own.stage, self.dk(), self.grant(tick)) else {
-            return Self::decline(Declined::NotEnrolled, out);
-        };
-        if !self.online() {
-            return Self::decline(Declined::Offline, out);
-        }
-        let before = self.own.tries;
-        let mut tries = before;
-        let mut found = tries.make(tick.now).map(|()| None);
-        for request in self.joining.theirs.values() {
-            // One code is one try, whoever asks.
-            let mut once = before;
-            match request.grant(tick, &mut once, code, (&self.ours.address, dk), &grant) {
-                Ok(answer) => found = Ok(Some((request.dk, answer))),
-                Err(PeerFault::WrongCode) => {}
-                Err(fault) => found = Err(fault),
-            }
-        }
-        self.own.tries = tries;
-        out.save(self.own.record());
-        match found {
-            Ok(Some((new, answer))) => {
-                self.joining.theirs.remove(&new);
-                self.joining.wanted.push(Wanted::Add(new, answer));
-                self.carry_out(tick, out);
-            }
-            Ok(None) => Self::decline(Declined::WrongCode, out),
-            Err(PeerFault::Rate { per_ms, .. }) => Self::decline(Declined::NotBefore(tick.now.plus(per_ms)), out),
-            Err(fault) => {
-                Self::refuse(Who::Node, fault, out);
-                Self::decline(Declined::WrongCode, out);
-            }
-        }
-    }
-
     /// A device of the person is none any more.
     pub(super) fn revoke(&mut self, tick: &Tick, dk: DeviceKey, out: &mut Outbox<Output>) {
         let (Stage::Enrolled, Some(chain)) = (self.own.stage, &self.own.chain) else {
@@ -224,104 +142,6 @@ impl Client {
             self.say_publicly(Published::Note, Publication::Note { to: Some(dk), bytes }, out);
         }
     }
-
-    /// What a new device is given.
-    fn grant(&self, tick: &Tick) -> Option<Grant> {
-        let (chain, person) = (self.own.chain.as_ref()?, self.own.person.as_ref()?);
-        let archive = self.own.archive.clone();
-        let archive = archive.unwrap_or_else(|| Secret::new(sha256(&[b"postline/1 archive\0", &tick.entropy]).0));
-        Some(Grant { identity: chain.identity(), ak: person.seed(), archive, pins: self.pins() })
-    }
-
-    /// How others are known.
-    pub(super) fn pins(&self) -> BTreeMap<Address, Pin> {
-        let known = self.contacts.values().filter_map(|contact| {
-            let chain = contact.chain.as_ref().filter(|_| contact.proven.is_some() && !contact.suspended)?;
-            let level = if contact.verified { Pinned::Compared } else { Pinned::Proven };
-            Some((contact.address.clone(), Pin { identity: chain.identity(), ak: chain.ak(), level }))
-        });
-        known.take(limits::GRANT_PINS).collect()
-    }
-
-    /// Another device of the person leaves a note. It is taken, whatever it is: a note that means nothing is no reason to
-    /// have it again.
-    pub(super) fn note(&mut self, tick: &Tick, number: u64, what: Publication, out: &mut Outbox<Output>) {
-        let Publication::Note { bytes, .. } = what else { return };
-        Self::say(Talk::Published { number, code: None }, out);
-        let read = read_note(&bytes).map_err(|Malformed(what)| PeerFault::Sealed(what));
-        let taken = read.and_then(|(kind, bytes)| match kind {
-            REQUEST => self.asks_to_join(tick, &bytes),
-            GRANT => self.granted(tick, &bytes, out),
-            _ => Ok(()),
-        });
-        if let Err(fault) = taken {
-            Self::refuse(Who::Node, fault, out);
-        }
-    }
-
-    fn asks_to_join(&mut self, tick: &Tick, bytes: &[u8]) -> Result<(), PeerFault> {
-        let request = Request::parse(bytes)?;
-        let theirs = &mut self.joining.theirs;
-        theirs.retain(|_, known| known.until >= tick.now);
-        if theirs.len() >= limits::DEVICES {
-            let (got, max) = (theirs.len() as u64, limits::DEVICES as u64);
-            return Err(PeerFault::Full { got, max });
-        }
-        theirs.insert(request.dk, request);
-        Ok(())
-    }
-
-    fn granted(&mut self, tick: &Tick, bytes: &[u8], out: &mut Outbox<Output>) -> Result<(), PeerFault> {
-        let Some(joining) = &self.joining.ours else { return Ok(()) };
-        let (_, grant) = joining.open(tick.now, bytes)?;
-        self.joining.granted = Some(grant);
-        self.take_grant(tick, out)
-    }
-
-    /// Takes the person's key, once the list that has this device is here: it must be that key's.
-    pub(super) fn take_grant(&mut self, tick: &Tick, out: &mut Outbox<Output>) -> Result<(), PeerFault> {
-        let (Some(grant), Some(chain), Some(dk)) = (&self.joining.granted, &self.own.chain, self.dk()) else {
-            return Ok(());
-        };
-        let person = AddressIdentity::new(&grant.ak);
-        if grant.identity != chain.identity() || person.ak() != chain.ak() {
-            let (got, want) = (person.ak(), chain.ak());
-            self.joining.granted = None;
-            return Err(PeerFault::NewKey { got, want });
-        }
-        if chain.device(dk).is_none() {
-            self.ask_lists(&self.ours.address.clone(), out);
-            return Ok(());
-        }
-        let Some(grant) = self.joining.granted.take() else { return Ok(()) };
-        self.joining.ours = None;
-        (self.own.person, self.own.archive) = (Some(person), Some(grant.archive));
-        out.save(self.own.record());
-        self.know(grant.pins, out);
-        self.devices_changed(tick, out);
-        Ok(())
-    }
-
-    /// Whom the person's other devices, or the backup, know.
-    pub(super) fn know(&mut self, pins: BTreeMap<Address, Pin>, out: &mut Outbox<Output>) {
-        for (address, pin) in pins {
-            if !self.contacts.contains_key(&address) && self.contacts.len() >= limits::LINES {
-                return;
-            }
-            let new = Contact::new(address.clone());
-            let contact = self.contacts.entry(address.clone()).or_insert(new);
-            contact.pin = Some(pin);
-            let before = contact.verified;
-            out.save(contact.record());
-            if !self.fits_pin(&address, out) {
-                continue;
-            }
-            if let Some(contact) = self.contacts.get(&address).filter(|contact| contact.verified != before) {
-                out.save(contact.record());
-                Self::tell(Event::Contact(contact.shown()), out);
-            }
-        }
-    }
 }
 
 fn next_list(
@@ -346,19 +166,4 @@ fn next_list(
         None => draft.sign(person),
     };
     signed.map(|(list, _)| list.bytes().to_vec())
-}
-
-fn note(kind: u64, bytes: &[u8]) -> Vec<u8> {
-    let mut w = Writer::array_of(3);
-    w.u64(1).u64(kind).bytes(bytes);
-    w.into_bytes()
-}
-
-fn read_note(bytes: &[u8]) -> Result<(u64, Vec<u8>), Malformed> {
-    let mut r = Reader::new(bytes);
-    r.array_of(3)?;
-    // A version to come is a kind that we don't know.
-    let (version, kind, bytes) = (r.u64()?, r.u64()?, r.bytes()?.to_vec());
-    r.end()?;
-    Ok((if version == 1 { kind } else { u64::MAX }, bytes))
 }
