@@ -393,6 +393,8 @@ pub const PROOF_BYTES: usize = 1_024;
 pub const LEAF_BYTES: usize = 768;
 /// How long a code of one's own, shown to another person or to another device of one's own, is good.
 pub const CODE_MS: u64 = 10 * MINUTE;
+/// How long a code that was typed waits for the device that shows it, whose request may still be on its way.
+pub const CODE_WAIT_MS: u64 = MINUTE;
 /// Most tries to compare codes with one person, or to let one new device in, per [`CODE_TRIES_MS`].
 pub const CODE_TRIES: u32 = 10;
 /// For so long a try counts.

@@ -240,6 +240,7 @@ impl Server {
             | Key::Entry(..)
             | Key::Cursor(..)
             | Key::Own
+            | Key::Joining
             | Key::Contact(_)
             | Key::Talk(_)
             | Key::Group(_)
@@ -324,6 +325,7 @@ impl Server {
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
+            | Key::Joining
             | Key::Contact(_)
             | Key::Talk(_)
             | Key::Group(_)
@@ -386,6 +388,7 @@ impl Server {
             | Key::Cursor(..)
             | Key::Post(..)
             | Key::Own
+            | Key::Joining
             | Key::Contact(_)
             | Key::Talk(_)
             | Key::Group(_)

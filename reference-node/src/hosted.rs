@@ -41,6 +41,8 @@ use crate::store::Reader;
 
 /// How long somebody waits for what a device is to do.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a code may wait for the device that shows it: less than the operator does.
+const ASKS: Duration = Duration::from_secs(20);
 /// How long a device that failed is left alone.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Most orders that wait for one device.
@@ -196,7 +198,9 @@ impl Hosted {
     /// # Errors
     /// [`Undone`].
     pub async fn approve(&self, address: Address, code: String) -> Result<(), Undone> {
-        self.order(&address, |answer| Order::Approve(code, answer)).await
+        // What the device asks may come after its code: whoever waits for it longer than this types the code again.
+        let approved = self.order_for(ASKS, &address, |answer| Order::Approve(code, answer)).await;
+        approved.map_err(|undone| if undone == Undone::Late { Undone::WrongCode } else { undone })
     }
 
     /// Says something in a conversation, for who has written it as a mail to these: done once it is durable here.
@@ -224,6 +228,15 @@ impl Hosted {
     }
 
     async fn order(&self, address: &Address, order: impl FnOnce(Answer) -> Order) -> Result<(), Undone> {
+        self.order_for(ANSWER, address, order).await
+    }
+
+    async fn order_for(
+        &self,
+        patience: Duration,
+        address: &Address,
+        order: impl FnOnce(Answer) -> Order,
+    ) -> Result<(), Undone> {
         let shared = self.0.as_ref().ok_or(Undone::Off)?;
         let device = shared.devices().as_ref().and_then(|devices| devices.get(address).cloned());
         let device = device.ok_or_else(|| Undone::NotHosted(address.clone()))?;
@@ -232,7 +245,7 @@ impl Hosted {
             device.send(order(answer)).await.map_err(|_| Undone::NotHosted(address.clone()))?;
             answered.await.map_err(|_| Undone::NotHosted(address.clone()))?
         };
-        timeout(ANSWER, waits).await.map_err(|_| Undone::Late)?
+        timeout(patience, waits).await.map_err(|_| Undone::Late)?
     }
 }
 
@@ -309,7 +322,6 @@ struct Asked {
     approve: Option<Answer>,
     seal: BTreeMap<ContentId, Answer>,
     enrolled: bool,
-    devices: usize,
     talks: BTreeMap<ConversationId, BTreeSet<Address>>,
 }
 
@@ -465,14 +477,11 @@ impl Asked {
         match event {
             // It hears of others' before it knows that it is none of them.
             Event::Devices(devices) if !devices.iter().any(|device| device.this) => {}
-            Event::Devices(devices) => {
-                let more = devices.len() > self.devices;
-                (self.devices, self.enrolled) = (devices.len(), true);
+            Event::Devices(_) => {
+                self.enrolled = true;
                 self.stand.drain(..).for_each(|answer| _ = answer.send(Ok(())));
-                if more && let Some(answer) = self.approve.take() {
-                    _ = answer.send(Ok(()));
-                }
             }
+            Event::Added { .. } => self.approve.take().into_iter().for_each(|answer| _ = answer.send(Ok(()))),
             Event::Conversation(talk) => _ = self.talks.insert(talk.id, talk.with.into_iter().collect()),
             Event::Mark { id, mark, .. } => {
                 if let Some(answer) = self.seal.remove(&id) {
@@ -488,7 +497,9 @@ impl Asked {
             Event::Declined(why) => {
                 if let Some(answer) = self.approve.take() {
                     _ = answer.send(Err(match why {
-                        postline_core::client::Declined::WrongCode => Undone::WrongCode,
+                        postline_core::client::Declined::WrongCode | postline_core::client::Declined::NobodyAsked => {
+                            Undone::WrongCode
+                        }
                         why => Undone::Declined(crate::device::declined(&why)),
                     }));
                 }

@@ -11,7 +11,7 @@
 //! has that key.
 
 use super::Client;
-use super::io::{Declined, Output, Who};
+use super::io::{Declined, Event, Output, Who};
 use super::joining::{GRANT, note};
 use super::keys::Published;
 use super::own::Stage;
@@ -27,9 +27,16 @@ use crate::wire::talk::Publication;
 /// A change of the person's list.
 #[derive(Debug)]
 pub(super) enum Wanted {
-    /// This device comes, and is sent this note once it is listed.
+    /// This device comes, and is sent this note once it is listed, until the node has it.
     Add(DeviceKey, Vec<u8>),
     Revoke(DeviceKey),
+}
+
+impl Wanted {
+    /// Whom it lets in, and by which note.
+    pub(super) fn grant(&self) -> Option<(DeviceKey, &[u8])> {
+        if let Self::Add(dk, answer) = self { Some((*dk, answer)) } else { None }
+    }
 }
 
 impl Client {
@@ -44,7 +51,9 @@ impl Client {
         if chain.devices().len() == 1 {
             return Self::decline(Declined::LastDevice, out);
         }
-        self.joining.wanted.push(Wanted::Revoke(dk));
+        if !self.joining.wanted.iter().any(|wanted| matches!(wanted, Wanted::Revoke(gone) if *gone == dk)) {
+            self.joining.wanted.push(Wanted::Revoke(dk));
+        }
         self.carry_out(tick, out);
     }
 
@@ -55,15 +64,19 @@ impl Client {
             return self.hand_over(tick, out);
         }
         let (Some(chain), Some(person)) = (&self.own.chain, &self.own.person) else { return };
-        if self.own.unsaid.is_some() || self.own.stage != Stage::Enrolled || self.joining.wanted.is_empty() {
+        // Who is on the list waits only for what was granted.
+        let open = self.joining.wanted.iter();
+        let open = open.filter(|wanted| wanted.grant().is_none_or(|(dk, _)| chain.device(dk).is_none()));
+        let open: Vec<&Wanted> = open.collect();
+        if self.own.unsaid.is_some() || self.own.stage != Stage::Enrolled || open.is_empty() {
             return;
         }
         // Where this device alone is left, the others' key is left behind, if the one that follows it is at hand.
-        let revokes = self.joining.wanted.iter().filter(|wanted| matches!(wanted, Wanted::Revoke(_))).count();
-        let alone = revokes > 0 && revokes == self.joining.wanted.len() && chain.devices().len() == revokes + 1;
+        let revokes = open.iter().filter(|wanted| matches!(wanted, Wanted::Revoke(_))).count();
+        let alone = revokes > 0 && revokes == open.len() && chain.devices().len() == revokes + 1;
         let following = Secret::new(sha256(&[b"postline/1 next\0", &tick.entropy]).0);
         let turning = self.own.next.as_ref().filter(|_| alone).map(|next| (next.clone(), following));
-        match next_list(chain, person, &self.joining.wanted, turning.as_ref(), tick) {
+        match next_list(chain, person, &open, turning.as_ref(), tick) {
             Ok(list) => {
                 self.own.unsaid = Some(list);
                 self.own.turning = turning;
@@ -71,10 +84,17 @@ impl Client {
                 self.publish(tick, out);
             }
             Err(_) => {
-                self.joining.wanted.clear();
+                self.give_up_wanted(out);
                 Self::refuse(Who::Node, PeerFault::List("a change that no list can make"), out);
             }
         }
+    }
+
+    /// No list can make what is wanted: it is wanted no more.
+    fn give_up_wanted(&mut self, out: &mut Outbox<Output>) {
+        let listed = |dk| self.own.chain.as_ref().is_some_and(|chain| chain.device(dk).is_some());
+        self.joining.wanted.retain(|wanted| wanted.grant().is_some_and(|(dk, _)| listed(dk)));
+        out.save(self.joining.record());
     }
 
     /// Whether the person goes over from the key that their node holds to one of their own, now: on the only device of
@@ -118,28 +138,41 @@ impl Client {
                 self.publish(tick, out);
             }
             Err(_) => {
-                self.joining.wanted.clear();
+                self.give_up_wanted(out);
                 Self::refuse(Who::Node, PeerFault::List("a change that no list can make"), out);
             }
         }
     }
 
-    /// What the newest list has is done: whoever came gets what was granted.
-    fn settle_wanted(&mut self, out: &mut Outbox<Output>) {
+    /// What the newest list has is done: whoever came gets what was granted, and that stays until the node has it.
+    pub(super) fn settle_wanted(&mut self, out: &mut Outbox<Output>) {
         let Some(chain) = &self.own.chain else { return };
-        let mut left = Vec::new();
-        let mut notes = Vec::new();
-        for wanted in core::mem::take(&mut self.joining.wanted) {
-            match wanted {
-                Wanted::Add(dk, answer) if chain.device(dk).is_some() => notes.push((dk, answer)),
-                Wanted::Add(dk, _) | Wanted::Revoke(dk) if chain.revoked().any(|gone| gone == dk) => {}
-                wanted @ (Wanted::Add(..) | Wanted::Revoke(_)) => left.push(wanted),
+        let before = self.joining.wanted.len();
+        let gone = |dk: DeviceKey| chain.revoked().any(|gone| gone == dk);
+        self.joining.wanted.retain(|wanted| match wanted {
+            Wanted::Add(dk, _) | Wanted::Revoke(dk) => !gone(*dk),
+        });
+        if self.joining.wanted.len() != before {
+            out.save(self.joining.record());
+        }
+        let said = |dk| self.publishing.values().any(|open| *open == Published::Grant(dk));
+        let grants = self.joining.wanted.iter().filter_map(Wanted::grant);
+        let grants = grants.filter(|(dk, _)| chain.device(*dk).is_some() && !said(*dk));
+        for (dk, answer) in grants.map(|(dk, answer)| (dk, answer.to_vec())).collect::<Vec<_>>() {
+            if self.online() {
+                let bytes = note(GRANT, &answer);
+                self.say_publicly(Published::Grant(dk), Publication::Note { to: Some(dk), bytes }, out);
             }
         }
-        self.joining.wanted = left;
-        for (dk, answer) in notes {
-            let bytes = note(GRANT, &answer);
-            self.say_publicly(Published::Note, Publication::Note { to: Some(dk), bytes }, out);
+    }
+
+    /// The node has what a new device was granted.
+    pub(super) fn let_in_by(&mut self, new: DeviceKey, out: &mut Outbox<Output>) {
+        let before = self.joining.wanted.len();
+        self.joining.wanted.retain(|wanted| wanted.grant().is_none_or(|(dk, _)| dk != new));
+        if self.joining.wanted.len() != before {
+            out.save(self.joining.record());
+            Self::tell(Event::Added { dk: new }, out);
         }
     }
 }
@@ -147,7 +180,7 @@ impl Client {
 fn next_list(
     chain: &Chain,
     person: &AddressIdentity,
-    wanted: &[Wanted],
+    wanted: &[&Wanted],
     turning: Option<&(Secret<32>, Secret<32>)>,
     tick: &Tick,
 ) -> Result<Vec<u8>, Misuse> {

@@ -2,7 +2,11 @@
 //!
 //! ```text
 //!   new: Join ─▶ code ······ the person ······▶ old: AddDevice ─▶ list n + 1 has it ─▶ the grant, as a note ─▶ new: Enrolled
+//!         └──── the request, as a note ────────▶ kept           └─ no such request: the code waits for it, a while
 //! ```
+//!
+//! Requests, and grants that the node doesn't have yet, are kept in a record: the node gives each note once. A restart
+//! forgets a code that waits, and the new device its own: then the person begins again.
 //!
 //! Notes between devices go by the node, which keeps them and can't read what matters in them. A note is
 //! `[1, kind, bytes]`: 0 who asks to be let in, 1 the grant.
@@ -13,19 +17,23 @@ use super::devices::Wanted;
 use super::io::{CodeFor, Declined, Event, Output, ShownCode, Who};
 use super::keys::Published;
 use super::own::Stage;
+use super::record::{read, write};
+use super::timers::What;
 use super::{Client, Contact};
-use crate::fault::PeerFault;
+use crate::fault::{PeerFault, RestoreError};
 use crate::id::{Address, DeviceKey};
 use crate::limits;
 use crate::seal::join::{self, Grant, Request};
+use crate::seal::phrase::Phrase;
 use crate::seal::pin::{Level as Pinned, Pin};
 use crate::seal::{AddressIdentity, Secret};
 use crate::step::{Outbox, Tick};
-use crate::store::sha256;
+use crate::store::{Key, Record, sha256};
+use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::talk::{Publication, Talk};
 
-/// What is under way with the person's devices. A restart forgets it: then the person begins again.
+/// What is under way with the person's devices.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
     /// This device asks to be let in.
@@ -34,8 +42,45 @@ pub(super) struct Joining {
     granted: Option<Grant>,
     /// Others that ask.
     theirs: BTreeMap<DeviceKey, Request>,
-    /// What the next list is to change.
+    /// Codes that were typed and that no device has asked by, and until when each waits. The earliest comes first.
+    typed: Vec<(Phrase, Millis)>,
+    /// What the next list is to change, and who is to hear that it did.
     pub(super) wanted: Vec<Wanted>,
+}
+
+impl Joining {
+    /// How much is under way.
+    pub(super) fn len(&self) -> usize {
+        self.theirs.len() + self.typed.len() + self.wanted.len()
+    }
+
+    /// Requests and grants; removed where there are none.
+    pub(super) fn record(&self) -> Record {
+        let grants: Vec<(DeviceKey, &[u8])> = self.wanted.iter().filter_map(Wanted::grant).collect();
+        if self.theirs.is_empty() && grants.is_empty() {
+            return Record::remove(Key::Joining);
+        }
+        write(Key::Joining, 2, |w| {
+            w.list(self.theirs.values(), |w, request| _ = w.bytes(&request.to_bytes()));
+            w.list(grants.into_iter(), |w, (dk, answer)| _ = w.array(2).bytes(&dk.0).bytes(answer));
+        })
+    }
+
+    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+        let (requests, grants) = read(record, |r| {
+            let requests = r.list(limits::DEVICES as u64, |r| r.bytes().map(<[u8]>::to_vec))?;
+            let grants = r.list(limits::DEVICES as u64, |r| {
+                r.array_of(2)?;
+                Ok((DeviceKey(r.fixed()?), r.bytes()?.to_vec()))
+            })?;
+            Ok((requests, grants))
+        })?;
+        let damaged = |_| RestoreError::Damaged { key: Key::Joining, what: "a request" };
+        let theirs = requests.iter().map(|bytes| Request::parse(bytes).map(|request| (request.dk, request)));
+        let theirs = theirs.collect::<Result<_, _>>().map_err(damaged)?;
+        let wanted = grants.into_iter().map(|(dk, answer)| Wanted::Add(dk, answer)).collect();
+        Ok(Self { theirs, wanted, ..Self::default() })
+    }
 }
 
 const REQUEST: u64 = 0;
@@ -65,41 +110,63 @@ impl Client {
         Self::tell(Event::Code(code), out);
     }
 
-    /// The person typed the code that a new device shows.
+    /// The person typed the code that a new device shows. Each is a try, however many ask; where nobody has asked by it,
+    /// it waits.
     pub(super) fn add_device(&mut self, tick: &Tick, code: &str, out: &mut Outbox<Output>) {
-        let (Stage::Enrolled, Some(dk), Some(grant)) = (self.own.stage, self.dk(), self.grant(tick)) else {
+        if self.own.stage != Stage::Enrolled {
             return Self::decline(Declined::NotEnrolled, out);
-        };
+        }
         if !self.online() {
             return Self::decline(Declined::Offline, out);
         }
-        let before = self.own.tries;
-        let mut tries = before;
-        let mut found = tries.make(tick.now).map(|()| None);
-        for request in self.joining.theirs.values() {
-            // One code is one try, whoever asks.
-            let mut once = before;
-            match request.grant(tick, &mut once, code, (&self.ours.address, dk), &grant) {
-                Ok(answer) => found = Ok(Some((request.dk, answer))),
-                Err(PeerFault::WrongCode) => {}
-                Err(fault) => found = Err(fault),
-            }
-        }
-        self.own.tries = tries;
+        let tried = self.own.tries.make(tick.now);
         out.save(self.own.record());
-        match found {
-            Ok(Some((new, answer))) => {
-                self.joining.theirs.remove(&new);
-                self.joining.wanted.push(Wanted::Add(new, answer));
+        let code = match tried.and_then(|()| join::read_code(code)) {
+            Ok(code) => code,
+            Err(PeerFault::Rate { .. }) => return Self::decline(Declined::NotBefore(self.own.tries.again()), out),
+            Err(_) => return Self::decline(Declined::WrongCode, out),
+        };
+        let asking: Vec<Request> = self.joining.theirs.values().cloned().collect();
+        if asking.iter().any(|request| self.let_in(tick, request, &code, out)) {
+            return;
+        }
+        let until = tick.now.plus(limits::CODE_WAIT_MS);
+        self.joining.typed.push((code, until));
+        self.timers.by(What::Typed, until);
+        Self::tell(Event::CodeWaits { until }, out);
+    }
+
+    /// Lets the device in that asks, if this is its code; says whether it was.
+    fn let_in(&mut self, tick: &Tick, request: &Request, code: &Phrase, out: &mut Outbox<Output>) -> bool {
+        let (Some(dk), Some(grant)) = (self.dk(), self.grant(tick)) else { return false };
+        if self.joining.wanted.len() >= limits::DEVICES {
+            let (got, max) = (self.joining.wanted.len() as u64, limits::DEVICES as u64);
+            Self::refuse(Who::Node, PeerFault::Full { got, max }, out);
+            return false;
+        }
+        match request.grant_by(tick, code, (&self.ours.address, dk), &grant) {
+            Ok(answer) => {
+                self.joining.theirs.remove(&request.dk);
+                self.joining.wanted.push(Wanted::Add(request.dk, answer));
+                out.save(self.joining.record());
                 self.carry_out(tick, out);
+                true
             }
-            Ok(None) => Self::decline(Declined::WrongCode, out),
-            Err(PeerFault::Rate { per_ms, .. }) => Self::decline(Declined::NotBefore(tick.now.plus(per_ms)), out),
+            Err(PeerFault::WrongCode) => false,
             Err(fault) => {
                 Self::refuse(Who::Node, fault, out);
-                Self::decline(Declined::WrongCode, out);
+                false
             }
         }
+    }
+
+    /// Codes that have waited long enough: no device shows them, or it can't be heard.
+    pub(super) fn typed_in_vain(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        let (late, wait): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.joining.typed).into_iter().partition(|(_, until)| *until <= tick.now);
+        late.iter().for_each(|_| Self::decline(Declined::NobodyAsked, out));
+        self.timers.set(What::Typed, wait.first().map(|(_, until)| *until));
+        self.joining.typed = wait;
     }
 
     /// What a new device is given.
@@ -127,7 +194,7 @@ impl Client {
         Self::say(Talk::Published { number, code: None }, out);
         let read = read_note(&bytes).map_err(|Malformed(what)| PeerFault::Sealed(what));
         let taken = read.and_then(|(kind, bytes)| match kind {
-            REQUEST => self.asks_to_join(tick, &bytes),
+            REQUEST => self.asks_to_join(tick, &bytes, out),
             GRANT => self.granted(tick, &bytes, out),
             _ => Ok(()),
         });
@@ -136,15 +203,23 @@ impl Client {
         }
     }
 
-    fn asks_to_join(&mut self, tick: &Tick, bytes: &[u8]) -> Result<(), PeerFault> {
+    fn asks_to_join(&mut self, tick: &Tick, bytes: &[u8], out: &mut Outbox<Output>) -> Result<(), PeerFault> {
         let request = Request::parse(bytes)?;
         let theirs = &mut self.joining.theirs;
         theirs.retain(|_, known| known.until >= tick.now);
-        if theirs.len() >= limits::DEVICES {
+        let typed: Vec<Phrase> = self.joining.typed.iter().map(|(code, _)| code.clone()).collect();
+        if let Some(at) = typed.iter().position(|code| self.let_in(tick, &request, code, out)) {
+            self.joining.typed.remove(at);
+            self.timers.set(What::Typed, self.joining.typed.first().map(|(_, until)| *until));
+            return Ok(());
+        }
+        let theirs = &mut self.joining.theirs;
+        if theirs.len() >= limits::DEVICES && !theirs.contains_key(&request.dk) {
             let (got, max) = (theirs.len() as u64, limits::DEVICES as u64);
             return Err(PeerFault::Full { got, max });
         }
         theirs.insert(request.dk, request);
+        out.save(self.joining.record());
         Ok(())
     }
 
