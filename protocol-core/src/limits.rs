@@ -234,6 +234,10 @@ pub const MILTER_PACKET_BYTES: usize = 1024 * 1024;
 pub const MILTER_IDLE_MS: u64 = 2 * HOUR;
 /// How long the node may think about one mail of a milter client before it lets it pass unstamped.
 pub const MILTER_ANSWER_MS: u64 = 5 * SECOND;
+/// Longest body of a mail that a milter client brings and that answers what came sealed, in bytes: with more it is refused.
+pub const MILTER_REPLY_BYTES: usize = 256 * 1024;
+/// How long such a mail may take to be sealed; then it may come again. Less than mail servers wait for us.
+pub const MILTER_SEAL_MS: u64 = 20 * SECOND;
 /// How long handing a mail on to the server beside us may take in all; then it is tried later.
 pub const PASS_ON_MS: u64 = 5 * MINUTE;
 /// Most deliveries by LMTP under way at a time.

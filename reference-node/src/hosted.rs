@@ -13,7 +13,9 @@
 //! It ends where the person has a device of their own: that one is let in by its code, takes the keys over, and revokes this
 //! one, whose directory goes then.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod reply;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -45,6 +47,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const ASKS: Duration = Duration::from_secs(20);
 /// How long a device that failed is left alone.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How many of the last replies are known again.
+const SAID: usize = 256;
 /// Most orders that wait for one device.
 const ORDERS: usize = 64;
 
@@ -321,6 +325,8 @@ struct Asked {
     stand: Vec<Answer>,
     approve: Option<Answer>,
     seal: BTreeMap<ContentId, Answer>,
+    /// What was said last: handed in again, since its author heard no answer, it is said already.
+    said: VecDeque<ContentId>,
     enrolled: bool,
     talks: BTreeMap<ConversationId, BTreeSet<Address>>,
 }
@@ -352,7 +358,7 @@ enum Ended {
 impl Keeper<'_> {
     /// Runs the device once: whether that was all.
     async fn run(&mut self) -> bool {
-        self.asked = Asked::default();
+        self.asked = Asked { said: std::mem::take(&mut self.asked.said), ..Asked::default() };
         let (device, Handle { commands, mut events }) = match self.shared.open(&self.address) {
             Ok(opened) => opened,
             Err(fault) => {
@@ -463,6 +469,10 @@ impl Asked {
                     _ = answer.send(Err(Undone::Others));
                     return None;
                 }
+                if self.said.contains(&id) {
+                    _ = answer.send(Ok(()));
+                    return None;
+                }
                 self.seal.retain(|_, waits| !waits.is_closed());
                 self.seal.insert(id, answer);
                 return Some(Command::Write { to: To::Conversation(talk), id: Some(id), body });
@@ -484,6 +494,10 @@ impl Asked {
             Event::Added { .. } => self.approve.take().into_iter().for_each(|answer| _ = answer.send(Ok(()))),
             Event::Conversation(talk) => _ = self.talks.insert(talk.id, talk.with.into_iter().collect()),
             Event::Mark { id, mark, .. } => {
+                if mark == Mark::Queued {
+                    self.said.push_back(id);
+                    self.said.drain(..self.said.len().saturating_sub(SAID));
+                }
                 if let Some(answer) = self.seal.remove(&id) {
                     _ = answer.send(match mark {
                         // It was handed in before, and its answer was lost.
