@@ -491,6 +491,10 @@ pub const OUTSIDE_MS: u64 = 10 * SECOND;
 pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
 /// How long a device waits before it posts again what there was no room for.
 pub const BUSY_MS: u64 = 5 * SECOND;
+/// How long a device waits before it posts again what a node refused that didn't know its list yet, at first; doubled each time.
+pub const UNLISTED_MS: u64 = 2 * SECOND;
+/// How often that is doubled, at most.
+pub const UNLISTED_TRIES: u32 = 6;
 /// How long a device waits before it dials again, at first; doubled each time.
 pub const REDIAL_MS: u64 = 500;
 /// How often that is doubled, at most.
