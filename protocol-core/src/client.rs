@@ -30,7 +30,6 @@ mod lines;
 mod log;
 mod own;
 mod reading;
-mod record;
 mod said;
 mod sealing;
 mod talk;

@@ -491,6 +491,10 @@ pub const OUTSIDE_MS: u64 = 10 * SECOND;
 pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
 /// How long a device waits before it posts again what there was no room for.
 pub const BUSY_MS: u64 = 5 * SECOND;
+/// How long a device waits before it posts again what a node refused that didn't know its list yet, at first; doubled each time.
+pub const UNLISTED_MS: u64 = 2 * SECOND;
+/// How often that is doubled, at most.
+pub const UNLISTED_TRIES: u32 = 6;
 /// How long a device waits before it dials again, at first; doubled each time.
 pub const REDIAL_MS: u64 = 500;
 /// How often that is doubled, at most.
@@ -597,3 +601,23 @@ pub const HAVE_LATER: u64 = 64;
 pub const HEADS_MS: u64 = 10 * SECOND;
 /// Most entries of a log that are said to a node before it hears of a signed head.
 pub const HEADS_ENTRIES: u64 = 64;
+
+// What people say
+/// The greatest number of an edit: more often nobody says the same thing otherwise.
+pub const EDIT_NO: u32 = 1_000;
+/// Most versions of a message that are kept beside its first; the lowest go first.
+pub const EDITS: usize = 32;
+/// Most entries of the log between a message and an edit of it.
+pub const EDIT_SPAN: u64 = 100_000;
+/// Most people whose edits and retracts of a message that hasn't come are kept.
+pub const CLAIMANTS: usize = 16;
+/// Longest sign of a reaction, in bytes.
+pub const SIGN_BYTES: usize = 64;
+/// Most reactions of one person to one message that are kept, withdrawn ones too; the oldest go first.
+pub const REACTIONS: usize = 20;
+/// Most withdrawals of one person at one message that are kept; the oldest go first.
+pub const WITHDRAWALS: usize = 40;
+/// Most people whose reactions to one message are kept.
+pub const REACTORS: usize = 1_024;
+/// Most entries that wait for a version that they name; the first in the log are kept.
+pub const WAITING: usize = 1_024;

@@ -17,7 +17,6 @@ use super::devices::Wanted;
 use super::io::{CodeFor, Declined, Event, Output, ShownCode, Who};
 use super::keys::Published;
 use super::own::Stage;
-use super::record::{read, write};
 use super::timers::What;
 use super::{Client, Contact};
 use crate::fault::{PeerFault, RestoreError};
@@ -31,6 +30,7 @@ use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record, sha256};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::record::{read, write};
 use crate::wire::talk::{Publication, Talk};
 
 /// What is under way with the person's devices.
