@@ -5,7 +5,7 @@
 //!     └────lists there: JoinWanted (a code from an old device, or a backup)──▶ Enrolled
 //! ```
 
-use super::io::{self, Alarm, Event, Output, Who};
+use super::io::{self, Alarm, Declined, Event, Output, Who};
 use super::own::{Own, Stage};
 use super::timers::What;
 use super::{Asked, Client};
@@ -34,6 +34,8 @@ pub(super) enum Published {
     Packages(u64),
     /// Something for the person's other devices.
     Note,
+    /// That the person blocks this one, or blocks them no more.
+    Block(Address, bool),
     /// What this new device of the person's was granted.
     Grant(crate::id::DeviceKey),
 }
@@ -330,6 +332,8 @@ impl Client {
             (Published::List, Some(Code::BadKeys)) => self.overtaken(out),
             (Published::Note, _) => {}
             (Published::Grant(dk), None) => self.let_in_by(dk, out),
+            (Published::Block(who, blocked), None) => Self::tell(Event::Blocked { who, blocked }, out),
+            (Published::Block(who, _), Some(_)) => Self::decline(Declined::NoContact(who), out),
             (Published::Proof(theirs, t2), None) => {
                 if let Some(contact) = self.contacts.get_mut(&theirs) {
                     contact.proved = Some(t2);

@@ -500,6 +500,11 @@ impl World {
                 here.0.extend(once);
                 here.1 = last_resort.or(here.1.take());
             }
+            Publication::Block { blocked, .. } => {
+                self.line = !blocked;
+                self.say(n, Talk::Published { number, code });
+                return self.tell_all();
+            }
             Publication::Note { to, bytes } => {
                 for other in 0..self.devices.len() {
                     let device = &self.devices[other];
