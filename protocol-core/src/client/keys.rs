@@ -77,7 +77,8 @@ impl Client {
         match (self.asks.remove(&number), what) {
             (Some(Asked::Lists(whose)), Ok(Finding::Lists(lists))) => self.lists(tick, &whose, &lists, out),
             (Some(Asked::Lists(whose)), Err(_)) => {
-                self.timers.by(What::Lists(whose), tick.now.plus(limits::ASK_AGAIN_MS));
+                self.timers.by(What::Lists(whose.clone()), tick.now.plus(limits::ASK_AGAIN_MS));
+                self.lists_are_here(tick, &whose, false);
             }
             (Some(Asked::Packages(talk)), Ok(Finding::Packages(packages))) => {
                 self.gathered(tick, talk, number, &packages, out);
@@ -99,6 +100,7 @@ impl Client {
             return self.found(tick, out);
         }
         let before = self.own.chain.as_ref().map(Chain::number);
+        let known = self.chain_of(whose).map(Chain::hash);
         for bytes in lists {
             let judged = address::open::<DeviceList>(bytes).and_then(|list| {
                 if own { self.own_list(&list, out) } else { self.their_list(tick, whose, &list, out) }
@@ -127,7 +129,7 @@ impl Client {
         } else {
             self.judge_proof(tick, whose, out);
         }
-        self.lists_are_here(tick, whose);
+        self.lists_are_here(tick, whose, self.chain_of(whose).map(Chain::hash) != known);
     }
 
     fn bad_list(&mut self, whose: &Address, fault: PeerFault, out: &mut Outbox<Output>) {
