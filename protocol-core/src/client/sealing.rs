@@ -151,7 +151,8 @@ impl Client {
                 let draft = Draft { sealed: None, ..draft };
                 out.save(draft.record(number));
                 self.drafts.insert(number, draft);
-                let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
+                let soon = code == Code::StaleEpoch && self.fell_behind(id, out);
+                let wait = if soon { limits::TURN_MS } else { limits::BUSY_MS };
                 self.timers.by(What::Talk(id), Self::later(tick, wait));
             }
             Code::Glare
