@@ -306,7 +306,10 @@ impl Client {
         }
         self.drafts.remove(&number);
         out.save(Record::remove(Key::Draft(number)));
-        let soon = code == Code::StaleEpoch && self.fell_behind(id, out);
+        let soon = match code {
+            Code::StaleEpoch => self.fell_behind(id, out),
+            code => code == Code::Unlisted,
+        };
         self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
     }
 
