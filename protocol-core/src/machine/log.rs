@@ -16,7 +16,7 @@
 //!
 //!   a reader:   Attach ──▶ acked … sent … seq ──Feed: Event, within its window──▶ ──Have──▶ acked rises, Delivered
 //!                             ▲                                                  │
-//!                             └── Ask Range: back to there; the connection ends ─┘
+//!                             └── Ask Range: back to there; it is gone, Detach ──┘
 //! ```
 //!
 //! **Taken once.** A device numbers its posts, rising over all conversations, and keeps each until it sees its event. A
@@ -458,6 +458,7 @@ impl Machine for Log {
     fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
         match input {
             Input::Attach(via, reader) => self.attach(via, &reader, out)?,
+            Input::Detach(via) => self.end(via, out),
             Input::Post(..) if !self.is_hub() => return Err(Misuse::OutOfPlace("a post goes to the hub")),
             Input::Event(..) | Input::Delivered(..) if self.is_hub() => {
                 return Err(Misuse::OutOfPlace("the hub hears from nobody"));
