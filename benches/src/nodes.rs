@@ -14,6 +14,7 @@ use postline_node::directory::Directory;
 use postline_node::init::{Init, KeyFiles, Made, init};
 
 use crate::Fault;
+use crate::machine::Traffic;
 use crate::person::{Letter, PASSWORD, Person};
 use crate::watch::Watch;
 
@@ -102,6 +103,12 @@ impl Nodes {
     #[must_use]
     pub fn pids(&self) -> [u32; 2] {
         [self.a.pid(), self.b.pid()]
+    }
+
+    /// What went over the link between both so far, whoever dialled it.
+    #[must_use]
+    pub fn link_traffic(&self) -> Option<Traffic> {
+        Traffic::of(&[(self.a.pid(), self.b.link_port), (self.b.pid(), self.a.link_port)])
     }
 
     /// Lets the first `pairs` writers write, their readers answer, and the nodes make a line of it.

@@ -138,7 +138,7 @@ fn wires(plan: Plan, nodes: &Nodes) -> Result<(), Fault> {
         pairs.push(join(nodes, n)?);
     }
     let (from, to, talk) = &mut pairs[0];
-    let (counted, bytes) = (nodes.counters()?.0, machine::tcp_bytes(nodes.b.link_port));
+    let (counted, link) = (nodes.counters()?.0, nodes.link_traffic());
     let (mut there, mut back) = (Vec::new(), Vec::new());
     for n in 0..plan.lone {
         let began = Instant::now();
@@ -158,9 +158,11 @@ fn wires(plan: Plan, nodes: &Nodes) -> Result<(), Fault> {
     println!("| nodes, lone, delivered back | {} |", Samples::of(&back));
     thread::sleep(AFTERMATH);
     println!("figure sealed.commits_per_lone_message {:.2}", (nodes.counters()?.0 - counted) as f64 / lone);
-    if let (Some(before), Some(after)) = (bytes, machine::tcp_bytes(nodes.b.link_port)) {
-        let both = (after.0 - before.0 + after.1 - before.1) as f64 / lone;
-        println!("figure sealed.link_tcp_bytes_per_lone_message {both:.0}");
+    if let (Some(before), Some(after)) = (link, nodes.link_traffic()) {
+        let went = after.since(before);
+        println!("figure sealed.link_ip_bytes_per_lone_message {:.0}", went.ip_bytes as f64 / lone);
+        println!("figure sealed.link_packets_per_lone_message {:.2}", went.full as f64 / lone);
+        println!("figure sealed.link_packets_with_acks_per_lone_message {:.2}", went.packets as f64 / lone);
     }
     if let Some(syncs) = machine::Syncs::count(&nodes.pids(), nodes.dir()) {
         let (from, to, talk) = &mut pairs[1];
