@@ -82,6 +82,16 @@ pub fn cpu_ms(pids: &[u32]) -> Result<f64, Fault> {
     Ok(ticks * 10.0)
 }
 
+/// So much of a process's memory, in bytes: a line of its status, as `VmRSS` or `RssAnon`.
+///
+/// # Errors
+/// Where it is gone.
+pub fn memory(pid: u32, line: &str) -> Result<usize, Fault> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let found = status.lines().find_map(|said| said.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next());
+    Ok(found.ok_or("no such line")?.parse::<usize>()? * 1024)
+}
+
 /// Bytes of user data that came over the connections to this port, and in how many segments, both ways, as the kernel's
 /// socket statistics say; `None` where `ss` is missing.
 #[must_use]
