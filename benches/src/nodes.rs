@@ -20,6 +20,8 @@ use crate::watch::Watch;
 
 /// How many pairs of people have lines: as many as submit at once.
 pub const PAIRS: usize = 32;
+/// How many people a node has: the others have nobody to talk to.
+pub const PEOPLE: usize = 96;
 /// How long a node may take to start, or to stop; and the lines, to be made.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -268,8 +270,7 @@ fn set_up(dir: &Path, plan: &Plan, zone: &Path) -> Result<Made, Fault> {
     let mut people = Directory::load(&Config::load(&made.config)?)?;
     people.add("root", PASSWORD)?;
     let who = if plan.domain == "a.example" { writer } else { reader };
-    // One more than has a line: the stranger.
-    for n in 0..=PAIRS {
+    for n in 0..PEOPLE {
         people.add(who(n).split('@').next().unwrap_or_default(), PASSWORD)?;
     }
     Ok(made)

@@ -17,7 +17,7 @@ use postline_core::wire::talk::{Kind, Talk};
 use crate::Fault;
 use crate::figures::Samples;
 use crate::machine::{self, Syncs, Traffic};
-use crate::nodes::{Node, Nodes, PAIRS, reader, writer};
+use crate::nodes::{Node, Nodes, PAIRS, PEOPLE, reader, writer};
 use crate::wire::{SEALED_BYTES, Wire};
 
 /// How many messages of one writer are under way.
@@ -253,21 +253,23 @@ impl Meter {
     }
 }
 
-/// Private memory of a node for each session that is idle, in bytes, of some four hundred.
+/// Private memory of a node for each session that is idle, in bytes, of some eight hundred, of people who have nobody to
+/// talk to: else they had something to hear.
 ///
 /// # Errors
 /// Where the node doesn't take one.
 pub fn idle_session(nodes: &Nodes) -> Result<f64, Fault> {
     let node = &nodes.b;
     let (mut held, mut before) = (Vec::new(), 0);
-    for n in 0..PAIRS * DEVICES_EACH {
+    let people = PEOPLE - PAIRS - 1;
+    for n in 0..people * DEVICES_EACH {
         if n == SESSIONS_BEFORE {
             thread::sleep(AFTERMATH * 3);
             before = machine::memory(node.pid(), "RssAnon")?;
         }
         // So that none is over the pace of a neighbourhood.
         let from = [127, 1, u8::try_from(n / 150)?, 1];
-        held.push(Wire::enrol_from(at(node)?, &reader(n % PAIRS), 1 + n / PAIRS, from)?);
+        held.push(Wire::enrol_from(at(node)?, &reader(PAIRS + 1 + n % people), n / people, from)?);
     }
     thread::sleep(AFTERMATH * 6);
     let after = machine::memory(node.pid(), "RssAnon")?;

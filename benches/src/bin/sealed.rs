@@ -5,6 +5,7 @@
 //!   cargo run --release -p postline-benches --bin sealed -- --quick   seconds; no peers, writes nothing
 //!   … -- --alone                                                     all of ours, no peers; writes nothing
 //!   … -- --burst 200000                                              the nodes alone, long enough to be profiled
+//!   … -- --devices 5000                                              lone messages of devices alone, likewise
 //! ```
 //!
 //! What is measured how: `talks` for the nodes alone, `phones` for devices that seal and open, `account` for the table.
@@ -38,12 +39,20 @@ struct Plan {
     /// For each pair, sealed and opened by devices.
     sealed: usize,
     peers: bool,
-    /// Only the burst by the nodes alone.
-    profile: bool,
+    only: Option<Only>,
 }
 
-const FULL: Plan = Plan { lone: 500, burst: 8_000, sealed: 1_500, peers: true, profile: false };
-const QUICK: Plan = Plan { lone: 100, burst: 500, sealed: 100, peers: false, profile: false };
+/// One thing alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Only {
+    /// The burst by the nodes.
+    Burst,
+    /// Lone messages of devices.
+    Devices,
+}
+
+const FULL: Plan = Plan { lone: 500, burst: 8_000, sealed: 1_500, peers: true, only: None };
+const QUICK: Plan = Plan { lone: 100, burst: 500, sealed: 100, peers: false, only: None };
 
 fn main() -> ExitCode {
     match run() {
@@ -81,13 +90,12 @@ fn plan() -> Result<Plan, Fault> {
     let mut plan = FULL;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
+        let mut number = || -> Result<usize, Fault> { Ok(args.next().ok_or("a number is missing")?.parse()?) };
         match arg.as_str() {
             "--quick" => plan = QUICK,
             "--alone" => plan.peers = false,
-            "--burst" => {
-                let burst = args.next().ok_or("a number is missing")?.parse()?;
-                plan = Plan { burst, peers: false, profile: true, ..plan };
-            }
+            "--burst" => plan = Plan { burst: number()?, peers: false, only: Some(Only::Burst), ..plan },
+            "--devices" => plan = Plan { lone: number()?, peers: false, only: Some(Only::Devices), ..plan },
             other => return Err(format!("no such option: {other}").into()),
         }
     }
@@ -100,22 +108,24 @@ fn measure(plan: Plan, nodes: &Nodes) -> Result<Found, Fault> {
     let mut found = Found { idle_node: a?.max(b?), ..Found::default() };
     // The first pairs are the bursts' of the nodes, the next ones the devices', the last two the lone messages'.
     nodes.make_lines(2 * PAIRS + 2)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if plan.only == Some(Only::Devices) {
+        found.devices = phones::lone(&runtime, &mut phones::meet(&runtime, nodes, PAIRS)?, plan.lone)?;
+        return Ok(found);
+    }
     let pairs = (0..PAIRS).map(|n| talks::join(nodes, n, false)).collect::<Result<Vec<_>, _>>()?;
     found.nodes_burst = talks::burst(nodes, pairs, plan.burst)?;
-    if plan.profile {
+    if plan.only == Some(Only::Burst) {
         return Ok(found);
     }
     found.floor = path::measure()?;
     found.from_hub = talks::join(nodes, 2 * PAIRS, false)?.lone(nodes, plan.lone)?;
     found.to_hub = talks::join(nodes, 2 * PAIRS + 1, true)?.lone(nodes, plan.lone)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let couples = (PAIRS..2 * PAIRS).map(|n| phones::meet(&runtime, nodes, n)).collect::<Result<Vec<_>, _>>()?;
     let (burst, mut couples) = phones::burst(&runtime, nodes, couples, plan.sealed)?;
     found.devices_burst = burst;
-    let couple = couples.first_mut().ok_or("no couple")?;
-    found.devices = phones::lone(&runtime, couple, plan.lone)?;
-    drop(couples);
-    drop(runtime);
+    found.devices = phones::lone(&runtime, couples.first_mut().ok_or("no couple")?, plan.lone)?;
+    drop((couples, runtime));
     found.idle_session = talks::idle_session(nodes)?;
     Ok(found)
 }
