@@ -13,6 +13,7 @@ pub mod keys;
 pub mod leaf;
 pub mod list;
 pub mod log;
+pub(crate) mod record;
 pub mod session;
 pub mod signed;
 pub mod statement;
