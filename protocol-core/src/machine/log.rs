@@ -185,6 +185,12 @@ impl Log {
         self.book.is_saved() && self.owes != Owes::Now && !self.feeds.iter().any(busy)
     }
 
+    /// Whether what the hub is owed should go along with the next that goes there, before it costs a packet of its own.
+    #[must_use]
+    pub const fn owes_along(&self) -> bool {
+        matches!(self.owes, Owes::Later(some) if some >= limits::HAVE_LATER / 2)
+    }
+
     /// How many bytes of entries are in memory.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -460,7 +466,7 @@ impl Machine for Log {
             Input::Attach(via, reader) => self.attach(via, &reader, out)?,
             Input::Detach(via) => self.end(via, out),
             Input::Post(..) if !self.is_hub() => return Err(Misuse::OutOfPlace("a post goes to the hub")),
-            Input::Event(..) | Input::Delivered(..) if self.is_hub() => {
+            Input::Event(..) | Input::Delivered(..) | Input::Along if self.is_hub() => {
                 return Err(Misuse::OutOfPlace("the hub hears from nobody"));
             }
             Input::Post(via, post) => self.post(tick.now, via, *post, out),
@@ -470,6 +476,7 @@ impl Machine for Log {
             Input::Range { via, number, from, to } => self.range(via, number, from, to, out),
             Input::Feed { via, items, bytes } => self.feed(via, items, bytes, out),
             Input::Delivered(via, member, seq) => self.delivered(via, &member, seq, out),
+            Input::Along => self.owes = Owes::Now,
             Input::BatchEnd { rides } => self.batch_end(tick.now, rides, out),
         }
         Ok(())
