@@ -1,0 +1,11 @@
+//! What people say, from outside: the draft's own examples, the one form, what is refused, and how each thing is said.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers may fail loudly")]
+
+mod bounds;
+mod examples;
+mod forms;
+mod kit;
+mod sayings;
+#[path = "../inside/vectors.rs"]
+mod vectors;
