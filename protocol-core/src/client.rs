@@ -24,12 +24,12 @@ mod door;
 mod history;
 mod inner;
 pub mod io;
+mod joining;
 mod keys;
 mod lines;
 mod log;
 mod own;
 mod reading;
-mod record;
 mod said;
 mod sealing;
 mod talk;
@@ -50,9 +50,9 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use contact::Contact;
-use devices::Joining;
 use door::Door;
 use io::Who;
+use joining::Joining;
 use keys::Published;
 use own::{Own, Stage};
 use said::{Draft, Kept};
@@ -166,6 +166,7 @@ impl Client {
         #[allow(clippy::wildcard_enum_match_arm, reason = "what a node keeps is many things")]
         match &record.key {
             Key::Own => self.own = Own::restore(record)?,
+            Key::Joining => self.joining = Joining::restore(record)?,
             Key::Contact(theirs) => {
                 _ = self.contacts.insert(theirs.clone(), Contact::restore(theirs.clone(), record)?);
             }
@@ -179,7 +180,7 @@ impl Client {
     /// Whether a host brings this record when the device is restored; the others are brought when they are wanted.
     #[must_use]
     pub const fn restored_at_start(key: &Key) -> bool {
-        matches!(key, Key::Own | Key::Contact(_) | Key::Talk(_) | Key::Draft(_))
+        matches!(key, Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Draft(_))
     }
 
     /// Whose device it is.
@@ -239,6 +240,7 @@ impl Client {
             + self.packages.len()
             + self.said.len()
             + self.asks.len()
+            + self.joining.len()
             + self.live.values().map(|live| live.ahead.len() + live.unmarked.len()).sum::<usize>()
     }
 
@@ -316,6 +318,7 @@ impl Client {
                 What::Dial => self.dial(out),
                 What::Ack => self.ack(out),
                 What::Lists(whose) => self.ask_lists(&whose, out),
+                What::Typed => self.typed_in_vain(tick, out),
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),

@@ -232,10 +232,17 @@ pub enum PeerFault {
         /// The seq that follows.
         want: u64,
     },
+    // What people say
+    /// Something said about a message that its author may not say so: another's edit, one that changes more than words.
+    #[error("bad event: {0}")]
+    Event(&'static str),
     // Sessions
     /// A login that isn't one, or a device that isn't enrolled.
     #[error("login refused")]
     Login,
+    /// A device that stands in no newest device list of its person, as far as the node knows them (attack 73).
+    #[error("a device that is on no list")]
+    Unlisted,
     /// A device that is behind what its node has seen of it: a copy (attack 62).
     #[error("device at {got}, seen at {seen}")]
     Behind {
@@ -289,6 +296,8 @@ pub enum Code {
     Login = 36,
     /// The device is a copy of what its node has seen: it must join anew.
     Behind = 37,
+    /// The device isn't in its person's newest device list, as far as the node knows.
+    Unlisted = 38,
 }
 
 impl Code {
@@ -313,6 +322,7 @@ impl Code {
             35 => Self::BadKeys,
             36 => Self::Login,
             37 => Self::Behind,
+            38 => Self::Unlisted,
             _ => Self::Protocol,
         }
     }
@@ -352,12 +362,13 @@ impl PeerFault {
             | Self::NewKey { .. }
             | Self::Keys(_)
             | Self::KeyPackage(_) => Code::BadKeys,
-            Self::Welcome(_) | Self::Sealed(_) | Self::Again | Self::Gap { .. } => Code::Protocol,
+            Self::Welcome(_) | Self::Sealed(_) | Self::Again | Self::Gap { .. } | Self::Event(_) => Code::Protocol,
             Self::Epoch { .. } => Code::StaleEpoch,
             Self::Exists => Code::Exists,
             Self::NoConversation => Code::NoConversation,
             Self::Login | Self::WrongCode => Code::Login,
             Self::Behind { .. } => Code::Behind,
+            Self::Unlisted => Code::Unlisted,
         }
     }
 }

@@ -234,6 +234,10 @@ pub const MILTER_PACKET_BYTES: usize = 1024 * 1024;
 pub const MILTER_IDLE_MS: u64 = 2 * HOUR;
 /// How long the node may think about one mail of a milter client before it lets it pass unstamped.
 pub const MILTER_ANSWER_MS: u64 = 5 * SECOND;
+/// Longest body of a mail that a milter client brings and that answers what came sealed, in bytes: with more it is refused.
+pub const MILTER_REPLY_BYTES: usize = 256 * 1024;
+/// How long such a mail may take to be sealed; then it may come again. Less than mail servers wait for us.
+pub const MILTER_SEAL_MS: u64 = 20 * SECOND;
 /// How long handing a mail on to the server beside us may take in all; then it is tried later.
 pub const PASS_ON_MS: u64 = 5 * MINUTE;
 /// Most deliveries by LMTP under way at a time.
@@ -393,6 +397,8 @@ pub const PROOF_BYTES: usize = 1_024;
 pub const LEAF_BYTES: usize = 768;
 /// How long a code of one's own, shown to another person or to another device of one's own, is good.
 pub const CODE_MS: u64 = 10 * MINUTE;
+/// How long a code that was typed waits for the device that shows it, whose request may still be on its way.
+pub const CODE_WAIT_MS: u64 = MINUTE;
 /// Most tries to compare codes with one person, or to let one new device in, per [`CODE_TRIES_MS`].
 pub const CODE_TRIES: u32 = 10;
 /// For so long a try counts.
@@ -485,6 +491,10 @@ pub const OUTSIDE_MS: u64 = 10 * SECOND;
 pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
 /// How long a device waits before it posts again what there was no room for.
 pub const BUSY_MS: u64 = 5 * SECOND;
+/// How long a device waits before it posts again what a node refused that didn't know its list yet, at first; doubled each time.
+pub const UNLISTED_MS: u64 = 2 * SECOND;
+/// How often that is doubled, at most.
+pub const UNLISTED_TRIES: u32 = 6;
 /// How long a device waits before it dials again, at first; doubled each time.
 pub const REDIAL_MS: u64 = 500;
 /// How often that is doubled, at most.
@@ -533,10 +543,8 @@ pub const EXTENSION_NAME_BYTES: usize = 255;
 pub const EXTENSION_LEVELS: usize = 4;
 /// Most contents that one content says its author had seen last.
 pub const SEEN: usize = 4;
-/// Longest reaction, in bytes.
-pub const REACTION_BYTES: usize = 64;
-/// Most reactions in one content.
-pub const REACTIONS: usize = 16;
+/// Most signs of one reaction; further ones are not shown.
+pub const SIGNS: usize = 16;
 /// Most people that one text is taken to mention; further ones are not told.
 pub const MENTIONS: usize = 64;
 /// Most contents of which one report says what became of them.
@@ -633,3 +641,23 @@ pub const HAVE_LATER: u64 = 64;
 pub const HEADS_MS: u64 = 10 * SECOND;
 /// Most entries of a log that are said to a node before it hears of a signed head.
 pub const HEADS_ENTRIES: u64 = 64;
+
+// What people say
+/// The greatest number of an edit: more often nobody says the same thing otherwise.
+pub const EDIT_NO: u32 = 1_000;
+/// Most versions of a message that are kept beside its first; the lowest go first.
+pub const EDITS: usize = 32;
+/// Most entries of the log between a message and an edit of it.
+pub const EDIT_SPAN: u64 = 100_000;
+/// Most people whose edits and retracts of a message that hasn't come are kept.
+pub const CLAIMANTS: usize = 16;
+/// Longest sign of a reaction, in bytes.
+pub const SIGN_BYTES: usize = 64;
+/// Most reactions of one person to one message that are kept, withdrawn ones too; the oldest go first.
+pub const REACTIONS: usize = 20;
+/// Most withdrawals of one person at one message that are kept; the oldest go first.
+pub const WITHDRAWALS: usize = 40;
+/// Most people whose reactions to one message are kept.
+pub const REACTORS: usize = 1_024;
+/// Most entries that wait for a version that they name; the first in the log are kept.
+pub const WAITING: usize = 1_024;

@@ -189,6 +189,7 @@ impl Server {
     }
 
     fn take_back(&mut self, record: &Record) -> Result<(), RestoreError> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "what a device keeps is many things")]
         match &record.key {
             Key::Node => self.strangers_in_all = book::read_node(record)?,
             Key::Due(pair) => _ = self.cold.insert(Key::Trust(pair.clone())),
@@ -220,37 +221,7 @@ impl Server {
                 self.timers.set(Who::Lane(lane.clone()), deadline);
             }
             Key::Telling(pair) => self.look_at_line(Millis(0), pair),
-            Key::Trust(_)
-            | Key::Strangers(_)
-            | Key::Peer(_)
-            | Key::Route(_)
-            | Key::Alias(_)
-            | Key::Offers(_)
-            | Key::Seen(_)
-            | Key::Lines(_)
-            | Key::Proofs(_)
-            | Key::Notes(_)
-            | Key::Note(..)
-            | Key::Keys(_)
-            | Key::List(..)
-            | Key::Packages(..)
-            | Key::Device(_)
-            | Key::Talks(_)
-            | Key::Log(_)
-            | Key::Entry(..)
-            | Key::Cursor(..)
-            | Key::Own
-            | Key::Contact(_)
-            | Key::Talk(_)
-            | Key::Group(_)
-            | Key::Reserve(_)
-            | Key::Epoch(..)
-            | Key::Package(_)
-            | Key::Said(..)
-            | Key::Draft(_)
-            | Key::Mailing(..) => {
-                self.hydrate(&record.key, Some(record))?;
-            }
+            key => self.hydrate(key, Some(record))?,
         }
         Ok(())
     }
@@ -268,6 +239,7 @@ impl Server {
     /// instead, and say so to the operator.
     pub fn hydrate(&mut self, key: &Key, record: Option<&Record>) -> Result<(), RestoreError> {
         self.cold.remove(key);
+        #[allow(clippy::wildcard_enum_match_arm, reason = "what a device keeps is many things")]
         match key {
             Key::Trust(pair) => {
                 let trust = match record {
@@ -314,25 +286,7 @@ impl Server {
                 let known = record.map(Known::restore).transpose()?.unwrap_or_default();
                 self.keys.known.insert(address.clone(), known);
             }
-            Key::Node
-            | Key::Due(_)
-            | Key::Pending(_)
-            | Key::Queue(..)
-            | Key::Blocked(_)
-            | Key::Behind(..)
-            | Key::Telling(_)
-            | Key::Cursor(..)
-            | Key::Post(..)
-            | Key::Own
-            | Key::Contact(_)
-            | Key::Talk(_)
-            | Key::Group(_)
-            | Key::Reserve(_)
-            | Key::Epoch(..)
-            | Key::Package(_)
-            | Key::Said(..)
-            | Key::Draft(_)
-            | Key::Mailing(..) => {}
+            _ => {}
         }
         Ok(())
     }
@@ -341,6 +295,7 @@ impl Server {
     ///
     /// Returns whether it was forgotten; what is in use stays.
     pub fn forget(&mut self, key: &Key) -> bool {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "what a device keeps is many things")]
         match key {
             Key::Trust(pair) => {
                 let busy = self.pairs.get(pair).is_some_and(|trust| trust.deadline().is_some())
@@ -376,25 +331,7 @@ impl Server {
             Key::Notes(ours) => self.keys.notes.remove(ours).is_some(),
             Key::Note(ours, number) => self.keys.note_bytes.remove(&(ours.clone(), *number)).is_some(),
             Key::Keys(address) => self.keys.known.remove(address).is_some(),
-            Key::Node
-            | Key::Due(_)
-            | Key::Pending(_)
-            | Key::Queue(..)
-            | Key::Blocked(_)
-            | Key::Behind(..)
-            | Key::Telling(_)
-            | Key::Cursor(..)
-            | Key::Post(..)
-            | Key::Own
-            | Key::Contact(_)
-            | Key::Talk(_)
-            | Key::Group(_)
-            | Key::Reserve(_)
-            | Key::Epoch(..)
-            | Key::Package(_)
-            | Key::Said(..)
-            | Key::Draft(_)
-            | Key::Mailing(..) => false,
+            _ => false,
         }
     }
 

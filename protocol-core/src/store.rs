@@ -5,7 +5,9 @@
 
 use core::fmt;
 
-use crate::id::{Address, BlobRef, ConversationId, DeviceKey, Domain, Hash, Lane, MailId, Mailbox, NodeKey, Pair};
+use crate::id::{
+    Address, BlobRef, ContentId, ConversationId, DeviceKey, Domain, Hash, Lane, MailId, Mailbox, NodeKey, Pair,
+};
 use crate::time::Millis;
 
 /// Where a record lives.
@@ -71,6 +73,8 @@ pub enum Key {
     // What a device keeps, by `client`
     /// The device itself: its keys, its numbers.
     Own,
+    /// Who asks to be let in beside the device, and what it has granted.
+    Joining,
     /// What the device knows of an address.
     Contact(Address),
     /// What the device knows of a conversation.
@@ -87,6 +91,14 @@ pub enum Key {
     Said(ConversationId, u64),
     /// What the device has posted and not seen sequenced, by its number.
     Draft(u64),
+    /// What became of a message, by the id of its first version.
+    Message(ConversationId, ContentId),
+    /// The reactions to a message, by the id of its first version.
+    Reactions(ConversationId, ContentId),
+    /// What a version's id leads to, and which entries wait for it.
+    Name(ConversationId, ContentId),
+    /// Which places of a conversation, or of one of its threads, have a message: a page of them, by level and number.
+    Page(ConversationId, Hash, u8, u64),
 
     // What a node keeps beside a device that it runs
     /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
@@ -127,6 +139,7 @@ impl fmt::Display for Key {
             Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
+            Self::Joining => f.write_str("joining"),
             Self::Contact(theirs) => write!(f, "contact/{}", escape(theirs)),
             Self::Talk(talk) => write!(f, "talk/{talk}"),
             Self::Group(talk) => write!(f, "group/{talk}"),
@@ -135,6 +148,10 @@ impl fmt::Display for Key {
             Self::Package(hash) => write!(f, "package/{hash}"),
             Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
+            Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
+            Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
+            Self::Name(talk, id) => write!(f, "name/{talk}/{id}"),
+            Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
@@ -189,6 +206,7 @@ impl Key {
             ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
+            ["joining"] => Self::Joining,
             ["contact", theirs] => Self::Contact(address(theirs)?),
             ["talk", id] => Self::Talk(talk(id)?),
             ["group", id] => Self::Group(talk(id)?),
@@ -197,6 +215,13 @@ impl Key {
             ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
             ["draft", n] => Self::Draft(number(n)?),
+            ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
+            ["name", id, version] => Self::Name(talk(id)?, ContentId::parse(version).ok()?),
+            ["page", id, thread, level, page] => {
+                let level = level.parse().ok().filter(|n: &u8| n.to_string() == *level)?;
+                Self::Page(talk(id)?, Hash::parse(thread).ok()?, level, number(page)?)
+            }
+            ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })

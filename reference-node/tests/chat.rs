@@ -102,6 +102,10 @@ async fn t_089_devices_come_and_go_and_their_codes_are_in_no_log() {
     let mut joining = phone.joining().unwrap();
     let (shown, _) = joining.wait_for("code", PATIENCE, |_| true).await.unwrap();
     let code = shown["code"].as_str().unwrap().to_owned();
+    // A wrong code lets nobody in, and takes nothing from the right one: what the phone asked is not heard twice.
+    let (status, told) = laptop.run(&["device", "add"], "0000-0000-0000-0000-0000").await.unwrap();
+    assert!(!status.success(), "{told:?}");
+    laptop.run(&["device", "list"], "").await.unwrap();
     let (status, told) = laptop.run(&["device", "add"], &code).await.unwrap();
     assert!(status.success(), "{told:?}");
     joining.wait_for("enrolled", PATIENCE, |_| true).await.unwrap();

@@ -3,6 +3,7 @@
 mod clients;
 mod content;
 mod logs;
+mod said;
 
 use std::collections::BTreeSet;
 
@@ -37,6 +38,7 @@ use crate::rng::Rng;
 pub use clients::client_input;
 pub use content::content_fields;
 pub use logs::{follower_input, hub_input};
+pub use said::{name_input, reaction_input, revision_input};
 
 /// A script of up to `most` steps, made of one word each.
 pub fn script<I: Clone + std::fmt::Debug>(

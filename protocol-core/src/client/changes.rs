@@ -304,7 +304,8 @@ impl Client {
         }
         self.drafts.remove(&number);
         out.save(Record::remove(Key::Draft(number)));
-        self.put_off(tick, id, if code == Code::StaleEpoch { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
+        let soon = matches!(code, Code::StaleEpoch | Code::Unlisted);
+        self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
     }
 
     /// Comes into a conversation from outside, where nobody has added this device for a while: by its own leaf only, and

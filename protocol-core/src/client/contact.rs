@@ -14,9 +14,9 @@ use crate::seal::tries::Tries;
 use crate::store::{Key, Record};
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log;
+use crate::wire::record::{read, write};
 
 use super::io::{self, Level};
-use super::record::{read, write};
 
 /// What the device knows of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

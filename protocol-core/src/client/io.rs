@@ -84,7 +84,8 @@ pub enum Command {
     },
     /// This device is new, for an address that has others: show a code for one of them. Answered by [`Event::Code`].
     Join,
-    /// On an old device: take the new device that shows this code.
+    /// On an old device: take the new device that shows this code. Answered by [`Event::Added`], or by [`Declined`]; where no
+    /// device has asked by this code yet, first by [`Event::CodeWaits`].
     AddDevice {
         /// The code, as the person typed or scanned it.
         code: String,
@@ -251,6 +252,17 @@ pub enum Event {
     },
     /// A code to be compared, or to be typed on another device.
     Code(ShownCode),
+    /// No device has asked yet by the code that the person typed: it is kept until one does, until this time, and then
+    /// declined as [`Declined::NobodyAsked`].
+    CodeWaits {
+        /// Until when.
+        until: Millis,
+    },
+    /// The device whose code the person typed is one of theirs, and is being told.
+    Added {
+        /// Which.
+        dk: DeviceKey,
+    },
     /// Somebody wants to compare codes: [`Command::Verify`] answers.
     CompareWanted {
         /// Who.
@@ -517,6 +529,8 @@ pub enum Declined {
     Offline,
     /// The code or passphrase is wrong, or too late; nothing has changed.
     WrongCode,
+    /// No device asked to be let in by the code that was typed: it is wrong, or the device that shows it can't be heard.
+    NobodyAsked,
     /// Tried too often: not before this time.
     NotBefore(Millis),
     /// No such device of the person.

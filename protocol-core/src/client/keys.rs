@@ -34,6 +34,8 @@ pub(super) enum Published {
     Packages(u64),
     /// Something for the person's other devices.
     Note,
+    /// What this new device of the person's was granted.
+    Grant(crate::id::DeviceKey),
 }
 
 impl Client {
@@ -265,6 +267,7 @@ impl Client {
         if self.own.stage != Stage::Enrolled {
             return;
         }
+        self.settle_wanted(out);
         for (theirs, t2) in self.unproved() {
             let open = Published::Proof(theirs.clone(), t2);
             let (Some(chain), Some(person)) = (&self.own.chain, &self.own.person) else { return };
@@ -324,6 +327,7 @@ impl Client {
             (Published::List, None) => self.list_taken(tick, out),
             (Published::List, Some(Code::BadKeys)) => self.overtaken(out),
             (Published::Note, _) => {}
+            (Published::Grant(dk), None) => self.let_in_by(dk, out),
             (Published::Proof(theirs, t2), None) => {
                 if let Some(contact) = self.contacts.get_mut(&theirs) {
                     contact.proved = Some(t2);
@@ -336,7 +340,7 @@ impl Client {
                 self.own.stocked = Some(tick.now);
                 out.save(self.own.record());
             }
-            (Published::List | Published::Proof(..) | Published::Packages(_), Some(_)) => {
+            (Published::List | Published::Proof(..) | Published::Packages(_) | Published::Grant(_), Some(_)) => {
                 self.timers.by(What::Publish, tick.now.plus(limits::ASK_AGAIN_MS));
             }
         }
@@ -389,6 +393,8 @@ impl Client {
         self.groups.clear();
         self.staged.clear();
         self.live.clear();
+        self.joining = super::Joining::default();
+        out.save(self.joining.record());
         out.save(self.own.record());
     }
 

@@ -189,6 +189,7 @@ impl Client {
             }
             self.drafts.remove(&number);
             out.save(Record::remove(Key::Draft(number)));
+            self.live(id).unlisted = None;
             self.passed_over(tick, id, number, out);
         }
         self.behind_us(tick, event, bytes.as_deref(), out);

@@ -10,8 +10,7 @@ use crate::seal::{AddressIdentity, DeviceIdentity, Secret};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader};
-
-use super::record::{read, write};
+use crate::wire::record::{read, write};
 
 /// How far the device has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,9 +5,8 @@ use crate::id::{Address, ContentId, ConversationId, DeviceKey};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader};
+use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
-
-use super::record::{read, write};
 
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]

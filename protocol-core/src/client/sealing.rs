@@ -15,6 +15,7 @@ use crate::id::{Address, ConversationId};
 use crate::limits;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
+use crate::time::Millis;
 use crate::wire::log::tag;
 use crate::wire::talk::{Kind, Origin, Post, Talk as Frame};
 
@@ -45,7 +46,7 @@ impl Client {
             && self.is_enrolled()
             && !talk.broken
             && self.may_seal_to(&talk.with)
-            && self.live.get(&id).is_none_or(|live| !live.waits)
+            && self.live.get(&id).is_none_or(|live| !live.waits && live.unlisted.is_none_or(|(at, _)| at <= self.now))
     }
 
     /// Seals and posts what waits, in order, as much as may be under way.
@@ -117,6 +118,19 @@ impl Client {
         self.drafts.insert(number, draft);
     }
 
+    /// A node on the way doesn't know yet that this device is on its person's list: it hears so from our node, and what
+    /// waits goes then. Says when it is tried again, later each time, until something is taken.
+    fn unlisted(&mut self, tick: &Tick, id: ConversationId) -> Millis {
+        let tries = match self.live(id).unlisted {
+            Some((at, _)) if at > tick.now => return at,
+            Some((_, tries)) => tries.saturating_add(1).min(limits::UNLISTED_TRIES),
+            None => 0,
+        };
+        let at = Self::later(tick, limits::UNLISTED_MS << tries);
+        self.live(id).unlisted = Some((at, tries));
+        at
+    }
+
     /// A post of ours was not taken.
     pub(super) fn unposted(
         &mut self,
@@ -129,10 +143,15 @@ impl Client {
         let number = origin.number;
         let ours = self.dk().is_some_and(|dk| tag(id, dk) == origin.device);
         let Some(draft) = self.drafts.get(&number).filter(|draft| ours && draft.talk == id).cloned() else { return };
+        if code == Code::Unlisted {
+            let at = self.unlisted(tick, id);
+            self.timers.by(What::Talk(id), at);
+        }
         match draft.kind {
             Kind::Create => {
                 self.drop_group(id, out);
-                self.put_off(tick, id, if code == Code::Exists { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
+                let soon = matches!(code, Code::Exists | Code::Unlisted);
+                self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
                 if code == Code::Exists {
                     self.ask_range(id, 1, limits::RANGE, out);
                 }
@@ -147,12 +166,13 @@ impl Client {
         match code {
             // It was taken before: its event is on its way.
             Code::Behind | Code::Exists => {}
-            Code::StaleEpoch | Code::Busy | Code::Timeout | Code::Goodbye => {
+            Code::StaleEpoch | Code::Busy | Code::Timeout | Code::Goodbye | Code::Unlisted => {
                 let draft = Draft { sealed: None, ..draft };
                 out.save(draft.record(number));
                 self.drafts.insert(number, draft);
                 let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
-                self.timers.by(What::Talk(id), Self::later(tick, wait));
+                let at = if code == Code::Unlisted { self.unlisted(tick, id) } else { Self::later(tick, wait) };
+                self.timers.by(What::Talk(id), at);
             }
             Code::Glare
             | Code::Protocol

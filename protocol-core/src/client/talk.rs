@@ -18,11 +18,11 @@ use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
 use crate::wire::cbor::{Malformed, Reader};
 use crate::wire::log;
+use crate::wire::record::{read, write};
 use crate::wire::talk::{Event, Head};
 
 use super::history::Sharing;
 use super::io::Mark;
-use super::record::{read, write};
 
 /// What the device knows of a direct conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +206,8 @@ pub(super) struct Live {
     pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
     /// What is being told to a newer device of the person.
     pub(super) sharing: Option<Sharing>,
+    /// Until when nothing is posted, since a node on the way doesn't know this device's list yet, and how often it was so.
+    pub(super) unlisted: Option<(Millis, u32)>,
     /// How often each device asked to hear something again, and since when.
     pub(super) asked: BTreeMap<DeviceKey, Rate>,
     /// How often we asked.
@@ -250,6 +252,7 @@ impl Live {
             && self.change_at.is_none()
             && self.outside.is_none()
             && self.sharing.is_none()
+            && self.unlisted.is_none()
             && !self.waits
             // How often somebody asked is not forgotten so easily.
             && self.asked.is_empty()

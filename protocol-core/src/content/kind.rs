@@ -1,11 +1,14 @@
 //! What a content is to its reader: a message, an edit, a reaction … The one place that decides.
 //!
 //! ```text
-//!                     body is nothing       disposition reaction,      a report of      anything else
-//!                                           answers something          statuses
-//!   replaces          Retract               Reaction, in its place     Report           Edit
-//!   replaces nothing  Nothing               Reaction                   Report           Message
+//!                     body is nothing        disposition reaction,     a report of      anything else
+//!                                            answers something         statuses
+//!   replaces          Retract; Withdrawal    Reaction, in its place    Report           Edit
+//!                     of a reaction
+//!   replaces nothing  Nothing                Reaction                  Report           Message
 //! ```
+
+use core::num::NonZeroU32;
 
 use crate::content::message::Fields;
 use crate::content::part::{Body, Disposition, Part, Words};
@@ -24,21 +27,30 @@ pub enum Kind<'c> {
     Edit {
         /// The content that it replaces.
         target: ContentId,
+        /// Which edit it is, where that is said.
+        no: Option<NonZeroU32>,
     },
-    /// What its author said is taken back: a message, or a reaction.
+    /// What its author said is taken back.
     Retract {
         /// What is taken back.
         target: ContentId,
     },
-    /// Reactions to something said.
+    /// A reaction to something said.
     Reaction {
         /// To which version.
         to: ContentId,
-        /// The author's earlier reactions, where these stand for them.
+        /// A reaction of its author's that this one stands for.
         target: Option<ContentId>,
-        /// The reactions, each at most [`REACTION_BYTES`](limits::REACTION_BYTES), at most
-        /// [`REACTIONS`](limits::REACTIONS); those that are no text aren't among them.
-        said: Vec<&'c str>,
+        /// Its signs, mostly one: each at most [`SIGN_BYTES`](limits::SIGN_BYTES), at most [`SIGNS`](limits::SIGNS); what
+        /// is no text isn't among them.
+        signs: Vec<&'c str>,
+    },
+    /// A reaction is taken back.
+    Withdrawal {
+        /// To which version it was.
+        to: ContentId,
+        /// The reaction.
+        target: ContentId,
     },
     /// A report of what became of others' contents: the bytes of `wire::report`.
     Report(&'c [u8]),
@@ -50,34 +62,28 @@ impl Fields {
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> Kind<'_> {
-        match (self.is_nothing(), self.replaces, self.in_reply_to) {
-            (true, Some(target), _) => Kind::Retract { target },
-            (true, None, _) => Kind::Nothing,
-            (false, target, Some(to)) if self.is_reaction() => {
-                Kind::Reaction { to, target, said: reactions(&self.body) }
-            }
-            (false, target, _) => match (&self.body.body, target) {
-                (Body::Single { media, bytes }, _) if media.is(STATUS_MEDIA) => Kind::Report(bytes),
-                (_, Some(target)) => Kind::Edit { target },
-                (_, None) => Kind::Message,
-            },
+        let answers = self.in_reply_to.filter(|_| self.body.disposition == Disposition::REACTION);
+        match (&self.body.body, self.replaces, answers) {
+            (Body::Nothing, Some(target), Some(to)) => Kind::Withdrawal { to, target },
+            (Body::Nothing, Some(target), None) => Kind::Retract { target },
+            (Body::Nothing, None, _) => Kind::Nothing,
+            (_, target, Some(to)) => Kind::Reaction { to, target, signs: signs(&self.body) },
+            (Body::Single { media, bytes }, ..) if media.is(STATUS_MEDIA) => Kind::Report(bytes),
+            (_, Some(target), None) => Kind::Edit { target, no: self.extensions.edit_no },
+            (_, None, None) => Kind::Message,
         }
     }
 }
 
-/// The reactions in a body, each once, in its order: never joined, since that could mean something else.
-fn reactions(body: &Part) -> Vec<&str> {
-    let mut said = Vec::new();
+/// The signs in a body, each once, in its order: never joined, since that could mean something else.
+fn signs(body: &Part) -> Vec<&str> {
+    let mut signs = Vec::new();
     for part in body.walk() {
         let Some(Words::Plain(text) | Words::Markdown(text)) = part.words() else { continue };
-        let usable = !text.is_empty() && text.len() <= limits::REACTION_BYTES;
-        if usable
-            && part.disposition == Disposition::REACTION
-            && !said.contains(&text)
-            && said.len() < limits::REACTIONS
-        {
-            said.push(text);
+        let usable = !text.is_empty() && text.len() <= limits::SIGN_BYTES && !signs.contains(&text);
+        if usable && part.disposition == Disposition::REACTION && signs.len() < limits::SIGNS {
+            signs.push(text);
         }
     }
-    said
+    signs
 }

@@ -154,39 +154,22 @@ impl Fields {
         Self { replaces: Some(first), ..Self::new(salt, body) }
     }
 
-    /// Reacts to a version of what somebody said, in one way or several, instead of the reactions of `earlier`.
+    /// Reacts to a version of what somebody said, with one sign. Who thinks more of it says each by itself.
     ///
     /// # Errors
-    /// [`ContentFault`] for none, too many, the same twice, and for what is empty or too long to be one.
-    pub fn react(
-        salt: [u8; 16],
-        version: ContentId,
-        earlier: Option<ContentId>,
-        reactions: &[&str],
-    ) -> Result<Self, ContentFault> {
-        ContentFault::over("reactions", reactions.len(), limits::REACTIONS)?;
-        let mut parts = Vec::new();
-        for (at, reaction) in reactions.iter().enumerate() {
-            ContentFault::over("bytes of a reaction", reaction.len(), limits::REACTION_BYTES)?;
-            if reaction.is_empty() || reactions.iter().take(at).any(|before| before == reaction) {
-                return Err(ContentFault::Shape("reactions, each once"));
-            }
-            parts.push(Part::single(Disposition::REACTION, PLAIN, reaction.as_bytes().to_vec())?);
+    /// [`ContentFault`] for what is empty or too long to be a sign.
+    pub fn react(salt: [u8; 16], version: ContentId, sign: &str) -> Result<Self, ContentFault> {
+        ContentFault::over("bytes of a sign", sign.len(), limits::SIGN_BYTES)?;
+        if sign.is_empty() {
+            return Err(ContentFault::Shape("a sign"));
         }
-        let body = match (parts.pop(), parts.is_empty()) {
-            (None, _) => return Err(ContentFault::Shape("a reaction")),
-            (Some(one), true) => one,
-            (Some(last), false) => {
-                parts.push(last);
-                Part::multi(Disposition::REACTION, Semantics::ProcessAll, parts)?
-            }
-        };
-        Ok(Self { replaces: earlier, in_reply_to: Some(version), ..Self::new(salt, body) })
+        let body = Part::single(Disposition::REACTION, PLAIN, sign.as_bytes().to_vec())?;
+        Ok(Self::new(salt, body).in_reply_to(version))
     }
 
-    /// Takes back one's reactions to a version of what somebody said.
+    /// Takes back one's reaction to a version of what somebody said.
     #[must_use]
-    pub fn unreact(salt: [u8; 16], version: ContentId, reaction: ContentId) -> Self {
+    pub fn withdraw(salt: [u8; 16], version: ContentId, reaction: ContentId) -> Self {
         let body = Part::new(Disposition::REACTION, Body::Nothing);
         Self { replaces: Some(reaction), in_reply_to: Some(version), ..Self::new(salt, body) }
     }

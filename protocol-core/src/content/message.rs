@@ -4,7 +4,7 @@
 //! with its bytes.
 
 use crate::content::extension::Extensions;
-use crate::content::part::{Body, Disposition, Part};
+use crate::content::part::Part;
 use crate::content::refusal::ContentFault;
 use crate::content::uri::Uri;
 use crate::id::ContentId;
@@ -132,15 +132,5 @@ impl Fields {
             return Err(ContentFault::Origin("room"));
         }
         Ok(())
-    }
-
-    /// Whether it takes something back.
-    pub(crate) fn is_nothing(&self) -> bool {
-        matches!(self.body.body, Body::Nothing)
-    }
-
-    /// Whether it is a reaction, or takes one back.
-    pub(crate) fn is_reaction(&self) -> bool {
-        self.body.disposition == Disposition::REACTION
     }
 }

@@ -280,6 +280,7 @@ impl Server {
         for dk in removed {
             self.unenrol(tick, &who.address, dk, out);
         }
+        self.listed_now(tick, &who.address, out);
         self.list_changed(tick, &who.address, out);
         Ok(())
     }

@@ -210,6 +210,11 @@ impl Wants<'_> {
             }
             LinkIn::Frame(Frame::Talk(talk)) => {
                 self.talk(talk);
+                if let Talk::Post(post) = talk {
+                    let unknown = self.server.authors_at(post, nk).into_iter();
+                    let unknown = unknown.filter(|address| !self.server.keys.known.contains_key(address));
+                    self.keys.extend(unknown.map(Key::Keys));
+                }
                 self.keys.extend(self.server.talk_wants(nk, talk));
             }
             LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {

@@ -23,7 +23,7 @@ use crate::content::part::{Body, Disposition, Multi, Part, Semantics};
 use crate::content::refusal::ContentFault;
 use crate::content::text::{ClaimedName, Description, Language, Media};
 use crate::content::uri::Uri;
-use crate::id::ContentId;
+use crate::id::{ContentId, Hash};
 use crate::limits;
 use crate::store::sha256;
 use crate::wire::cbor::{Malformed, Reader, Writer};
@@ -94,6 +94,17 @@ impl Content {
         }
         ContentId(id)
     }
+
+    /// Hash of all that no edit of it may change: its thread, what it answers, and its end ([R-4], attack 56).
+    #[must_use]
+    pub fn fixed(&self) -> Hash {
+        let Fields { topic, expires, in_reply_to, .. } = &self.fields;
+        let mut w = Writer::array_of(3);
+        w.bytes(topic.as_bytes());
+        write_expiry(&mut w, *expires);
+        w.maybe(*in_reply_to, |w, id| w.bytes(&id.0));
+        sha256(&[&w.into_bytes()])
+    }
 }
 
 fn check_length(length: usize) -> Result<(), ContentFault> {
@@ -109,14 +120,18 @@ fn write(fields: &Fields) -> Vec<u8> {
     w.bytes(&fields.salt);
     id(&mut w, fields.replaces);
     w.bytes(fields.topic.as_bytes());
-    w.maybe(fields.expires, |w, expires| match expires {
-        Expiry::At(second) => w.array(2).bool(false).u64(second.into()),
-        Expiry::AfterReading(seconds) => w.array(2).bool(true).u64(seconds.into()),
-    });
+    write_expiry(&mut w, fields.expires);
     id(&mut w, fields.in_reply_to);
     write_extensions(&mut w, &fields.extensions);
     write_part(&mut w, &fields.body);
     w.into_bytes()
+}
+
+fn write_expiry(w: &mut Writer, expires: Option<Expiry>) {
+    w.maybe(expires, |w, expires| match expires {
+        Expiry::At(second) => w.array(2).bool(false).u64(second.into()),
+        Expiry::AfterReading(seconds) => w.array(2).bool(true).u64(seconds.into()),
+    });
 }
 
 fn read(r: &mut Reader<'_>) -> Result<Fields, ContentFault> {

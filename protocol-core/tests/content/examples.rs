@@ -61,11 +61,12 @@ fn the_published_examples_are_what_they_are_called() {
     let (reply, second) = example("reply").unwrap();
     assert_eq!((reply.fields().kind(), reply.fields().in_reply_to), (Kind::Message, Some(first)));
     let (reaction, third) = example("reaction").unwrap();
-    assert_eq!(reaction.fields().kind(), Kind::Reaction { to: first, target: None, said: vec!["\u{2764}"] });
+    assert_eq!(reaction.fields().kind(), Kind::Reaction { to: first, target: None, signs: vec!["\u{2764}"] });
     let (unlike, _) = example("unlike").unwrap();
-    assert_eq!(unlike.fields().kind(), Kind::Retract { target: third });
+    assert_eq!(unlike.fields().kind(), Kind::Withdrawal { to: first, target: third });
     let (edit, _) = example("edit").unwrap();
-    assert_eq!(edit.fields().kind(), Kind::Edit { target: second });
+    assert_eq!(edit.fields().kind(), Kind::Edit { target: second, no: None });
+    assert_eq!(edit.fixed(), reply.fixed(), "an edit of it");
     let (delete, _) = example("delete").unwrap();
     assert_eq!(delete.fields().kind(), Kind::Retract { target: second });
     let (expiring, _) = example("expiring").unwrap();

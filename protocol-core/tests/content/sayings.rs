@@ -75,7 +75,7 @@ fn a_reply_an_edit_and_a_retract_name_what_they_are_about() {
     assert_eq!((reply.fields().kind(), reply.fields().in_reply_to), (Kind::Message, Some(id(7))));
     assert_eq!(reply.fields().topic.as_bytes(), id(3).0);
     let edit = both_ways(hello().edit(id(5), NonZeroU32::MIN));
-    assert_eq!(edit.fields().kind(), Kind::Edit { target: id(5) });
+    assert_eq!(edit.fields().kind(), Kind::Edit { target: id(5), no: Some(NonZeroU32::MIN) });
     assert_eq!(edit.fields().extensions.edit_no, Some(NonZeroU32::MIN));
     let retract = both_ways(Fields::retract(SALT, id(5)));
     assert_eq!(retract.fields().kind(), Kind::Retract { target: id(5) });
@@ -86,26 +86,56 @@ fn a_reply_an_edit_and_a_retract_name_what_they_are_about() {
 
 /// [M-10]
 #[test]
-fn a_person_reacts_in_several_ways_and_takes_it_back() {
-    let react = |earlier, said: &[&str]| Fields::react(SALT, id(7), earlier, said);
-    for said in [vec!["👍"], vec!["❤", "🥳", "🤞"]] {
-        let one = both_ways(react(None, &said).unwrap());
-        assert_eq!(one.fields().kind(), Kind::Reaction { to: id(7), target: None, said });
+fn a_person_reacts_and_takes_it_back() {
+    for sign in ["👍", "❤", "👩🏽‍🚀", "+1"] {
+        let one = both_ways(Fields::react(SALT, id(7), sign).unwrap());
+        assert_eq!(one.fields().kind(), Kind::Reaction { to: id(7), target: None, signs: vec![sign] });
     }
-    let instead = both_ways(react(Some(id(9)), &["🤔"]).unwrap());
-    assert_eq!(instead.fields().kind(), Kind::Reaction { to: id(7), target: Some(id(9)), said: vec!["🤔"] });
-    let gone = both_ways(Fields::unreact(SALT, id(7), id(9)));
-    assert_eq!(gone.fields().kind(), Kind::Retract { target: id(9) });
-    let long = "x".repeat(limits::REACTION_BYTES + 1);
-    for bad in [vec![], vec![""], vec!["a", "a"], vec![long.as_str()], vec!["a"; limits::REACTIONS + 1]] {
-        assert!(react(None, &bad).is_err(), "{bad:?}");
-    }
-    // What others say in a reaction that can't be one is not among them.
+    let gone = both_ways(Fields::withdraw(SALT, id(7), id(9)));
+    assert_eq!(gone.fields().kind(), Kind::Withdrawal { to: id(7), target: id(9) });
+    let instead = Fields { replaces: Some(id(9)), ..Fields::react(SALT, id(7), "🤔").unwrap() };
+    assert_eq!(instead.kind(), Kind::Reaction { to: id(7), target: Some(id(9)), signs: vec!["🤔"] });
+    let most = "x".repeat(limits::SIGN_BYTES);
+    assert!(Fields::react(SALT, id(7), &most).is_ok());
+    let over = ContentFault::TooBig { what: "bytes of a sign", got: 65, max: 64 };
+    assert_eq!(Fields::react(SALT, id(7), &format!("{most}x")), Err(over));
+    assert_eq!(Fields::react(SALT, id(7), ""), Err(ContentFault::Shape("a sign")));
+}
+
+/// [M-10]: others may say several at once, and among them what can't be a sign.
+#[test]
+fn signs_that_come_together_are_told_apart() {
     let part = |text: &str| Part::single(Disposition::REACTION, "text/plain", text.as_bytes().to_vec()).unwrap();
-    let odd = vec![part(&long), part(""), part("ok"), part("ok"), Part::plain("no reaction").unwrap()];
-    let body = Part::multi(Disposition::REACTION, Semantics::ProcessAll, odd).unwrap();
-    let fields = Fields { in_reply_to: Some(id(7)), ..Fields::new(SALT, body) };
-    assert_eq!(fields.kind(), Kind::Reaction { to: id(7), target: None, said: vec!["ok"] });
+    let long = "x".repeat(limits::SIGN_BYTES + 1);
+    let odd = vec![part(&long), part(""), part("❤"), part("🥳"), part("❤"), Part::plain("no sign").unwrap()];
+    let signs = |parts: Vec<Part>| {
+        let body = Part::multi(Disposition::REACTION, Semantics::ProcessAll, parts).unwrap();
+        let content = both_ways(Fields::new(SALT, body).in_reply_to(id(7)));
+        match content.fields().kind() {
+            Kind::Reaction { signs, .. } => signs.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            kind => panic!("{kind:?}"),
+        }
+    };
+    assert_eq!(signs(odd), ["❤", "🥳"]);
+    assert_eq!(signs((0..100).map(|n| part(&n.to_string())).collect()).len(), limits::SIGNS);
+}
+
+/// [M-10]: what an edit may not change is the same in two contents, or it isn't.
+#[test]
+fn t_056_what_no_edit_may_change_has_one_hash() {
+    let first = hello().in_reply_to(id(7)).in_thread(Topic::from_first(id(3))).expiring(Expiry::At(9));
+    let edit = Fields { body: Part::markdown("_hullo_").unwrap(), ..first.clone() }.edit(id(5), NonZeroU32::MIN);
+    let fixed = |fields: Fields| Content::new(fields).unwrap().fixed();
+    let want = fixed(first.clone());
+    assert_eq!(fixed(edit), want);
+    for other in [
+        first.clone().in_reply_to(id(8)),
+        first.clone().in_thread(Topic::default()),
+        first.clone().expiring(Expiry::AfterReading(9)),
+        Fields { expires: None, ..first },
+    ] {
+        assert_ne!(fixed(other), want);
+    }
 }
 
 /// [M-9] [M-10]

@@ -80,12 +80,13 @@ def name(data: bytes, sender: str, room: str) -> bytes:
 
 
 def kind(fields: Fields) -> Fields:
-    """What a content is, with its reactions where it is some."""
+    """What a content is, with its signs where it is a reaction."""
     body = fields["body"]
     if _is_nothing(body):
-        return {"kind": "retract" if "replaces" in fields else "nothing"}
+        taken_back = "withdrawal" if body["disposition"] == 2 and "in_reply_to" in fields else "retract"
+        return {"kind": taken_back if "replaces" in fields else "nothing"}
     if body["disposition"] == 2 and "in_reply_to" in fields:
-        return {"kind": "reaction", "reactions": _reactions(body)}
+        return {"kind": "reaction", "signs": _signs(body)}
     if "media" in body and _essence(body["media"]) == _REPORT:
         return {"kind": "report"}
     return {"kind": "edit" if "replaces" in fields else "message"}
@@ -114,8 +115,8 @@ def _count(part: Fields) -> int:
     return len(_walk(part))
 
 
-def _reactions(body: Fields) -> list[str]:
-    said: list[str] = []
+def _signs(body: Fields) -> list[str]:
+    signs: list[str] = []
     for part in _walk(body):
         if part["disposition"] != 2 or _essence(part.get("media", "")) not in ("text/plain", "text/markdown"):
             continue
@@ -123,9 +124,9 @@ def _reactions(body: Fields) -> list[str]:
             words = part["content"].decode("utf-8")
         except UnicodeDecodeError:
             continue
-        if 0 < len(part["content"]) <= LIMITS["REACTION_BYTES"] and words not in said:
-            said.append(words)
-    return said[: LIMITS["REACTIONS"]]
+        if 0 < len(part["content"]) <= LIMITS["SIGN_BYTES"] and words not in signs:
+            signs.append(words)
+    return signs[: LIMITS["SIGNS"]]
 
 
 def _choose(part: Fields, media: list[str]) -> tuple[list[Fields], bool]:

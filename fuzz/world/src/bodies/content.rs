@@ -43,11 +43,12 @@ pub fn content_survives(bytes: &[u8]) {
     parts_survive(&fields.body);
     match fields.kind() {
         Kind::Report(bytes) => report_survives(bytes),
-        Kind::Reaction { to, said, .. } => {
-            assert!(said.len() <= limits::REACTIONS && said.iter().all(|one| one.len() <= limits::REACTION_BYTES));
+        Kind::Reaction { to, signs, .. } => {
+            assert!(signs.len() <= limits::SIGNS && signs.iter().all(|sign| sign.len() <= limits::SIGN_BYTES));
             assert_eq!(fields.in_reply_to, Some(to));
         }
-        Kind::Edit { target } | Kind::Retract { target } => assert_eq!(fields.replaces, Some(target)),
+        Kind::Withdrawal { to, target } => assert_eq!((fields.in_reply_to, fields.replaces), (Some(to), Some(target))),
+        Kind::Edit { target, .. } | Kind::Retract { target } => assert_eq!(fields.replaces, Some(target)),
         Kind::Message | Kind::Nothing => assert!(fields.replaces.is_none(), "what it replaces is forgotten"),
     }
 }

@@ -46,8 +46,9 @@ pub(super) fn read(input: Input<'_>) -> Said {
             Kind::Retract { .. } => "retract",
             Kind::Report(_) => "report",
             Kind::Nothing => "nothing",
-            Kind::Reaction { said, .. } => {
-                members.insert("reactions".to_owned(), json!(said));
+            Kind::Withdrawal { .. } => "withdrawal",
+            Kind::Reaction { signs, .. } => {
+                members.insert("signs".to_owned(), json!(signs));
                 "reaction"
             }
         };

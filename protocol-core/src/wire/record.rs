@@ -1,4 +1,4 @@
-//! How the device writes its records: a version first, then the value's own items.
+//! How records are written: a version first, then the value's own items.
 
 use crate::fault::RestoreError;
 use crate::store::{Key, Record};
@@ -9,7 +9,7 @@ const VERSION: u64 = 1;
 const ITEMS: u64 = 64;
 
 /// A record of `items` items behind its version.
-pub(super) fn write(key: Key, items: u64, write: impl FnOnce(&mut Writer)) -> Record {
+pub(crate) fn write(key: Key, items: u64, write: impl FnOnce(&mut Writer)) -> Record {
     let mut w = Writer::array_of(items + 1);
     w.u64(VERSION);
     write(&mut w);
@@ -20,7 +20,7 @@ pub(super) fn write(key: Key, items: u64, write: impl FnOnce(&mut Writer)) -> Re
 ///
 /// # Errors
 /// [`RestoreError`] for a newer version, and for damaged bytes.
-pub(super) fn read<T>(
+pub(crate) fn read<T>(
     record: &Record,
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
 ) -> Result<T, RestoreError> {
