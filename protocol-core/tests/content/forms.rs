@@ -17,7 +17,7 @@ use super::kit::{both_ways, hello, id, raw, said, unhex};
 const EMPTY: [u8; 1] = [0xa0];
 
 fn refusal(bytes: &[u8]) -> ContentFault {
-    Content::parse(bytes).expect_err("a refusal")
+    Content::parse(bytes).unwrap_err()
 }
 
 /// A part of these items behind disposition and language.

@@ -111,10 +111,8 @@ fn signs_that_come_together_are_told_apart() {
     let signs = |parts: Vec<Part>| {
         let body = Part::multi(Disposition::REACTION, Semantics::ProcessAll, parts).unwrap();
         let content = both_ways(Fields::new(SALT, body).in_reply_to(id(7)));
-        match content.fields().kind() {
-            Kind::Reaction { signs, .. } => signs.into_iter().map(str::to_owned).collect::<Vec<_>>(),
-            kind => panic!("{kind:?}"),
-        }
+        let Kind::Reaction { signs, .. } = content.fields().kind() else { panic!("{content:?}") };
+        signs.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(signs(odd), ["❤", "🥳"]);
     assert_eq!(signs((0..100).map(|n| part(&n.to_string())).collect()).len(), limits::SIGNS);
