@@ -46,10 +46,13 @@ fn is_autolink(after: &str) -> bool {
 pub fn mention(name: &str, who: Identity) -> String {
     let mut link = String::from("[@");
     for c in name.chars() {
-        if c.is_ascii_punctuation() {
-            link.push('\\');
+        match c {
+            // As it goes out in any markdown.
+            '<' => link.push_str("&lt;"),
+            c if c.is_control() => link.push(' '),
+            c if c.is_ascii_punctuation() => link.extend(['\\', c]),
+            c => link.push(c),
         }
-        link.push(if c.is_control() { ' ' } else { c });
     }
     link.push_str("](");
     link.push_str(Uri::person(who).as_str());

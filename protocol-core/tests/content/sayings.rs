@@ -198,6 +198,9 @@ fn a_mention_names_a_person_for_good() {
     let text = format!("{} and {} and {}", mention("A[n](n\n", ANN), mention("Bob", bob), mention("Ann", ANN));
     assert!(text.starts_with(r"[@A\[n\]\(n ](postline:u/1111"), "{text}");
     assert_eq!(mentions(&text), [ANN, bob]);
+    let odd = mention("a<b>", ANN);
+    assert!(odd.starts_with(r"[@a&lt;b\>](postline:u/"), "{odd}");
+    assert_eq!(without_tags(&odd), odd, "it goes out as it is");
     assert_eq!(mentions(&format!("<{}>", Uri::person(bob))), [bob]);
     for none in ["](postline:u/11)", "postline:u/", "](", "<>", Uri::person(bob).as_str()] {
         assert_eq!(mentions(none), Vec::<Identity>::new(), "{none}");
