@@ -423,6 +423,8 @@ pub const PACKAGES: usize = 32;
 pub const NOTE_BYTES: usize = 16 * 1024;
 /// Most notes that wait for the devices of one person.
 pub const NOTES: usize = 64;
+/// Most of them of one device that is on no list of the person; its oldest goes first.
+pub const NOTES_UNLISTED: usize = 4;
 /// How long a note waits.
 pub const NOTE_MS: u64 = 7 * DAY;
 /// Most members of one conversation that are named in its Create.
