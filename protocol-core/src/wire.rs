@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod compare;
 pub mod confirm;
+pub mod content;
 pub mod field;
 pub mod frame;
 pub mod hello;
@@ -14,6 +15,7 @@ pub mod leaf;
 pub mod list;
 pub mod log;
 pub(crate) mod record;
+pub mod report;
 pub mod session;
 pub mod signed;
 pub mod statement;
