@@ -609,3 +609,17 @@ pub const REACTIONS: usize = 20;
 pub const WITHDRAWALS: usize = 40;
 /// Most people whose reactions to one message are kept.
 pub const REACTORS: usize = 1_024;
+/// How far behind what is read whole single entries can be said to be read.
+pub const READ_BEYOND: u64 = 256;
+/// Most marks of one conversation that a device tells in a minute in envelopes of their own.
+pub const READ_TELLS_PER_MINUTE: u32 = 20;
+/// Most members of a conversation in which all of them hear who has read what.
+pub const MARKS_TO_ALL: usize = 16;
+/// Most members of one in which the authors hear it; in a larger one, those who ask.
+pub const MARKS_TO_AUTHORS: usize = 256;
+/// Most people of one conversation whose marks are kept.
+pub const MARK_PEOPLE: usize = 1_024;
+/// Most own things of one conversation, not yet in its log or just there, of which it is known how far they are.
+pub const MARK_POSTS: usize = 1_024;
+/// Most entries of others' that people see, and of which reading wasn't told, that are known one by one.
+pub const MARK_NEWS: usize = 256;

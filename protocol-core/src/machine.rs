@@ -3,6 +3,7 @@
 pub mod greeting;
 pub mod link;
 pub mod log;
+pub mod mark;
 pub mod queue;
 pub mod reaction;
 pub mod revision;

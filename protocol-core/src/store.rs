@@ -93,6 +93,8 @@ pub enum Key {
     Message(ConversationId, ContentId),
     /// The reactions to a message, by the id of its first version.
     Reactions(ConversationId, ContentId),
+    /// How far what was said in a conversation has got.
+    Marks(ConversationId),
 
     // What a node keeps beside a device that it runs
     /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
@@ -143,6 +145,7 @@ impl fmt::Display for Key {
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
             Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
             Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
+            Self::Marks(talk) => write!(f, "marks/{talk}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
@@ -207,6 +210,7 @@ impl Key {
             ["draft", n] => Self::Draft(number(n)?),
             ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
             ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
+            ["marks", id] => Self::Marks(talk(id)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })

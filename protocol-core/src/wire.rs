@@ -13,6 +13,7 @@ pub mod keys;
 pub mod leaf;
 pub mod list;
 pub mod log;
+pub mod mark;
 pub(crate) mod record;
 pub mod session;
 pub mod signed;
