@@ -19,7 +19,7 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 27] = [
+pub const TARGETS: [(&str, Body); 28] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
     ("auth", auth_survives),
@@ -43,6 +43,7 @@ pub const TARGETS: [(&str, Body); 27] = [
     ("smtp", postline_node::smtp::session_survives),
     ("statements", postline_world::bodies::statements_survive),
     ("stream", postline_world::bodies::stream_survives),
+    ("talks", postline_world::bodies::talks_survive),
     ("trust", postline_world::bodies::trust_survives),
     ("txt", txt_survives),
     ("vault", postline_world::bodies::vault_survives),

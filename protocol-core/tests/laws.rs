@@ -6,12 +6,13 @@ use postline_core::step::{Machine, Outbox, Tick};
 use postline_core::store::sha256;
 use postline_core::wire::talk::Password;
 use postline_world::laws::{
-    ClientLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws,
-    NodeLaws, NodeSessionLaws, ServerLaws, TrustLaws, obeys,
+    ClientLaws, DevicePresenceLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws,
+    ListenerLaws, MailboxLaws, MarkLaws, NodeLaws, NodePresenceLaws, NodeSessionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
-    client_input, device_session_input, follower_input, greeting_input, hub_input, link_input, node_queue_input,
-    node_session_input, queue_input, script, server_input, trust_input,
+    client_input, device_presence_input, device_session_input, follower_input, greeting_input, hub_input, link_input,
+    mark_input, node_presence_input, node_queue_input, node_session_input, queue_input, script, server_input,
+    trust_input,
 };
 use proptest::prelude::*;
 
@@ -45,6 +46,20 @@ proptest! {
     ) {
         obeys::<HubLaws>(of_a_hub);
         obeys::<FollowerLaws>(of_a_follower);
+    }
+
+    #[test]
+    fn marks_keep_the_laws(script in script(120, mark_input)) {
+        obeys::<MarkLaws>(script);
+    }
+
+    #[test]
+    fn presence_keeps_the_laws_at_both_ends(
+        at_node in script(120, node_presence_input),
+        at_device in script(120, device_presence_input),
+    ) {
+        obeys::<NodePresenceLaws>(at_node);
+        obeys::<DevicePresenceLaws>(at_device);
     }
 
     #[test]

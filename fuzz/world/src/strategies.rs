@@ -2,6 +2,7 @@
 
 mod clients;
 mod logs;
+mod talks;
 
 use std::collections::BTreeSet;
 
@@ -35,6 +36,7 @@ use crate::rng::Rng;
 
 pub use clients::client_input;
 pub use logs::{follower_input, hub_input};
+pub use talks::{device_presence_input, mark_input, node_presence_input};
 
 /// A script of up to `most` steps, made of one word each.
 pub fn script<I: Clone + std::fmt::Debug>(

@@ -164,7 +164,8 @@ impl Position {
     /// The single ones, in order.
     fn singles(&self) -> impl Iterator<Item = u64> {
         let bits = |byte: u8| (0..8_u64).filter(move |bit| byte & (1 << bit) != 0);
-        let offsets = (0_u64..).zip(self.beyond).flat_map(move |(at, byte)| bits(byte).map(move |bit| at * 8 + bit));
+        let some = (0_u64..).zip(self.beyond).filter(|(_, byte)| *byte != 0);
+        let offsets = some.flat_map(move |(at, byte)| bits(byte).map(move |bit| at * 8 + bit));
         let upto = self.upto;
         offsets.filter_map(move |offset| upto.checked_add(1)?.checked_add(offset))
     }
