@@ -609,6 +609,8 @@ pub const REACTIONS: usize = 20;
 pub const WITHDRAWALS: usize = 40;
 /// Most people whose reactions to one message are kept.
 pub const REACTORS: usize = 1_024;
+/// Most entries that wait for a version that they name; the first in the log are kept.
+pub const WAITING: usize = 1_024;
 /// How far behind what is read whole single entries can be said to be read.
 pub const READ_BEYOND: u64 = 256;
 /// Most marks of one conversation that a device tells in a minute in envelopes of their own.

@@ -9,4 +9,6 @@ pub mod queue;
 pub mod reaction;
 pub mod revision;
 pub mod session;
+pub mod thread;
+pub mod timeline;
 pub mod trust;

@@ -93,6 +93,10 @@ pub enum Key {
     Message(ConversationId, ContentId),
     /// The reactions to a message, by the id of its first version.
     Reactions(ConversationId, ContentId),
+    /// What a version's id leads to, and which entries wait for it.
+    Name(ConversationId, ContentId),
+    /// Which places of a conversation, or of one of its threads, have a message: a page of them, by level and number.
+    Page(ConversationId, Hash, u8, u64),
     /// How far what was said in a conversation has got.
     Marks(ConversationId),
 
@@ -145,6 +149,8 @@ impl fmt::Display for Key {
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
             Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
             Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
+            Self::Name(talk, id) => write!(f, "name/{talk}/{id}"),
+            Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
             Self::Marks(talk) => write!(f, "marks/{talk}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
@@ -209,6 +215,11 @@ impl Key {
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
             ["draft", n] => Self::Draft(number(n)?),
             ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
+            ["name", id, version] => Self::Name(talk(id)?, ContentId::parse(version).ok()?),
+            ["page", id, thread, level, page] => {
+                let level = level.parse().ok().filter(|n: &u8| n.to_string() == *level)?;
+                Self::Page(talk(id)?, Hash::parse(thread).ok()?, level, number(page)?)
+            }
             ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
             ["marks", id] => Self::Marks(talk(id)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),

@@ -11,6 +11,7 @@
 
 mod client;
 pub(crate) mod logs;
+pub(crate) mod said;
 pub(crate) mod talks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ use postline_core::wire::frame::{Domains, Ready};
 
 pub use client::{AtNode, ClientInput, ClientLaws, conversation, line};
 pub use logs::{FollowerLaws, HubLaws};
+pub use said::{NameLaws, ReactionLaws, RevisionLaws};
 pub use talks::{DevicePresenceLaws, MarkLaws, NodePresenceLaws};
 
 /// When every machine begins.

@@ -2,6 +2,7 @@
 
 mod clients;
 mod logs;
+mod said;
 mod talks;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ use crate::rng::Rng;
 
 pub use clients::client_input;
 pub use logs::{follower_input, hub_input};
+pub use said::{name_input, reaction_input, revision_input};
 pub use talks::{device_presence_input, mark_input, node_presence_input};
 
 /// A script of up to `most` steps, made of one word each.

@@ -38,7 +38,7 @@ fn shown(reactions: &Reactions) -> Vec<(Identity, String)> {
     reactions.shown().map(|(who, sign)| (who, sign.to_owned())).collect()
 }
 
-/// Of two people with two signs each, and withdrawals of each other's too: all orders of all sets make one state, which is
+/// Of two people with two signs each, and withdrawals of each other's too: all orders of all sets make one state, which is
 /// what stands in the set.
 #[test]
 fn every_order_of_reactions_and_withdrawals_makes_one_state() {

@@ -85,7 +85,7 @@ fn model(events: &[Heard]) -> View {
     View::Words(versions.max_by_key(|version| (version.no, version.id)).unwrap())
 }
 
-/// Attacks 48 to 51 and 53: of every set of up to six events of three people, all orders make one state, which is the
+/// attacks 48 to 51 and 53: of every set of up to six events of three people, all orders make one state, which is the
 /// model's. Shown by induction: whichever event of a set comes last, the state is the same; said twice, nothing changes.
 #[test]
 fn t_051_every_order_of_six_events_of_three_people_makes_one_state() {
@@ -118,7 +118,7 @@ fn t_051_every_order_of_six_events_of_three_people_makes_one_state() {
     assert!(orders > 20_000, "{orders}");
 }
 
-/// Attack 48.
+/// attack 48.
 #[test]
 fn t_048_nobody_edits_what_another_said() {
     let revisions = told(&[first()]);
@@ -134,7 +134,7 @@ fn t_048_nobody_edits_what_another_said() {
     assert!(outputs.contains(&Output::Forget(2)), "{outputs:?}");
 }
 
-/// Attack 49.
+/// attack 49.
 #[test]
 fn t_049_an_edit_is_never_less_protected_than_its_message() {
     let weak = Heard { protection: Protection::Express, ..heard(2, ANN, edit(1)) };
@@ -145,7 +145,7 @@ fn t_049_an_edit_is_never_less_protected_than_its_message() {
     }
 }
 
-/// Attacks 50, 53, 55: a retract takes all words along, comes before or behind them, and nothing brings them back.
+/// attacks 50, 53, 55: a retract takes all words along, comes before or behind them, and nothing brings them back.
 #[test]
 fn t_050_a_retract_wins_over_every_edit_and_takes_the_words_along() {
     let revisions = told(&[first(), heard(2, ANN, edit(1))]);
@@ -158,7 +158,7 @@ fn t_050_a_retract_wins_over_every_edit_and_takes_the_words_along() {
     }
 }
 
-/// Attack 53.
+/// attack 53.
 #[test]
 fn t_053_a_retract_before_its_message_keeps_the_words_out() {
     let (waits, outputs) = step(&Revisions::new(TALK, FIRST), &heard(3, ANN, What::Retract));
@@ -167,7 +167,7 @@ fn t_053_a_retract_before_its_message_keeps_the_words_out() {
     assert_eq!((gone.view(), outputs), (View::Retracted, vec![Output::Shown(View::Retracted)]));
 }
 
-/// Attack 54: taken back and removed are two things, and both absorb.
+/// attack 54: taken back and removed are two things, and both absorb.
 #[test]
 fn t_054_a_removal_is_shown_as_one_and_absorbs_too() {
     let removed = told(&[first(), heard(3, MOD, What::Removal), heard(4, ANN, edit(1))]);
@@ -177,7 +177,7 @@ fn t_054_a_removal_is_shown_as_one_and_absorbs_too() {
     assert_eq!(both.view(), View::Retracted);
 }
 
-/// Attack 56: an edit changes words, and nothing else.
+/// attack 56: an edit changes words, and nothing else.
 #[test]
 fn t_056_an_edit_changes_nothing_but_words() {
     let moved = heard(2, ANN, What::Edit { no: 1, fixed: Hash([8; 32]) });
@@ -186,7 +186,7 @@ fn t_056_an_edit_changes_nothing_but_words() {
     assert_eq!(outputs, [Output::Refused(PeerFault::Event("an edit of more than the words"))]);
 }
 
-/// Attack 41: what the author's clock says decides nothing; how far on the log is does.
+/// attack 41: what the author's clock says decides nothing; how far on the log is does.
 #[test]
 fn t_041_no_clock_orders_versions_or_lets_one_edit_late() {
     let clock = |heard: Heard, at| Heard { at: Millis(at), ..heard };
@@ -200,7 +200,7 @@ fn t_041_no_clock_orders_versions_or_lets_one_edit_late() {
     assert!(matches!(step(&revisions, &in_time).0.view(), View::Words(Version { no: 2, .. })));
 }
 
-/// Attack 52: at the bounds, one above, and far above.
+/// attack 52: at the bounds, one above, and far above.
 #[test]
 fn t_052_a_flood_of_edits_keeps_to_the_bounds() {
     let many = |n: u32| Heard { seq: u64::from(n), ..heard(2, ANN, edit(n)) };
