@@ -14,13 +14,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use postline_codec::stream::{FrameReader, encode};
 use postline_core::id::{Address, ConversationId};
 use postline_core::machine::session::device::{Dial, Input, Login, Output, Session};
-use postline_core::seal::{DeviceIdentity, Secret};
+use postline_core::seal::lists::Chain;
+use postline_core::seal::{AddressIdentity, DeviceIdentity, Secret};
 use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Record, sha256};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Frame;
+use postline_core::wire::list::Device;
 use postline_core::wire::log::{Change, direct, tag};
-use postline_core::wire::talk::{Kind, Line, Origin, Password, Post, Talk};
+use postline_core::wire::talk::{Kind, Line, Origin, Password, Post, Publication, Talk};
 use postline_node::tls::{self, SessionClient};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -47,7 +49,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Enrols a new device of `address` at the node that listens at `at`.
+    /// Enrols a new device of `address` at the node that listens at `at`, the first and only one on its person's list.
     ///
     /// # Errors
     /// Where the node doesn't take it.
@@ -74,7 +76,25 @@ impl Wire {
             number: 0,
         };
         wire.greet(channel)?;
+        wire.found(&Secret::new(seed.0))?;
         Ok(wire)
+    }
+
+    /// Publishes the person's first list: only a device that is on one takes part in conversations.
+    fn found(&mut self, seed: &Secret<32>) -> Result<(), Fault> {
+        let keys = |label| AddressIdentity::new(&Secret::new(sha256(&[label, seed.expose()]).0));
+        let device = Device::new(self.identity.dk(), false, tick()?.now);
+        let next = keys(b"next").ak().hash();
+        let (list, _) = Chain::found(self.address.clone(), &keys(b"now"), next, false, vec![device])?;
+        self.say(Talk::Publish { number: 1, what: Publication::List(list.bytes().to_vec()) })?;
+        self.flush()?;
+        loop {
+            for talk in self.hear()? {
+                if let Talk::Published { code, .. } = talk {
+                    return code.map_or(Ok(()), |code| Err(format!("no list: {code:?}").into()));
+                }
+            }
+        }
     }
 
     fn greet(&mut self, channel: [u8; 32]) -> Result<(), Fault> {

@@ -24,6 +24,7 @@ mod door;
 mod history;
 mod inner;
 pub mod io;
+mod joining;
 mod keys;
 mod lines;
 mod log;
@@ -49,9 +50,9 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use contact::Contact;
-use devices::Joining;
 use door::Door;
 use io::Who;
+use joining::Joining;
 use keys::Published;
 use own::{Own, Stage};
 use said::{Draft, Kept};
@@ -165,6 +166,7 @@ impl Client {
         #[allow(clippy::wildcard_enum_match_arm, reason = "what a node keeps is many things")]
         match &record.key {
             Key::Own => self.own = Own::restore(record)?,
+            Key::Joining => self.joining = Joining::restore(record)?,
             Key::Contact(theirs) => {
                 _ = self.contacts.insert(theirs.clone(), Contact::restore(theirs.clone(), record)?);
             }
@@ -178,7 +180,7 @@ impl Client {
     /// Whether a host brings this record when the device is restored; the others are brought when they are wanted.
     #[must_use]
     pub const fn restored_at_start(key: &Key) -> bool {
-        matches!(key, Key::Own | Key::Contact(_) | Key::Talk(_) | Key::Draft(_))
+        matches!(key, Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Draft(_))
     }
 
     /// Whose device it is.
@@ -238,6 +240,7 @@ impl Client {
             + self.packages.len()
             + self.said.len()
             + self.asks.len()
+            + self.joining.len()
             + self.live.values().map(|live| live.ahead.len() + live.unmarked.len()).sum::<usize>()
     }
 
@@ -303,7 +306,8 @@ impl Client {
             Command::Backup => self.back_up(tick, out),
             Command::BackupKept => self.backup_kept(out),
             Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
-            Command::Block(_) | Command::Unblock(_) => Self::decline(Declined::AtTheNode, out),
+            Command::Block(who) => self.block(who, true, out),
+            Command::Unblock(who) => self.block(who, false, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
         }
     }
@@ -315,6 +319,7 @@ impl Client {
                 What::Dial => self.dial(out),
                 What::Ack => self.ack(out),
                 What::Lists(whose) => self.ask_lists(&whose, out),
+                What::Typed => self.typed_in_vain(tick, out),
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),

@@ -240,6 +240,9 @@ pub enum PeerFault {
     /// A login that isn't one, or a device that isn't enrolled.
     #[error("login refused")]
     Login,
+    /// A device that stands in no newest device list of its person, as far as the node knows them (attack 73).
+    #[error("a device that is on no list")]
+    Unlisted,
     /// A device that is behind what its node has seen of it: a copy (attack 62).
     #[error("device at {got}, seen at {seen}")]
     Behind {
@@ -293,6 +296,8 @@ pub enum Code {
     Login = 36,
     /// The device is a copy of what its node has seen: it must join anew.
     Behind = 37,
+    /// The device isn't in its person's newest device list, as far as the node knows.
+    Unlisted = 38,
 }
 
 impl Code {
@@ -317,6 +322,7 @@ impl Code {
             35 => Self::BadKeys,
             36 => Self::Login,
             37 => Self::Behind,
+            38 => Self::Unlisted,
             _ => Self::Protocol,
         }
     }
@@ -362,6 +368,7 @@ impl PeerFault {
             Self::NoConversation => Code::NoConversation,
             Self::Login | Self::WrongCode => Code::Login,
             Self::Behind { .. } => Code::Behind,
+            Self::Unlisted => Code::Unlisted,
         }
     }
 }

@@ -234,6 +234,10 @@ pub const MILTER_PACKET_BYTES: usize = 1024 * 1024;
 pub const MILTER_IDLE_MS: u64 = 2 * HOUR;
 /// How long the node may think about one mail of a milter client before it lets it pass unstamped.
 pub const MILTER_ANSWER_MS: u64 = 5 * SECOND;
+/// Longest body of a mail that a milter client brings and that answers what came sealed, in bytes: with more it is refused.
+pub const MILTER_REPLY_BYTES: usize = 256 * 1024;
+/// How long such a mail may take to be sealed; then it may come again. Less than mail servers wait for us.
+pub const MILTER_SEAL_MS: u64 = 20 * SECOND;
 /// How long handing a mail on to the server beside us may take in all; then it is tried later.
 pub const PASS_ON_MS: u64 = 5 * MINUTE;
 /// Most deliveries by LMTP under way at a time.
@@ -393,6 +397,8 @@ pub const PROOF_BYTES: usize = 1_024;
 pub const LEAF_BYTES: usize = 768;
 /// How long a code of one's own, shown to another person or to another device of one's own, is good.
 pub const CODE_MS: u64 = 10 * MINUTE;
+/// How long a code that was typed waits for the device that shows it, whose request may still be on its way.
+pub const CODE_WAIT_MS: u64 = MINUTE;
 /// Most tries to compare codes with one person, or to let one new device in, per [`CODE_TRIES_MS`].
 pub const CODE_TRIES: u32 = 10;
 /// For so long a try counts.
@@ -483,8 +489,14 @@ pub const TURN_MS: u64 = SECOND;
 pub const OUTSIDE_MS: u64 = 10 * SECOND;
 /// How long a device waits before it asks its node again for what wasn't there.
 pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
+/// How long the log of a conversation waits for the device lists that a change names, before it goes on without the change.
+pub const LISTS_WAIT_MS: u64 = 10 * MINUTE;
 /// How long a device waits before it posts again what there was no room for.
 pub const BUSY_MS: u64 = 5 * SECOND;
+/// How long a device waits before it posts again what a node refused that didn't know its list yet, at first; doubled each time.
+pub const UNLISTED_MS: u64 = 2 * SECOND;
+/// How often that is doubled, at most.
+pub const UNLISTED_TRIES: u32 = 6;
 /// How long a device waits before it dials again, at first; doubled each time.
 pub const REDIAL_MS: u64 = 500;
 /// How often that is doubled, at most.

@@ -73,6 +73,8 @@ pub enum Key {
     // What a device keeps, by `client`
     /// The device itself: its keys, its numbers.
     Own,
+    /// Who asks to be let in beside the device, and what it has granted.
+    Joining,
     /// What the device knows of an address.
     Contact(Address),
     /// What the device knows of a conversation.
@@ -139,6 +141,7 @@ impl fmt::Display for Key {
             Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
+            Self::Joining => f.write_str("joining"),
             Self::Contact(theirs) => write!(f, "contact/{}", escape(theirs)),
             Self::Talk(talk) => write!(f, "talk/{talk}"),
             Self::Group(talk) => write!(f, "group/{talk}"),
@@ -206,6 +209,7 @@ impl Key {
             ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
+            ["joining"] => Self::Joining,
             ["contact", theirs] => Self::Contact(address(theirs)?),
             ["talk", id] => Self::Talk(talk(id)?),
             ["group", id] => Self::Group(talk(id)?),

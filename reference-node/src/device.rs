@@ -361,7 +361,7 @@ impl Device {
 }
 
 /// The records that a device is restored from, as their keys begin.
-const STARTING: [&str; 4] = ["contact/", "draft/", "own", "talk/"];
+const STARTING: [&str; 5] = ["contact/", "draft/", "joining", "own", "talk/"];
 
 fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
@@ -416,6 +416,7 @@ mod tests {
         let (address, talk) = (Address::parse("a@b.example").unwrap(), ConversationId([1; 32]));
         for key in [
             Key::Own,
+            Key::Joining,
             Key::Contact(address.clone()),
             Key::Talk(talk),
             Key::Group(talk),

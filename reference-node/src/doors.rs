@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use postline_codec::mime::{self, sealed};
 use postline_core::content::mail::{Head, MailEnvelope, MailIn, Source};
-use postline_core::id::{Address, ContentId, ConversationId, Domain, MailId, Mailbox};
+use postline_core::id::{Address, ConversationId, Domain, MailId, Mailbox};
 use postline_core::limits;
 use postline_core::server::{Command, Took};
-use postline_core::store::sha256;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
 use crate::beside::Beside;
 use crate::directory::{self, Live};
-use crate::hosted::{Hosted, Undone};
+use crate::hosted::Hosted;
+use crate::hosted::reply::Reply;
 use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::owner::{self, Inbox, Message};
@@ -139,19 +139,11 @@ impl MailDoor {
     ) -> Answer {
         let author = head.canonical().map(|canonical| &canonical.from);
         let Some(author) = author.filter(|author| self.owns(login, author)) else { return Answer::NotYours };
-        let Some(words) = sealed::words(bytes) else {
-            return Answer::Refused("This answers a sealed message: write text alone, or a new mail");
-        };
-        // Handed in again, it is the same message.
-        let name = sha256(&[b"postline/1 hosted reply\0", bytes]);
         let to = envelope.to.iter().map(|rcpt| rcpt.address.clone()).collect();
-        match self.hosted.seal(author, talk, to, ContentId(name.0), words.into_bytes()).await {
-            Ok(()) => Answer::Taken,
-            Err(Undone::Others) => {
-                Answer::Refused("This answers a sealed message, and goes to others than are in there")
-            }
-            Err(Undone::Late) => Answer::Broken,
-            Err(_) => Answer::Refused("This answers a sealed message: answer on your device, or write a new mail"),
+        match self.hosted.reply(author, talk, to, bytes).await {
+            Reply::Taken => Answer::Taken,
+            Reply::Refused(why) => Answer::Refused(why),
+            Reply::Later => Answer::Broken,
         }
     }
 }

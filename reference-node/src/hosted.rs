@@ -13,7 +13,9 @@
 //! It ends where the person has a device of their own: that one is let in by its code, takes the keys over, and revokes this
 //! one, whose directory goes then.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod reply;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,8 +43,12 @@ use crate::store::Reader;
 
 /// How long somebody waits for what a device is to do.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a code may wait for the device that shows it: less than the operator does.
+const ASKS: Duration = Duration::from_secs(20);
 /// How long a device that failed is left alone.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How many of the last replies are known again.
+const SAID: usize = 256;
 /// Most orders that wait for one device.
 const ORDERS: usize = 64;
 
@@ -196,7 +202,9 @@ impl Hosted {
     /// # Errors
     /// [`Undone`].
     pub async fn approve(&self, address: Address, code: String) -> Result<(), Undone> {
-        self.order(&address, |answer| Order::Approve(code, answer)).await
+        // What the device asks may come after its code: whoever waits for it longer than this types the code again.
+        let approved = self.order_for(ASKS, &address, |answer| Order::Approve(code, answer)).await;
+        approved.map_err(|undone| if undone == Undone::Late { Undone::WrongCode } else { undone })
     }
 
     /// Says something in a conversation, for who has written it as a mail to these: done once it is durable here.
@@ -224,6 +232,15 @@ impl Hosted {
     }
 
     async fn order(&self, address: &Address, order: impl FnOnce(Answer) -> Order) -> Result<(), Undone> {
+        self.order_for(ANSWER, address, order).await
+    }
+
+    async fn order_for(
+        &self,
+        patience: Duration,
+        address: &Address,
+        order: impl FnOnce(Answer) -> Order,
+    ) -> Result<(), Undone> {
         let shared = self.0.as_ref().ok_or(Undone::Off)?;
         let device = shared.devices().as_ref().and_then(|devices| devices.get(address).cloned());
         let device = device.ok_or_else(|| Undone::NotHosted(address.clone()))?;
@@ -232,7 +249,7 @@ impl Hosted {
             device.send(order(answer)).await.map_err(|_| Undone::NotHosted(address.clone()))?;
             answered.await.map_err(|_| Undone::NotHosted(address.clone()))?
         };
-        timeout(ANSWER, waits).await.map_err(|_| Undone::Late)?
+        timeout(patience, waits).await.map_err(|_| Undone::Late)?
     }
 }
 
@@ -308,8 +325,9 @@ struct Asked {
     stand: Vec<Answer>,
     approve: Option<Answer>,
     seal: BTreeMap<ContentId, Answer>,
+    /// What was said last: handed in again, since its author heard no answer, it is said already.
+    said: VecDeque<ContentId>,
     enrolled: bool,
-    devices: usize,
     talks: BTreeMap<ConversationId, BTreeSet<Address>>,
 }
 
@@ -340,7 +358,7 @@ enum Ended {
 impl Keeper<'_> {
     /// Runs the device once: whether that was all.
     async fn run(&mut self) -> bool {
-        self.asked = Asked::default();
+        self.asked = Asked { said: std::mem::take(&mut self.asked.said), ..Asked::default() };
         let (device, Handle { commands, mut events }) = match self.shared.open(&self.address) {
             Ok(opened) => opened,
             Err(fault) => {
@@ -451,6 +469,10 @@ impl Asked {
                     _ = answer.send(Err(Undone::Others));
                     return None;
                 }
+                if self.said.contains(&id) {
+                    _ = answer.send(Ok(()));
+                    return None;
+                }
                 self.seal.retain(|_, waits| !waits.is_closed());
                 self.seal.insert(id, answer);
                 return Some(Command::Write { to: To::Conversation(talk), id: Some(id), body });
@@ -465,16 +487,17 @@ impl Asked {
         match event {
             // It hears of others' before it knows that it is none of them.
             Event::Devices(devices) if !devices.iter().any(|device| device.this) => {}
-            Event::Devices(devices) => {
-                let more = devices.len() > self.devices;
-                (self.devices, self.enrolled) = (devices.len(), true);
+            Event::Devices(_) => {
+                self.enrolled = true;
                 self.stand.drain(..).for_each(|answer| _ = answer.send(Ok(())));
-                if more && let Some(answer) = self.approve.take() {
-                    _ = answer.send(Ok(()));
-                }
             }
+            Event::Added { .. } => self.approve.take().into_iter().for_each(|answer| _ = answer.send(Ok(()))),
             Event::Conversation(talk) => _ = self.talks.insert(talk.id, talk.with.into_iter().collect()),
             Event::Mark { id, mark, .. } => {
+                if mark == Mark::Queued {
+                    self.said.push_back(id);
+                    self.said.drain(..self.said.len().saturating_sub(SAID));
+                }
                 if let Some(answer) = self.seal.remove(&id) {
                     _ = answer.send(match mark {
                         // It was handed in before, and its answer was lost.
@@ -488,7 +511,9 @@ impl Asked {
             Event::Declined(why) => {
                 if let Some(answer) = self.approve.take() {
                     _ = answer.send(Err(match why {
-                        postline_core::client::Declined::WrongCode => Undone::WrongCode,
+                        postline_core::client::Declined::WrongCode | postline_core::client::Declined::NobodyAsked => {
+                            Undone::WrongCode
+                        }
                         why => Undone::Declined(crate::device::declined(&why)),
                     }));
                 }

@@ -322,6 +322,7 @@ const fn code_word(code: Code) -> &'static str {
         Code::BadKeys => "bad_keys",
         Code::Login => "login",
         Code::Behind => "behind",
+        Code::Unlisted => "unlisted",
     }
 }
 

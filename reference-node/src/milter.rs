@@ -11,6 +11,8 @@
 //!   From and that is the envelope sender.
 //! * Where the node is slow or broken, the mail goes on without our fields; where it is down, Postfix does the same
 //!   (`milter_default_action = accept`).
+//! * A reply to what came sealed never goes on: it is sealed by the author's hosted device and thrown away as a mail, or refused.
+//!   While the node is down Postfix' own header checks keep such a reply for the node (`contrib/postfix`).
 //!
 //! An own session and not `miltr-server`, since that reads no macros, and the login comes in one; its handlers are async
 //! callbacks, so no test could hold it to every order and every cut of the packets.

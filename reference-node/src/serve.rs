@@ -157,7 +157,8 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
         let listener = listen(place).await?;
         listening.entry("milter".to_owned()).or_default().push(listener.place()?.to_string());
         let (people, inbox, faults) = (Arc::clone(&people), inbox.clone(), Arc::clone(&milter_faults));
-        sockets.spawn(Milter { people, inbox, faults }.serve(listener, draining.clone()));
+        let (domains, hosted) = (config.domains.clone().into(), hosted.clone());
+        sockets.spawn(Milter { people, domains, hosted, inbox, faults }.serve(listener, draining.clone()));
     }
     for listener in bind(&mut inherited, "link", &config.listen.link).await? {
         listening.entry("link".to_owned()).or_default().push(listener.local_addr()?.to_string());

@@ -1,21 +1,32 @@
 //! The milter session as a client and a node see it, without sockets.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test fails by them
 
+use postline_core::id::{ConversationId, Domain};
 use postline_core::limits;
+use postline_node::hosted::reply::Reply;
 use postline_node::milter::packet::{Fault, Incoming, write};
-use postline_node::milter::session::{Input, Output, Question, Session, Written};
+use postline_node::milter::session::{Answering, Input, Output, Question, Session, Written};
 use postline_node::milter::session_survives;
 use proptest::prelude::*;
 
 const ID: &str = "Postline-Id: v=1; bh=ungar; b=sig";
 
 /// A client and a node around one session; alice may speak as alice@a.example.
-#[derive(Default)]
 struct Talk {
     session: Session,
     said: Vec<u8>,
     written: Vec<Written>,
+    answering: Vec<Answering>,
+    reply: Reply,
     closed: bool,
+}
+
+impl Default for Talk {
+    fn default() -> Self {
+        let session = Session::new([Domain::parse("a.example").unwrap()].into());
+        let (said, written, answering) = (Vec::new(), Vec::new(), Vec::new());
+        Self { session, said, written, answering, reply: Reply::Taken, closed: false }
+    }
 }
 
 impl Talk {
@@ -35,9 +46,23 @@ impl Talk {
                         self.written.push(*written);
                         self.session.step(Input::Stamped(Some(vec![ID.to_owned()])), &mut out).unwrap();
                     }
+                    Output::Ask(Question::Seal(answering)) => {
+                        self.answering.push(*answering);
+                        self.session.step(Input::Sealed(self.reply), &mut out).unwrap();
+                    }
                 }
             }
         }
+    }
+
+    /// The last reply.
+    fn last(&self) -> (u8, Vec<u8>) {
+        let (mut incoming, mut last) = (Incoming::default(), (0, Vec::new()));
+        incoming.push(&self.said);
+        while let Some(reply) = incoming.packet().unwrap() {
+            last = reply;
+        }
+        last
     }
 
     /// The replies: the commands of all, and the data of those that change fields.
@@ -109,6 +134,66 @@ fn a_mail_loses_foreign_fields_from_the_last_to_the_first_and_gets_ours() {
     let whole = b"From: Alice <alice@a.example>\r\nTo: two@b.example,\r\n\tthree@b.example\r\n\
         Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@a.example>\r\n\r\nhello\r\n\r\n";
     assert_eq!(Some(&written.canonical), postline_codec::mime::scan(whole).canonical());
+}
+
+/// A mail of alice's that answers what came sealed, in this field; with a body of so many bytes.
+fn reply(field: &[u8], to: &[u8], body: usize) -> Vec<u8> {
+    let mut all: Vec<(u8, &[u8])> = vec![
+        (b'D', b"M{auth_authen}\0alice\0"),
+        (b'M', b"<alice@a.example>\0"),
+        (b'R', b"<two@b.example>\0"),
+        (b'R', to),
+        (b'L', b"From\0alice@a.example\0"),
+        (b'L', field),
+        (b'L', b"Postline-Sealed\0x\0"),
+        (b'N', b""),
+    ];
+    let chunk = [b'x'; 65_535];
+    all.extend((0..body / chunk.len()).map(|_| (b'B', chunk.as_slice())));
+    all.extend([(b'B', &chunk[..body % chunk.len()]), (b'E', b"".as_slice())]);
+    packets(&all)
+}
+
+/// [E-13]
+#[test]
+fn t_071_a_reply_to_what_came_sealed_is_sealed_and_thrown_away_or_refused_and_never_goes_on() {
+    let talk_id = ConversationId([0xab; 32]);
+    let id = format!("In-Reply-To\0<x@y>\n <{talk_id}.1f.sealed@A.example>\0").into_bytes();
+    let other = b"<three@b.example>\0".as_slice();
+    let late = b"451 4.3.0 This answers a sealed message: later, please\0".as_slice();
+    for (reply_is, last, said) in [
+        (Reply::Taken, b'd', b"".as_slice()),
+        (Reply::Refused("no"), b'y', b"554 5.7.1 no\0"),
+        (Reply::Later, b'y', late),
+    ] {
+        let mut talk = Talk { reply: reply_is, ..Talk::default() };
+        talk.sends(&hello());
+        talk.sends(&reply(&id, other, 7));
+        assert_eq!(talk.last(), (last, said.to_vec()), "{reply_is:?}");
+        let [asked] = talk.answering.as_slice() else { panic!("asked once") };
+        assert_eq!((asked.login.as_str(), asked.talk, asked.to.len()), ("alice", talk_id, 2));
+        let whole =
+            format!("From: alice@a.example\r\nIn-Reply-To: <x@y>\r\n <{talk_id}.1f.sealed@A.example>\r\n\r\nxxxxxxx");
+        assert_eq!(String::from_utf8_lossy(&asked.mail), whole);
+        assert!(talk.session.is_idle() && talk.written.is_empty());
+        // The next mail on the connection is one like any other.
+        talk.sends(&mail());
+        assert_eq!((talk.last().0, talk.written.len()), (b'c', 1));
+    }
+    // To whom it goes is not known whole, or it is too long to be words: nobody is asked.
+    for (to, body) in [(b"<no address>\0".as_slice(), 7), (other, limits::HEADER_BYTES + limits::MILTER_REPLY_BYTES)] {
+        let mut talk = Talk::default();
+        talk.sends(&hello());
+        talk.sends(&reply(&id, to, body));
+        assert_eq!((talk.last().0, talk.answering.len(), talk.written.len()), (b'y', 0, 0), "{body}");
+        assert!(talk.last().1.starts_with(b"554 5.7.1 This answers a sealed message"));
+    }
+    // What names other people's is none of ours, nor is what stands in the body.
+    let theirs = format!("References\0<{talk_id}.sealed@b.example>\0").into_bytes();
+    let mut talk = Talk::default();
+    talk.sends(&hello());
+    talk.sends(&reply(&theirs, other, 7));
+    assert_eq!((talk.last().0, talk.answering.len(), talk.written.len()), (b'c', 0, 0));
 }
 
 #[test]

@@ -27,8 +27,10 @@ use postline_core::content::mail::Rcpt;
 use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
-use postline_core::server::{Dial, Event, Input, SessionIn, SessionOut};
+use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis};
+use postline_core::wire::frame::Frame;
+use postline_core::wire::talk::Talk;
 
 use crate::bytes::mailbox_of;
 use crate::device::Device;
@@ -312,6 +314,11 @@ impl World {
     /// Something happens on a session of a device: lost where the node goes down before.
     pub fn on_session(&mut self, node: usize, session: SessionId, what: SessionIn) {
         self.comes_back(0, node, Input::Session(session, what));
+    }
+
+    /// A node hears something on a connection that its peer's honest code would not say.
+    pub fn on_link(&mut self, node: usize, link: LinkId, talk: Talk) {
+        self.comes_back(0, node, Input::Link(link, LinkIn::Frame(Frame::Talk(talk))));
     }
 
     // Time.

@@ -79,7 +79,13 @@ pub fn message_id(talk: ConversationId, seq: u64, reader: &Address) -> String {
 /// would heed, since sealed words must not go on in the clear.
 #[must_use]
 pub fn answers(mail: &[u8], ours: &[Domain]) -> Option<ConversationId> {
-    let head = mail.get(..head_len(mail)).unwrap_or_default().to_ascii_lowercase();
+    named_in(mail.get(..head_len(mail)).unwrap_or_default(), ours)
+}
+
+/// The same of one header field, or of a whole header.
+#[must_use]
+pub fn named_in(head: &[u8], ours: &[Domain]) -> Option<ConversationId> {
+    let head = head.to_ascii_lowercase();
     let mut rest = head.as_slice();
     while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK.as_bytes()) {
         let (left, right) = rest.split_at(at);

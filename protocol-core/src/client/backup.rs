@@ -85,8 +85,8 @@ impl Client {
             }
             Err(fault) => {
                 out.save(self.own.record());
-                let why = if let PeerFault::Rate { per_ms, .. } = fault {
-                    Declined::NotBefore(tick.now.plus(per_ms))
+                let why = if let PeerFault::Rate { .. } = fault {
+                    Declined::NotBefore(self.own.tries.again())
                 } else {
                     Declined::WrongCode
                 };

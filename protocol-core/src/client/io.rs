@@ -84,7 +84,8 @@ pub enum Command {
     },
     /// This device is new, for an address that has others: show a code for one of them. Answered by [`Event::Code`].
     Join,
-    /// On an old device: take the new device that shows this code.
+    /// On an old device: take the new device that shows this code. Answered by [`Event::Added`], or by [`Declined`]; where no
+    /// device has asked by this code yet, first by [`Event::CodeWaits`].
     AddDevice {
         /// The code, as the person typed or scanned it.
         code: String,
@@ -100,8 +101,8 @@ pub enum Command {
     Same(Address),
     /// The two codes differ: somebody stands between.
     Differ(Address),
-    /// Never again a line with this person, until unblocked. The line is the node's to end, and no frame asks it to yet:
-    /// answered by [`Declined::AtTheNode`].
+    /// Never again a line with this person, until unblocked: the node ends it. Answered by [`Event::Blocked`], or by
+    /// [`Declined`]: where the session ends before the answer, by [`Declined::Offline`].
     Block(Address),
     /// Back to strangers. The same.
     Unblock(Address),
@@ -251,6 +252,24 @@ pub enum Event {
     },
     /// A code to be compared, or to be typed on another device.
     Code(ShownCode),
+    /// No device has asked yet by the code that the person typed: it is kept until one does, until this time, and then
+    /// declined as [`Declined::NobodyAsked`].
+    CodeWaits {
+        /// Until when.
+        until: Millis,
+    },
+    /// The device whose code the person typed is one of theirs, and is being told.
+    Added {
+        /// Which.
+        dk: DeviceKey,
+    },
+    /// The person's node has blocked somebody, or blocks them no more.
+    Blocked {
+        /// Whom.
+        who: Address,
+        /// Whether they are blocked now.
+        blocked: bool,
+    },
     /// Somebody wants to compare codes: [`Command::Verify`] answers.
     CompareWanted {
         /// Who.
@@ -517,6 +536,8 @@ pub enum Declined {
     Offline,
     /// The code or passphrase is wrong, or too late; nothing has changed.
     WrongCode,
+    /// No device asked to be let in by the code that was typed: it is wrong, or the device that shows it can't be heard.
+    NobodyAsked,
     /// Tried too often: not before this time.
     NotBefore(Millis),
     /// No such device of the person.
@@ -529,8 +550,6 @@ pub enum Declined {
     NothingPending,
     /// No such conversation here.
     NoConversation(ConversationId),
-    /// It is done at the node, by its operator or by an annotation of the mailbox, and not from a device.
-    AtTheNode,
 }
 
 /// Somebody lies.

@@ -15,6 +15,7 @@ use crate::id::{Address, ConversationId};
 use crate::limits;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
+use crate::time::Millis;
 use crate::wire::log::tag;
 use crate::wire::talk::{Kind, Origin, Post, Talk as Frame};
 
@@ -33,6 +34,10 @@ impl Client {
         self.mark_more(id, out);
         self.repair(tick, id, out);
         self.share(tick, id, out);
+        let unlisted = self.live.get(&id).and_then(|live| live.unlisted);
+        if let Some((at, _)) = unlisted.filter(|(at, _)| *at > tick.now) {
+            return self.timers.by(What::Talk(id), at);
+        }
         if self.may_change(id) && self.members(tick, id, out) {
             self.seal(tick, id, out);
         }
@@ -50,7 +55,7 @@ impl Client {
 
     /// Seals and posts what waits, in order, as much as may be under way.
     fn seal(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        let Some(head) = self.talks.get(&id).map(|talk| talk.signed) else { return };
+        let Some((head, epoch)) = self.talks.get(&id).map(|talk| (talk.signed, talk.epoch)) else { return };
         let under_way = self.drafts.values().filter(|draft| draft.sealed.is_some()).count();
         let room = limits::SESSION_WINDOW_ITEMS.saturating_sub(under_way).min(limits::CLIENT_BATCH);
         let waits = |draft: &Draft| draft.talk == id && draft.kind == Kind::Message && draft.sealed.is_none();
@@ -59,7 +64,6 @@ impl Client {
         for number in waiting.iter().take(room) {
             let Some(Some(group)) = self.groups.get_mut(&id) else { return };
             let Some(mut draft) = self.drafts.remove(number) else { continue };
-            let epoch = group.epoch();
             match group.seal(tick, head, &draft.inner, out) {
                 Ok(bytes) => draft.sealed = Some(Sealed { epoch, bytes }),
                 Err(_) => {
@@ -117,6 +121,19 @@ impl Client {
         self.drafts.insert(number, draft);
     }
 
+    /// A node on the way doesn't know yet that this device is on its person's list: it hears so from our node, and what
+    /// waits goes then. Says when it is tried again, later each time, until something is taken.
+    fn unlisted(&mut self, tick: &Tick, id: ConversationId) -> Millis {
+        let tries = match self.live(id).unlisted {
+            Some((at, _)) if at > tick.now => return at,
+            Some((_, tries)) => tries.saturating_add(1).min(limits::UNLISTED_TRIES),
+            None => 0,
+        };
+        let at = Self::later(tick, limits::UNLISTED_MS << tries);
+        self.live(id).unlisted = Some((at, tries));
+        at
+    }
+
     /// A post of ours was not taken.
     pub(super) fn unposted(
         &mut self,
@@ -129,10 +146,15 @@ impl Client {
         let number = origin.number;
         let ours = self.dk().is_some_and(|dk| tag(id, dk) == origin.device);
         let Some(draft) = self.drafts.get(&number).filter(|draft| ours && draft.talk == id).cloned() else { return };
+        if code == Code::Unlisted {
+            let at = self.unlisted(tick, id);
+            self.timers.by(What::Talk(id), at);
+        }
         match draft.kind {
             Kind::Create => {
                 self.drop_group(id, out);
-                self.put_off(tick, id, if code == Code::Exists { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
+                let soon = matches!(code, Code::Exists | Code::Unlisted);
+                self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
                 if code == Code::Exists {
                     self.ask_range(id, 1, limits::RANGE, out);
                 }
@@ -147,12 +169,13 @@ impl Client {
         match code {
             // It was taken before: its event is on its way.
             Code::Behind | Code::Exists => {}
-            Code::StaleEpoch | Code::Busy | Code::Timeout | Code::Goodbye => {
+            Code::StaleEpoch | Code::Busy | Code::Timeout | Code::Goodbye | Code::Unlisted => {
                 let draft = Draft { sealed: None, ..draft };
                 out.save(draft.record(number));
                 self.drafts.insert(number, draft);
                 let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
-                self.timers.by(What::Talk(id), Self::later(tick, wait));
+                let at = if code == Code::Unlisted { self.unlisted(tick, id) } else { Self::later(tick, wait) };
+                self.timers.by(What::Talk(id), at);
             }
             Code::Glare
             | Code::Protocol

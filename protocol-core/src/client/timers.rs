@@ -16,6 +16,8 @@ pub(super) enum What {
     Ack,
     /// Ask again for this person's lists.
     Lists(Address),
+    /// Give up codes that were typed and that no device asked by.
+    Typed,
     /// Make keys known that the node hasn't taken.
     Publish,
     /// Go on with a conversation: seal, change members, mark.
@@ -59,7 +61,7 @@ impl Timers {
     pub(super) fn talks(&self, most: usize) -> impl Iterator<Item = ConversationId> {
         let talk = |what: &What| match what {
             What::Talk(id) | What::Read(id) => Some(*id),
-            What::Session | What::Dial | What::Ack | What::Lists(_) | What::Publish => None,
+            What::Session | What::Dial | What::Ack | What::Lists(_) | What::Typed | What::Publish => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
     }

@@ -174,8 +174,21 @@ impl Request {
         grant: &Grant,
     ) -> Result<Vec<u8>, PeerFault> {
         tries.make(tick.now)?;
-        let code = Phrase::parse(typed.strip_prefix(QR).unwrap_or(typed))?;
-        let good = bool::from(self.tag_by(&code).ct_eq(&self.tag));
+        self.grant_by(tick, &read_code(typed)?, ours, grant)
+    }
+
+    /// The same by a code that was tried: the caller has counted it.
+    ///
+    /// # Errors
+    /// As [`grant`](Self::grant), but for the rate.
+    pub fn grant_by(
+        &self,
+        tick: &Tick,
+        code: &Phrase,
+        ours: (&Address, DeviceKey),
+        grant: &Grant,
+    ) -> Result<Vec<u8>, PeerFault> {
+        let good = bool::from(self.tag_by(code).ct_eq(&self.tag));
         if !good || tick.now > self.until || self.address != *ours.0 || self.dk == ours.1 {
             return Err(PeerFault::WrongCode);
         }
@@ -184,7 +197,7 @@ impl Request {
         let header = header(ours.1, &y);
         let shared = exchange(&secret, self.x)?;
         let plain = grant.encode();
-        let sealed = box_of(&code, &shared).seal(&bound(&header, &self.to_bytes()), &plain);
+        let sealed = box_of(code, &shared).seal(&bound(&header, &self.to_bytes()), &plain);
         let mut writer = Writer::onto(header);
         writer.bytes(&sealed);
         let answer = writer.into_bytes();
@@ -207,7 +220,9 @@ impl Request {
         Ok(request)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    /// The request as it came.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::onto(self.head());
         writer.bytes(&self.tag);
         writer.into_bytes()
@@ -224,6 +239,14 @@ impl Request {
     fn tag_by(&self, code: &Phrase) -> [u8; 32] {
         mac(code.expose(), &[b"postline/1 join request\0", &self.head()])
     }
+}
+
+/// Reads a code as a person typed it, or as their camera saw it.
+///
+/// # Errors
+/// [`PeerFault::WrongCode`] for what is none, a slip of the pen too.
+pub fn read_code(typed: &str) -> Result<Phrase, PeerFault> {
+    Phrase::parse(typed.strip_prefix(QR).unwrap_or(typed))
 }
 
 impl Grant {

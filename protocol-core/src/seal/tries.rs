@@ -29,6 +29,12 @@ impl Tries {
         Ok(())
     }
 
+    /// When the next try may be made, where none is left.
+    #[must_use]
+    pub const fn again(&self) -> Millis {
+        self.since.plus(limits::CODE_TRIES_MS)
+    }
+
     /// Writes it, as part of a record: two items.
     pub fn write(&self, writer: &mut Writer) {
         writer.millis(self.since).u64(self.made.into());

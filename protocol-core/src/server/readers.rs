@@ -113,7 +113,8 @@ impl Server {
         for (address, nk) in log.members() {
             match nk {
                 None => {
-                    let online = self.online(address).filter(|(session, _)| !log.is_attached(Via::Session(*session)));
+                    let online = self.online(address).filter(|(_, who)| who.listed);
+                    let online = online.filter(|(session, _)| !log.is_attached(Via::Session(*session)));
                     let reader = |dk| Reader::Device(tag(id, dk), address.clone());
                     comers.extend(online.map(|(session, who)| (Via::Session(session), reader(who.dk))));
                 }

@@ -59,6 +59,8 @@ pub(super) struct Online {
     pub(super) dk: DeviceKey,
     /// Whether it is a copy of a device that went on: it must not write.
     pub(super) behind: bool,
+    /// Whether it is in its person's newest list: else it takes part in no conversation.
+    pub(super) listed: bool,
 }
 
 /// A device that may open sessions: [`Key::Device`].
@@ -387,7 +389,8 @@ impl Server {
             let why = PeerFault::Behind { got: who.posted, seen: last };
             out.emit(Output::Event(Event::Refused { peer: Peer::Device(who.dk), why }));
         }
-        let online = Online { address: who.address, dk: who.dk, behind };
+        let listed = self.keys.known.get(&who.address).is_some_and(|known| known.lists(who.dk));
+        let online = Online { address: who.address, dk: who.dk, behind, listed };
         self.sessions.greeting.remove(&session);
         self.sessions.by_device.insert(online.dk, session);
         self.sessions.by_address.entry(online.address.clone()).or_default().insert(session);
@@ -467,6 +470,18 @@ impl Server {
         };
         self.unenrol(tick, address, oldest, out);
         Ok(())
+    }
+
+    /// Devices that are there may have come onto a list: they take part from now on, and get what they missed.
+    pub(super) fn listed_now(&mut self, tick: &Tick, address: &Address, out: &mut Outbox<Output>) {
+        let Some(known) = self.keys.known.get(address) else { return };
+        let new = self.online(address).filter(|(_, who)| !who.listed && known.lists(who.dk));
+        for session in new.map(|(session, _)| session).collect::<Vec<_>>() {
+            let Some(who) = self.sessions.all.get_mut(&session).and_then(|one| one.online.as_mut()) else { continue };
+            who.listed = true;
+            let who = who.clone();
+            self.device_ready(tick, session, &who, out);
+        }
     }
 
     /// A device is no more: its record goes, and its session ends.

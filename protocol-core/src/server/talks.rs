@@ -11,6 +11,10 @@
 //! offer that the line grew from. Only the two may create it, both are in it from the first, and what either node says
 //! goes on only while there is a line: where there is none, a node hears what it would hear of a conversation that never
 //! was ([C-2]), and nothing that was taken is lost.
+//!
+//! Of their devices only those take part that the newest list which is known here names: who has but the password of a
+//! mailbox puts nothing into a log (attack 73). What it could put there, a commit that is none, would be one more that
+//! everybody has to pass over.
 
 use super::Server;
 use super::here::HERE;
@@ -38,7 +42,9 @@ enum Way {
 impl Server {
     /// A device is there: Ready was said to it, and its lines.
     pub(super) fn device_ready(&mut self, tick: &Tick, session: SessionId, who: &Online, _: &mut Outbox<Output>) {
-        self.comes(tick, Via::Session(session), Some(&who.address), None);
+        if who.listed {
+            self.comes(tick, Via::Session(session), Some(&who.address), None);
+        }
     }
 
     /// A device said something about a conversation: a Post, a Have, or a question for a range of a log.
@@ -107,6 +113,7 @@ impl Server {
         who: &Online,
         out: &mut Outbox<Output>,
     ) -> Result<(), PeerFault> {
+        is_listed(who)?;
         let log = self.talks.log(id).ok_or(PeerFault::NoConversation)?;
         if !log.members().any(|(address, nk)| *address == who.address && nk.is_none()) {
             return Err(PeerFault::NoConversation);
@@ -131,6 +138,7 @@ impl Server {
             return Err(PeerFault::Frame("a post of the device that brings it"));
         }
         self.may_write(who, post.origin.number)?;
+        is_listed(who)?;
         match self.way_of(&who.address, &post, out)? {
             Way::Here => {
                 self.take_number(who, post.origin.number, out)?;
@@ -322,12 +330,34 @@ impl Server {
             if self.line_named(&pair, id)? != nk || !self.pairs.get(&pair).is_some_and(Trust::offered) {
                 return Err(PeerFault::NoConversation);
             }
+            self.lists_author(&post, nk)?;
             self.begin_log(Log::new(id, None, at_home(&post.members, &pair, nk)), out)?;
         }
         self.is_read_by(tick, nk, via, id, out)?;
+        self.lists_author(&post, nk)?;
         self.step_log(tick, id, log::Input::Post(via, Box::new(post)), out);
         self.feed_log(tick, id, out);
         Ok(())
+    }
+
+    /// Whose lists say who may post by way of a node: its members' of the conversation. Of one that begins, of the pair.
+    pub(super) fn authors_at(&self, post: &Post, nk: NodeKey) -> Vec<Address> {
+        match self.talks.log(post.conversation) {
+            Some(log) => log.members().filter(|(_, of)| *of == Some(nk)).map(|(address, _)| address.clone()).collect(),
+            None => self.pair_with(&post.members, nk).into_iter().map(|pair| pair.theirs).collect(),
+        }
+    }
+
+    /// Sees that a post is of a device that its person's newest list has, as far as it is known here. A node can name
+    /// any of them: what it says of its own people's devices harms nobody else's.
+    fn lists_author(&self, post: &Post, nk: NodeKey) -> Result<(), PeerFault> {
+        let lists = |address: Address| {
+            let chain = self.keys.known.get(&address).and_then(|known| known.chain.as_ref());
+            chain.is_some_and(|chain| {
+                chain.devices().any(|device| tag(post.conversation, device.dk) == post.origin.device)
+            })
+        };
+        if self.authors_at(post, nk).into_iter().any(lists) { Ok(()) } else { Err(PeerFault::Unlisted) }
     }
 
     fn event_from_hub(
@@ -368,6 +398,11 @@ impl Server {
         let pair = pair_in(members, members.iter().find(ours)?)?;
         (self.pairs.get(&pair)?.line() == Some(nk)).then_some(pair)
     }
+}
+
+/// Sees that a device takes part in conversations.
+const fn is_listed(who: &Online) -> Result<(), PeerFault> {
+    if who.listed { Ok(()) } else { Err(PeerFault::Unlisted) }
 }
 
 /// The pair of one of two members and the other.

@@ -1,8 +1,9 @@
 //! People with several devices: all of them see everything, whichever writes, and whoever was away.
 
 use postline_core::client::Command;
-use postline_core::client::io::{Event, Failure, Mark};
-
+use postline_core::client::io::{Declined, Event, Failure, Mark};
+use postline_core::limits;
+use postline_core::store::Key;
 use postline_core::wire::talk::Kind;
 
 use crate::kit::{World, ann, theirs};
@@ -106,7 +107,6 @@ fn t_078_a_revoked_device_reads_nothing_new() {
 
 #[test]
 fn a_wrong_code_lets_nobody_in_and_after_some_tries_there_are_none_for_a_while() {
-    use postline_core::client::io::Declined;
     let mut world = World::two();
     let stranger = world.device(&ann());
     world.command(stranger, Command::Join);
@@ -127,6 +127,100 @@ fn a_wrong_code_lets_nobody_in_and_after_some_tries_there_are_none_for_a_while()
     world.pass(60_000);
     assert_eq!(world.texts(stranger), [""; 0]);
     assert_eq!(world.office.logs[&theirs()].entries.len(), 2);
+}
+
+/// The code that a device shows.
+fn shown(world: &World, n: usize) -> String {
+    let code = |event: &Event| match event {
+        Event::Code(code) => Some(code.text.clone()),
+        _ => None,
+    };
+    world.devices[n].events.iter().rev().find_map(code).unwrap()
+}
+
+/// [I-22]
+#[test]
+fn a_code_that_is_typed_before_the_new_device_is_heard_waits_for_it() {
+    let mut world = World::two();
+    let tablet = world.device(&ann());
+    // What the tablet asks is still on its way to the old device.
+    world.devices[0].held = Some(Vec::new());
+    world.command(tablet, Command::Join);
+    let code = shown(&world, tablet);
+    world.command(0, Command::AddDevice { code });
+    let until = world.now.plus(limits::CODE_WAIT_MS);
+    assert_eq!(world.devices[0].events.last(), Some(&Event::CodeWaits { until }));
+    assert!(!world.devices[tablet].client.is_enrolled());
+    world.pass(limits::CODE_WAIT_MS - 1);
+    for frame in world.devices[0].held.take().unwrap() {
+        world.tell_device(0, frame);
+    }
+    world.pass(60_000);
+    let dk = world.dk(tablet);
+    assert!(world.devices[tablet].client.is_enrolled(), "{:#?}", world.devices[tablet].events);
+    assert_eq!(world.devices[0].events.iter().filter(|event| **event == Event::Added { dk }).count(), 1);
+    assert!(!world.devices[0].events.iter().any(|event| matches!(event, Event::Declined(_))));
+}
+
+/// [I-22]
+#[test]
+fn a_code_that_no_device_asks_by_is_declined_in_the_end() {
+    let mut world = World::two();
+    let tablet = world.device(&ann());
+    world.devices[0].held = Some(Vec::new());
+    world.command(tablet, Command::Join);
+    let code = shown(&world, tablet);
+    world.command(0, Command::AddDevice { code: code.clone() });
+    world.pass(limits::CODE_WAIT_MS - 1);
+    let nobody = Event::Declined(Declined::NobodyAsked);
+    assert!(!world.devices[0].events.contains(&nobody));
+    world.pass(1);
+    assert_eq!(world.devices[0].events.iter().filter(|event| **event == nobody).count(), 1);
+    // Heard too late: it is let in once the person types the code again, and not before.
+    for frame in world.devices[0].held.take().unwrap() {
+        world.tell_device(0, frame);
+    }
+    world.pass(60_000);
+    assert!(!world.devices[tablet].client.is_enrolled());
+    world.command(0, Command::AddDevice { code });
+    world.pass(60_000);
+    assert!(world.devices[tablet].client.is_enrolled());
+}
+
+/// A node gives a note once: who heard it first and left must still know it.
+#[test]
+fn the_right_code_after_a_wrong_one_and_a_restart_lets_the_device_in() {
+    let mut world = World::two();
+    let tablet = world.device(&ann());
+    world.command(tablet, Command::Join);
+    let code = shown(&world, tablet);
+    world.command(0, Command::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() });
+    assert_eq!(world.devices[0].events.last(), Some(&Event::Declined(Declined::WrongCode)));
+    world.restart(0);
+    world.pass(5_000);
+    world.command(0, Command::AddDevice { code });
+    world.pass(60_000);
+    assert!(world.devices[tablet].client.is_enrolled(), "{:#?}", world.devices[0].events);
+    assert!(!world.devices[0].disk.contains_key(&Key::Joining), "nothing is left over");
+}
+
+#[test]
+fn what_was_granted_reaches_the_new_device_though_the_old_one_is_killed_before_it_says_it() {
+    let mut world = World::two();
+    let tablet = world.device(&ann());
+    world.command(tablet, Command::Join);
+    let code = shown(&world, tablet);
+    // The node takes the list that has the tablet; that it did, the old device never hears.
+    world.devices[0].held = Some(Vec::new());
+    world.command(0, Command::AddDevice { code });
+    world.pass(5_000);
+    assert!(!world.devices[tablet].client.is_enrolled());
+    world.devices[0].held = None;
+    world.restart(0);
+    world.pass(60_000);
+    assert!(world.devices[tablet].client.is_enrolled(), "{:#?}", world.devices[tablet].events);
+    let dk = world.dk(tablet);
+    assert!(world.devices[0].events.contains(&Event::Added { dk }));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use postline_core::wire::talk::{Kind, Origin, Password, Post, Question, Talk};
 use postline_world::world::World;
 
 use crate::kit::{a_line, one, pair, two, two_nodes};
-use crate::people::{People, all_up};
+use crate::people::{People, Person, all_up};
 
 fn sessions(world: &World, node: usize) -> (usize, usize) {
     world.nodes[node].server.as_ref().unwrap().sessions()
@@ -136,6 +136,7 @@ fn t_084_the_oldest_unlisted_device_makes_room_for_one_too_many() {
 fn t_062_a_copy_of_a_device_is_told_and_may_not_write() {
     let (mut world, mut people) = (a_line(), People::default());
     let phone = people.online(&mut world, &one());
+    people.list(&mut world, &mut Person::new(&one(), 9), &[phone]);
     let talk = direct(world.nodes[0].trust(&pair(&one(), &two())).t2().unwrap());
     let origin = |number| Origin { device: tag(talk, people.devices[phone].keys.dk()), number };
     let post = |number, kind, members| {
@@ -213,6 +214,7 @@ fn a_node_that_drains_says_goodbye_to_devices() {
 fn what_is_asked_of_a_conversation_that_is_not_there_is_refused() {
     let (mut world, mut people) = (two_nodes(), People::default());
     let phone = people.online(&mut world, &one());
+    people.list(&mut world, &mut Person::new(&one(), 9), &[phone]);
     let what = Question::Range { conversation: ConversationId([7; 32]), from: 1, to: 2 };
     assert_eq!(people.ask(&mut world, phone, what, 10), Some(Err(Code::NoConversation)));
 }

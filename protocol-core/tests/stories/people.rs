@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use postline_core::fault::{Code, PeerFault};
-use postline_core::id::{Address, Hash, SessionId};
+use postline_core::id::{Address, DeviceKey, Hash, SessionId};
 use postline_core::machine::session::device::{Dial, Input, Login, Output, Session};
 use postline_core::seal::lists::{Chain, Verdict};
 use postline_core::seal::{AddressIdentity, DeviceIdentity, Secret};
@@ -75,7 +75,12 @@ impl Person {
 
     /// The list that has these devices and no others, not yet published by anybody.
     pub(crate) fn list(&self, devices: &[&Device]) -> Signed<DeviceList> {
-        let listed = |device: &&Device| Listed::new(device.keys.dk(), false, Millis(1_000));
+        self.list_of(&devices.iter().map(|device| device.keys.dk()).collect::<Vec<_>>())
+    }
+
+    /// The same, of the devices that have these keys.
+    pub(crate) fn list_of(&self, devices: &[DeviceKey]) -> Signed<DeviceList> {
+        let listed = |dk: &DeviceKey| Listed::new(*dk, false, Millis(1_000));
         let Some(chain) = &self.chain else {
             let devices = devices.iter().map(listed).collect();
             return Chain::found(self.address.clone(), &self.ak, self.next, false, devices).unwrap().0;
@@ -92,7 +97,7 @@ impl Person {
             next: chain.next(),
             successor: None,
         };
-        let gone = chain.devices().map(|device| device.dk).filter(|dk| devices.iter().all(|d| d.keys.dk() != *dk));
+        let gone = chain.devices().map(|device| device.dk).filter(|dk| !devices.contains(dk));
         list.revoked.extend(gone);
         list.revoked.sort();
         list.devices.sort_by_key(|device| device.dk);

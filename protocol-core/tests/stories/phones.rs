@@ -1,9 +1,9 @@
 //! Devices as the hub's stories need them: real sessions, sealed bytes that nobody opens, and a memory that survives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::fault::Code;
-use postline_core::id::{Address, ConversationId, DeviceKey, SessionId};
+use postline_core::id::{Address, ConversationId, DeviceKey, Hash, SessionId};
 use postline_core::machine::session::device::{Dial, Input, Login, Output, Session};
 use postline_core::seal::{DeviceIdentity, Secret};
 use postline_core::server::{LoginOk, SessionIn, SessionOut};
@@ -11,11 +11,12 @@ use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Record, sha256};
 use postline_core::time::Millis;
 use postline_core::wire::log::{Link, chain, direct, root, tag};
-use postline_core::wire::talk::{Event, Head, Kind, Origin, Password, Post, Question, Talk};
+use postline_core::wire::talk::{Event, Head, Kind, Line, Origin, Password, Post, Publication, Question, Talk};
 use postline_world::bytes::mailbox_of;
 use postline_world::world::World;
 
 use crate::kit::{a_line, one, pair, two};
+use crate::people::Person;
 
 struct NoStore;
 impl Store for NoStore {
@@ -72,6 +73,8 @@ pub(crate) struct Phone {
     pub(crate) chats: BTreeMap<ConversationId, Chat>,
     pub(crate) unposted: Vec<(u64, Code)>,
     pub(crate) answers: Vec<Talk>,
+    /// Its lines: with whom, of which handshake.
+    lines: BTreeMap<Address, Hash>,
     /// How many bodies of its own came back to it.
     pub(crate) echoes: usize,
     /// Whether it says Have.
@@ -82,6 +85,8 @@ pub(crate) struct Phone {
 #[derive(Default)]
 pub(crate) struct Phones {
     pub(crate) all: Vec<Phone>,
+    /// The keys of their people.
+    pub(crate) people: BTreeMap<Address, Person>,
     next: u64,
 }
 
@@ -101,10 +106,38 @@ impl Phones {
             chats: BTreeMap::new(),
             unposted: Vec::new(),
             answers: Vec::new(),
+            lines: BTreeMap::new(),
             echoes: 0,
             acks: true,
         });
         self.all.len() - 1
+    }
+
+    /// Everybody's devices, as far as they are up, come onto their person's list, and each line gets its key proofs.
+    pub(crate) fn list(&mut self, world: &mut World) {
+        self.list_but(world, &[], true);
+    }
+
+    /// The same, but for these devices; key proofs only where `prove` says so.
+    pub(crate) fn list_but(&mut self, world: &mut World, but: &[usize], prove: bool) {
+        let but: Vec<DeviceKey> = but.iter().map(|phone| self.all[*phone].dk()).collect();
+        let addresses: BTreeSet<Address> = self.all.iter().map(|phone| phone.address.clone()).collect();
+        for (n, address) in addresses.into_iter().enumerate() {
+            let seed = 0x20 + u8::try_from(n).unwrap();
+            let person = self.people.entry(address.clone()).or_insert_with(|| Person::new(&address, seed));
+            let listed =
+                |phone: &Phone| phone.address == address && phone.enrolled && !but.contains(&phone.identity.dk());
+            let keys: Vec<DeviceKey> = self.all.iter().filter(|phone| listed(phone)).map(Phone::dk).collect();
+            let list = person.list_of(&keys);
+            person.took(&list);
+            let phone = self.all.iter_mut().find(|phone| listed(phone) && phone.is_up()).unwrap();
+            phone.say(world, Talk::Publish { number: 1, what: Publication::List(list.bytes().to_vec()) });
+            for (theirs, t2) in phone.lines.clone().into_iter().filter(|_| prove) {
+                let bytes = person.proof(&theirs, t2).bytes().to_vec();
+                phone.say(world, Talk::Publish { number: 2, what: Publication::Proof { theirs, bytes } });
+            }
+        }
+        self.pass(world, 50);
     }
 
     /// The world goes on, and so do the devices.
@@ -280,7 +313,11 @@ impl Phone {
                 *of = (*of).max(seq);
             }
             Talk::Answer { .. } => self.answers.push(talk),
-            Talk::Line(_) | Talk::Published { .. } => {}
+            Talk::Line(Line { theirs, t2, .. }) => {
+                self.lines.remove(&theirs);
+                self.lines.extend(t2.map(|t2| (theirs, t2)));
+            }
+            Talk::Published { code, .. } => assert_eq!(code, None),
             Talk::Post(_) | Talk::Have { .. } | Talk::Publish { .. } | Talk::Ask { .. } | Talk::Login { .. } => {
                 panic!("no node says that to a device: {talk:?}")
             }
@@ -349,6 +386,13 @@ pub(crate) fn begun(by: usize) -> (World, Phones, ConversationId) {
 
 /// The same, before anybody created it.
 pub(crate) fn connected() -> (World, Phones, ConversationId) {
+    let (mut world, mut phones, id) = unlisted();
+    phones.list(&mut world);
+    (world, phones, id)
+}
+
+/// The same, before anybody is on a list.
+pub(crate) fn unlisted() -> (World, Phones, ConversationId) {
     let mut world = a_line();
     let mut phones = Phones::default();
     for who in [one(), two(), two()] {

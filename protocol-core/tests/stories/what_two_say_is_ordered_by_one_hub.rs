@@ -224,6 +224,7 @@ fn with_another() -> (World, Phones, ConversationId, ConversationId, usize) {
     world.pass(30 * SECOND);
     let third = phones.add(&world, &three);
     phones.pass(&mut world, 50);
+    phones.list(&mut world);
     let other = conversation(&world, &three, &two());
     (world, phones, id, other, third)
 }

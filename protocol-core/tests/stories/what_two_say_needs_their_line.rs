@@ -100,6 +100,7 @@ fn people_of_one_node_and_of_several_domains_talk_alike() {
             phones.add(&world, who);
         }
         phones.pass(&mut world, 50);
+        phones.list(&mut world);
         let here = conversation(&world, &ann, &dan);
         let there = conversation(&world, &dan, &bob);
         assert_eq!(here, conversation(&world, &dan, &ann));

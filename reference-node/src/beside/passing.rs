@@ -49,8 +49,8 @@ impl MailDoor {
         let Arriving { id, envelope, utf8, received, staged, .. } = arriving;
         let (head, bytes) = read_head(staged.body().map_err(|_| Answer::Broken)?).await.ok_or(Answer::Broken)?;
         if beside == Beside::Relay && sealed::answers(&bytes, &self.domains).is_some() {
-            // Who logs in elsewhere has no device here that could seal it (attack 71).
-            return Err(Answer::Refused("This answers a sealed message: write a new mail"));
+            // Whose login it was, only the milter knew: one that came past it is not sealed, and never goes on (attack 71).
+            return Err(Answer::Refused("This answers a sealed message, and the node was down: send it again"));
         }
         let source = match beside {
             Beside::Front => Source::Front,

@@ -169,6 +169,7 @@ enum What {
     Add { code: String },
     Revoke(postline_core::id::DeviceKey),
     Verify(Address),
+    Block(Address, bool),
     Backup { file: PathBuf },
     Restore { bytes: Vec<u8>, passphrase: Passphrase },
 }
@@ -190,6 +191,8 @@ impl Asked {
             }
             DeviceCommand::Revoke { device, own } => (own, What::Revoke(device)),
             DeviceCommand::Verify { peer, own } => (own, What::Verify(peer)),
+            DeviceCommand::Block { peer, own } => (own, What::Block(peer, true)),
+            DeviceCommand::Unblock { peer, own } => (own, What::Block(peer, false)),
             DeviceCommand::Backup { file, own } => {
                 if file.exists() {
                     return Err(Failure::Usage(format!("{} is there already", file.display())));
@@ -252,20 +255,38 @@ impl What {
             }
             Self::Add { code } => {
                 online(device, json, out, until).await?;
-                settle(device).await?;
                 device.tell(Command::AddDevice { code }).await?;
-                devices(device, None, json, out, until).await
+                // What the new device asks may still be on its way: then the code waits for it.
+                until += PATIENCE;
+                loop {
+                    let event = device.hear(until).await?;
+                    match event {
+                        Event::Added { .. } => return tell(&event, json, out),
+                        Event::CodeWaits { .. } => tell(&event, json, out)?,
+                        event => failed(&event)?,
+                    }
+                }
             }
             Self::Revoke(dk) => {
                 online(device, json, out, until).await?;
                 device.tell(Command::Revoke(dk)).await?;
                 // Where the person takes their keys over, a list comes before that one.
-                devices(device, Some(dk), json, out, until).await
+                devices(device, dk, json, out, until).await
             }
             Self::Verify(peer) => {
                 online(device, json, out, until).await?;
                 device.tell(Command::Verify(peer.clone())).await?;
                 verify(device, &peer, json, out).await
+            }
+            Self::Block(peer, blocked) => {
+                online(device, json, out, until).await?;
+                device.tell(if blocked { Command::Block(peer) } else { Command::Unblock(peer) }).await?;
+                loop {
+                    match device.hear(until).await? {
+                        event @ Event::Blocked { .. } => return tell(&event, json, out),
+                        event => failed(&event)?,
+                    }
+                }
             }
             Self::Backup { file } => {
                 online(device, json, out, until).await?;
@@ -324,22 +345,10 @@ async fn online(device: &mut Running, json: bool, out: &mut dyn Write, until: In
     }
 }
 
-/// Hears what the node kept for this device, which comes right behind its Ready: what a new device asks is among it.
-async fn settle(device: &mut Running) -> Result<(), Failure> {
-    let until = Instant::now() + ANSWER / 5;
-    loop {
-        match timeout_at(until, device.events.recv()).await {
-            Ok(Some(event)) => failed(&event)?,
-            Ok(None) => return Err(stopped()),
-            Err(_) => return Ok(()),
-        }
-    }
-}
-
-/// Waits until the list of devices is another, and one that is to go is gone.
+/// Waits until one that is to go is gone.
 async fn devices(
     device: &mut Running,
-    without: Option<postline_core::id::DeviceKey>,
+    without: postline_core::id::DeviceKey,
     json: bool,
     out: &mut dyn Write,
     until: Instant,
@@ -347,7 +356,7 @@ async fn devices(
     loop {
         let event = device.hear(until).await?;
         match &event {
-            Event::Devices(now) if now.iter().any(|one| Some(one.dk) == without) => {}
+            Event::Devices(now) if now.iter().any(|one| one.dk == without) => {}
             Event::Devices(_) => return tell(&event, json, out),
             event => failed(event)?,
         }

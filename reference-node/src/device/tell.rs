@@ -76,6 +76,9 @@ fn fields(event: &Event) -> (&'static str, Value) {
                 "code": code.text, "emoji": code.emoji, "qr": code.qr, "until": code.until.0,
             }),
         ),
+        Event::CodeWaits { until } => ("code_waits", json!({ "until": until.0 })),
+        Event::Added { dk } => ("added", json!({ "device": dk.to_string() })),
+        Event::Blocked { who, blocked } => ("blocked", json!({ "who": who.to_string(), "blocked": blocked })),
         Event::CompareWanted { who } => ("compare_wanted", json!({ "who": who.to_string() })),
         Event::BackupWanted => ("backup_wanted", json!({})),
         Event::Verified { who } => ("verified", json!({ "who": who.to_string() })),
@@ -174,13 +177,13 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::Enrolled => "enrolled",
         Declined::Offline => "offline",
         Declined::WrongCode => "wrong_code",
+        Declined::NobodyAsked => "nobody_asked",
         Declined::NotBefore(_) => "not_before",
         Declined::NoDevice(_) => "no_device",
         Declined::LastDevice => "last_device",
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
-        Declined::AtTheNode => "at_the_node",
     }
 }
 
@@ -192,13 +195,15 @@ pub fn declined(why: &Declined) -> String {
         Declined::Enrolled => "this device is enrolled already".to_owned(),
         Declined::Offline => "the node can't be reached now".to_owned(),
         Declined::WrongCode => "the code or passphrase is wrong, or too late".to_owned(),
+        Declined::NobodyAsked => {
+            "no device has asked by this code: is it typed as it is shown, and is the new device connected?".to_owned()
+        }
         Declined::NotBefore(at) => format!("tried too often: not before {} ms since 1970", at.0),
         Declined::NoDevice(dk) => format!("no device {dk}"),
         Declined::LastDevice => "a device doesn't revoke itself while it is the last".to_owned(),
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
-        Declined::AtTheNode => "that is done at the node: `postline trust block`, or by an annotation".to_owned(),
     }
 }
 
@@ -267,6 +272,10 @@ pub fn text(event: &Event) -> Option<String> {
                 format!("* compare with {}: {}  {pictures}  then /same or /differ", address(who), code.text)
             }
         },
+        Event::CodeWaits { .. } => "* no device has asked by this code yet; it waits a minute for one".to_owned(),
+        Event::Added { dk } => format!("* device {dk} is one of yours now"),
+        Event::Blocked { who, blocked: true } => format!("* {} is blocked: there is no line any more", address(who)),
+        Event::Blocked { who, blocked: false } => format!("* {} is blocked no more, and a stranger", address(who)),
         Event::CompareWanted { who } => format!("* {} wants to compare codes: /verify", address(who)),
         Event::BackupWanted => "* make a backup: `postline device backup FILE`".to_owned(),
         Event::Verified { who } => format!("* {} is who they are: the codes are the same", address(who)),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use postline_codec::mime;
 use postline_core::content::mail::{Filtered, Rcpt};
+use postline_core::id::Domain;
 use postline_core::limits;
 use ring::rand::SystemRandom;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,10 +16,12 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::session::{Input, Output, Question, Session, Written};
+use super::session::{Answering, Input, Output, Question, Session, Written};
 use crate::beside::{Listener, Stream};
 use crate::directory::{Live, Resolved};
 use crate::doors::fresh_id;
+use crate::hosted::Hosted;
+use crate::hosted::reply::{AUTHOR, Reply};
 use crate::owner::{Answer, Inbox, Message};
 use crate::smtp::server::drained;
 
@@ -25,6 +29,10 @@ use crate::smtp::server::drained;
 pub struct Milter {
     /// Its people.
     pub people: Arc<Live>,
+    /// The domains that it serves.
+    pub domains: Arc<[Domain]>,
+    /// The devices that it runs.
+    pub hosted: Hosted,
     /// The owner's inbox.
     pub inbox: Inbox,
     /// How many clients spoke what is no milter session.
@@ -73,7 +81,7 @@ impl Milter {
     }
 
     async fn converse(&self, stream: Stream, peer: SocketAddr, drain: watch::Receiver<bool>) {
-        let mut session = Session::default();
+        let mut session = Session::new(Arc::clone(&self.domains));
         if let Err(error) = self.talk(&mut session, stream, peer, drain).await {
             tracing::debug!(%peer, %error, "milter session broken off");
         }
@@ -145,6 +153,23 @@ impl Milter {
                 }
                 Input::Stamped(stamped.ok().flatten())
             }
+            Question::Seal(answering) => {
+                let patience = Duration::from_millis(limits::MILTER_SEAL_MS);
+                let reply = timeout(patience, self.seal(*answering)).await.unwrap_or(Reply::Later);
+                tracing::info!(target: "postline", event = "sealed_reply", ?reply);
+                Input::Sealed(reply)
+            }
+        }
+    }
+
+    /// Seals what answers a sealed message: it never goes on as a mail (attack 71).
+    async fn seal(&self, answering: Answering) -> Reply {
+        let Answering { login, talk, to, mail } = answering;
+        let head = mime::scan(&mail);
+        let author = head.canonical().map(|canonical| canonical.from.clone());
+        match author.filter(|author| self.people.current().speaks_for(&login, author)) {
+            Some(author) => self.hosted.reply(&author, talk, to, &mail).await,
+            None => Reply::Refused(AUTHOR),
         }
     }
 

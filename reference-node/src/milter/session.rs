@@ -3,27 +3,33 @@
 //! ```text
 //!   ──▶ Greeting ── O ──▶ Idle ── M ──▶ Mail ── R… ──▶ L… ── N ──▶ [may the login speak?] ──▶ Body ── B… ── E ──┐
 //!                          ▲                                                                                      │
-//!                          ├── no login: accept          Idle ◀── fields off, fields on, continue ◀── [stamp?] ◀──┘
-//!                          └── A (abort)
+//!                          ├── no login: accept   │      Idle ◀── fields off, fields on, continue ◀── [stamp?] ◀──┘
+//!                          └── A (abort)            │
+//!                                it answers what    └▶ Answering ── B… ── E ──▶ [seal?] ──▶ Idle: sealed, and discarded; or refused
+//!                                came sealed
 //!   any ── Q ──▶ Closed          any ── what is no milter session ──▶ Fault
 //! ```
 //!
 //! Memory is bounded by one packet, one header section and one mail envelope; a body is hashed and dropped. Where a mail
-//! is over a bound it gets no fields of ours, and still loses those that it brought.
+//! is over a bound it gets no fields of ours, and still loses those that it brought. A reply to what came sealed is kept
+//! whole, and never goes on (attack 71).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::sync::Arc;
 
+use postline_codec::mime::sealed;
 use postline_codec::mime::streaming::Streaming;
 use postline_codec::mime::text::HeaderText;
 use postline_core::content::mail::Canonical;
-use postline_core::id::Address;
+use postline_core::id::{Address, ConversationId, Domain};
 use postline_core::limits;
 
 use super::packet::{
     ADD_HEADERS, CHANGE_HEADERS, Fault, Incoming, NO_CONNECT, NO_DATA, NO_HELO, NO_UNKNOWN, SILENT_HEADER, SILENT_RCPT,
     SKIP, texts, write,
 };
+use crate::hosted::reply::{OTHERS, Reply, WORDS};
 
 /// The newest version of the protocol, and the oldest that has what we need.
 const VERSIONS: (u32, u32) = (2, 6);
@@ -41,6 +47,8 @@ pub enum Input<'a> {
     MaySpeak(bool),
     /// The answer to [`Question::Stamp`]: the fields to add, `Name: value`; `None` where there are none to be had now.
     Stamped(Option<Vec<String>>),
+    /// The answer to [`Question::Seal`].
+    Sealed(Reply),
 }
 
 /// What a session wants done, in this order.
@@ -61,6 +69,21 @@ pub enum Question {
     MaySpeak(String, Address),
     /// Which fields does this mail get?
     Stamp(Box<Written>),
+    /// Seal this one: it answers what came sealed.
+    Seal(Box<Answering>),
+}
+
+/// A mail that answers what came sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// Who logged in.
+    pub login: String,
+    /// The conversation that it names.
+    pub talk: ConversationId,
+    /// All its envelope recipients.
+    pub to: BTreeSet<Address>,
+    /// The mail, without the `Postline-*` fields that it came with.
+    pub mail: Vec<u8>,
 }
 
 /// A mail that a user of ours wrote, as far as its fields need it.
@@ -80,6 +103,8 @@ pub struct Unasked;
 /// One session with one client.
 pub struct Session {
     phase: Phase,
+    /// Our domains: what was said sealed has Message-IDs in them.
+    ours: Arc<[Domain]>,
     incoming: Incoming,
     /// What the client agreed to: we may change header fields, and end a body early.
     may_change: bool,
@@ -98,6 +123,9 @@ enum Phase {
     MaySpeak(Box<Mail>, Box<Streaming>),
     Body(Box<Mail>, Option<Box<Streaming>>),
     Stamp(Box<Mail>),
+    /// It answers a sealed message: its body is kept, while it is within its bound.
+    Answering(Box<Mail>, ConversationId, Option<Vec<u8>>),
+    Seal,
     Closed,
 }
 
@@ -110,12 +138,17 @@ struct Mail {
     too_long: bool,
     /// The `Postline-*` fields that it came with: each name, and how often.
     foreign: BTreeMap<String, u32>,
+    /// The sealed conversation that a field of its names.
+    answers: Option<ConversationId>,
+    /// Whether it goes to more than `to` says.
+    others: bool,
 }
 
 impl Default for Session {
     fn default() -> Self {
         Self {
             phase: Phase::Greeting,
+            ours: Arc::new([]),
             incoming: Incoming::default(),
             may_change: false,
             may_skip: false,
@@ -127,6 +160,12 @@ impl Default for Session {
 }
 
 impl Session {
+    /// A session of a node that serves these domains.
+    #[must_use]
+    pub fn new(ours: Arc<[Domain]>) -> Self {
+        Self { ours, ..Self::default() }
+    }
+
     /// Takes one input.
     ///
     /// # Errors
@@ -143,12 +182,13 @@ impl Session {
                 self.enter_body(mail, streaming, out);
             }
             (Phase::Stamp(mail), Input::Stamped(fields)) => self.end(&mail, &fields.unwrap_or_default(), out),
+            (Phase::Seal, Input::Sealed(reply)) => self.answered(reply, out),
             (phase, _) => {
                 self.phase = phase;
                 return Err(Unasked);
             }
         }
-        while !matches!(self.phase, Phase::Closed | Phase::MaySpeak(..) | Phase::Stamp(_)) {
+        while !matches!(self.phase, Phase::Closed | Phase::MaySpeak(..) | Phase::Stamp(_) | Phase::Seal) {
             let taken = match self.incoming.packet() {
                 Ok(None) => break,
                 Ok(Some((command, data))) => self.take(command, &data, out),
@@ -179,7 +219,8 @@ impl Session {
     pub fn kept(&self) -> usize {
         let mail = match &self.phase {
             Phase::Mail(mail) | Phase::MaySpeak(mail, ..) | Phase::Body(mail, _) | Phase::Stamp(mail) => mail,
-            Phase::Greeting | Phase::Idle | Phase::Closed => return self.incoming.len(),
+            Phase::Answering(_, _, kept) => return self.incoming.len() + kept.as_ref().map_or(0, Vec::len),
+            Phase::Greeting | Phase::Idle | Phase::Seal | Phase::Closed => return self.incoming.len(),
         };
         self.incoming.len() + mail.head.len() + mail.foreign.keys().map(String::len).sum::<usize>()
     }
@@ -215,7 +256,7 @@ impl Session {
                 }
             }
             (b'L', Phase::Mail(mut mail)) => {
-                mail.field(data)?;
+                mail.field(data, &self.ours)?;
                 self.phase = Phase::Mail(mail);
                 if self.silent & SILENT_HEADER == 0 {
                     say(out, b'c', b"");
@@ -229,6 +270,24 @@ impl Session {
                 let seen_enough = self.may_skip && streaming.as_ref().is_none_or(|streaming| streaming.is_inert());
                 self.phase = Phase::Body(mail, streaming);
                 say(out, if seen_enough { b's' } else { b'c' }, b"");
+            }
+            (b'B', Phase::Answering(mail, talk, mut kept)) => {
+                keep(&mut kept, data);
+                self.phase = Phase::Answering(mail, talk, kept);
+                say(out, b'c', b"");
+            }
+            (b'E', Phase::Answering(mail, talk, mut kept)) => {
+                keep(&mut kept, data);
+                match kept {
+                    _ if mail.others => self.answered(Reply::Refused(OTHERS), out),
+                    None => self.answered(Reply::Refused(WORDS), out),
+                    Some(bytes) => {
+                        let Mail { login, to, .. } = *mail;
+                        let asked = Answering { login, talk, to: to.into_iter().collect(), mail: bytes };
+                        self.phase = Phase::Seal;
+                        out.push(Output::Ask(Question::Seal(Box::new(asked))));
+                    }
+                }
             }
             (b'E', Phase::Body(mail, mut streaming)) => {
                 if let Some(streaming) = &mut streaming {
@@ -278,7 +337,8 @@ impl Session {
             return Ok(());
         };
         let (to, head, foreign) = (Vec::new(), Vec::new(), BTreeMap::new());
-        self.phase = Phase::Mail(Box::new(Mail { login, from, to, head, too_long: false, foreign }));
+        let (too_long, answers, others) = (false, None, false);
+        self.phase = Phase::Mail(Box::new(Mail { login, from, to, head, too_long, foreign, answers, others }));
         say(out, b'c', b"");
         Ok(())
     }
@@ -286,6 +346,11 @@ impl Session {
     fn header_ended(&mut self, mut mail: Box<Mail>, out: &mut Vec<Output>) {
         let mut head = mem::take(&mut mail.head);
         head.extend_from_slice(b"\r\n");
+        if let Some(talk) = mail.answers {
+            let kept = (!mail.too_long).then_some(head);
+            self.phase = Phase::Answering(mail, talk, kept);
+            return say(out, b'c', b"");
+        }
         let streaming = Box::new(Streaming::new(&head));
         let author = streaming.author().filter(|author| !mail.too_long && mail.from.as_ref() == Some(author)).cloned();
         match author {
@@ -333,6 +398,16 @@ impl Session {
         out.push(Output::Say(packets));
     }
 
+    /// What answers a sealed message is sealed, and the mail thrown away; or its author hears why not.
+    fn answered(&mut self, reply: Reply, out: &mut Vec<Output>) {
+        self.phase = Phase::Idle;
+        match reply {
+            Reply::Taken => say(out, b'd', b""),
+            Reply::Refused(why) => say(out, b'y', format!("554 5.7.1 {why}\0").as_bytes()),
+            Reply::Later => say(out, b'y', b"451 4.3.0 This answers a sealed message: later, please\0"),
+        }
+    }
+
     fn close(&mut self, out: &mut Vec<Output>) {
         self.phase = Phase::Closed;
         self.incoming = Incoming::default();
@@ -344,14 +419,16 @@ impl Mail {
     fn rcpt(&mut self, data: &[u8]) -> Result<(), Fault> {
         let rcpt = texts(b'R', data)?.first().copied().and_then(address);
         // Who is beyond the bound gets the mail as all others, and no offer.
-        if let Some(rcpt) = rcpt.filter(|_| self.to.len() < limits::ENVELOPE_RECIPIENTS) {
-            self.to.push(rcpt);
+        match rcpt.filter(|_| self.to.len() < limits::ENVELOPE_RECIPIENTS) {
+            Some(rcpt) => self.to.push(rcpt),
+            None => self.others = true,
         }
         Ok(())
     }
 
-    fn field(&mut self, data: &[u8]) -> Result<(), Fault> {
+    fn field(&mut self, data: &[u8], ours: &[Domain]) -> Result<(), Fault> {
         let [name, value] = *texts(b'L', data)?.as_slice() else { return Err(Fault::Data('L')) };
+        self.answers = self.answers.or_else(|| sealed::named_in(value, ours));
         let lower = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
         if lower.starts_with(OURS) {
             // One name too many is counted, and says enough.
@@ -376,6 +453,16 @@ impl Mail {
         }
         self.head.extend_from_slice(b"\r\n");
         Ok(())
+    }
+}
+
+/// Keeps more of a reply, within its bound.
+fn keep(kept: &mut Option<Vec<u8>>, data: &[u8]) {
+    match kept {
+        Some(bytes) if bytes.len() + data.len() <= limits::HEADER_BYTES + limits::MILTER_REPLY_BYTES => {
+            bytes.extend_from_slice(data);
+        }
+        Some(_) | None => *kept = None,
     }
 }
 

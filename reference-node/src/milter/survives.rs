@@ -1,9 +1,13 @@
 //! Any bytes at all against one milter session: what fuzzers, property tests and corpus replay call alike.
 
+use std::sync::Arc;
+
+use postline_core::id::Domain;
 use postline_core::limits;
 
 use super::packet::Incoming;
 use super::session::{Input, Output, Question, Session};
+use crate::hosted::reply::Reply;
 
 /// Most bytes of replies that one packet of a client can bring about, fields to take off aside.
 const REPLY: usize = 16 * 1024;
@@ -16,7 +20,8 @@ const REPLY: usize = 16 * 1024;
 /// # Panics
 /// Where the session breaks a promise.
 pub fn session_survives(script: &[u8]) {
-    let (mut session, mut closed, mut rest) = (Session::default(), false, script);
+    let ours: Arc<[Domain]> = Domain::parse("b.example").into_iter().collect();
+    let (mut session, mut closed, mut rest) = (Session::new(ours), false, script);
     let mut answers = script.iter().cycle().copied();
     while let Some((&deed, tail)) = rest.split_first() {
         rest = tail;
@@ -42,6 +47,15 @@ pub fn session_survives(script: &[u8]) {
                     assert!(!ours, "a field that the mail came with counts");
                     Input::Stamped((choice % 3 != 0).then(|| vec!["Postline-Id: v=1; b=aGVsbG8".to_owned()]))
                 }
+                Question::Seal(answering) => {
+                    assert!(!answering.login.is_empty(), "nobody's login");
+                    assert!(answering.to.len() <= limits::ENVELOPE_RECIPIENTS, "more recipients than a mail may have");
+                    Input::Sealed(match choice % 3 {
+                        0 => Reply::Taken,
+                        1 => Reply::Refused("no"),
+                        _ => Reply::Later,
+                    })
+                }
             };
             asked = step(&mut session, answer, &mut closed);
         }
@@ -62,7 +76,7 @@ fn step(session: &mut Session, input: Input<'_>, closed: &mut bool) -> Option<Qu
                 let mut packets = Incoming::default();
                 packets.push(&bytes);
                 while let Ok(Some((command, _))) = packets.packet() {
-                    assert!(b"Oacmhrs".contains(&command), "says {command:#x}");
+                    assert!(b"Oacdmhrsy".contains(&command), "says {command:#x}");
                 }
                 assert!(packets.is_empty(), "half a packet");
             }

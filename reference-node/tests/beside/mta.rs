@@ -209,8 +209,10 @@ pub(crate) struct Filtered {
     pub(crate) mail: String,
     /// At which of our commands it was let go: `M`, `N` or `E`.
     pub(crate) at: char,
-    /// Whether it was let go, or refused.
+    /// Whether it was let go; else it was refused, or thrown away.
     pub(crate) accepted: bool,
+    /// What was said last: the reply's letter, and its text.
+    pub(crate) said: String,
 }
 
 impl Milter {
@@ -247,7 +249,7 @@ impl Milter {
     pub(crate) async fn filter(&mut self, login: Option<&str>, from: &str, to: &[&str], mail: &str) -> Filtered {
         let (head, body) = mail.split_once("\r\n\r\n").unwrap();
         let mut fields = fields(head);
-        let let_go = |at: char, accepted: bool| Filtered { mail: mail.to_owned(), at, accepted };
+        let let_go = |at: char, accepted: bool| Filtered { mail: mail.to_owned(), at, accepted, said: String::new() };
         let login = login
             .map(|login| format!("M{{auth_type}}\0PLAIN\0{{auth_authen}}\0{login}\0"))
             .unwrap_or("Mi\x004711\0".into());
@@ -289,12 +291,15 @@ impl Milter {
                     fields.push((name, value.trim_end_matches('\0').to_owned()));
                 }
                 b'c' | b'a' => break,
-                _ => return let_go('E', false),
+                _ => {
+                    let said = format!("{}{}", char::from(command), text(&data).trim_end_matches('\0'));
+                    return Filtered { said, ..let_go('E', false) };
+                }
             }
         }
         let head: String =
             fields.iter().map(|(name, value)| format!("{name}: {}\r\n", value.replace('\n', "\r\n"))).collect();
-        Filtered { mail: format!("{head}\r\n{body}"), at: 'E', accepted: true }
+        Filtered { mail: format!("{head}\r\n{body}"), at: 'E', accepted: true, said: String::new() }
     }
 }
 

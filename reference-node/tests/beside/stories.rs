@@ -1,6 +1,6 @@
 //! What people do, and where their mail goes.
 
-use postline_node::lab::{Letter, Person};
+use postline_node::lab::{Letter, Person, Seat};
 
 use crate::common::{PATIENCE, settled};
 use crate::mta::stuffed;
@@ -224,5 +224,67 @@ async fn a_large_mail_streams_through_the_milter_and_is_its_authors_when_it_come
     let said = stack.write(&letter).await;
     assert!(said.starts_with("250 2.6.0"), "{said}");
     stack.nodes.b.inbox("two").wait_for("large", PATIENCE).await.unwrap();
+    stack.nodes.stop().await.unwrap();
+}
+
+/// [E-13]: a person with a mail program, whose mail server asks us about what they write.
+#[tokio::test]
+async fn t_071_a_reply_to_what_came_sealed_is_sealed_at_the_milter_and_goes_nowhere_as_a_mail() {
+    let stack = Stack::start().await;
+    stack.line().await;
+    let host = stack.nodes.a.command("device").args(["host", "one@a.example"]).output();
+    let hosted = tokio::time::timeout(PATIENCE, host).await.unwrap().unwrap();
+    assert!(hosted.status.success(), "{}", String::from_utf8_lossy(&hosted.stderr));
+    let (program, dir) = (crate::common::program(), stack.nodes.dir().join("two-device"));
+    let seat = Seat::new(program, "two@b.example", &stack.nodes.b, dir).await.unwrap();
+    seat.enrol().await.unwrap();
+    let mut ben = seat.chat("one@a.example").unwrap();
+    ben.wait_for("contact", PATIENCE, |contact| contact["level"].as_u64() >= Some(3)).await.unwrap();
+    ben.say("to your mail program").await.unwrap();
+    let came = stack.dovecot.wait_for("to your mail program").await.mail;
+    let unfolded = came.replace("\r\n\t", " ").replace("\r\n ", " ");
+    let id = unfolded.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap().trim().to_owned();
+    assert!(id.ends_with(".sealed@a.example>"), "{came}");
+
+    let mail = |from: &str, fields: &str, text: &str| {
+        format!(
+            "From: {from}\r\nTo: two@b.example\r\nSubject: re\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\
+             Message-ID: <{}@one.example>\r\nIn-Reply-To: {id}\r\n{fields}\r\n{text}\r\n",
+            text.len()
+        )
+    };
+    let (one, three) = ("one@a.example", "three@a.example");
+    let answer = mail(one, "", "from a mail program");
+    let filtered = stack.milter().await.filter(Some(one), one, &["two@b.example"], &answer).await;
+    assert_eq!(filtered.said, "d", "accepted, and thrown away");
+    let (said, _) = ben.hears("from a mail program", PATIENCE).await.unwrap();
+    assert_eq!((&said["author"], &said["hosted"]), (&one.into(), &true.into()), "{said}");
+    // Brought again, since nobody heard that it was taken, it is said once.
+    let again = stack.milter().await.filter(Some(one), one, &["two@b.example"], &answer).await;
+    assert_eq!(again.said, "d");
+
+    // What can't be sealed whole is refused whole, and says why.
+    let refused = [
+        (one, vec!["two@b.example", three], mail(one, "", "must not leave"), "others than are in there"),
+        (one, vec!["two@b.example"], mail(one, "Content-Type: image/png\r\n", "must not leave"), "text alone"),
+        (three, vec!["two@b.example"], mail(three, "", "must not leave"), "answer on your device"),
+        (three, vec!["two@b.example"], mail(one, "", "must not leave"), "its From is not yours"),
+    ];
+    for (login, to, mail, why) in refused {
+        let filtered = stack.milter().await.filter(Some(login), login, &to, &mail).await;
+        assert!(filtered.said.starts_with("y554 5.7.1 ") && filtered.said.contains(why), "{}", filtered.said);
+    }
+    // Nor does it pass where the milter didn't see it.
+    let said = stack.lmtp_out().await.bring(one, &["two@b.example"], &mail(one, "", "must not leave")).await;
+    assert!(said[0].starts_with("554 5.7.1 "), "{said:?}");
+    ben.say("the end").await.unwrap();
+    stack.dovecot.wait_for("the end").await;
+    let left: Vec<String> =
+        [stack.reinject.came(), stack.mx.came()].concat().into_iter().map(|came| came.mail).collect();
+    assert!(
+        !left.iter().any(|mail| mail.contains("must not leave") || mail.contains("from a mail program")),
+        "{left:?}"
+    );
+    assert_eq!(ben.end().await.unwrap(), 0, "shown once");
     stack.nodes.stop().await.unwrap();
 }

@@ -112,7 +112,7 @@ impl Postfix {
         let checks = self.dir.join("postline_header_checks");
         let master = of("postfix/master.cf.postline");
         append("master.cf", master.replace("/etc/postfix/postline_header_checks", &checks.display().to_string()));
-        write(&checks, &contrib("postfix/postline_header_checks", &[]));
+        write(&checks, &of("postfix/postline_header_checks"));
         run("postconf", &["-c", &dir, "-P", "pickup/unix/cleanup_service_name=postline-clean"]);
         run("postconf", &["-c", &dir, "-P", &format!("{submission}/inet/smtpd_milters=$postline_milters")]);
         run("postconf", &["-c", &dir, "-P", &format!("{submission}/inet/cleanup_service_name=postline-clean")]);
@@ -147,6 +147,12 @@ impl Postfix {
     pub(crate) fn queued(&self) -> usize {
         let listed = tool("postqueue", &["-c", &self.dir.display().to_string(), "-j"]);
         listed.stdout.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    /// How many mails it has tried in vain.
+    pub(crate) fn deferred(&self) -> usize {
+        let listed = tool("postqueue", &["-c", &self.dir.display().to_string(), "-j"]);
+        String::from_utf8_lossy(&listed.stdout).matches("\"queue_name\": \"deferred\"").count()
     }
 
     /// Has it try everything now.

@@ -21,6 +21,7 @@ NAMES: dict[int, str] = {
     35: "BadKeys",
     36: "Login",
     37: "Behind",
+    38: "Unlisted",
 }
 PROTOCOL = 2
 
