@@ -44,6 +44,7 @@ pub const TARGETS: [(&str, Body); 28] = [
     ("smtp", postline_node::smtp::session_survives),
     ("statements", postline_world::bodies::statements_survive),
     ("stream", postline_world::bodies::stream_survives),
+    ("talks", postline_world::bodies::talks_survive),
     ("trust", postline_world::bodies::trust_survives),
     ("txt", txt_survives),
     ("vault", postline_world::bodies::vault_survives),

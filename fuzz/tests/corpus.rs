@@ -72,7 +72,7 @@ fn changed_seals_are_survived() {
 
 #[test]
 fn changed_scripts_are_survived() {
-    survives_changes(&["greeting", "trust", "queue", "records", "lists"], CHANGED_SCRIPTS, SCRIPT);
+    survives_changes(&["greeting", "trust", "queue", "records", "lists", "talks"], CHANGED_SCRIPTS, SCRIPT);
 }
 
 #[test]

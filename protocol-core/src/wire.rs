@@ -14,6 +14,7 @@ pub mod keys;
 pub mod leaf;
 pub mod list;
 pub mod log;
+pub mod mark;
 pub(crate) mod record;
 pub mod report;
 pub mod session;

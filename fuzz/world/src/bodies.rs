@@ -6,6 +6,7 @@ mod names;
 mod sealed;
 mod sessions;
 mod stored;
+mod talks;
 
 use std::collections::BTreeSet;
 
@@ -38,6 +39,7 @@ pub use names::{address_survives, dial_survives};
 pub use sealed::{sealed_survives, vault_survives};
 pub use sessions::session_survives;
 pub use stored::records_survive;
+pub use talks::talks_survive;
 
 /// Longest script: beyond it, more steps of the same show nothing new.
 const STEPS: usize = 200;

@@ -4,6 +4,7 @@ mod clients;
 mod content;
 mod logs;
 mod said;
+mod talks;
 
 use std::collections::BTreeSet;
 
@@ -39,6 +40,7 @@ pub use clients::client_input;
 pub use content::content_fields;
 pub use logs::{follower_input, hub_input};
 pub use said::{name_input, reaction_input, revision_input};
+pub use talks::{device_presence_input, mark_input, node_presence_input};
 
 /// A script of up to `most` steps, made of one word each.
 pub fn script<I: Clone + std::fmt::Debug>(

@@ -39,6 +39,7 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::log::{Link, chain};
+use crate::wire::record::Rides;
 use crate::wire::talk::{Event, Head, Kind, Post, Question, Talk};
 
 mod book;
@@ -47,7 +48,7 @@ mod io;
 #[cfg(test)]
 mod tests;
 
-use book::{Book, Device, Entry, Home, Member, Rides};
+use book::{Book, Device, Entry, Home, Member};
 use feed::{Feed, Recent, Who};
 pub use io::{Input, Output, Via};
 
