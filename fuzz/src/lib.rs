@@ -19,7 +19,7 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 28] = [
+pub const TARGETS: [(&str, Body); 29] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
     ("auth", auth_survives),
