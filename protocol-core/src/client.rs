@@ -313,7 +313,8 @@ impl Client {
             Command::Backup => self.back_up(tick, out),
             Command::BackupKept => self.backup_kept(out),
             Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
-            Command::Block(_) | Command::Unblock(_) => Self::decline(Declined::AtTheNode, out),
+            Command::Block(who) => self.block(who, true, out),
+            Command::Unblock(who) => self.block(who, false, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
         }
     }

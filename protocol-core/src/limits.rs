@@ -489,6 +489,8 @@ pub const TURN_MS: u64 = SECOND;
 pub const OUTSIDE_MS: u64 = 10 * SECOND;
 /// How long a device waits before it asks its node again for what wasn't there.
 pub const ASK_AGAIN_MS: u64 = 30 * SECOND;
+/// How long the log of a conversation waits for the device lists that a change names, before it goes on without the change.
+pub const LISTS_WAIT_MS: u64 = 10 * MINUTE;
 /// How long a device waits before it posts again what there was no room for.
 pub const BUSY_MS: u64 = 5 * SECOND;
 /// How long a device waits before it posts again what a node refused that didn't know its list yet, at first; doubled each time.

@@ -88,6 +88,33 @@ async fn t_106_a_wrong_password_enrols_nothing_and_a_wrong_key_gets_no_password(
     nodes.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn t_012_a_person_blocks_another_in_their_terminal() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let [one, two] = seats(&nodes).await;
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+    ann.say("hello").await.unwrap();
+    ben.hears("hello", PATIENCE).await.unwrap();
+    ben.say("/block").await.unwrap();
+    ben.wait_for("blocked", PATIENCE, |event| event["who"] == "one@a.example" && event["blocked"] == true)
+        .await
+        .unwrap();
+    ben.wait_for("contact", PATIENCE, |contact| contact["level"] == 0).await.unwrap();
+    let id = "12".repeat(32);
+    ben.say(&json!({ "do": "write", "text": "nor do I write", "id": id }).to_string()).await.unwrap();
+    ben.marked(&id, "failed", PATIENCE).await.unwrap();
+    ben.end().await.unwrap();
+    let (status, told) = two.run(&["device", "unblock", "one@a.example"], "").await.unwrap();
+    assert!(status.success() && told.iter().any(|event| event["blocked"] == false), "{told:?}");
+    let (status, told) = two.run(&["device", "block", "nobody@a.example"], "").await.unwrap();
+    assert!(!status.success(), "{told:?}");
+    ann.end().await.unwrap();
+    nodes.stop().await.unwrap();
+}
+
 /// A further device comes by a code, one goes, and one comes back from the backup; and what is secret on the way is in no
 /// log and on no disk of the node.
 #[tokio::test]

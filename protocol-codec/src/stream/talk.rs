@@ -8,7 +8,7 @@
 //! |   19 | Have      | `[conversation, seq]`                                                                        |
 //! |   20 | Heads     | `[[leaf or null …], [[place, conversation, term, seq, hash] …], signature]`                          |
 //! |   21 | Delivered | `[conversation, member, seq]`                                                                |
-//! |   22 | Publish   | `[number, 0, list]`, `[number, 1, theirs, proof]`, `[number, 2, [package …], package or null]`, `[number, 3, device or null, note]` |
+//! |   22 | Publish   | `[number, 0, list]`, `[number, 1, theirs, proof]`, `[number, 2, [package …], package or null]`, `[number, 3, device or null, note]`, `[number, 4, theirs, blocked]` |
 //! |   23 | Published | `[number, code or null]`                                                                     |
 //! |   24 | Ask       | `[number, 0, asker, whose, after]`, `[number, 1, asker, whose, [device …]]`, `[number, 2, conversation, from, to]` |
 //! |   25 | Answer    | `[number, 0, [list …]]`, `[number, 1, [package …]]`, `[number, 2]`, `[number, 3, code]`        |
@@ -39,6 +39,7 @@ const PUBLISH_LIST: u64 = 0;
 const PUBLISH_PROOF: u64 = 1;
 const PUBLISH_PACKAGES: u64 = 2;
 const PUBLISH_NOTE: u64 = 3;
+const PUBLISH_BLOCK: u64 = 4;
 
 const ASK_LISTS: u64 = 0;
 const ASK_PACKAGES: u64 = 1;
@@ -164,6 +165,9 @@ fn write_publication(number: u64, what: &Publication, w: &mut Writer) {
         }
         Publication::Note { to, bytes } => {
             w.array(4).u64(number).u64(PUBLISH_NOTE).maybe(*to, |w, dk| w.bytes(&dk.0)).bytes(bytes);
+        }
+        Publication::Block { theirs, blocked } => {
+            w.array(4).u64(number).u64(PUBLISH_BLOCK).address(theirs).bool(*blocked);
         }
     }
 }
@@ -313,6 +317,7 @@ fn read_publication(r: &mut Reader<'_>) -> Result<Talk, Malformed> {
         (PUBLISH_NOTE, 4) => {
             Publication::Note { to: r.maybe(|r| r.fixed().map(DeviceKey))?, bytes: read_bytes(r, limits::NOTE_BYTES)? }
         }
+        (PUBLISH_BLOCK, 4) => Publication::Block { theirs: r.address()?, blocked: r.bool()? },
         _ => return Err(Malformed("a publication of version 1")),
     };
     Ok(Talk::Publish { number, what })

@@ -110,6 +110,7 @@ fn talks() -> Vec<Talk> {
         publish(Publication::Packages { once: vec![], last_resort: None }),
         publish(Publication::Note { to: Some(dk), bytes: vec![6; 20] }),
         publish(Publication::Note { to: None, bytes: vec![6; 20] }),
+        publish(Publication::Block { theirs: bob.clone(), blocked: true }),
         Talk::Published { number: 8, code: None },
         Talk::Published { number: 8, code: Some(Code::BadKeys) },
         ask(Question::Lists { asker: ann.clone(), whose: bob.clone(), after: 4 }),

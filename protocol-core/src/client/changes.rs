@@ -4,7 +4,10 @@
 //!   no log yet ──packages of all──▶ Create ──taken──▶ joined           another's was first: theirs is joined
 //!   joined ──a device is missing, or revoked──(in turn)──▶ Commit ──taken──▶ joined     StaleEpoch: looked at again
 //!   outside ──nobody adds us──▶ Commit from outside ──taken──▶ joined
+//!           ──nothing in the log is a group──packages of all──▶ Commit that founds one ──taken──▶ joined
 //! ```
+//!
+//! What is posted names the log's epoch, which counts all changes; the group's own counts those that are some ([G-17]).
 //!
 //! Nothing is sealed while somebody who was revoked could still read it (attack 78).
 
@@ -237,7 +240,8 @@ impl Client {
 
     /// Makes the conversation's group. The hub takes the first: where it is another's, ours is dropped.
     fn create(&mut self, tick: &Tick, id: ConversationId, packages: &[Package], out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get(&id).filter(|talk| talk.seq == 0) else { return };
+        let Some(talk) = self.talks.get(&id).filter(|talk| talk.is_groupless()) else { return };
+        let (kind, epoch) = (if talk.seq == 0 { Kind::Create } else { Kind::Commit }, talk.epoch);
         let theirs = packages.iter().any(|package| package.member().address == talk.with);
         let (true, Ok(leaf), Some(device)) = (theirs, self.leaf(), &self.own.device) else {
             return self.put_off(tick, id, limits::ASK_AGAIN_MS);
@@ -246,8 +250,8 @@ impl Client {
         match made {
             Ok((group, change)) => {
                 self.groups.insert(id, Some(group));
-                let sealed = Sealed { epoch: 0, bytes: change.to_bytes() };
-                self.post_change(id, Kind::Create, sealed, out);
+                let sealed = Sealed { epoch, bytes: change.to_bytes() };
+                self.post_change(id, kind, sealed, out);
             }
             Err(refusal) => self.not_made(tick, id, refusal, out),
         }
@@ -257,11 +261,11 @@ impl Client {
     fn commit(&mut self, tick: &Tick, id: ConversationId, packages: &[Package], out: &mut Outbox<Output>) {
         let (_, gone) = self.difference(id);
         let (Ok(leaf), Some(device)) = (self.leaf(), &self.own.device) else { return };
+        let Some(epoch) = self.talks.get(&id).map(|talk| talk.epoch) else { return };
         let Some(Some(group)) = self.groups.get_mut(&id) else { return };
         if group.has_pending() {
             return;
         }
-        let epoch = group.epoch();
         let made = group.commit(tick, Me { device, leaf: &leaf }, packages, &gone, out);
         match made {
             Ok(change) => {
@@ -325,12 +329,18 @@ impl Client {
     /// Comes into a conversation from outside, where nobody has added this device for a while: by its own leaf only, and
     /// only while it is on the person's list.
     fn rejoin(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        let Some(change) = self.talks.get(&id).map(|talk| talk.change).filter(|seq| *seq > 0) else { return };
+        let Some((change, founds)) = self.talks.get(&id).map(|talk| (talk.change, talk.is_groupless())) else { return };
+        if change == 0 && !(founds && self.drafts.values().any(|draft| draft.talk == id)) {
+            return;
+        }
         let live = self.live(id);
         let at = live.outside.get_or_insert(tick.now).plus(limits::OUTSIDE_MS);
         let at = live.change_at.map_or(at, |later| later.max(at));
         if at > tick.now {
             return self.timers.by(What::Talk(id), at);
+        }
+        if change == 0 {
+            return self.gather_all(tick, id, out);
         }
         let ours = self.said.get(&(id, change)).and_then(Option::as_ref).and_then(|kept| kept.raw.clone());
         if let Some(bytes) = ours {
@@ -340,14 +350,13 @@ impl Client {
             return self.ask_again_for(id, change, out);
         };
         let (Ok(leaf), Some(device)) = (self.leaf(), &self.own.device) else { return };
-        let Some(with) = self.talks.get(&id).map(|talk| talk.with.clone()) else { return };
+        let Some((with, epoch)) = self.talks.get(&id).map(|talk| (talk.with.clone(), talk.epoch)) else { return };
         let me = Me { device, leaf: &leaf };
         let mut objection = super::reading::Objection::default();
         let mut judge = |applied: &mls::Applied| self.judge(&with, applied, &mut objection);
         let made = Group::join_from_outside(tick, me, &info, id, &mut judge, out);
         match made {
             Ok((group, change)) => {
-                let epoch = group.epoch().saturating_sub(1);
                 self.groups.insert(id, Some(group));
                 self.post_change(id, Kind::Commit, Sealed { epoch, bytes: change.to_bytes() }, out);
             }

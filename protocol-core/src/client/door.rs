@@ -7,6 +7,7 @@
 //! ```
 
 use super::io::{Alarm, Declined, Event, Login, Output, SessionIn, Who};
+use super::keys::Published;
 use super::own::Stage;
 use super::timers::What;
 use super::{Asked, Client};
@@ -190,7 +191,7 @@ impl Client {
     pub(super) fn close(&mut self, out: &mut Outbox<Output>) {
         if !matches!(self.door, Door::Away) {
             self.door = Door::Away;
-            self.forget_session();
+            self.forget_session(out);
             out.emit(Output::Close);
         }
     }
@@ -200,7 +201,7 @@ impl Client {
             return;
         }
         self.door = Door::Away;
-        self.forget_session();
+        self.forget_session(out);
         Self::tell(Event::Offline { code }, out);
         if self.own.connect {
             if code == Some(Code::Glare) {
@@ -214,8 +215,11 @@ impl Client {
     }
 
     /// What was under way on the session is over with it.
-    fn forget_session(&mut self) {
+    fn forget_session(&mut self, out: &mut Outbox<Output>) {
         self.asks.clear();
+        // Whether the node has done it, nobody knows: the person says it again.
+        let blocks = self.publishing.values().filter(|open| matches!(open, Published::Block(..))).count();
+        (0..blocks).for_each(|_| Self::decline(Declined::Offline, out));
         self.publishing.clear();
         self.unknown.clear();
         self.taken.clear();

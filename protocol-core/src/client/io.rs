@@ -101,8 +101,8 @@ pub enum Command {
     Same(Address),
     /// The two codes differ: somebody stands between.
     Differ(Address),
-    /// Never again a line with this person, until unblocked. The line is the node's to end, and no frame asks it to yet:
-    /// answered by [`Declined::AtTheNode`].
+    /// Never again a line with this person, until unblocked: the node ends it. Answered by [`Event::Blocked`], or by
+    /// [`Declined`]: where the session ends before the answer, by [`Declined::Offline`].
     Block(Address),
     /// Back to strangers. The same.
     Unblock(Address),
@@ -262,6 +262,13 @@ pub enum Event {
     Added {
         /// Which.
         dk: DeviceKey,
+    },
+    /// The person's node has blocked somebody, or blocks them no more.
+    Blocked {
+        /// Whom.
+        who: Address,
+        /// Whether they are blocked now.
+        blocked: bool,
     },
     /// Somebody wants to compare codes: [`Command::Verify`] answers.
     CompareWanted {
@@ -543,8 +550,6 @@ pub enum Declined {
     NothingPending,
     /// No such conversation here.
     NoConversation(ConversationId),
-    /// It is done at the node, by its operator or by an annotation of the mailbox, and not from a device.
-    AtTheNode,
 }
 
 /// Somebody lies.

@@ -5,7 +5,7 @@
 //!     └────lists there: JoinWanted (a code from an old device, or a backup)──▶ Enrolled
 //! ```
 
-use super::io::{self, Alarm, Event, Output, Who};
+use super::io::{self, Alarm, Declined, Event, Output, Who};
 use super::own::{Own, Stage};
 use super::timers::What;
 use super::{Asked, Client};
@@ -34,6 +34,8 @@ pub(super) enum Published {
     Packages(u64),
     /// Something for the person's other devices.
     Note,
+    /// That the person blocks this one, or blocks them no more.
+    Block(Address, bool),
     /// What this new device of the person's was granted.
     Grant(crate::id::DeviceKey),
 }
@@ -75,7 +77,8 @@ impl Client {
         match (self.asks.remove(&number), what) {
             (Some(Asked::Lists(whose)), Ok(Finding::Lists(lists))) => self.lists(tick, &whose, &lists, out),
             (Some(Asked::Lists(whose)), Err(_)) => {
-                self.timers.by(What::Lists(whose), tick.now.plus(limits::ASK_AGAIN_MS));
+                self.timers.by(What::Lists(whose.clone()), tick.now.plus(limits::ASK_AGAIN_MS));
+                self.lists_are_here(tick, &whose, false);
             }
             (Some(Asked::Packages(talk)), Ok(Finding::Packages(packages))) => {
                 self.gathered(tick, talk, number, &packages, out);
@@ -97,6 +100,7 @@ impl Client {
             return self.found(tick, out);
         }
         let before = self.own.chain.as_ref().map(Chain::number);
+        let known = self.chain_of(whose).map(Chain::hash);
         for bytes in lists {
             let judged = address::open::<DeviceList>(bytes).and_then(|list| {
                 if own { self.own_list(&list, out) } else { self.their_list(tick, whose, &list, out) }
@@ -125,7 +129,7 @@ impl Client {
         } else {
             self.judge_proof(tick, whose, out);
         }
-        self.lists_are_here(tick, whose);
+        self.lists_are_here(tick, whose, self.chain_of(whose).map(Chain::hash) != known);
     }
 
     fn bad_list(&mut self, whose: &Address, fault: PeerFault, out: &mut Outbox<Output>) {
@@ -328,6 +332,8 @@ impl Client {
             (Published::List, Some(Code::BadKeys)) => self.overtaken(out),
             (Published::Note, _) => {}
             (Published::Grant(dk), None) => self.let_in_by(dk, out),
+            (Published::Block(who, blocked), None) => Self::tell(Event::Blocked { who, blocked }, out),
+            (Published::Block(who, _), Some(_)) => Self::decline(Declined::NoContact(who), out),
             (Published::Proof(theirs, t2), None) => {
                 if let Some(contact) = self.contacts.get_mut(&theirs) {
                     contact.proved = Some(t2);

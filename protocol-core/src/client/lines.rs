@@ -4,6 +4,8 @@
 //! other is, their own key says, over that handshake and both addresses, and their lists from the first one on ([K-7]).
 
 use super::io::{Declined, Event, Level, Output, Unverified, Who};
+use super::keys::Published;
+use super::own::Stage;
 use super::timers::What;
 use super::{Client, Contact, contact};
 use crate::canary::{self, Canary};
@@ -17,7 +19,7 @@ use crate::step::{Outbox, Tick};
 use crate::wire::keys::KeyProof;
 use crate::wire::list::DeviceList;
 use crate::wire::statement::Signed;
-use crate::wire::talk::Line;
+use crate::wire::talk::{Line, Publication};
 
 impl Client {
     /// The node says what one of the person's lines is. A line with the person's own address tells of their own lists.
@@ -47,6 +49,21 @@ impl Client {
         if let Some(id) = direct.filter(|id| self.unknown.remove(id)) {
             self.ask_range(id, 1, limits::RANGE, out);
         }
+    }
+
+    /// The person blocks somebody, or blocks them no more: their node ends the line, and says so.
+    pub(super) fn block(&mut self, who: Address, blocked: bool, out: &mut Outbox<Output>) {
+        if self.own.stage != Stage::Enrolled {
+            return Self::decline(Declined::NotEnrolled, out);
+        }
+        if !self.online() {
+            return Self::decline(Declined::Offline, out);
+        }
+        if !self.contacts.contains_key(&who) {
+            return Self::decline(Declined::NoContact(who), out);
+        }
+        let what = Publication::Block { theirs: who.clone(), blocked };
+        self.say_publicly(Published::Block(who, blocked), what, out);
     }
 
     /// The node knows of a list: it is asked for, where it is newer than ours.

@@ -82,6 +82,8 @@ impl Client {
         let Some(talk) = self.talks.get_mut(&id) else { return };
         let to = first.saturating_sub(1);
         (talk.seq, talk.chain) = (to, None);
+        // There may have been a group.
+        talk.state = talk.state.max(1);
         out.save(talk.record());
         Self::tell(Told::Missing { conversation: id, from: next, to }, out);
     }
@@ -226,8 +228,9 @@ impl Client {
             chain(before, &link)
         });
         talk.seq = seq;
-        talk.epoch = if kind == Kind::Message { talk.epoch } else { epoch.saturating_add(1) };
+        talk.epoch = if kind == Kind::Message { talk.epoch.max(epoch) } else { epoch.saturating_add(1) };
         let live = self.live.entry(event.conversation).or_default();
+        live.waited = None;
         if let Some(hash) = talk.chain {
             live.note(seq, hash);
         }

@@ -1,6 +1,13 @@
 //! What an entry of the log means: a group that is made, a change of its members, something said.
 //!
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
+//!
+//! ```text
+//!   a change ──this group can follow──▶ taken
+//!     ├── names lists that aren't here ──▶ waits, for a while
+//!     ├── its public state is good, and newer than ours ──▶ the others went on without us: we come in by it
+//!     └── else ──▶ void: it changed nothing for anybody, and the log goes on ([G-17])
+//! ```
 
 use super::changes::leaf_of;
 use super::inner::{Inner, Read, What as Said};
@@ -16,6 +23,7 @@ use crate::seal::lists::Standing;
 use crate::seal::mls::{Applied, Group, Me, Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record, sha256};
+use crate::time::Millis;
 use crate::wire::cbor::Malformed;
 use crate::wire::log::Change;
 use crate::wire::talk::{Event, Kind};
@@ -27,6 +35,12 @@ pub(super) struct Objection {
     pub(super) lists: Option<Address>,
     /// Who is nobody's.
     ghost: Option<Member>,
+}
+
+impl Objection {
+    const fn is_none(&self) -> bool {
+        self.lists.is_none() && self.ghost.is_none()
+    }
 }
 
 impl Client {
@@ -76,7 +90,10 @@ impl Client {
                         }
                         self.after_change(tick, event, out);
                     }
-                    Err(_) => self.lost(tick, event, bytes, out),
+                    Err(_) => {
+                        self.go_outside(tick, id, out);
+                        return self.welcomed(tick, event, bytes, out);
+                    }
                 }
                 Taken::Done
             }
@@ -86,8 +103,8 @@ impl Client {
                 self.welcomed(tick, event, bytes, out)
             }
             (None, _, true) => {
-                self.lost(tick, event, bytes, out);
-                Taken::Done
+                self.go_outside(tick, id, out);
+                self.welcomed(tick, event, bytes, out)
             }
         }
     }
@@ -103,7 +120,7 @@ impl Client {
     ) -> Taken {
         let id = event.conversation;
         let Some(talk) = self.talks.get(&id) else { return Taken::Done };
-        let (with, had_pending) = (talk.with.clone(), group.has_pending());
+        let (with, had_pending, before) = (talk.with.clone(), group.has_pending(), group.epoch());
         let mut objection = Objection::default();
         let applied = Change::parse(bytes).map_err(|Malformed(what)| PeerFault::Sealed(what)).and_then(|change| {
             let mut judge = |applied: &Applied| self.judge(&with, applied, &mut objection);
@@ -117,41 +134,98 @@ impl Client {
                 }
                 self.after_change(tick, event, out);
                 if applied.we_are_out {
-                    self.left_out(tick, id, bytes, out);
+                    self.go_outside(tick, id, out);
+                    self.note_change(tick, event, applied.epoch, bytes);
                 }
+                Taken::Done
             }
-            Err(PeerFault::Epoch { .. }) => self.lost(tick, event, bytes, out),
-            Err(fault) => return self.objected(tick, event, fault, objection, out),
+            Err(_) if objection.is_none() => match self.state_after(tick, event, bytes, before) {
+                // The others went on without us.
+                Ok(state) => {
+                    self.go_outside(tick, id, out);
+                    self.note_change(tick, event, state, bytes);
+                    self.tell_conversation(id, out);
+                    Taken::Done
+                }
+                Err((fault, objection)) => self.objected(tick, event, fault, objection, out),
+            },
+            Err(fault) => self.objected(tick, event, fault, objection, out),
         }
-        Taken::Done
     }
 
-    /// Joins by a Welcome, where there is one for us.
+    /// The epoch of the public state that a change leads to, where this device could come in by it and it is above
+    /// another. A log's changes are never fewer than its group's: no epoch may be above what the log counts.
+    fn state_after(&self, tick: &Tick, event: &Event, bytes: &[u8], above: u64) -> Result<u64, (PeerFault, Objection)> {
+        let mut objection = Objection::default();
+        let mut state = || {
+            let change = Change::parse(bytes).map_err(|Malformed(what)| PeerFault::Sealed(what))?;
+            let talk = self.talks.get(&event.conversation).ok_or(PeerFault::NoConversation)?;
+            let (leaf, device) = (self.leaf(), self.own.device.as_ref());
+            let (leaf, device) = leaf.ok().zip(device).ok_or(PeerFault::Welcome("for a device on a list"))?;
+            let mut judge = |applied: &Applied| self.judge(&talk.with, applied, &mut objection);
+            let me = Me { device, leaf: &leaf };
+            let state = Group::state(tick, me, &change.group_info, event.conversation, &mut judge)?;
+            let fits = state > above && state <= event.epoch.saturating_add(1);
+            if fits { Ok(state) } else { Err(PeerFault::Epoch { got: state, now: above }) }
+        };
+        let state = state();
+        state.map_err(|fault| (fault, objection))
+    }
+
+    /// The newest change of members, while this device is outside.
+    fn note_change(&mut self, tick: &Tick, event: &Event, state: u64, bytes: &[u8]) {
+        if let Some(talk) = self.talks.get_mut(&event.conversation) {
+            (talk.change, talk.state) = (event.seq, state);
+        }
+        self.note_info(tick, event.conversation, bytes);
+    }
+
+    /// Joins by a Welcome, where there is one for us; else remembers what this device can come in by.
     fn welcomed(&mut self, tick: &Tick, event: &Event, bytes: &[u8], out: &mut Outbox<Output>) -> Taken {
         let id = event.conversation;
-        self.note_info(tick, id, bytes);
-        if let Some(talk) = self.talks.get_mut(&id) {
-            talk.change = event.seq;
-        }
-        let Some(talk) = self.talks.get(&id) else { return Taken::Done };
-        let change = match Change::parse(bytes) {
-            Ok(change) => change,
-            Err(Malformed(what)) => {
-                Self::refuse(Who::Conversation(id), PeerFault::Welcome(what), out);
-                return Taken::Done;
-            }
-        };
-        let (Some(welcome), Ok(leaf), Some(device)) = (change.welcome, self.leaf(), &self.own.device) else {
+        let Some(above) = self.talks.get(&id).map(|talk| talk.state) else { return Taken::Done };
+        if self.leaf().is_err() {
+            // Not on a list that it knows: it can't judge yet what it comes in by.
+            self.note_change(tick, event, above, bytes);
             return Taken::Done;
-        };
+        }
+        if let Some(taken) = self.join_by_welcome(tick, event, bytes, above, out) {
+            return taken;
+        }
+        match self.state_after(tick, event, bytes, above) {
+            Ok(state) => {
+                self.note_change(tick, event, state, bytes);
+                Taken::Done
+            }
+            Err((fault, objection)) => self.objected(tick, event, fault, objection, out),
+        }
+    }
+
+    /// Joins by a Welcome; `None` where there is none that is good for us.
+    fn join_by_welcome(
+        &mut self,
+        tick: &Tick,
+        event: &Event,
+        bytes: &[u8],
+        above: u64,
+        out: &mut Outbox<Output>,
+    ) -> Option<Taken> {
+        let id = event.conversation;
+        let (talk, leaf, device) = (self.talks.get(&id)?, self.leaf().ok()?, self.own.device.as_ref()?);
+        let welcome = Change::parse(bytes).ok()?.welcome?;
         let named = crate::seal::mls::named_in(&welcome).unwrap_or_default();
         let held = |hash| self.packages.get(&hash).cloned().flatten();
-        let Some(ours) = named.into_iter().find(|hash| held(*hash).is_some()) else { return Taken::Done };
+        let ours = named.into_iter().find(|hash| held(*hash).is_some())?;
         let me = Me { device, leaf: &leaf };
         let mut objection = Objection::default();
-        let mut judge = |applied: &Applied| self.judge(&talk.with, applied, &mut objection);
-        let joined = Group::join(tick, me, &welcome, held, talk.t2, id, &mut judge, out);
-        match joined {
+        let mut judge = |applied: &Applied| {
+            // An old one again, by a package of last resort.
+            if applied.epoch <= above || applied.epoch > event.epoch.saturating_add(1) {
+                return Err(PeerFault::Epoch { got: applied.epoch, now: above });
+            }
+            self.judge(&talk.with, applied, &mut objection)
+        };
+        match Group::join(tick, me, &welcome, held, talk.t2, id, &mut judge, out) {
             Ok(group) => {
                 self.groups.insert(id, Some(group));
                 self.drop_commits(id, out);
@@ -162,13 +236,17 @@ impl Client {
                 out.save(self.own.record());
                 self.timers.by(What::Publish, tick.now.plus(limits::ACK_MS));
                 self.joined(tick, id, event.seq, out);
-                Taken::Done
+                Some(Taken::Done)
             }
-            Err(fault) => self.objected(tick, event, fault, objection, out),
+            Err(fault) if !objection.is_none() => Some(self.objected(tick, event, fault, objection, out)),
+            Err(fault) => {
+                Self::refuse(Who::Conversation(id), fault, out);
+                None
+            }
         }
     }
 
-    /// A change that can't be followed as it is: it waits for lists, or it is refused.
+    /// A change that can't be followed as it is: it waits for lists, but not for ever (attack 87), or it is void.
     fn objected(
         &mut self,
         tick: &Tick,
@@ -178,15 +256,16 @@ impl Client {
         out: &mut Outbox<Output>,
     ) -> Taken {
         let id = event.conversation;
-        if let Some(whose) = objection.lists {
+        let live = self.live(id);
+        let since = live.waited.filter(|(seq, _)| *seq == event.seq).map_or(tick.now, |(_, since)| since);
+        if let Some(whose) = objection.lists.filter(|_| tick.now.since(since) < limits::LISTS_WAIT_MS) {
+            live.waited = Some((event.seq, since));
             self.ask_lists(&whose, out);
             self.timers.by(What::Lists(whose), Self::later(tick, limits::ASK_AGAIN_MS));
             return Taken::Waits;
         }
         if let Some(ghost) = objection.ghost {
-            if let Some(talk) = self.talks.get_mut(&id) {
-                talk.broken = true;
-            }
+            // It is in no group that this device is in.
             let (address, dk) = (ghost.address, ghost.dk);
             Self::tell(Told::Alarm(Alarm::GhostDevice { conversation: id, address, dk }), out);
         }
@@ -221,8 +300,9 @@ impl Client {
         Ok(())
     }
 
-    /// Lists came: what waited for them goes on.
-    pub(super) fn lists_are_here(&mut self, tick: &Tick, whose: &Address) {
+    /// Lists came: what waited for them goes on. Where none came, what has waited for long enough does.
+    pub(super) fn lists_are_here(&mut self, tick: &Tick, whose: &Address, any: bool) {
+        let is_over = |(_, since): (u64, Millis)| tick.now.since(since) >= limits::LISTS_WAIT_MS;
         let own = *whose == self.ours.address;
         let waiting: Vec<ConversationId> = self
             .talks
@@ -232,8 +312,13 @@ impl Client {
             .map(|talk| talk.id)
             .collect();
         for id in waiting {
-            self.live(id).waits = false;
-            self.timers.by(What::Talk(id), tick.now);
+            let live = self.live(id);
+            if any || live.waited.is_some_and(is_over) {
+                live.waits = false;
+                self.timers.by(What::Talk(id), tick.now);
+            } else {
+                self.timers.by(What::Lists(whose.clone()), Self::later(tick, limits::ASK_AGAIN_MS));
+            }
         }
     }
 
@@ -241,10 +326,11 @@ impl Client {
     fn joined(&mut self, tick: &Tick, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         let live = self.live.entry(id).or_default();
         (live.info, live.outside, live.change_at, live.gathering) = (None, None, None, None);
+        let state = self.groups.get(&id).and_then(Option::as_ref).map_or(0, Group::epoch);
         let Some(talk) = self.talks.get_mut(&id) else { return };
         let missed = core::mem::take(&mut talk.unopened);
         talk.joined = Some(seq);
-        (talk.renewed, talk.change) = (tick.now, seq);
+        (talk.renewed, talk.change, talk.state) = (tick.now, seq, state);
         out.save(talk.record());
         self.tell_conversation(id, out);
         // What was said while this device was outside, its authors may say again.
@@ -256,8 +342,9 @@ impl Client {
 
     fn after_change(&mut self, tick: &Tick, event: &Event, out: &mut Outbox<Output>) {
         let id = event.conversation;
-        if let Some(talk) = self.talks.get_mut(&id) {
-            talk.change = event.seq;
+        let state = self.groups.get(&id).and_then(Option::as_ref).map(Group::epoch);
+        if let (Some(talk), Some(state)) = (self.talks.get_mut(&id), state) {
+            (talk.change, talk.state) = (event.seq, state);
         }
         let live = self.live(id);
         (live.change_at, live.gathering) = (None, None);
@@ -283,15 +370,6 @@ impl Client {
         }
     }
 
-    /// The group was lost, or went on without us: we come in from outside.
-    fn lost(&mut self, tick: &Tick, event: &Event, bytes: &[u8], out: &mut Outbox<Output>) {
-        self.left_out(tick, event.conversation, bytes, out);
-        if let Some(talk) = self.talks.get_mut(&event.conversation) {
-            talk.change = event.seq;
-        }
-        self.tell_conversation(event.conversation, out);
-    }
-
     /// The disk has no group where there was one: the device is outside.
     pub(super) fn look_for_group(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
         let gone = matches!(self.groups.get(&id), Some(None));
@@ -304,13 +382,13 @@ impl Client {
         self.timers.by(What::Talk(id), tick.now.plus(limits::OUTSIDE_MS));
     }
 
-    fn left_out(&mut self, tick: &Tick, id: ConversationId, bytes: &[u8], out: &mut Outbox<Output>) {
+    /// The group was lost, or went on without us: we come in from outside.
+    fn go_outside(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
         self.drop_group(id, out);
         if let Some(talk) = self.talks.get_mut(&id) {
             talk.joined = None;
             out.save(talk.record());
         }
-        self.note_info(tick, id, bytes);
         self.timers.by(What::Talk(id), tick.now.plus(limits::OUTSIDE_MS));
     }
 

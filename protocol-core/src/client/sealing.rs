@@ -34,6 +34,10 @@ impl Client {
         self.mark_more(id, out);
         self.repair(tick, id, out);
         self.share(tick, id, out);
+        let unlisted = self.live.get(&id).and_then(|live| live.unlisted);
+        if let Some((at, _)) = unlisted.filter(|(at, _)| *at > tick.now) {
+            return self.timers.by(What::Talk(id), at);
+        }
         if self.may_change(id) && self.members(tick, id, out) {
             self.seal(tick, id, out);
         }
@@ -46,12 +50,12 @@ impl Client {
             && self.is_enrolled()
             && !talk.broken
             && self.may_seal_to(&talk.with)
-            && self.live.get(&id).is_none_or(|live| !live.waits && live.unlisted.is_none_or(|(at, _)| at <= self.now))
+            && self.live.get(&id).is_none_or(|live| !live.waits)
     }
 
     /// Seals and posts what waits, in order, as much as may be under way.
     fn seal(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        let Some(head) = self.talks.get(&id).map(|talk| talk.signed) else { return };
+        let Some((head, epoch)) = self.talks.get(&id).map(|talk| (talk.signed, talk.epoch)) else { return };
         let under_way = self.drafts.values().filter(|draft| draft.sealed.is_some()).count();
         let room = limits::SESSION_WINDOW_ITEMS.saturating_sub(under_way).min(limits::CLIENT_BATCH);
         let waits = |draft: &Draft| draft.talk == id && draft.kind == Kind::Message && draft.sealed.is_none();
@@ -60,7 +64,6 @@ impl Client {
         for number in waiting.iter().take(room) {
             let Some(Some(group)) = self.groups.get_mut(&id) else { return };
             let Some(mut draft) = self.drafts.remove(number) else { continue };
-            let epoch = group.epoch();
             match group.seal(tick, head, &draft.inner, out) {
                 Ok(bytes) => draft.sealed = Some(Sealed { epoch, bytes }),
                 Err(_) => {

@@ -41,7 +41,7 @@ pub(super) struct Talk {
     pub(super) seq: u64,
     /// The log's chain up to it; `None` where an entry of our own was lost, until the hub's next head.
     pub(super) chain: Option<Hash>,
-    /// The last epoch that the log named.
+    /// The log's epoch: how many changes it has, whatever became of them.
     pub(super) epoch: u64,
     /// From which entry on this device can read; `None`: it can't.
     pub(super) joined: Option<u64>,
@@ -63,13 +63,15 @@ pub(super) struct Talk {
     pub(super) opened: BTreeMap<DeviceKey, (u64, u32)>,
     /// Entries that didn't open, and may come again: the newest.
     pub(super) unopened: BTreeSet<u64>,
-    /// The last entry that changed the members.
+    /// The last entry that changed the members: that everybody can follow, or come in by.
     pub(super) change: u64,
+    /// The group's epoch after it; 0 where there was none.
+    pub(super) state: u64,
     /// By which lists, the person's own and the other's, the members were found to be whole.
     pub(super) listed: (u64, u64),
     /// When this device last renewed its keys here.
     pub(super) renewed: Millis,
-    /// Whether the hub was caught showing two logs, or a ghost came in: nothing more is sealed.
+    /// Whether the hub was caught showing two logs: nothing more is sealed.
     pub(super) broken: bool,
     /// Marks that are to be said of entries that weren't at hand. Kept, since how far they come is kept, too.
     pub(super) unmarked: BTreeSet<(u64, Mark)>,
@@ -96,11 +98,17 @@ impl Talk {
             opened: BTreeMap::new(),
             unopened: BTreeSet::new(),
             change: 0,
+            state: 0,
             listed: (0, 0),
             renewed: Millis(0),
             broken: false,
             unmarked: BTreeSet::new(),
         }
+    }
+
+    /// Whether nothing in the log made a group, as far as there is one: whoever has something to say may make it.
+    pub(super) const fn is_groupless(&self) -> bool {
+        self.seq == 0 || (self.change == 0 && self.state == 0)
     }
 
     /// Notes that a message of a device was opened; gives whether it is a new one.
@@ -136,7 +144,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 21, |w| {
+        write(Key::Talk(self.id), 22, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -146,6 +154,7 @@ impl Talk {
             w.list(self.opened.iter(), |w, (dk, (epoch, generation))| {
                 w.array(3).bytes(&dk.0).u64(*epoch).u64((*generation).into());
             });
+            w.u64(self.state);
             w.list(self.unmarked.iter(), |w, (seq, mark)| {
                 w.array(2).u64(*seq).u64(number_of(mark));
             });
@@ -169,6 +178,8 @@ impl Talk {
                 Ok((dk, (epoch, generation)))
             })?;
             let opened = opened.into_iter().collect();
+            // Records of before it was kept end here.
+            let state = if r.end().is_ok() { 0 } else { r.u64()? };
             let unmarked = |r: &mut Reader<'_>| {
                 r.array_of(2)?;
                 Ok((r.u64()?, mark_of(r.u64()?)?))
@@ -195,6 +206,7 @@ impl Talk {
                 opened,
                 unopened,
                 change,
+                state,
                 listed,
                 renewed,
                 broken,
@@ -246,6 +258,8 @@ pub(super) struct Live {
     pub(super) stale: Option<u64>,
     /// Whether the log waits for device lists.
     pub(super) waits: bool,
+    /// Which entry waits for them, and since when.
+    pub(super) waited: Option<(u64, Millis)>,
     /// Entries of ours that a device couldn't open.
     pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
     /// What is being told to a newer device of the person.
@@ -297,6 +311,7 @@ impl Live {
             && self.sharing.is_none()
             && self.unlisted.is_none()
             && !self.waits
+            && self.waited.is_none()
             // How often somebody asked is not forgotten so easily.
             && self.asked.is_empty()
             && self.asking == Rate::default()

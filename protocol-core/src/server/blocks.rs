@@ -1,14 +1,15 @@
-//! What the operator and the people of this node have set: blocked domains ([T-24]), and whose mails take no offers along
-//! ([T-25]).
+//! What the operator and the people of this node have set: blocked domains ([T-24]), whose mails take no offers along
+//! ([T-25]), and whom a person blocks from a device of theirs ([U-16]).
 
 use std::collections::BTreeSet;
 
 use super::Server;
 use super::book;
 use super::io::Output;
-use crate::fault::Misuse;
+use crate::fault::{Misuse, PeerFault};
 use crate::id::{Address, Domain, Pair};
 use crate::limits;
+use crate::machine::trust::{Input, TrustState};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 
@@ -50,6 +51,22 @@ impl Server {
         if self.blocked.remove(domain) {
             out.save(Record::remove(Key::Blocked(domain.clone())));
         }
+    }
+
+    /// A device says that its person blocks somebody, or blocks them no more ([U-16]). Whom the person has nothing with they
+    /// can't block: each would be a record for good.
+    pub(super) fn block_published(
+        &mut self,
+        tick: &Tick,
+        pair: &Pair,
+        blocked: bool,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        if self.pairs.get(pair).is_none_or(|trust| trust.state() == TrustState::Stranger) {
+            return if blocked { Err(PeerFault::NotTrusted) } else { Ok(()) };
+        }
+        self.trust(tick, pair, if blocked { Input::Block } else { Input::Unblock }, out);
+        Ok(())
     }
 
     pub(super) fn set_offers(&mut self, ours: Address, on: bool, out: &mut Outbox<Output>) -> Result<(), Misuse> {

@@ -244,6 +244,9 @@ impl Server {
             Publication::Proof { theirs, bytes } => self.proof_published(tick, who, theirs, bytes, out),
             Publication::Packages { once, last_resort } => self.packages_published(who, once, last_resort, out),
             Publication::Note { to, bytes } => self.note_published(tick, who, to, bytes, out),
+            Publication::Block { theirs, blocked } => {
+                self.block_published(tick, &Pair { ours: who.address.clone(), theirs }, blocked, out)
+            }
         };
         let code = done.as_ref().err().map(PeerFault::code);
         if let Err(why) = done {

@@ -314,6 +314,8 @@ impl Server {
                     }
                 }
             }
+            // Its pair: `wants` brings it.
+            Talk::Publish { what: Publication::Block { .. }, .. } => {}
             Talk::Publish { what: Publication::Note { .. }, .. } | Talk::Published { .. } => {
                 if !self.keys.notes.contains_key(&who.address) {
                     keys.push(Key::Notes(who.address.clone()));

@@ -9,7 +9,7 @@ use crate::id::{Address, ConversationId, DeviceKey, Lane, LinkId, NodeKey, Pair}
 use crate::machine::queue::Origin;
 use crate::store::Key;
 use crate::wire::frame::{Ask, Carry, Frame, TrustStep};
-use crate::wire::talk::{Question, Talk};
+use crate::wire::talk::{Publication, Question, Talk};
 
 use super::book::Seen;
 
@@ -49,7 +49,10 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
         }
         Input::Session(session, input) => {
             wants.keys.extend(server.session_wants(*session, input));
-            if let (SessionIn::Frame(Frame::Talk(talk)), Some(_)) = (input, server.online_at(*session)) {
+            if let (SessionIn::Frame(Frame::Talk(talk)), Some(who)) = (input, server.online_at(*session)) {
+                if let Talk::Publish { what: Publication::Block { theirs, .. }, .. } = talk {
+                    wants.pair_and_node(Pair { ours: who.address.clone(), theirs: theirs.clone() });
+                }
                 wants.talk(talk);
             }
         }

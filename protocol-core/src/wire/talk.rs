@@ -208,6 +208,13 @@ pub enum Publication {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// The person wants no line with somebody, or may have one again.
+    Block {
+        /// With whom.
+        theirs: Address,
+        /// Whether they are blocked from now on.
+        blocked: bool,
+    },
 }
 
 /// A question about keys, or a log.

@@ -126,12 +126,17 @@ fn t_087_one_bad_event_never_stops_the_next() {
         let bytes = b"none".to_vec();
         let post = Post { conversation: theirs(), origin, kind, epoch, members: Vec::new(), bytes };
         world.append(&ann(), post);
-        world.office.logs.get_mut(&theirs()).unwrap().epoch = epoch;
     }
     world.settle();
     world.write(0, "the last word");
     world.pass(10_000);
     assert_eq!(world.texts(1).last().unwrap(), "the last word");
+    // Nor the change that is one: the log counts those that were none too.
+    let tablet = world.further_device(1);
+    assert_eq!([0, 1, tablet].map(|n| world.group(n)), [3; 3]);
+    world.write(tablet, "and another's first");
+    world.pass(10_000);
+    assert_eq!(world.texts(0), ["and another's first"]);
 }
 
 /// A device that has lost its keys to a conversation comes in from outside, and is told what it missed: once.
@@ -360,7 +365,6 @@ fn t_079_a_welcome_is_good_once_and_for_its_conversation() {
     let bytes = create.bytes.clone().unwrap();
     let post = Post { conversation: theirs(), origin, kind: Kind::Commit, epoch, members: Vec::new(), bytes };
     world.append(&ann(), post);
-    world.office.logs.get_mut(&theirs()).unwrap().epoch = epoch;
     world.settle();
     world.write(0, "still the same group");
     world.pass(5_000);

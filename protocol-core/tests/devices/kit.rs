@@ -82,6 +82,8 @@ pub(crate) struct Office {
     pub(crate) no_lists: Option<Address>,
     /// The devices whose key packages are kept back.
     pub(crate) no_packages: BTreeSet<DeviceKey>,
+    /// The devices whose list the hub doesn't know yet.
+    pub(crate) unlisted: BTreeSet<DeviceKey>,
     /// Posts that the story holds back.
     pub(crate) posts: Option<Vec<(usize, Post)>>,
     /// Every frame that left a device, as the world could have seen it.
@@ -498,6 +500,11 @@ impl World {
                 here.0.extend(once);
                 here.1 = last_resort.or(here.1.take());
             }
+            Publication::Block { blocked, .. } => {
+                self.line = !blocked;
+                self.say(n, Talk::Published { number, code });
+                return self.tell_all();
+            }
             Publication::Note { to, bytes } => {
                 for other in 0..self.devices.len() {
                     let device = &self.devices[other];
@@ -564,12 +571,19 @@ impl World {
             return;
         }
         let refused = match post.kind {
+            _ if self.office.unlisted.contains(&dk) => Some(Code::Unlisted),
             Kind::Create => (!log.entries.is_empty()).then_some(Code::Exists),
             _ if log.entries.is_empty() => Some(Code::NoConversation),
             Kind::Commit => (post.epoch != log.epoch).then_some(Code::StaleEpoch),
+            Kind::Message if post.epoch > log.epoch || post.epoch + limits::EPOCHS < log.epoch => {
+                Some(Code::StaleEpoch)
+            }
             Kind::Message => None,
         };
         if let Some(code) = refused {
+            if log.entries.is_empty() {
+                self.office.logs.remove(&post.conversation);
+            }
             let (conversation, origin) = (post.conversation, post.origin);
             return self.say(n, Talk::Unposted { conversation, origin, code });
         }
@@ -580,6 +594,16 @@ impl World {
         let posted = self.office.posted.entry(dk).or_default();
         *posted = (*posted).max(post.origin.number);
         self.append(&author, post);
+    }
+
+    /// A log that begins, with an entry that the story appends.
+    pub(crate) fn begin_log(&mut self, id: ConversationId, members: Vec<Address>) {
+        self.office.logs.insert(id, Log { members, ..Log::default() });
+    }
+
+    /// How many posts devices have made.
+    pub(crate) fn posts(&self) -> usize {
+        self.office.tape.iter().filter(|frame| matches!(frame, Frame::Talk(Talk::Post(_)))).count()
     }
 
     /// An entry more in a log, told to all.

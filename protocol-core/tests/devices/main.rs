@@ -15,6 +15,7 @@ mod codes;
 mod costs;
 mod first_words;
 mod hosted;
+mod hostile;
 mod kit;
 mod restarts;
 mod several_devices;

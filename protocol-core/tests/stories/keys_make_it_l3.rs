@@ -430,6 +430,25 @@ fn a_note_waits_for_the_other_devices_of_the_person() {
     assert_eq!(people.publish(&mut world, phone, note(None)), Some(Code::Busy));
 }
 
+/// [U-16]: else a device could fill the store for good.
+#[test]
+fn t_012_a_device_blocks_nobody_whom_its_person_has_nothing_with() {
+    let mut all = Two::with_a_line();
+    let records = |all: &Two| all.world.nodes[0].disk.records().filter(|r| matches!(r.key, Key::Trust(_))).count();
+    let before = records(&all);
+    let block = |theirs: &str, blocked| Publication::Block { theirs: Address::parse(theirs).unwrap(), blocked };
+    for theirs in ["eve@c.example", "one@a.example", "nobody@a.example"] {
+        assert_eq!(all.people.publish(&mut all.world, all.phone, block(theirs, true)), Some(Code::NotTrusted));
+        assert_eq!(all.people.publish(&mut all.world, all.phone, block(theirs, false)), None);
+    }
+    assert_eq!(records(&all), before);
+    for _ in 0..2 {
+        assert_eq!(all.people.publish(&mut all.world, all.phone, block(&two().to_string(), true)), None);
+        assert_eq!(crate::kit::states(&all.world)[0], TrustState::Revoked);
+    }
+    assert_eq!(all.people.devices[all.phone].lines()[&two()].t2, None, "its devices are told");
+}
+
 /// Takes records of a node away, as a thief or a bad disk would.
 fn forget(world: &mut World, node: usize, which: impl Fn(&Key) -> bool) {
     let disk = &mut world.nodes[node].disk;

@@ -1,11 +1,13 @@
 //! Two people who have a line, with devices of their own, on two nodes: everything real but the network.
 
 use postline_core::client::Command;
-use postline_core::client::io::Mark;
+use postline_core::client::io::{Declined, Event, Level, Mark};
+use postline_core::id::Address;
+use postline_core::machine::trust::TrustState;
 use postline_world::world::World;
 
 use crate::clients::Clients;
-use crate::kit::{a_line, one, two, whole};
+use crate::kit::{a_line, one, states, two, whole};
 
 fn two_phones() -> (World, Clients) {
     let mut world = a_line();
@@ -93,4 +95,39 @@ fn whoever_was_away_hears_everything_in_order_when_they_come_back() {
     assert_eq!(clients.marks(1, away).last(), Some(&Mark::Delivered));
     assert!(clients.marks(1, away).is_sorted());
     whole(&world);
+}
+
+/// [U-16], [H-9]
+#[test]
+fn t_012_a_person_blocks_from_a_device_at_once_and_over_a_crash() {
+    let (mut world, mut clients) = two_phones();
+    clients.write(&mut world, 0, &two(), "before");
+    clients.pass(&mut world, 2_000);
+    clients.command(&mut world, 1, Command::Block(one()));
+    clients.pass(&mut world, 100);
+    let blocked = |blocked| Event::Blocked { who: one(), blocked };
+    assert!(clients.all[1].events.contains(&blocked(true)), "{:#?}", clients.all[1].events);
+    assert_eq!(states(&world)[1], TrustState::Revoked);
+    world.crash(1);
+    clients.pass(&mut world, 60_000);
+    clients.write(&mut world, 0, &two(), "may I?");
+    clients.pass(&mut world, 60_000);
+    assert_eq!((states(&world)[1], clients.texts(1)), (TrustState::Revoked, vec!["before".to_owned()]));
+    // A restart doesn't forget it, and the one who was blocked is not told.
+    clients.restart(&mut world, 1);
+    clients.pass(&mut world, 60_000);
+    let level = |event: &Event| match event {
+        Event::Contact(contact) if contact.address == one() => Some(contact.level),
+        _ => None,
+    };
+    assert_eq!(clients.all[1].events.iter().rev().find_map(level), Some(Level::Mail));
+    assert!(!clients.all[0].events.iter().any(|event| matches!(event, Event::Blocked { .. })));
+    // Unblocked, they are strangers: mail and a reply lead on from there.
+    clients.command(&mut world, 1, Command::Unblock(one()));
+    clients.pass(&mut world, 2_000);
+    assert!(clients.all[1].events.contains(&blocked(false)));
+    assert_eq!(states(&world)[1], TrustState::Stranger);
+    let nobody = Address::parse("nobody@c.example").unwrap();
+    clients.command(&mut world, 1, Command::Block(nobody.clone()));
+    assert!(clients.all[1].events.contains(&Event::Declined(Declined::NoContact(nobody))));
 }

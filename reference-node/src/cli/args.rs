@@ -355,6 +355,22 @@ pub(super) enum DeviceCommand {
         #[command(flatten)]
         own: OwnArgs,
     },
+    /// No line with a correspondent any more, whatever they write, until unblocked
+    Block {
+        /// Whom
+        #[arg(value_parser = Address::parse)]
+        peer: Address,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
+    /// Take a block back: they are a stranger then
+    Unblock {
+        /// Whom
+        #[arg(value_parser = Address::parse)]
+        peer: Address,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
     /// On a node: run a device for a person who has only a mail program; the node can read what is sealed to them
     Host {
         /// The person's address

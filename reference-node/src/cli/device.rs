@@ -169,6 +169,7 @@ enum What {
     Add { code: String },
     Revoke(postline_core::id::DeviceKey),
     Verify(Address),
+    Block(Address, bool),
     Backup { file: PathBuf },
     Restore { bytes: Vec<u8>, passphrase: Passphrase },
 }
@@ -190,6 +191,8 @@ impl Asked {
             }
             DeviceCommand::Revoke { device, own } => (own, What::Revoke(device)),
             DeviceCommand::Verify { peer, own } => (own, What::Verify(peer)),
+            DeviceCommand::Block { peer, own } => (own, What::Block(peer, true)),
+            DeviceCommand::Unblock { peer, own } => (own, What::Block(peer, false)),
             DeviceCommand::Backup { file, own } => {
                 if file.exists() {
                     return Err(Failure::Usage(format!("{} is there already", file.display())));
@@ -274,6 +277,16 @@ impl What {
                 online(device, json, out, until).await?;
                 device.tell(Command::Verify(peer.clone())).await?;
                 verify(device, &peer, json, out).await
+            }
+            Self::Block(peer, blocked) => {
+                online(device, json, out, until).await?;
+                device.tell(if blocked { Command::Block(peer) } else { Command::Unblock(peer) }).await?;
+                loop {
+                    match device.hear(until).await? {
+                        event @ Event::Blocked { .. } => return tell(&event, json, out),
+                        event => failed(&event)?,
+                    }
+                }
             }
             Self::Backup { file } => {
                 online(device, json, out, until).await?;

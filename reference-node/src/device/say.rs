@@ -47,6 +47,7 @@ pub const HELP: &str = "\
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
 /share KEY        share what this device has opened with a newer one of yours
+/block, /unblock  no line with the peer any more, or again as with strangers
 /connect, /disconnect
 /quit             or the end of input
 //text            a text that begins with a slash";
@@ -100,6 +101,8 @@ fn simple(name: &str, peer: &Address) -> Option<Said> {
         "same" => Command::Same(peer.clone()),
         "differ" => Command::Differ(peer.clone()),
         "accept" => Command::AcceptKeys(peer.clone()),
+        "block" => Command::Block(peer.clone()),
+        "unblock" => Command::Unblock(peer.clone()),
         "connect" => Command::Connect,
         "disconnect" => Command::Disconnect,
         _ => return None,
@@ -183,6 +186,8 @@ mod tests {
         for (line, json) in [
             ("/verify".to_owned(), r#"{"do":"verify"}"#.to_owned()),
             ("/same".to_owned(), r#"{"do":"same"}"#.to_owned()),
+            ("/block".to_owned(), r#"{"do":"block"}"#.to_owned()),
+            ("/unblock".to_owned(), r#"{"do":"unblock"}"#.to_owned()),
             ("/read 7".to_owned(), r#"{"do":"read","seq":7}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),

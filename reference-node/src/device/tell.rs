@@ -78,6 +78,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
         ),
         Event::CodeWaits { until } => ("code_waits", json!({ "until": until.0 })),
         Event::Added { dk } => ("added", json!({ "device": dk.to_string() })),
+        Event::Blocked { who, blocked } => ("blocked", json!({ "who": who.to_string(), "blocked": blocked })),
         Event::CompareWanted { who } => ("compare_wanted", json!({ "who": who.to_string() })),
         Event::BackupWanted => ("backup_wanted", json!({})),
         Event::Verified { who } => ("verified", json!({ "who": who.to_string() })),
@@ -183,7 +184,6 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
-        Declined::AtTheNode => "at_the_node",
     }
 }
 
@@ -204,7 +204,6 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
-        Declined::AtTheNode => "that is done at the node: `postline trust block`, or by an annotation".to_owned(),
     }
 }
 
@@ -275,6 +274,8 @@ pub fn text(event: &Event) -> Option<String> {
         },
         Event::CodeWaits { .. } => "* no device has asked by this code yet; it waits a minute for one".to_owned(),
         Event::Added { dk } => format!("* device {dk} is one of yours now"),
+        Event::Blocked { who, blocked: true } => format!("* {} is blocked: there is no line any more", address(who)),
+        Event::Blocked { who, blocked: false } => format!("* {} is blocked no more, and a stranger", address(who)),
         Event::CompareWanted { who } => format!("* {} wants to compare codes: /verify", address(who)),
         Event::BackupWanted => "* make a backup: `postline device backup FILE`".to_owned(),
         Event::Verified { who } => format!("* {} is who they are: the codes are the same", address(who)),

@@ -32,6 +32,11 @@ impl Ledger {
         self.unsure.extend(letter.to.iter().map(|to| (message_id(&letter.id), (*to).to_owned())));
     }
 
+    /// A mail that no letter is: the node wrote it, or Postfix.
+    pub(crate) fn other(&mut self, id: &str, who: &str) {
+        self.unsure.push((id.to_owned(), who.to_owned()));
+    }
+
     /// Looks into every mailbox.
     pub(crate) fn count(&self, world: &World, people: &[&'static str]) -> Found {
         let mut arrived = BTreeMap::<(String, String), usize>::new();

@@ -39,6 +39,8 @@ fn two_stacks_with_a_node_and_one_without() {
     story.what_follows_goes_over_the_link();
     story.mutt_writes_and_answers_over_the_line();
     story.say("what follows goes over the link");
+    story.t_071_a_reply_to_what_came_sealed_leaves_sealed_or_not_at_all();
+    story.say("replies to what came sealed went sealed, or nowhere, the node being down too");
     story.fields_that_users_bring_are_removed();
     story.fields_that_programs_bring_are_removed();
     story.say("fields that users bring are removed");

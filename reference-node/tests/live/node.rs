@@ -18,12 +18,14 @@ pub(crate) struct Node {
     pub(crate) lmtp_in: u16,
     pub(crate) lmtp_out: u16,
     pub(crate) reinject: u16,
+    /// Where devices find it, and other nodes.
+    pub(crate) link: u16,
     /// By which Dovecot asks it.
     dict: PathBuf,
     process: Option<Child>,
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_postline");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_postline");
 
 impl Node {
     /// Makes a node's directory by `postline init`. A domain without a node takes its certificate and DKIM key from there.
@@ -60,7 +62,7 @@ impl Node {
                 records.push_str(&format!("{} TXT \"{data}\"\n", name.trim_end_matches('.')));
             }
         }
-        Self { dir: dir.to_owned(), records, milter, lmtp_in, lmtp_out, reinject, dict, process: None }
+        Self { dir: dir.to_owned(), records, milter, lmtp_in, lmtp_out, reinject, link, dict, process: None }
     }
 
     /// What it adds to Dovecot's configuration.
@@ -121,6 +123,13 @@ impl Node {
         let config = self.config();
         let said = run(PROGRAM, &[&["--config", &config, "--json"], words].concat());
         serde_json::from_str(&said).unwrap()
+    }
+
+    /// The program with a command for it.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--config", &self.config()]).args(words);
+        command
     }
 
     /// What two addresses are to each other.

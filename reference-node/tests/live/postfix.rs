@@ -149,6 +149,12 @@ impl Postfix {
         listed.stdout.iter().filter(|byte| **byte == b'\n').count()
     }
 
+    /// How many mails it has tried in vain.
+    pub(crate) fn deferred(&self) -> usize {
+        let listed = tool("postqueue", &["-c", &self.dir.display().to_string(), "-j"]);
+        String::from_utf8_lossy(&listed.stdout).matches("\"queue_name\": \"deferred\"").count()
+    }
+
     /// Has it try everything now.
     pub(crate) fn flush(&self) {
         run("postqueue", &["-c", &self.dir.display().to_string(), "-f"]);

@@ -3,6 +3,7 @@
 
 mod lines;
 mod outages;
+mod sealed;
 
 use std::time::{Duration, Instant};
 

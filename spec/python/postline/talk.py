@@ -24,7 +24,7 @@ from .shape import (
 
 Frame = dict[str, Any]
 
-_LIST, _PROOF, _PACKAGES, _NOTE = 0, 1, 2, 3
+_LIST, _PROOF, _PACKAGES, _NOTE, _BLOCK = 0, 1, 2, 3, 4
 _LISTS, _RANGE, _SENT, _NOTHING = 0, 2, 2, 3
 _KINDS = 3
 
@@ -122,7 +122,7 @@ def _delivered(value: Any) -> Frame:
 def _publish(value: Any) -> Frame:
     given, kind, *rest = array(value, 3, 4)
     said: Frame = {"number": number(given)}
-    kind = number(kind, 4)
+    kind = number(kind, 5)
     if kind == _LIST:
         (item,) = array(rest, 1, 1)
         return said | {"list": _bounded("LIST_BYTES")(item)}
@@ -132,6 +132,8 @@ def _publish(value: Any) -> Frame:
     if kind == _PACKAGES:
         packages = _many(first, "PACKAGES", _bounded("PACKAGE_BYTES"))
         return said | present(packages=packages, last_resort=maybe(second, _bounded("PACKAGE_BYTES")))
+    if kind == _BLOCK:
+        return said | {"theirs": address(first), "blocked": truth(second)}
     return said | present(device=maybe(first, digest), note=_bounded("NOTE_BYTES")(second))
 
 
@@ -232,6 +234,8 @@ def _publication(frame: Frame) -> list[Any]:
         return [_PROOF, frame["theirs"], frame["proof"]]
     if "packages" in frame:
         return [_PACKAGES, frame["packages"], frame.get("last_resort")]
+    if "blocked" in frame:
+        return [_BLOCK, frame["theirs"], frame["blocked"]]
     return [_NOTE, frame.get("device"), frame["note"]]
 
 

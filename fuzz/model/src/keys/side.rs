@@ -199,7 +199,7 @@ impl Host {
         session.settle(!self.scope.slow);
         signed.extend(session.said.iter().flat_map(|said| publications(said)).filter_map(|(_, what)| match what {
             Publication::List(bytes) | Publication::Proof { bytes, .. } => Some(bytes),
-            Publication::Packages { .. } | Publication::Note { .. } => None,
+            Publication::Packages { .. } | Publication::Note { .. } | Publication::Block { .. } => None,
         }));
         let news: Vec<Event> = session.said.iter().flat_map(|said| events(said)).cloned().collect();
         let is = session.view(other);

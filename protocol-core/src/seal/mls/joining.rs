@@ -166,6 +166,9 @@ impl Group {
         if message.group_id() != Some(&conversation.0[..]) {
             return Err(PeerFault::Welcome("of another conversation"));
         }
+        if info.group_context().epoch == u64::MAX {
+            return Err(PeerFault::Welcome("an epoch that another can follow"));
+        }
         let tree = info.extensions().get_as::<RatchetTreeExt>().map_err(|e| bad_welcome(&e.into()))?;
         let tree = tree.ok_or(PeerFault::Welcome("no tree"))?.tree_data;
         let mut members = tree.roster().members_iter();
@@ -188,6 +191,23 @@ impl Group {
         group.judged(me, judge)?;
         group.begin(out).map_err(|e| bad_welcome(&e))?;
         Ok((group, change))
+    }
+
+    /// The epoch of a public state that this device could come in by: one that [`join_from_outside`](Self::join_from_outside)
+    /// takes. Nothing is kept of it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn state(
+        tick: &Tick,
+        me: Me<'_>,
+        group_info: &[u8],
+        conversation: ConversationId,
+        judge: Judge<'_>,
+    ) -> Result<u64, PeerFault> {
+        let mut nowhere = Outbox::<()>::new();
+        let (group, _) = Self::join_from_outside(tick, me, group_info, conversation, judge, &mut nowhere)?;
+        Ok(group.epoch().saturating_sub(1))
     }
 
     /// A group that nobody has used.

@@ -96,6 +96,8 @@ fn one_of_each() -> Vec<(&'static str, Value)> {
         ("a Publish of no key packages", json!({ "type": 22, "number": 8, "packages": [] })),
         ("a Publish of a note to one device", json!({ "type": 22, "number": 8, "device": dk, "note": "0606" })),
         ("a Publish of a note to all others", json!({ "type": 22, "number": 8, "note": "0606" })),
+        ("a Publish of a block", json!({ "type": 22, "number": 8, "theirs": BOB, "blocked": true })),
+        ("a Publish that blocks no more", json!({ "type": 22, "number": 8, "theirs": BOB, "blocked": false })),
         ("a Published", json!({ "type": 23, "number": 8 })),
         ("a Published with a code", json!({ "type": 23, "number": 8, "code": 35 })),
         ("an Ask for lists", json!({ "type": 24, "number": 9, "asker": ANN, "whose": BOB, "after": 4 })),
@@ -366,6 +368,12 @@ fn publications(m: &mut Making) {
             w.str(theirs).bytes(&vec![2; len]);
         }
     };
+    let block = |theirs: &'static str, said: bool| {
+        move |w: &mut Writer| {
+            w.str(theirs);
+            _ = if said { w.bool(true) } else { w.null() };
+        }
+    };
     for (shows, frame) in [
         ("the longest list", publish(3, 0, blob(limits::LIST_BYTES))),
         ("the longest key proof", publish(4, 1, proof(BOB, limits::LIST_BYTES))),
@@ -383,9 +391,11 @@ fn publications(m: &mut Making) {
         ("a longer last resort", publish(4, 2, packages(0, 0, Some(limits::PACKAGE_BYTES + 1)))),
         ("a note of a byte more than there may be", publish(4, 3, note(32, limits::NOTE_BYTES + 1))),
         ("a note to half a key", publish(4, 3, note(16, 1))),
-        ("a publication of another kind", publish(3, 4, blob(1))),
+        ("a publication of another kind", publish(3, 5, blob(1))),
         ("a list with an item more", publish(4, 0, note(1, 1))),
         ("a note with an item less", publish(3, 3, blob(1))),
+        ("a block of nobody", publish(4, 4, block("bob", true))),
+        ("a block that is neither", publish(4, 4, block(BOB, false))),
     ] {
         bad(m, &ids, shows, &frame);
     }

@@ -65,6 +65,7 @@ fn shown_publication(what: Publication) -> Value {
             json!({ "packages": all(once), "last_resort": last_resort.map(hex) })
         }
         Publication::Note { to, bytes } => json!({ "device": to.map(|to| hex(to.0)), "note": hex(bytes) }),
+        Publication::Block { theirs, blocked } => json!({ "theirs": theirs.to_string(), "blocked": blocked }),
     }
 }
 
@@ -180,6 +181,8 @@ fn publication(frame: Input<'_>) -> Result<Publication, Unfit> {
         Publication::Proof { theirs: frame.address("theirs")?, bytes: frame.bytes("proof")? }
     } else if frame.maybe("packages").is_some() {
         Publication::Packages { once: bytes_list(frame, "packages")?, last_resort: maybe_bytes(frame, "last_resort")? }
+    } else if frame.maybe("blocked").is_some() {
+        Publication::Block { theirs: frame.address("theirs")?, blocked: frame.truth("blocked")? }
     } else {
         Publication::Note { to: maybe_fixed(frame, "device")?.map(DeviceKey), bytes: frame.bytes("note")? }
     })
