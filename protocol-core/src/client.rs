@@ -307,6 +307,7 @@ impl Client {
             Command::Join => self.join(tick, out),
             Command::AddDevice { code } => self.add_device(tick, &code, out),
             Command::Revoke(dk) => self.revoke(tick, dk, out),
+            Command::RevokeStolen { dk, bytes, passphrase } => self.revoke_stolen(tick, dk, &bytes, &passphrase, out),
             Command::Verify(who) => self.verify(tick, &who, out),
             Command::Same(who) => self.same(tick, &who, out),
             Command::Differ(who) => self.differ(&who, out),

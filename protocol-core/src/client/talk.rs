@@ -178,13 +178,12 @@ impl Talk {
                 Ok((dk, (epoch, generation)))
             })?;
             let opened = opened.into_iter().collect();
-            // Records of before it was kept end here.
+            // Older records end here, or behind it.
             let state = if r.end().is_ok() { 0 } else { r.u64()? };
             let unmarked = |r: &mut Reader<'_>| {
                 r.array_of(2)?;
                 Ok((r.u64()?, mark_of(r.u64()?)?))
             };
-            // Older records end before it.
             let unmarked = if r.is_array() { r.list(UNMARKED as u64, unmarked)? } else { Vec::new() };
             let unmarked = unmarked.into_iter().collect();
             Ok(Self {

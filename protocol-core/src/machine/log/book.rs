@@ -12,31 +12,10 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log::root;
+use crate::wire::record::Rides;
 use crate::wire::talk::{Kind, Origin};
 
 const VERSION: u64 = 1;
-
-/// A number that rides along: as it is, and as the record has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rides {
-    pub(super) now: u64,
-    pub(super) saved: u64,
-}
-
-impl Rides {
-    const fn restored(saved: u64) -> Self {
-        Self { now: saved, saved }
-    }
-
-    /// Rises, and says whether it did.
-    pub(super) const fn rise(&mut self, to: u64) -> bool {
-        let rises = to > self.now;
-        if rises {
-            self.now = to;
-        }
-        rises
-    }
-}
 
 /// A node that has members.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,6 +50,8 @@ pub enum Input {
     },
     /// The hub says how far a member has it. Where we aren't the hub.
     Delivered(Via, Address, u64),
+    /// Something goes to the hub anyway: what it is owed goes along. Where we aren't the hub.
+    Along,
     /// The batch ends: what is said once a batch is said now. `rides`: a commit is due anyway, so that what only rides
     /// along is saved.
     BatchEnd {
