@@ -156,10 +156,20 @@ impl Client {
         for record in records {
             client.take_back(&record)?;
         }
+        client.find_numbers();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
         }
         Ok(client)
+    }
+
+    /// The numbers that were used: the greatest that any record has.
+    fn find_numbers(&mut self) {
+        let settled = self.talks.values().map(|talk| talk.posted).fold(self.own.settled, u64::max);
+        let sealed = self.drafts.iter().filter(|(_, draft)| draft.sealed.is_some());
+        let posted = sealed.map(|(number, _)| *number).fold(settled, u64::max);
+        let number = self.drafts.keys().copied().fold(posted, u64::max);
+        (self.own.settled, self.own.posted, self.own.number) = (settled, posted, number);
     }
 
     fn take_back(&mut self, record: &Record) -> Result<(), RestoreError> {
@@ -282,6 +292,7 @@ impl Machine for Client {
         // The clock of a front door never runs back, whatever the host's does.
         self.now = tick.now.max(self.now);
         let tick = Tick { now: self.now, entropy: tick.entropy };
+        self.own.fresh = None;
         match input {
             Input::Command(command) => self.command(&tick, command, out),
             Input::Session(input) => self.session(&tick, input, out),

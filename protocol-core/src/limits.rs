@@ -455,8 +455,8 @@ pub const OLD_EPOCHS: usize = 5;
 pub const OLD_EPOCH_MS: u64 = 7 * DAY;
 
 // Devices
-/// How many numbers of posts a device reserves ahead.
-pub const NUMBERS: u64 = 64;
+/// By how much the number of a device's post is above the one before, at most: it is drawn, so that copies draw others.
+pub const NUMBER_GAP: u64 = 256;
 /// Most that a device says and its conversations' logs don't have yet.
 pub const DRAFTS: usize = 1_024;
 /// Most entries of one conversation that a device keeps before their turn.

@@ -5,7 +5,6 @@
 //!   world --seed X                                 one run, told line by line
 //!   world … --canary NAME                          the same, with a seeded bug
 //!   world … --devices                              the same, with devices in every run
-//!   world … --copies                               the same, with devices that are put back and copied
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -16,13 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use postline_core::canary::{self, Canary};
-use postline_world::run::{Run, run, run_with_copies, run_with_devices};
+use postline_world::run::{Run, run, run_with_devices};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(wanted) = Wanted::parse(&args) else {
         eprintln!(
-            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices | --copies]"
+            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices]"
         );
         return ExitCode::from(2);
     };
@@ -41,16 +40,14 @@ struct Wanted {
     seed: Option<u64>,
     canary: Option<Canary>,
     devices: bool,
-    copies: bool,
 }
 
 impl Wanted {
     fn parse(args: &[String]) -> Option<Self> {
         let mut wanted = Self::default();
-        let is_flag = |arg: &&String| matches!(arg.as_str(), "--devices" | "--copies");
+        let is_flag = |arg: &&String| *arg == "--devices";
         let (flags, args): (Vec<&String>, Vec<&String>) = args.iter().partition(is_flag);
         wanted.devices = !flags.is_empty();
-        wanted.copies = flags.into_iter().any(|flag| flag == "--copies");
         for pair in args.chunks(2) {
             let [name, value] = pair else { return None };
             if *name == "--canary" {
@@ -70,11 +67,7 @@ impl Wanted {
     }
 
     fn run(&self, seed: u64, reads: bool) -> Run {
-        match (self.devices, self.copies) {
-            (_, true) => run_with_copies(seed, &[], reads),
-            (true, false) => run_with_devices(seed, &[], reads),
-            (false, false) => run(seed, reads),
-        }
+        if self.devices { run_with_devices(seed, &[], reads) } else { run(seed, reads) }
     }
 }
 

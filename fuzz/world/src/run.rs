@@ -70,13 +70,7 @@ pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
 /// Runs a seed whose people have devices, in weather that has these faults, or any.
 #[must_use]
 pub fn run_with_devices(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
-    run_of(seed, faults, Some(Phones::of(seed, false)), reads)
-}
-
-/// The same, where devices are put back to what they were, and copied, too.
-#[must_use]
-pub fn run_with_copies(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
-    run_of(seed, faults, Some(Phones::of(seed, true)), reads)
+    run_of(seed, faults, Some(Phones::of(seed)), reads)
 }
 
 /// What is drawn about devices: each of its own stream.
@@ -85,14 +79,12 @@ struct Phones {
     use_of: Rng,
     /// What happens to the machines.
     losses: Rng,
-    /// Whether machines are put back and copied.
-    copies: bool,
 }
 
 impl Phones {
-    const fn of(seed: u64, copies: bool) -> Self {
+    const fn of(seed: u64) -> Self {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), copies }
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses) }
     }
 }
 
@@ -144,7 +136,7 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
     let lasts = if phones.is_some() { lasts.min(devices::LASTS_MS) } else { lasts };
     if let Some(mut phones) = phones {
         devices::begin(&mut world, &mut phones.use_of, lasts);
-        devices::plan_losses(&mut world, &mut phones.losses, lasts, phones.copies);
+        devices::plan_losses(&mut world, &mut phones.losses, lasts);
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;

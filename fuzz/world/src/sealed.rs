@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::io::{Mark, Said};
 use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, Hash};
+use postline_core::store::sha256;
 
 use crate::node::Broken;
 
@@ -50,8 +51,22 @@ pub struct Sealed {
     pub lied_to: bool,
     /// Devices whose disk was put back, or copied: what they say and show, they may have said and shown before.
     pub copied: BTreeSet<usize>,
-    /// Every key under which something was sealed that left a device.
-    keys: BTreeSet<Vec<u8>>,
+    /// Every step of a device that sealed something.
+    seals: Vec<Seals>,
+    /// By what it posted, the step that sealed it.
+    posts: BTreeMap<Hash, usize>,
+    /// Every key that something was sealed under, and the step that did.
+    keys: BTreeMap<Vec<u8>, usize>,
+}
+
+/// A step of a device that sealed something.
+#[derive(Debug)]
+struct Seals {
+    device: usize,
+    /// Under which keys.
+    keys: Vec<Vec<u8>>,
+    /// Whether it was posted, and hasn't come to a node.
+    waits: bool,
 }
 
 /// Something that was said, and what its author heard of it.
@@ -121,13 +136,56 @@ impl Sealed {
         }
     }
 
-    /// A device sealed under these keys, and what it sealed leaves.
+    /// A device sealed under these keys, and posts this. It counts at once. Of a copy it counts when it comes to a node:
+    /// that is where the two meet, and what is lost on the way nobody has.
     ///
     /// # Errors
     /// I16 where one was used before.
-    pub fn seals(&mut self, device: usize, keys: Vec<Vec<u8>>) -> Result<(), Broken> {
-        let again = keys.into_iter().filter(|key| !self.keys.insert(key.clone())).count();
-        if again == 0 { Ok(()) } else { Err(("I16", format!("device {device} seals twice under one key"))) }
+    pub fn seals<'p>(
+        &mut self,
+        device: usize,
+        keys: Vec<Vec<u8>>,
+        posts: impl Iterator<Item = &'p [u8]>,
+    ) -> Result<(), Broken> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let step = self.seals.len();
+        let before = self.posts.len();
+        self.posts.extend(posts.map(|bytes| (sha256(&[bytes]), step)));
+        let waits = self.posts.len() > before;
+        self.seals.push(Seals { device, keys, waits });
+        if waits && self.copied.contains(&device) { Ok(()) } else { self.counts(step) }
+    }
+
+    /// A post comes to a node.
+    ///
+    /// # Errors
+    /// I16 where another came under a key of its own.
+    pub fn comes(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let Some(step) = self.posts.get(&sha256(&[bytes])).copied() else { return Ok(()) };
+        if let Some(seals) = self.seals.get_mut(step) {
+            seals.waits = false;
+        }
+        self.counts(step)
+    }
+
+    fn counts(&mut self, step: usize) -> Result<(), Broken> {
+        let Some(Seals { device, keys, .. }) = self.seals.get(step) else { return Ok(()) };
+        for key in keys {
+            if *self.keys.entry(key.clone()).or_insert(step) != step {
+                return Err(("I16", format!("device {device} seals twice under one key")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A device is put back, or copied: what it posted and no node has is as if it had never been.
+    pub fn is_copied(&mut self, device: usize) {
+        self.copied.insert(device);
+        let seals = &self.seals;
+        let waits = |step: &usize| seals.get(*step).is_some_and(|step| step.device == device && step.waits);
+        self.keys.retain(|_, step| !waits(step));
     }
 
     /// A device shows something.

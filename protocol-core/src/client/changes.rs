@@ -25,7 +25,6 @@ use crate::limits;
 use crate::seal::lists::{Chain, Standing};
 use crate::seal::mls::{self, Group, Me, Member, Package, Refusal};
 use crate::step::{Outbox, Tick};
-use crate::store::{Key, Record};
 use crate::wire::leaf::Leaf;
 use crate::wire::talk::{Kind, Question};
 
@@ -251,7 +250,7 @@ impl Client {
             Ok((group, change)) => {
                 self.groups.insert(id, Some(group));
                 let sealed = Sealed { epoch, bytes: change.to_bytes() };
-                self.post_change(id, kind, sealed, out);
+                self.post_change(tick, id, kind, sealed, out);
             }
             Err(refusal) => self.not_made(tick, id, refusal, out),
         }
@@ -270,7 +269,7 @@ impl Client {
         match made {
             Ok(change) => {
                 let sealed = Sealed { epoch, bytes: change.to_bytes() };
-                self.post_change(id, Kind::Commit, sealed, out);
+                self.post_change(tick, id, Kind::Commit, sealed, out);
                 // Whoever is still missing is asked for again later.
                 self.live(id).change_at = Some(tick.now.plus(limits::ASK_AGAIN_MS));
             }
@@ -308,8 +307,7 @@ impl Client {
             }
             _ => self.drop_group(id, out),
         }
-        self.drafts.remove(&number);
-        out.save(Record::remove(Key::Draft(number)));
+        self.forget_draft(number, out);
         let soon = code == Code::Unlisted || (code == Code::StaleEpoch && self.fell_behind(id, out));
         self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
     }
@@ -355,7 +353,7 @@ impl Client {
         match made {
             Ok((group, change)) => {
                 self.groups.insert(id, Some(group));
-                self.post_change(id, Kind::Commit, Sealed { epoch, bytes: change.to_bytes() }, out);
+                self.post_change(tick, id, Kind::Commit, Sealed { epoch, bytes: change.to_bytes() }, out);
             }
             Err(fault) => {
                 if let Some(whose) = objection.lists {

@@ -119,7 +119,7 @@ impl Client {
             address: self.ours.address.clone(),
             node: self.own.node,
             login: self.login.clone(),
-            posted: self.own.number,
+            posted: self.own.posted,
         };
         let mut said = Outbox::new();
         let session = Session::dial(tick, identity, dial, channel, &mut said);
@@ -239,7 +239,9 @@ impl Client {
             (self.own.node, self.own.stage) = (node, stage);
             out.save(self.own.record());
         }
-        if let Some(fault) = behind {
+        let (got, seen) = (self.own.posted, ready.last_seen);
+        let copy = self.is_copy(seen).then_some(PeerFault::Behind { got, seen });
+        if let Some(fault) = behind.or(copy) {
             Self::refuse(Who::Node, fault, out);
             Self::tell(Event::Behind, out);
             return self.over(tick, out);

@@ -386,7 +386,8 @@ impl Client {
     pub(super) fn begin_anew(&mut self, out: &mut Outbox<Output>) {
         let own = core::mem::take(&mut self.own);
         // Its node, and behind which number it goes on.
-        self.own = Own { node: own.node, reserved: own.reserved, number: own.number, ..Own::default() };
+        let (settled, posted, number) = (own.posted, own.posted, own.number);
+        self.own = Own { node: own.node, settled, posted, number, ..Own::default() };
         for (number, draft) in core::mem::take(&mut self.drafts) {
             out.save(Record::remove(Key::Draft(number)));
             self.give_up(&draft, io::Failure::NotEnrolled, out);

@@ -189,6 +189,8 @@ impl Client {
             if let (Kind::Create | Kind::Commit, Some(sealed)) = (draft.kind, draft.sealed) {
                 self.keep_change(id, event.seq, sealed.bytes, out);
             }
+            // The conversation's record is written below.
+            self.settle(id, number);
             self.drafts.remove(&number);
             out.save(Record::remove(Key::Draft(number)));
             self.live(id).unlisted = None;

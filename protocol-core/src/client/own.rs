@@ -2,7 +2,6 @@
 
 use crate::fault::RestoreError;
 use crate::id::{Hash, NodeKey};
-use crate::limits;
 use crate::machine::session::device::Node;
 use crate::seal::lists::Chain;
 use crate::seal::tries::Tries;
@@ -48,10 +47,15 @@ pub(super) struct Own {
     pub(super) node: Option<Node>,
     /// A list of ours that the node hasn't taken yet.
     pub(super) unsaid: Option<Vec<u8>>,
-    /// Numbers of posts up to here may have been used.
-    pub(super) reserved: u64,
-    /// The last number that was used. Not kept: a device that starts goes on behind all that it had reserved.
+    /// The greatest number of a post that is settled: answered, or given up. The conversations' records say it too.
+    pub(super) settled: u64,
+    /// The greatest number that something was posted under: what the device says in its Hello. Not kept by itself: the
+    /// record of the draft has it before the post leaves, and what it is settled by later.
+    pub(super) posted: u64,
+    /// The greatest number of all, of what is still to be posted too. Not kept: a device that starts finds it again.
     pub(super) number: u64,
+    /// The last number that was drawn, in the step that drew it.
+    pub(super) fresh: Option<u64>,
     /// How many key packages wait at the node, as far as is known.
     pub(super) stock: u64,
     /// When packages were last given to the node; `None`: never.
@@ -61,16 +65,6 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The next number of a post; saves where it passes what was reserved.
-    pub(super) fn next_number(&mut self) -> (u64, Option<Record>) {
-        self.number = self.number.saturating_add(1);
-        if self.number <= self.reserved {
-            return (self.number, None);
-        }
-        self.reserved = self.number.saturating_add(limits::NUMBERS);
-        (self.number, Some(self.record()))
-    }
-
     pub(super) fn record(&self) -> Record {
         write(Key::Own, 17, |w| {
             w.u64(self.stage as u64);
@@ -81,7 +75,7 @@ impl Own {
             w.maybe(self.node.as_ref(), |w, node| w.bytes(&node.nk.0));
             w.maybe(self.node.as_ref().and_then(|node| node.next), |w, next| w.bytes(&next.0));
             w.maybe(self.unsaid.as_deref(), |w, bytes| w.bytes(bytes));
-            w.u64(self.reserved).u64(self.stock);
+            w.u64(self.settled).u64(self.stock);
             w.maybe(self.stocked, |w, at| w.millis(at)).bool(self.connect);
             w.maybe(self.archive.as_ref(), |w, key| w.bytes(key.expose()));
             self.tries.write(w);
@@ -107,7 +101,8 @@ impl Own {
             let following = r.maybe(|r| r.fixed().map(Hash))?;
             let node = nk.map(|nk| Node { nk, next: following });
             let unsaid = r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?;
-            let (reserved, stock) = (r.u64()?, r.u64()?);
+            // Older devices reserved numbers ahead: this is the last of those then.
+            let (settled, stock) = (r.u64()?, r.u64()?);
             let (stocked, connect) = (r.maybe(|r| r.millis())?, r.bool()?);
             let archive = r.maybe(|r| r.fixed().map(Secret::new))?;
             let tries = Tries::read(r)?;
@@ -124,8 +119,10 @@ impl Own {
                 chain: None,
                 node,
                 unsaid,
-                reserved,
-                number: reserved,
+                settled,
+                posted: settled,
+                number: settled,
+                fresh: None,
                 stock,
                 stocked,
                 connect,

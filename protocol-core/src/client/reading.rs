@@ -413,8 +413,7 @@ impl Client {
             .map(|(number, _)| *number)
             .collect();
         for number in dropped {
-            self.drafts.remove(&number);
-            out.save(Record::remove(Key::Draft(number)));
+            self.forget_draft(number, out);
         }
     }
 
@@ -586,7 +585,7 @@ impl Client {
             let again = known && live.asked.entry(dk).or_default().take(tick.now, limits::REPAIRS);
             if again {
                 let what = Said::Text { body, again: Some(seq) };
-                self.draft(Inner { id: content, at, what }, id, out);
+                self.draft(tick, Inner { id: content, at, what }, id, out);
             }
             Self::tell(Told::NotOpenedBy { conversation: id, id: content, reader, dk, again }, out);
         }

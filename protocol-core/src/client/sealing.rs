@@ -72,12 +72,14 @@ impl Client {
                     return self.renew(tick, id, out);
                 }
             }
-            // Numbers rise in a conversation as its posts do.
-            let now = if *number == self.own.number { *number } else { self.number(out) };
+            // Numbers rise as posts do. One that was drawn in another step a copy of this device may have, too.
+            let fresh = *number == self.own.number && self.own.fresh == Some(*number);
+            let now = if fresh { *number } else { self.number(tick) };
             if now != *number {
                 out.save(Record::remove(Key::Draft(*number)));
             }
             out.save(draft.record(now));
+            self.own.posted = now;
             self.post(now, &draft, out);
             self.drafts.insert(now, draft);
         }
@@ -102,6 +104,35 @@ impl Client {
         Self::say(Frame::Post(Post { conversation, origin, kind, epoch, members, bytes }), out);
     }
 
+    /// A post was answered, or is given up: from now on the conversation's record holds its number, not the draft's.
+    pub(super) fn settle(&mut self, id: ConversationId, number: u64) {
+        self.own.settled = self.own.settled.max(number);
+        self.own.posted = self.own.posted.max(number);
+        if let Some(talk) = self.talks.get_mut(&id) {
+            talk.posted = talk.posted.max(number);
+        }
+    }
+
+    /// Whether the node has taken a post of this device that it didn't post: of a copy, or of this one before it was set
+    /// back. Behind all that is settled there is only what waits for its answer.
+    pub(super) fn is_copy(&self, last: u64) -> bool {
+        last > self.own.settled && self.drafts.get(&last).is_none_or(|draft| draft.sealed.is_none())
+    }
+
+    /// Lets go of a draft that has no place in the log. Its node may have taken its number: that stays.
+    pub(super) fn forget_draft(&mut self, number: u64, out: &mut Outbox<Output>) {
+        let Some(draft) = self.drafts.remove(&number) else { return };
+        out.save(Record::remove(Key::Draft(number)));
+        self.settle_now(draft.talk, number, out);
+    }
+
+    fn settle_now(&mut self, id: ConversationId, number: u64, out: &mut Outbox<Output>) {
+        self.settle(id, number);
+        if let Some(talk) = self.talks.get(&id) {
+            out.save(talk.record());
+        }
+    }
+
     /// Posts again what the log doesn't have: the same bytes under the same number, so that it is taken once.
     pub(super) fn post_again(&self, out: &mut Outbox<Output>) {
         if !self.is_enrolled() {
@@ -113,10 +144,18 @@ impl Client {
     }
 
     /// Posts a change of members.
-    pub(super) fn post_change(&mut self, id: ConversationId, kind: Kind, sealed: Sealed, out: &mut Outbox<Output>) {
-        let number = self.number(out);
+    pub(super) fn post_change(
+        &mut self,
+        tick: &Tick,
+        id: ConversationId,
+        kind: Kind,
+        sealed: Sealed,
+        out: &mut Outbox<Output>,
+    ) {
+        let number = self.number(tick);
         let draft = Draft { talk: id, kind, inner: Vec::new(), sealed: Some(sealed) };
         out.save(draft.record(number));
+        self.own.posted = number;
         self.post(number, &draft, out);
         self.drafts.insert(number, draft);
     }
@@ -173,6 +212,7 @@ impl Client {
                 let draft = Draft { sealed: None, ..draft };
                 out.save(draft.record(number));
                 self.drafts.insert(number, draft);
+                self.settle_now(id, number, out);
                 let soon = code == Code::StaleEpoch && self.fell_behind(id, out);
                 let wait = if soon { limits::TURN_MS } else { limits::BUSY_MS };
                 let at = if code == Code::Unlisted { self.unlisted(tick, id) } else { Self::later(tick, wait) };
@@ -190,8 +230,7 @@ impl Client {
             | Code::NoConversation
             | Code::BadKeys
             | Code::Login => {
-                self.drafts.remove(&number);
-                out.save(Record::remove(Key::Draft(number)));
+                self.forget_draft(number, out);
                 self.give_up(&draft, Failure::Refused(code), out);
             }
         }

@@ -75,6 +75,9 @@ pub(super) struct Talk {
     pub(super) broken: bool,
     /// Marks that are to be said of entries that weren't at hand. Kept, since how far they come is kept, too.
     pub(super) unmarked: BTreeSet<(u64, Mark)>,
+    /// The greatest number that this device has posted under here, of those that are settled: of the others the drafts'
+    /// records have it.
+    pub(super) posted: u64,
 }
 
 impl Talk {
@@ -103,6 +106,7 @@ impl Talk {
             renewed: Millis(0),
             broken: false,
             unmarked: BTreeSet::new(),
+            posted: 0,
         }
     }
 
@@ -144,7 +148,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 22, |w| {
+        write(Key::Talk(self.id), 23, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -158,6 +162,7 @@ impl Talk {
             w.list(self.unmarked.iter(), |w, (seq, mark)| {
                 w.array(2).u64(*seq).u64(number_of(mark));
             });
+            w.u64(self.posted);
         })
     }
 
@@ -186,6 +191,7 @@ impl Talk {
             };
             let unmarked = if r.is_array() { r.list(UNMARKED as u64, unmarked)? } else { Vec::new() };
             let unmarked = unmarked.into_iter().collect();
+            let posted = if r.end().is_ok() { 0 } else { r.u64()? };
             Ok(Self {
                 id,
                 with,
@@ -210,6 +216,7 @@ impl Talk {
                 renewed,
                 broken,
                 unmarked,
+                posted,
             })
         })
     }

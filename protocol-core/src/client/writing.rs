@@ -6,7 +6,7 @@ use super::io::{Event as Told, Failure, Mark, Output, To};
 use super::own::Stage;
 use super::said::Draft;
 use super::talk::Talk;
-use crate::id::{ContentId, ConversationId};
+use crate::id::{ContentId, ConversationId, Hash};
 use crate::limits;
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
@@ -26,7 +26,7 @@ impl Client {
         let inner = Inner { id, at: tick.now, what: Said::Text { body, again: None } };
         match self.may_write(to, &inner, out) {
             Ok(talk) => {
-                self.draft(inner, talk, out);
+                self.draft(tick, inner, talk, out);
                 let (conversation, mark) = (Some(talk), Mark::Queued);
                 Self::tell(Told::Mark { conversation, id, seq: None, mark }, out);
                 self.go_on(tick, talk, out);
@@ -77,22 +77,26 @@ impl Client {
     pub(super) fn control(&mut self, tick: &Tick, id: ConversationId, what: Said, out: &mut Outbox<Output>) {
         let mut inner = Inner { id: ContentId([0; 32]), at: tick.now, what };
         inner.id = ContentId(sha256(&[b"postline/1 control\0", &tick.entropy, &inner.to_bytes()]).0);
-        self.draft(inner, id, out);
+        self.draft(tick, inner, id, out);
         self.timers.by(super::What::Talk(id), tick.now);
     }
 
     /// Keeps it until the log has it.
-    pub(super) fn draft(&mut self, inner: Inner, talk: ConversationId, out: &mut Outbox<Output>) {
-        let number = self.number(out);
+    pub(super) fn draft(&mut self, tick: &Tick, inner: Inner, talk: ConversationId, out: &mut Outbox<Output>) {
+        let number = self.number(tick);
         let draft = Draft { talk, kind: Kind::Message, inner: inner.to_bytes(), sealed: None };
         out.save(draft.record(number));
         self.drafts.insert(number, draft);
     }
 
-    /// The next number of a post.
-    pub(super) fn number(&mut self, out: &mut Outbox<Output>) -> u64 {
-        let (number, reserved) = self.own.next_number();
-        reserved.into_iter().for_each(|record| out.save(record));
-        number
+    /// The next number of a post. The record of what is to be posted under it holds it.
+    ///
+    /// It is drawn, above all before it: what a copy of this device posts next has another, and so each of them sees by the
+    /// node's Ready that there is the other (attack 62).
+    pub(super) fn number(&mut self, tick: &Tick) -> u64 {
+        let Hash([gap, ..]) = sha256(&[b"postline/1 number\0", &tick.entropy, &self.own.number.to_be_bytes()]);
+        self.own.number = self.own.number.saturating_add(1 + u64::from(gap) % limits::NUMBER_GAP);
+        self.own.fresh = Some(self.own.number);
+        self.own.number
     }
 }

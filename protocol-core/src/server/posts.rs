@@ -206,8 +206,10 @@ impl Server {
         } else {
             kept.stored = true;
             out.save(kept.record());
+            self.note_number(kept.dk, kept.post.origin.number, out);
             self.want_link(tick, hub, out);
         }
+        self.see_number(kept.dk, kept.post.origin.number);
         self.posts.insert(kept);
         Ok(())
     }
@@ -216,14 +218,17 @@ impl Server {
     pub(super) fn store_posts(&mut self, hub: NodeKey, out: &mut Outbox<Output>) {
         let Some(of) = self.posts.by_hub.get_mut(&hub) else { return };
         of.said = 0;
+        let mut used = Vec::new();
         for number in &of.numbers {
             let Some(kept) = self.posts.all.get_mut(number) else { continue };
             kept.said = false;
             if !kept.stored {
                 kept.stored = true;
                 out.save(kept.record());
+                used.push((kept.dk, kept.post.origin.number));
             }
         }
+        used.into_iter().for_each(|(dk, number)| self.note_number(dk, number, out));
     }
 
     /// The link to a hub is up: what waits for it goes, where there still is a line.
@@ -316,6 +321,7 @@ impl Server {
 
     fn drop_post(&mut self, tick: &Tick, number: Number, code: Code, out: &mut Outbox<Output>) {
         let Some(kept) = self.answered_post(tick, number, out) else { return };
+        self.note_number(kept.dk, kept.post.origin.number, out);
         if let Some(session) = self.session_of(kept.dk) {
             let (conversation, origin) = (kept.post.conversation, kept.post.origin);
             self.say_to(session, Talk::Unposted { conversation, origin, code }, out);

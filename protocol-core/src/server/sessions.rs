@@ -70,8 +70,11 @@ pub(super) struct Device {
     pub(super) address: Address,
     /// By whose login it was enrolled.
     pub(super) mailbox: Mailbox,
-    /// The greatest number that was taken of it.
+    /// The greatest number that was taken of it. What is on its way to a hub elsewhere counts at once, and is written down
+    /// with what becomes of it: a crash forgets both.
     pub(super) last: u64,
+    /// The same, as the record has it.
+    pub(super) saved: u64,
     /// When it was enrolled.
     pub(super) enrolled: Millis,
 }
@@ -86,7 +89,8 @@ impl Device {
     fn restore(record: &Record) -> Result<Self, RestoreError> {
         read_record(record, |r| {
             let (address, mailbox) = (r.address()?, Mailbox(r.str()?.to_owned()));
-            Ok(Self { address, mailbox, last: r.u64()?, enrolled: r.millis()? })
+            let last = r.u64()?;
+            Ok(Self { address, mailbox, last, saved: last, enrolled: r.millis()? })
         })
     }
 }
@@ -124,14 +128,8 @@ impl Server {
     /// Remembers the number of a post of a device, or says that the device is a copy of one that went on: it must not
     /// write (attacks 62, 111). A number that was taken before is no fault: what had no answer is posted again.
     pub(super) fn take_number(&mut self, who: &Online, number: u64, out: &mut Outbox<Output>) -> Result<(), PeerFault> {
-        let device = self.sessions.devices.get_mut(&who.dk).and_then(Option::as_mut).ok_or(PeerFault::Login)?;
-        if who.behind {
-            return Err(PeerFault::Behind { got: number, seen: device.last });
-        }
-        if number > device.last {
-            device.last = number;
-            out.save(device.record(who.dk));
-        }
+        self.may_write(who, number)?;
+        self.note_number(who.dk, number, out);
         Ok(())
     }
 
@@ -143,10 +141,18 @@ impl Server {
 
     /// A number of a device is used, and remembered.
     pub(super) fn note_number(&mut self, dk: DeviceKey, number: u64, out: &mut Outbox<Output>) {
+        self.see_number(dk, number);
         let device = self.sessions.devices.get_mut(&dk).and_then(Option::as_mut);
-        if let Some(device) = device.filter(|device| number > device.last) {
-            device.last = number;
+        if let Some(device) = device.filter(|device| device.last > device.saved) {
+            device.saved = device.last;
             out.save(device.record(dk));
+        }
+    }
+
+    /// A number of a device is used by what is on its way: a copy is told from now on. It is remembered with the answer.
+    pub(super) fn see_number(&mut self, dk: DeviceKey, number: u64) {
+        if let Some(device) = self.sessions.devices.get_mut(&dk).and_then(Option::as_mut) {
+            device.last = device.last.max(number);
         }
     }
 
@@ -176,7 +182,8 @@ impl Server {
     }
 
     pub(super) fn forget_device(&mut self, dk: DeviceKey) -> bool {
-        !self.sessions.by_device.contains_key(&dk) && self.sessions.devices.remove(&dk).is_some()
+        let unsaved = self.device(dk).is_some_and(|device| device.last > device.saved);
+        !unsaved && !self.sessions.by_device.contains_key(&dk) && self.sessions.devices.remove(&dk).is_some()
     }
 
     /// What a step on a session needs: the device, and what is known of its address's keys.
@@ -446,7 +453,8 @@ impl Server {
     ) -> Result<(), PeerFault> {
         let (address, dk) = (who.address.clone(), who.dk);
         self.room_for_device(tick, &address, out)?;
-        let device = Device { address: address.clone(), mailbox: mailbox.clone(), last: 0, enrolled: tick.now };
+        let device =
+            Device { address: address.clone(), mailbox: mailbox.clone(), last: 0, saved: 0, enrolled: tick.now };
         out.save(device.record(dk));
         self.sessions.devices.insert(dk, Some(device));
         let known = self.keys.known.entry(address.clone()).or_default();

@@ -85,17 +85,16 @@ fn plan(world: &mut World, rng: &mut Rng, lasts: u64, one: &Address, two: &Addre
     }
 }
 
-/// Draws which devices are lost, and, where that is asked for, put back or copied, and when: by itself, so that a seed keeps
-/// what it had before.
-pub(super) fn plan_losses(world: &mut World, rng: &mut Rng, lasts: u64, copies: bool) {
+/// Draws which devices are lost, put back or copied, and when: by itself, so that a seed keeps what it had before.
+pub(super) fn plan_losses(world: &mut World, rng: &mut Rng, lasts: u64) {
     let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
     for who in people {
         let (nth, early, late) = (rng.draw(), rng.below(lasts / 2), lasts / 2 + rng.below(lasts / 2));
         let (first, then) = match rng.below(20) {
             0 | 1 => (Touch::BacksUp, Touch::Loses),
             2 => (Touch::Reads, Touch::Loses),
-            3 | 4 if copies => (Touch::Copies, Touch::PutsBack),
-            5 | 6 if copies => (Touch::Reads, Touch::Clones),
+            3 | 4 => (Touch::Copies, Touch::PutsBack),
+            5 | 6 => (Touch::Reads, Touch::Clones),
             _ => continue,
         };
         world.plan_deed(early, Deed::Touch(who.clone(), nth, first));

@@ -12,7 +12,8 @@ use postline_core::client::{Command, Event, Input, Output, SessionIn};
 use postline_core::fault::PeerFault;
 use postline_core::id::{Address, DeviceKey, Pair};
 use postline_core::time::{MINUTE, SECOND};
-use postline_core::wire::talk::Password;
+use postline_core::wire::frame::Frame;
+use postline_core::wire::talk::{Password, Talk};
 
 use super::{Happening, World};
 use crate::device::Device;
@@ -72,7 +73,12 @@ impl World {
         match device.commit() {
             Ok(Some(effects)) => {
                 let used = std::mem::take(&mut device.sealed);
-                let held = self.sealed.seals(index, used);
+                #[allow(clippy::wildcard_enum_match_arm, reason = "what a device wants done is many things")]
+                let posts = effects.iter().filter_map(|effect| match effect {
+                    Output::Send(Frame::Talk(Talk::Post(post))) => Some(post.bytes.as_slice()),
+                    _ => None,
+                });
+                let held = self.sealed.seals(index, used, posts);
                 self.holds(held);
                 self.lists_only_rise(index);
                 self.device_effects(index, effects);

@@ -52,7 +52,7 @@ impl World {
         device.crash();
         if device.disk.restore_backup() {
             device.lists.clear();
-            self.sealed.copied.insert(index);
+            self.sealed.is_copied(index);
             self.trace.note(self.now, format_args!("device {index} is put back"));
         }
         self.sealed.restarted(index);
@@ -66,7 +66,8 @@ impl World {
             Ok(copy) => self.devices.push(copy),
             Err(broken) => return self.breaks(broken),
         }
-        self.sealed.copied.extend([index, new]);
+        self.sealed.is_copied(index);
+        self.sealed.is_copied(new);
         self.trace.note(self.now, format_args!("device {new} is a copy of device {index}"));
         self.at(SECOND, Happening::DeviceUp(new));
     }

@@ -231,6 +231,10 @@ impl World {
                     self.step_device(device, client::Input::Session(input));
                 }
                 (Ok(Some(incoming)), _) => {
+                    if let Frame::Talk(Talk::Post(post)) = &incoming.frame {
+                        let held = self.sealed.comes(&post.bytes);
+                        self.holds(held);
+                    }
                     self.step(node, Input::Session(id, SessionIn::Frame(incoming.frame)), None);
                 }
                 (Ok(None), _) if bytes.is_empty() => return,
