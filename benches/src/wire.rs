@@ -46,6 +46,8 @@ pub struct Wire {
     address: Address,
     identity: DeviceIdentity,
     number: u64,
+    /// What the node said before anybody asked.
+    early: Vec<Talk>,
 }
 
 impl Wire {
@@ -74,6 +76,7 @@ impl Wire {
             address,
             identity: DeviceIdentity::new(&Secret::new(seed.0)),
             number: 0,
+            early: Vec::new(),
         };
         wire.greet(channel)?;
         wire.found(&Secret::new(seed.0))?;
@@ -88,13 +91,16 @@ impl Wire {
         let (list, _) = Chain::found(self.address.clone(), &keys(b"now"), next, false, vec![device])?;
         self.say(Talk::Publish { number: 1, what: Publication::List(list.bytes().to_vec()) })?;
         self.flush()?;
-        loop {
-            for talk in self.hear()? {
-                if let Talk::Published { code, .. } = talk {
-                    return code.map_or(Ok(()), |code| Err(format!("no list: {code:?}").into()));
-                }
+        let mut early = Vec::new();
+        let code = loop {
+            early.extend(self.hear()?);
+            let published = |talk: &Talk| if let Talk::Published { code, .. } = talk { Some(*code) } else { None };
+            if let Some(code) = early.iter().find_map(published) {
+                break code;
             }
-        }
+        };
+        self.early = early;
+        code.map_or(Ok(()), |code| Err(format!("no list: {code:?}").into()))
     }
 
     fn greet(&mut self, channel: [u8; 32]) -> Result<(), Fault> {
@@ -205,7 +211,7 @@ impl Wire {
     /// # Errors
     /// Where it leaves, or stays silent.
     pub fn hear(&mut self) -> Result<Vec<Talk>, Fault> {
-        let mut talks = Vec::new();
+        let mut talks = std::mem::take(&mut self.early);
         while talks.is_empty() {
             let first = self.frame()?;
             self.heard(first, &mut talks)?;
