@@ -19,11 +19,12 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 27] = [
+pub const TARGETS: [(&str, Body); 29] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
     ("auth", auth_survives),
     ("config", config_survives),
+    ("content", postline_world::bodies::content_survives),
     ("dial", postline_world::bodies::dial_survives),
     ("dict", postline_node::dovecot::dict_survives),
     ("fields", postline_world::bodies::fields_survive),
@@ -43,6 +44,7 @@ pub const TARGETS: [(&str, Body); 27] = [
     ("smtp", postline_node::smtp::session_survives),
     ("statements", postline_world::bodies::statements_survive),
     ("stream", postline_world::bodies::stream_survives),
+    ("talks", postline_world::bodies::talks_survive),
     ("trust", postline_world::bodies::trust_survives),
     ("txt", txt_survives),
     ("vault", postline_world::bodies::vault_survives),

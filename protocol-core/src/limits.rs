@@ -423,6 +423,8 @@ pub const PACKAGES: usize = 32;
 pub const NOTE_BYTES: usize = 16 * 1024;
 /// Most notes that wait for the devices of one person.
 pub const NOTES: usize = 64;
+/// Most of them of one device that is on no list of the person; its oldest goes first.
+pub const NOTES_UNLISTED: usize = 4;
 /// How long a note waits.
 pub const NOTE_MS: u64 = 7 * DAY;
 /// Most members of one conversation that are named in its Create.
@@ -513,6 +515,46 @@ pub const STOCK_MS: u64 = 7 * DAY;
 pub const REPORTS: u32 = 32;
 /// How often in an hour a device says something again because another couldn't open it.
 pub const REPAIRS: u32 = 32;
+
+// Content
+/// Longest content, in bytes: it goes where a body goes.
+pub const CONTENT_BYTES: usize = BODY_BYTES;
+/// Most levels of parts within one another, the outermost being the first.
+pub const CONTENT_LEVELS: usize = 4;
+/// Most parts of one content, those that hold others counted too.
+pub const CONTENT_PARTS: usize = 1_024;
+/// Longest name of a thread, in bytes.
+pub const TOPIC_BYTES: usize = 4_096;
+/// Longest media type of a part, in bytes, parameters included.
+pub const MEDIA_TYPE_BYTES: usize = 256;
+/// Longest list of language tags of a part, in bytes.
+pub const LANGUAGE_BYTES: usize = 256;
+/// Longest URI in a content, in bytes.
+pub const URI_BYTES: usize = 2_048;
+/// Longest key, nonce or hash of what is kept elsewhere, in bytes.
+pub const PART_KEY_BYTES: usize = 64;
+/// Longest additional authenticated data of what is kept elsewhere, in bytes.
+pub const PART_AAD_BYTES: usize = 256;
+/// Longest description of what is kept elsewhere, in bytes.
+pub const DESCRIPTION_BYTES: usize = 1_024;
+/// Longest name that an author gives a file, in bytes, as it came.
+pub const CLAIMED_NAME_BYTES: usize = 255;
+/// Most extensions of one content, ours and those that the chapter names aside.
+pub const EXTENSIONS: usize = 32;
+/// Longest name of an extension, in bytes.
+pub const EXTENSION_NAME_BYTES: usize = 255;
+/// Most levels of maps, arrays and tags in the extensions, their own map being the first.
+pub const EXTENSION_LEVELS: usize = 4;
+/// Most contents that one content says its author had seen last.
+pub const SEEN: usize = 4;
+/// Most signs of one reaction; further ones are not shown.
+pub const SIGNS: usize = 16;
+/// Most people that one text is taken to mention; further ones are not told.
+pub const MENTIONS: usize = 64;
+/// Most contents of which one report says what became of them.
+pub const STATUSES: usize = 256;
+/// How far from now the end of a content may lie, past or future, to be believed.
+pub const EXPIRY_MS: u64 = 366 * DAY;
 
 // Sessions
 /// How long a session may be silent before a Ping.
@@ -623,3 +665,39 @@ pub const WITHDRAWALS: usize = 40;
 pub const REACTORS: usize = 1_024;
 /// Most entries that wait for a version that they name; the first in the log are kept.
 pub const WAITING: usize = 1_024;
+/// How far behind what is read whole single entries can be said to be read.
+pub const READ_BEYOND: u64 = 256;
+/// Most marks of one conversation that a device tells in a minute in envelopes of their own.
+pub const READ_TELLS_PER_MINUTE: u32 = 20;
+/// Most members of a conversation in which all of them hear who has read what.
+pub const MARKS_TO_ALL: usize = 16;
+/// Most members of one in which the authors hear it; in a larger one, those who ask.
+pub const MARKS_TO_AUTHORS: usize = 256;
+/// Most people of one conversation whose marks are kept.
+pub const MARK_PEOPLE: usize = 1_024;
+/// Most own things of one conversation, not yet in its log or just there, of which it is known how far they are.
+pub const MARK_POSTS: usize = 1_024;
+/// Most entries of others' that people see, and of which reading wasn't told, that are known one by one.
+pub const MARK_NEWS: usize = 256;
+
+// Presence
+/// How long a person counts as here after their device has said so; and how long what is known lasts after a connection.
+pub const PRESENCE_MS: u64 = 5 * MINUTE;
+/// How often a device says again that its person is here.
+pub const PRESENCE_RENEW_MS: u64 = 2 * MINUTE;
+/// To what the time at which somebody was last here is rounded down.
+pub const LAST_SEEN_MS: u64 = 15 * MINUTE;
+/// Most pairs with one other node, and most contacts of a device, whose presence is known.
+pub const PRESENCE_CONTACTS: usize = 1_024;
+/// Most changes in one whisper.
+pub const PRESENCE_DELTAS: usize = 64;
+/// Most whispers of another node that are heard in a second.
+pub const WHISPERS_PER_SECOND: u32 = 64;
+/// How often somebody is said to be writing in one conversation.
+pub const TYPING_EVERY_MS: u64 = 3 * SECOND;
+/// How long somebody counts as writing after it was said.
+pub const TYPING_MS: u64 = 6 * SECOND;
+/// Most members of a conversation in which it is said that somebody writes.
+pub const TYPING_MEMBERS: usize = 50;
+/// Most people that are known to be writing at a time, at a device or with one other node.
+pub const TYPISTS: usize = 64;

@@ -3,6 +3,8 @@
 pub mod greeting;
 pub mod link;
 pub mod log;
+pub mod mark;
+pub mod presence;
 pub mod queue;
 pub mod reaction;
 pub mod revision;

@@ -99,6 +99,8 @@ pub enum Key {
     Name(ConversationId, ContentId),
     /// Which places of a conversation, or of one of its threads, have a message: a page of them, by level and number.
     Page(ConversationId, Hash, u8, u64),
+    /// How far what was said in a conversation has got.
+    Marks(ConversationId),
 
     // What a node keeps beside a device that it runs
     /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
@@ -152,6 +154,7 @@ impl fmt::Display for Key {
             Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
             Self::Name(talk, id) => write!(f, "name/{talk}/{id}"),
             Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
+            Self::Marks(talk) => write!(f, "marks/{talk}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
@@ -222,6 +225,7 @@ impl Key {
                 Self::Page(talk(id)?, Hash::parse(thread).ok()?, level, number(page)?)
             }
             ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
+            ["marks", id] => Self::Marks(talk(id)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })

@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod compare;
 pub mod confirm;
+pub mod content;
 pub mod field;
 pub mod frame;
 pub mod hello;
@@ -13,7 +14,9 @@ pub mod keys;
 pub mod leaf;
 pub mod list;
 pub mod log;
+pub mod mark;
 pub(crate) mod record;
+pub mod report;
 pub mod session;
 pub mod signed;
 pub mod statement;

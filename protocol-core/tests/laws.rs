@@ -6,13 +6,14 @@ use postline_core::step::{Machine, Outbox, Tick};
 use postline_core::store::sha256;
 use postline_core::wire::talk::Password;
 use postline_world::laws::{
-    ClientLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws, ListenerLaws, MailboxLaws,
-    NameLaws, NodeLaws, NodeSessionLaws, ReactionLaws, RevisionLaws, ServerLaws, TrustLaws, obeys,
+    ClientLaws, DevicePresenceLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws,
+    ListenerLaws, MailboxLaws, MarkLaws, NameLaws, NodeLaws, NodePresenceLaws, NodeSessionLaws, ReactionLaws,
+    RevisionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
-    client_input, device_session_input, follower_input, greeting_input, hub_input, link_input, name_input,
-    node_queue_input, node_session_input, queue_input, reaction_input, revision_input, script, server_input,
-    trust_input,
+    client_input, device_presence_input, device_session_input, follower_input, greeting_input, hub_input, link_input,
+    mark_input, name_input, node_presence_input, node_queue_input, node_session_input, queue_input, reaction_input,
+    revision_input, script, server_input, trust_input,
 };
 use proptest::prelude::*;
 
@@ -57,6 +58,20 @@ proptest! {
         obeys::<RevisionLaws>(revisions);
         obeys::<ReactionLaws>(reactions);
         obeys::<NameLaws>(names);
+    }
+
+    #[test]
+    fn marks_keep_the_laws(script in script(120, mark_input)) {
+        obeys::<MarkLaws>(script);
+    }
+
+    #[test]
+    fn presence_keeps_the_laws_at_both_ends(
+        at_node in script(120, node_presence_input),
+        at_device in script(120, device_presence_input),
+    ) {
+        obeys::<NodePresenceLaws>(at_node);
+        obeys::<DevicePresenceLaws>(at_device);
     }
 
     #[test]

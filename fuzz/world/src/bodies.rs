@@ -1,10 +1,12 @@
 //! Bodies for fuzzers: any bytes at all against one part. libFuzzer, property tests and corpus replay call them alike.
 
+mod content;
 mod keys;
 mod names;
 mod sealed;
 mod sessions;
 mod stored;
+mod talks;
 
 use std::collections::BTreeSet;
 
@@ -31,11 +33,13 @@ use crate::strategies::{
     trust_input,
 };
 
+pub use content::content_survives;
 pub use keys::{lists_survive, statements_survive};
 pub use names::{address_survives, dial_survives};
 pub use sealed::{sealed_survives, vault_survives};
 pub use sessions::session_survives;
 pub use stored::records_survive;
+pub use talks::talks_survive;
 
 /// Longest script: beyond it, more steps of the same show nothing new.
 const STEPS: usize = 200;

@@ -12,6 +12,7 @@
 mod client;
 pub(crate) mod logs;
 pub(crate) mod said;
+pub(crate) mod talks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -34,6 +35,7 @@ use postline_core::wire::frame::{Domains, Ready};
 pub use client::{AtNode, ClientInput, ClientLaws, conversation, line};
 pub use logs::{FollowerLaws, HubLaws};
 pub use said::{NameLaws, ReactionLaws, RevisionLaws};
+pub use talks::{DevicePresenceLaws, MarkLaws, NodePresenceLaws};
 
 /// When every machine begins.
 pub const START: Millis = Millis(1_795_000_000_000);

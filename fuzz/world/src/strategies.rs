@@ -1,8 +1,10 @@
 //! Random inputs for every machine, from few names, so that they meet: one word of randomness is one step.
 
 mod clients;
+mod content;
 mod logs;
 mod said;
+mod talks;
 
 use std::collections::BTreeSet;
 
@@ -35,8 +37,10 @@ use crate::laws::{START, Step, code, identity, mail, ours, pair, small_blob, the
 use crate::rng::Rng;
 
 pub use clients::client_input;
+pub use content::content_fields;
 pub use logs::{follower_input, hub_input};
 pub use said::{name_input, reaction_input, revision_input};
+pub use talks::{device_presence_input, mark_input, node_presence_input};
 
 /// A script of up to `most` steps, made of one word each.
 pub fn script<I: Clone + std::fmt::Debug>(

@@ -16,7 +16,7 @@
 //!
 //!   a reader:   Attach ──▶ acked … sent … seq ──Feed: Event, within its window──▶ ──Have──▶ acked rises, Delivered
 //!                             ▲                                                  │
-//!                             └── Ask Range: back to there; the connection ends ─┘
+//!                             └── Ask Range: back to there; it is gone, Detach ──┘
 //! ```
 //!
 //! **Taken once.** A device numbers its posts, rising over all conversations, and keeps each until it sees its event. A
@@ -39,6 +39,7 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::log::{Link, chain};
+use crate::wire::record::Rides;
 use crate::wire::talk::{Event, Head, Kind, Post, Question, Talk};
 
 mod book;
@@ -47,7 +48,7 @@ mod io;
 #[cfg(test)]
 mod tests;
 
-use book::{Book, Device, Entry, Home, Member, Rides};
+use book::{Book, Device, Entry, Home, Member};
 use feed::{Feed, Recent, Who};
 pub use io::{Input, Output, Via};
 
@@ -464,6 +465,7 @@ impl Machine for Log {
     fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
         match input {
             Input::Attach(via, reader) => self.attach(via, &reader, out)?,
+            Input::Detach(via) => self.end(via, out),
             Input::Post(..) if !self.is_hub() => return Err(Misuse::OutOfPlace("a post goes to the hub")),
             Input::Event(..) | Input::Delivered(..) | Input::Along if self.is_hub() => {
                 return Err(Misuse::OutOfPlace("the hub hears from nobody"));

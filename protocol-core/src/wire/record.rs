@@ -35,3 +35,25 @@ pub(crate) fn read<T>(
     r.end().map_err(damaged)?;
     Ok(value)
 }
+
+/// A number that rides along: as it is, and as the record has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rides {
+    pub(crate) now: u64,
+    pub(crate) saved: u64,
+}
+
+impl Rides {
+    pub(crate) const fn restored(saved: u64) -> Self {
+        Self { now: saved, saved }
+    }
+
+    /// Rises, and says whether it did.
+    pub(crate) const fn rise(&mut self, to: u64) -> bool {
+        let rises = to > self.now;
+        if rises {
+            self.now = to;
+        }
+        rises
+    }
+}

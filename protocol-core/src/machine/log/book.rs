@@ -12,31 +12,10 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log::root;
+use crate::wire::record::Rides;
 use crate::wire::talk::{Kind, Origin};
 
 const VERSION: u64 = 1;
-
-/// A number that rides along: as it is, and as the record has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rides {
-    pub(super) now: u64,
-    pub(super) saved: u64,
-}
-
-impl Rides {
-    const fn restored(saved: u64) -> Self {
-        Self { now: saved, saved }
-    }
-
-    /// Rises, and says whether it did.
-    pub(super) const fn rise(&mut self, to: u64) -> bool {
-        let rises = to > self.now;
-        if rises {
-            self.now = to;
-        }
-        rises
-    }
-}
 
 /// A node that has members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,8 +103,20 @@ impl Book {
     pub(super) fn as_saved(&self) -> Self {
         let mut book = self.clone();
         book.rides_mut().for_each(|rides| rides.now = rides.saved);
-        book.members.iter_mut().for_each(|member| member.told = member.delivered.saved);
-        book
+        book.known_delivered()
+    }
+
+    /// After a crash: what the hub took, its own people have ([H-18]), whether its word on that was saved or not. It doesn't
+    /// say it again to who has said Have.
+    fn known_delivered(mut self) -> Self {
+        let (hub, seq) = (self.hub, self.seq);
+        for member in &mut self.members {
+            if member.home == hub && seq > member.delivered.saved {
+                member.delivered = Rides::restored(seq);
+            }
+            member.told = member.delivered.now;
+        }
+        self
     }
 
     /// The record; from now on it has it all.
@@ -185,7 +176,8 @@ impl Book {
         if hub >= homes.len() || floor > seq {
             return Err(Malformed("a log that hangs together"));
         }
-        Ok(Self { hub, homes, members, devices: devices.into_iter().collect(), seq, hash, epoch, floor, mark })
+        let devices = devices.into_iter().collect();
+        Ok(Self { hub, homes, members, devices, seq, hash, epoch, floor, mark }.known_delivered())
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Via {
 pub enum Input {
     /// Somebody reads from now on, from where they last said to be.
     Attach(Via, super::Reader),
+    /// Somebody reads no more, though their connection is there.
+    Detach(Via),
     /// Somebody who reads posts something. Where we are the hub.
     Post(Via, Box<Post>),
     /// The hub says an entry. Where we aren't it.
