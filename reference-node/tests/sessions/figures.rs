@@ -77,6 +77,7 @@ impl Chatter {
     }
 
     /// Waits until the mark `delivered` comes.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is not waited for")]
     fn delivered(&mut self) -> u64 {
         loop {
             match heard(&mut self.device) {
