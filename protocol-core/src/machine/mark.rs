@@ -169,12 +169,16 @@ impl Marks {
             Policy::Forbidden => false,
         };
         let members = self.people.len().saturating_add(1);
-        match members {
-            _ if !(tells && self.rules.open) => Audience::Ourselves,
-            ..=limits::MARKS_TO_ALL => Audience::Everyone,
-            ..=limits::MARKS_TO_AUTHORS => Audience::Authors,
-            _ if self.asked => Audience::Askers,
-            _ => Audience::Ourselves,
+        if !(tells && self.rules.open) {
+            Audience::Ourselves
+        } else if members <= limits::MARKS_TO_ALL {
+            Audience::Everyone
+        } else if members <= limits::MARKS_TO_AUTHORS {
+            Audience::Authors
+        } else if self.asked {
+            Audience::Askers
+        } else {
+            Audience::Ourselves
         }
     }
 
