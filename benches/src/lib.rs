@@ -26,6 +26,7 @@
 
 use std::error::Error;
 
+pub mod account;
 pub mod baseline;
 pub mod desk;
 pub mod figures;
@@ -35,9 +36,11 @@ pub mod nodes;
 pub mod path;
 pub mod peers;
 pub mod person;
+pub mod phones;
 pub mod plot;
 pub mod report;
 pub mod talker;
+pub mod talks;
 pub mod watch;
 pub mod wire;
 

@@ -82,6 +82,16 @@ pub fn cpu_ms(pids: &[u32]) -> Result<f64, Fault> {
     Ok(ticks * 10.0)
 }
 
+/// So much of a process's memory, in bytes: a line of its status, as `VmRSS` or `RssAnon`.
+///
+/// # Errors
+/// Where it is gone.
+pub fn memory(pid: u32, line: &str) -> Result<usize, Fault> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let found = status.lines().find_map(|said| said.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next());
+    Ok(found.ok_or("no such line")?.parse::<usize>()? * 1024)
+}
+
 /// Bytes of user data that came over the connections to this port, and in how many segments, both ways, as the kernel's
 /// socket statistics say; `None` where `ss` is missing.
 #[must_use]
@@ -94,6 +104,62 @@ pub fn tcp_bytes(port: u16) -> Option<(u64, u64)> {
         said.split_whitespace().filter_map(|word| word.strip_prefix(name)?.parse::<u64>().ok()).sum()
     };
     said.contains("bytes_received").then(|| (sum("bytes_received:"), sum("bytes_sent:")))
+}
+
+/// What went over one connection, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets, those that only ack among them.
+    pub packets: u64,
+    /// Packets with something in them.
+    pub full: u64,
+    /// Bytes of packets: what is in them, and the heads of IP and TCP.
+    pub ip_bytes: u64,
+}
+
+impl Traffic {
+    /// What went over the connections that processes have dialled so far: each `(pid, port)`, who dialled and where to. So
+    /// the link of two nodes is told from the sessions of devices at the same port. `None` where `ss` is missing or may
+    /// not say whose a connection is.
+    #[must_use]
+    pub fn of(dialled: &[(u32, u16)]) -> Option<Self> {
+        let said = Command::new("ss").args(["-tinpHO", "state", "established"]).stderr(Stdio::null()).output().ok()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let is_ours = |line: &&str| {
+            let to = line.split_whitespace().nth(3).and_then(|to| to.rsplit_once(':')?.1.parse::<u16>().ok());
+            dialled.iter().any(|(pid, port)| to == Some(*port) && line.contains(&format!("pid={pid},")))
+        };
+        let lines: Vec<&str> = said.lines().filter(is_ours).collect();
+        (!lines.is_empty()).then(|| lines.into_iter().map(Self::read).fold(Self::default(), Self::and))
+    }
+
+    fn read(line: &str) -> Self {
+        let value = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse::<u64>().ok());
+        let sum = |names: [&str; 2]| names.into_iter().filter_map(value).sum::<u64>();
+        let packets = sum(["segs_out:", "segs_in:"]);
+        // RFC 791, RFC 9293; RFC 7323's timestamps where they are on.
+        let head = if line.split_whitespace().any(|word| word == "ts") { 52 } else { 40 };
+        let ip_bytes = sum(["bytes_sent:", "bytes_received:"]) + packets * head;
+        Self { packets, full: sum(["data_segs_out:", "data_segs_in:"]), ip_bytes }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            full: self.full + other.full,
+            ip_bytes: self.ip_bytes + other.ip_bytes,
+        }
+    }
+
+    /// What came since.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            packets: self.packets - before.packets,
+            full: self.full - before.full,
+            ip_bytes: self.ip_bytes - before.ip_bytes,
+        }
+    }
 }
 
 /// Counts the sync calls of processes, with strace.

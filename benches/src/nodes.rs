@@ -14,11 +14,14 @@ use postline_node::directory::Directory;
 use postline_node::init::{Init, KeyFiles, Made, init};
 
 use crate::Fault;
+use crate::machine::Traffic;
 use crate::person::{Letter, PASSWORD, Person};
 use crate::watch::Watch;
 
 /// How many pairs of people have lines: as many as submit at once.
 pub const PAIRS: usize = 32;
+/// How many people a node has: the others have nobody to talk to.
+pub const PEOPLE: usize = 96;
 /// How long a node may take to start, or to stop; and the lines, to be made.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -102,6 +105,12 @@ impl Nodes {
     #[must_use]
     pub fn pids(&self) -> [u32; 2] {
         [self.a.pid(), self.b.pid()]
+    }
+
+    /// What went over the link between both so far, whoever dialled it.
+    #[must_use]
+    pub fn link_traffic(&self) -> Option<Traffic> {
+        Traffic::of(&[(self.a.pid(), self.b.link_port), (self.b.pid(), self.a.link_port)])
     }
 
     /// Lets the first `pairs` writers write, their readers answer, and the nodes make a line of it.
@@ -261,8 +270,7 @@ fn set_up(dir: &Path, plan: &Plan, zone: &Path) -> Result<Made, Fault> {
     let mut people = Directory::load(&Config::load(&made.config)?)?;
     people.add("root", PASSWORD)?;
     let who = if plan.domain == "a.example" { writer } else { reader };
-    // One more than has a line: the stranger.
-    for n in 0..=PAIRS {
+    for n in 0..PEOPLE {
         people.add(who(n).split('@').next().unwrap_or_default(), PASSWORD)?;
     }
     Ok(made)

@@ -22,7 +22,9 @@ pub struct Row {
     pub name: String,
     /// From send until the other person's program has it: 50, 95 and 99 %, in milliseconds. The best of its runs.
     pub latency_ms: [f64; 3],
-    /// Messages a second that arrive, from [`SENDERS`] at once: the best of its runs.
+    /// From send until the receipt of the other person's program is back: 50, 95 and 99 %, in milliseconds.
+    pub receipt_ms: [f64; 3],
+    /// Messages a second that arrive, from so many at once as was asked for: the best of its runs.
     pub per_second: Option<f64>,
     /// CPU milliseconds of all servers, a message, in that run.
     pub cpu_ms: Option<f64>,
@@ -96,6 +98,20 @@ const MAIL: [Peer; 2] = [
     },
 ];
 
+/// Mail read by IDLE, and nothing else of the mail stack.
+const IDLE_ALONE: Peer = Peer {
+    name: "Postfix → Dovecot, IMAP IDLE",
+    packages: MAIL_PACKAGES,
+    environment: false,
+    call: &["email_peer.py", "--n", "20", "--n-idle", "20", "--repeat", "1", "--skip", "wire,strace,thr,fan,muc,idle"],
+    latency: ("latency_idle", "/accept_to_fetched_ms"),
+    throughput: ("", ""),
+    durable: "both queues, the mailbox",
+    encrypted: "nothing",
+};
+
+const BOTH_ARCHIVES: &str = "both archives";
+
 const OTHERS: [Peer; 5] = [
     xmpp(
         "Prosody, archive in SQLite",
@@ -115,7 +131,7 @@ const OTHERS: [Peer; 5] = [
             "--skip",
             "wire,strace,muc,idle",
         ],
-        "both archives",
+        BOTH_ARCHIVES,
     ),
     xmpp(
         "ejabberd, archive in SQLite",
@@ -135,7 +151,7 @@ const OTHERS: [Peer; 5] = [
             "--skip",
             "wire,strace,muc,idle",
         ],
-        "both archives",
+        BOTH_ARCHIVES,
     ),
     xmpp(
         "ejabberd, nothing archived",
@@ -198,13 +214,24 @@ pub fn measure(others: bool) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let [polled, _] = &MAIL;
     match run(&dir, polled) {
-        Ok(line) => outcomes.extend(MAIL.iter().map(|peer| Ok(read(&line, peer)))),
+        Ok(line) => outcomes.extend(MAIL.iter().map(|peer| Ok(read(&line, peer, SENDERS)))),
         Err(skipped) => outcomes.push(Err(skipped)),
     }
     for peer in OTHERS.iter().filter(|_| others) {
-        outcomes.push(run(&dir, peer).map(|line| read(&line, peer)));
+        outcomes.push(run(&dir, peer).map(|line| read(&line, peer, SENDERS)));
     }
     outcomes
+}
+
+/// Runs those that sealed messages are held against: mail read by IDLE, and XMPP with durable archives, the throughput of
+/// these with so many pairs. Under the same scheduling as this process.
+#[must_use]
+pub fn beside_messages(pairs: u64) -> Vec<Outcome> {
+    let Some(dir) = harness() else {
+        return vec![Err(Skipped { name: "all peers".into(), why: "no harness at hand (POSTLINE_PERF)".into() })];
+    };
+    let durable = OTHERS.iter().filter(|peer| peer.durable == BOTH_ARCHIVES);
+    [&IDLE_ALONE].into_iter().chain(durable).map(|peer| run(&dir, peer).map(|line| read(&line, peer, pairs))).collect()
 }
 
 /// One run of a peer's harness: its line.
@@ -227,7 +254,7 @@ fn run(dir: &Path, peer: &Peer) -> Result<Value, Skipped> {
     }
 }
 
-fn read(line: &Value, peer: &Peer) -> Row {
+fn read(line: &Value, peer: &Peer, senders: u64) -> Row {
     let number = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_f64);
     let rows = |name: &str| match line.get(name) {
         Some(Value::Array(rows)) => rows.clone(),
@@ -238,9 +265,12 @@ fn read(line: &Value, peer: &Peer) -> Row {
     let percentiles =
         |row: &Value| ["p50", "p95", "p99"].map(|p| number(row, &format!("{at}/{p}")).unwrap_or(f64::NAN));
     let latency_ms = rows(list).iter().map(percentiles).min_by(|one, two| one[0].total_cmp(&two[0]));
+    let receipt =
+        |row: &Value| ["p50", "p95", "p99"].map(|p| number(row, &format!("/receipt_rtt_ms/{p}")).unwrap_or(f64::NAN));
+    let receipt_ms = rows(list).iter().map(receipt).min_by(|one, two| one[0].total_cmp(&two[0]));
     let (list, at) = peer.throughput;
     let flows = if list.is_empty() { Vec::new() } else { rows(list) };
-    let like_ours = flows.iter().filter(|row| row.get("parallel").and_then(Value::as_u64) == Some(SENDERS));
+    let like_ours = flows.iter().filter(|row| row.get("parallel").and_then(Value::as_u64) == Some(senders));
     let best = like_ours.filter_map(|row| Some((number(row, at)?, row))).max_by(|one, two| one.0.total_cmp(&two.0));
     Row {
         name: match line.get("versions").and_then(Value::as_object) {
@@ -252,6 +282,7 @@ fn read(line: &Value, peer: &Peer) -> Row {
             None => peer.name.to_owned(),
         },
         latency_ms: latency_ms.unwrap_or([f64::NAN; 3]),
+        receipt_ms: receipt_ms.unwrap_or([f64::NAN; 3]),
         per_second: best.map(|(per_second, _)| per_second),
         cpu_ms: best.and_then(|(_, row)| number(row, "/server_cpu_ms_per_msg")),
         durable: peer.durable,
@@ -336,10 +367,10 @@ mod tests {
                 { "parallel": 32, "visible_per_s": 250.0, "server_cpu_ms_per_msg": 6.0 },
             ],
         });
-        let row = read(&line, polled);
+        let row = read(&line, polled, SENDERS);
         assert_eq!((row.latency_ms, row.per_second, row.cpu_ms), ([10.0, 31.0, 41.0], Some(250.0), Some(6.0)));
         assert!(row.name.ends_with("(dovecot 2.3.19.1, postfix 3.7.11)"), "{}", row.name);
-        let row = read(&line, idle);
+        let row = read(&line, idle, SENDERS);
         assert!(row.latency_ms[0].is_nan() && row.per_second.is_none());
     }
 }

@@ -171,6 +171,7 @@ mod tests {
         let mail = Row {
             name: "Postfix → Dovecot, polled every 0.5 ms (3.7)".into(),
             latency_ms: [10.0, 20.0, 30.0],
+            receipt_ms: [f64::NAN; 3],
             per_second: Some(250.0),
             cpu_ms: Some(7.0),
             durable: "x",

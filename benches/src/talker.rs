@@ -1,5 +1,6 @@
 //! A person's device as an app embeds it: the core's client, its store on this disk, a session over TLS. It seals and opens.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Talker {
     /// Whose it is.
     pub address: Address,
     handle: Handle,
+    /// How well it knows others. It says so when that changes, whoever waits for something else meanwhile.
+    levels: BTreeMap<Address, Level>,
 }
 
 impl Talker {
@@ -43,7 +46,7 @@ impl Talker {
                 eprintln!("a device ended: {why}");
             }
         });
-        Ok(Self { address, handle })
+        Ok(Self { address, handle, levels: BTreeMap::new() })
     }
 
     /// Makes it the first device of its person.
@@ -63,6 +66,9 @@ impl Talker {
     /// # Errors
     /// Where they aren't in time.
     pub async fn keys_of(&mut self, theirs: &Address) -> Result<(), Fault> {
+        if self.levels.get(theirs).is_some_and(|level| *level >= Level::Keys) {
+            return Ok(());
+        }
         let is = |event: &Event| match event {
             Event::Contact(contact) => (contact.address == *theirs && contact.level >= Level::Keys).then_some(()),
             _ => None,
@@ -120,6 +126,7 @@ impl Talker {
                 Event::Alarm(_) | Event::Declined(_) | Event::NotOpened { .. } | Event::Behind => {
                     return Err(format!("{}: {event:?}", self.address).into());
                 }
+                Event::Contact(contact) => _ = self.levels.insert(contact.address.clone(), contact.level),
                 Event::Mark { mark: Mark::Failed(why), .. } => return Err(format!("{}: {why:?}", self.address).into()),
                 _ => {}
             }

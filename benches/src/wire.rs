@@ -54,9 +54,32 @@ impl Wire {
     /// # Errors
     /// Where the node doesn't take it.
     pub fn enrol(at: SocketAddr, address: &str) -> Result<Self, Fault> {
+        Self::enrol_one(address, 0, TcpStream::connect(at)?)
+    }
+
+    /// Enrols the `n`th device of `address`, from an address of this machine that is of its own neighbourhood.
+    ///
+    /// # Errors
+    /// Where the node doesn't take it.
+    pub fn enrol_from(at: SocketAddr, address: &str, n: usize, from: [u8; 4]) -> Result<Self, Fault> {
+        let bind = || -> Result<TcpStream, Fault> {
+            // The standard library can't bind before it connects.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let tcp = runtime.block_on(async {
+                let socket = tokio::net::TcpSocket::new_v4()?;
+                socket.bind((from, 0).into())?;
+                socket.connect(at).await?.into_std()
+            })?;
+            tcp.set_nonblocking(false)?;
+            Ok(tcp)
+        };
+        Self::enrol_one(address, n, bind()?)
+    }
+
+    fn enrol_one(address: &str, n: usize, tcp: TcpStream) -> Result<Self, Fault> {
         let address = Address::parse(address)?;
-        let seed = sha256(&[b"bench", address.to_string().as_bytes(), &std::process::id().to_be_bytes()]);
-        let tcp = TcpStream::connect(at)?;
+        let (which, process) = (n.to_be_bytes(), std::process::id().to_be_bytes());
+        let seed = sha256(&[b"bench", address.to_string().as_bytes(), &which, &process]);
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         let (config, _) = SessionClient::new(None)?.config()?;

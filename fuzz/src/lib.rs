@@ -19,11 +19,12 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 28] = [
+pub const TARGETS: [(&str, Body); 29] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
     ("auth", auth_survives),
     ("config", config_survives),
+    ("content", postline_world::bodies::content_survives),
     ("dial", postline_world::bodies::dial_survives),
     ("dict", postline_node::dovecot::dict_survives),
     ("fields", postline_world::bodies::fields_survive),

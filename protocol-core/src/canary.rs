@@ -40,11 +40,15 @@ pub enum Canary {
     ProofOfAnyList,
     /// Any key may sign a person's next device list.
     AnyKeyFollows,
+    /// A device list that is older than the newest known is taken in its place.
+    StaleListTaken,
+    /// Key packages are taken for the devices of whoever they say, whatever the person's lists say.
+    GhostTaken,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -62,6 +66,8 @@ impl Canary {
         Self::ProofForAnyLine,
         Self::ProofOfAnyList,
         Self::AnyKeyFollows,
+        Self::StaleListTaken,
+        Self::GhostTaken,
     ];
 }
 

@@ -170,7 +170,13 @@ impl Client {
             Key::Contact(theirs) => {
                 _ = self.contacts.insert(theirs.clone(), Contact::restore(theirs.clone(), record)?);
             }
-            Key::Talk(id) => _ = self.talks.insert(*id, Talk::restore(*id, record)?),
+            Key::Talk(id) => {
+                let talk = Talk::restore(*id, record)?;
+                if !talk.unmarked.is_empty() {
+                    self.timers.set(What::Talk(*id), Some(Millis(0)));
+                }
+                self.talks.insert(*id, talk);
+            }
             Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
             key => self.hydrate(key, Some(record))?,
         }
@@ -240,8 +246,9 @@ impl Client {
             + self.packages.len()
             + self.said.len()
             + self.asks.len()
+            + self.live.values().map(|live| live.ahead.len()).sum::<usize>()
+            + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
             + self.joining.len()
-            + self.live.values().map(|live| live.ahead.len() + live.unmarked.len()).sum::<usize>()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -300,6 +307,7 @@ impl Client {
             Command::Join => self.join(tick, out),
             Command::AddDevice { code } => self.add_device(tick, &code, out),
             Command::Revoke(dk) => self.revoke(tick, dk, out),
+            Command::RevokeStolen { dk, bytes, passphrase } => self.revoke_stolen(tick, dk, &bytes, &passphrase, out),
             Command::Verify(who) => self.verify(tick, &who, out),
             Command::Same(who) => self.same(tick, &who, out),
             Command::Differ(who) => self.differ(&who, out),

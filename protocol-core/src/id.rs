@@ -283,6 +283,10 @@ impl fmt::Display for Mailbox {
     }
 }
 
+const fn hex_digit(four_bits: u8) -> u8 {
+    if four_bits < 10 { b'0' + four_bits } else { b'a' + four_bits - 10 }
+}
+
 macro_rules! byte_id {
     ($($(#[$doc:meta])* $name:ident($len:literal);)*) => {$(
         $(#[$doc])*
@@ -317,7 +321,12 @@ macro_rules! byte_id {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                // In one piece: records are filed under such names, some for each message.
+                let mut text = [0; 2 * $len];
+                for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+                    pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+                }
+                f.write_str(core::str::from_utf8(&text).map_err(|_| fmt::Error)?)
             }
         }
         impl fmt::Debug for $name {
@@ -443,6 +452,7 @@ mod tests {
     fn hex_ids_round_trip_and_refuse_the_rest() {
         let id = Nonce([0xab; 16]);
         assert_eq!(Nonce::parse(&id.to_string()).unwrap(), id);
+        assert_eq!(DeviceTag([0, 1, 9, 10, 0x0f, 0x90, 0xa9, 0xff]).to_string(), "0001090a0f90a9ff");
         for bad in ["", "ab", &"+1".repeat(16), &"ag".repeat(16)] {
             assert!(Nonce::parse(bad).is_err());
         }

@@ -101,6 +101,10 @@
 //! ```
 //!
 //! `tests/arrows.rs` holds the modules to it.
+// The stories' kits name this crate as everybody else does.
+#[cfg(test)]
+extern crate self as postline_core;
+
 pub mod canary;
 pub mod client;
 pub mod clock;

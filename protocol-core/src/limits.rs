@@ -423,6 +423,8 @@ pub const PACKAGES: usize = 32;
 pub const NOTE_BYTES: usize = 16 * 1024;
 /// Most notes that wait for the devices of one person.
 pub const NOTES: usize = 64;
+/// Most of them of one device that is on no list of the person; its oldest goes first.
+pub const NOTES_UNLISTED: usize = 4;
 /// How long a note waits.
 pub const NOTE_MS: u64 = 7 * DAY;
 /// Most members of one conversation that are named in its Create.
@@ -513,6 +515,46 @@ pub const STOCK_MS: u64 = 7 * DAY;
 pub const REPORTS: u32 = 32;
 /// How often in an hour a device says something again because another couldn't open it.
 pub const REPAIRS: u32 = 32;
+
+// Content
+/// Longest content, in bytes: it goes where a body goes.
+pub const CONTENT_BYTES: usize = BODY_BYTES;
+/// Most levels of parts within one another, the outermost being the first.
+pub const CONTENT_LEVELS: usize = 4;
+/// Most parts of one content, those that hold others counted too.
+pub const CONTENT_PARTS: usize = 1_024;
+/// Longest name of a thread, in bytes.
+pub const TOPIC_BYTES: usize = 4_096;
+/// Longest media type of a part, in bytes, parameters included.
+pub const MEDIA_TYPE_BYTES: usize = 256;
+/// Longest list of language tags of a part, in bytes.
+pub const LANGUAGE_BYTES: usize = 256;
+/// Longest URI in a content, in bytes.
+pub const URI_BYTES: usize = 2_048;
+/// Longest key, nonce or hash of what is kept elsewhere, in bytes.
+pub const PART_KEY_BYTES: usize = 64;
+/// Longest additional authenticated data of what is kept elsewhere, in bytes.
+pub const PART_AAD_BYTES: usize = 256;
+/// Longest description of what is kept elsewhere, in bytes.
+pub const DESCRIPTION_BYTES: usize = 1_024;
+/// Longest name that an author gives a file, in bytes, as it came.
+pub const CLAIMED_NAME_BYTES: usize = 255;
+/// Most extensions of one content, ours and those that the chapter names aside.
+pub const EXTENSIONS: usize = 32;
+/// Longest name of an extension, in bytes.
+pub const EXTENSION_NAME_BYTES: usize = 255;
+/// Most levels of maps, arrays and tags in the extensions, their own map being the first.
+pub const EXTENSION_LEVELS: usize = 4;
+/// Most contents that one content says its author had seen last.
+pub const SEEN: usize = 4;
+/// Most signs of one reaction; further ones are not shown.
+pub const SIGNS: usize = 16;
+/// Most people that one text is taken to mention; further ones are not told.
+pub const MENTIONS: usize = 64;
+/// Most contents of which one report says what became of them.
+pub const STATUSES: usize = 256;
+/// How far from now the end of a content may lie, past or future, to be believed.
+pub const EXPIRY_MS: u64 = 366 * DAY;
 
 // Sessions
 /// How long a session may be silent before a Ping.

@@ -307,7 +307,7 @@ impl Server {
                 let busy = self.links.get(nk).is_some_and(|link| !link.is_idle())
                     || self.lanes.contains_key(&Lane::Node(*nk))
                     || self.unfinished.contains_key(nk)
-                    || self.keys.telling.contains_key(nk);
+                    || self.waits_for(*nk);
                 let gone = !busy && self.links.remove(nk).is_some();
                 if gone {
                     self.timers.set(Who::Link(*nk), None);

@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod compare;
 pub mod confirm;
+pub mod content;
 pub mod field;
 pub mod frame;
 pub mod hello;
@@ -15,6 +16,7 @@ pub mod list;
 pub mod log;
 pub mod mark;
 pub(crate) mod record;
+pub mod report;
 pub mod session;
 pub mod signed;
 pub mod statement;

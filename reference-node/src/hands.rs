@@ -21,11 +21,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use postline_codec::mime::letter::{compose_head, head_len};
 use postline_codec::mime::report;
 use postline_core::content::mail::{Letter, Text};
-use postline_core::id::{Address, BlobRef, Domain, Hash, MailId, Mailbox};
+use postline_core::id::{Address, BlobRef, Domain, Hash, LinkId, MailId, Mailbox, SessionId};
 use postline_core::limits;
 use postline_core::net::Allowed;
 use postline_core::server::io::{Outcome, RcptOutcome, Seek};
-use postline_core::server::{Dial, Evidence, Input, Output, SendId};
+use postline_core::server::{Dial, Evidence, Input, LinkOut, Output, SendId, SessionOut};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::error::TrySendError;
@@ -102,6 +102,9 @@ pub struct Hands {
     connections: Arc<AtomicU64>,
     /// Mails that were waiting when the machine was restored: they may be in their mailbox already.
     restored: BTreeSet<MailId>,
+    /// What the batch says on links and sessions: it goes at once, so that frames of one batch share a write, and a packet.
+    said: BTreeMap<LinkId, Vec<LinkOut>>,
+    told: BTreeMap<SessionId, Vec<SessionOut>>,
 }
 
 /// Bodies by hash: small ones that just came from memory, all others from the store.
@@ -188,6 +191,8 @@ impl Hands {
             deliveries: Arc::new(Semaphore::new(limits::LMTP_SENDS)),
             connections: Arc::default(),
             restored: BTreeSet::new(),
+            said: BTreeMap::new(),
+            told: BTreeMap::new(),
         })
     }
 
@@ -213,15 +218,25 @@ impl Hands {
         self.sessions.drop_all();
     }
 
-    /// Does one thing.
+    /// Lets go what the batch says on links and sessions.
+    pub fn flush(&mut self) {
+        for (link, batch) in std::mem::take(&mut self.said) {
+            self.links.perform(link, batch);
+        }
+        for (session, batch) in std::mem::take(&mut self.told) {
+            self.sessions.perform(session, batch);
+        }
+    }
+
+    /// Does one thing. What is to be said waits for [`flush`](Self::flush).
     pub fn perform(&mut self, effect: Output) {
         match effect {
             Output::Deliver(send, mailbox, rcpts, letter) => self.deliver(send, &mailbox, &rcpts, letter),
             Output::Smtp(send, domain, rcpts, letter) => self.send_by_smtp(send, domain, rcpts, letter),
             Output::Seek(mail, seek) => self.seek(mail, seek),
             Output::Dial(dial) => self.dial(dial),
-            Output::Link(link, what) => self.links.perform(link, what),
-            Output::Session(session, what) => self.sessions.perform(session, what),
+            Output::Link(link, what) => self.said.entry(link).or_default().push(what),
+            Output::Session(session, what) => self.told.entry(session).or_default().push(what),
             // The owner answers and logs these itself.
             Output::Took(..) | Output::TookFor(..) | Output::Stamp(..) | Output::Event(_) => {}
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -131,7 +131,9 @@ struct Shared<H> {
 
 /// A connection, as the owner reaches it.
 struct Open {
-    queue: mpsc::Sender<LinkOut>,
+    queue: mpsc::Sender<Vec<LinkOut>>,
+    /// How many things wait in the queue: bounded, whatever batches they are in.
+    unwritten: Arc<AtomicUsize>,
     go: Arc<Notify>,
     ready: Arc<AtomicBool>,
     ticket: Option<Ticket>,
@@ -219,15 +221,16 @@ impl<H: LinkHost> Links<H> {
         Ok(())
     }
 
-    /// Does something on a connection. One that is gone already has said so, or will.
-    pub fn perform(&self, link: LinkId, what: LinkOut) {
+    /// Does these on a connection, in order, their frames in one write. One that is gone already has said so, or will.
+    pub fn perform(&self, link: LinkId, batch: Vec<LinkOut>) {
         let mut open = self.0.open();
         let Some(open) = open.get_mut(&link) else { return };
-        if matches!(what, LinkOut::Send(Frame::Ready(_))) {
+        if batch.iter().any(|what| matches!(what, LinkOut::Send(Frame::Ready(_)))) {
             open.ready.store(true, Ordering::Release);
             open.ticket = None;
         }
-        if open.queue.try_send(what).is_err() {
+        let waiting = open.unwritten.fetch_add(batch.len(), Ordering::Relaxed) + batch.len();
+        if waiting > limits::LINK_UNWRITTEN || open.queue.try_send(batch).is_err() {
             tracing::info!(?link, "the other end doesn't read what it is sent: closed");
             open.go.notify_one();
         }
@@ -298,9 +301,10 @@ impl<H: LinkHost> Links<H> {
         let Secured { stream, exporter, at } = secured;
         let link = LinkId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let (queue, waiting) = mpsc::channel(limits::LINK_UNWRITTEN);
-        let ready = Arc::new(AtomicBool::new(false));
+        let (ready, unwritten) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let nk = dialled.as_ref().map(|dial| dial.nk);
-        let open = Open { queue, go: Arc::clone(&go), ready: Arc::clone(&ready), ticket };
+        let (go_open, ready_open) = (Arc::clone(&go), Arc::clone(&ready));
+        let open = Open { queue, unwritten: Arc::clone(&unwritten), go: go_open, ready: ready_open, ticket };
         self.0.open().insert(link, open);
         let host = self.0.host.clone();
         if host.tell(link, LinkIn::Up { dialled, exporter }, None).await {
@@ -309,7 +313,7 @@ impl<H: LinkHost> Links<H> {
             let ended = tokio::select! {
                 () = go.notified() => Ok(()),
                 ended = connection.read(reads) => ended,
-                ended = connection.write(writes, waiting) => ended,
+                ended = connection.write(writes, waiting, &unwritten) => ended,
             };
             match ended {
                 Ok(()) => tracing::debug!(?link, %at, "connection ended"),

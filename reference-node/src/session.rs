@@ -94,27 +94,29 @@ impl Sessions {
         Self(Arc::new(Shared { inbox, logins, next: AtomicU64::new(1), open: Mutex::default() }))
     }
 
-    /// Does something on a session. One that is gone already has said so, or will.
-    pub fn perform(&self, session: SessionId, what: SessionOut) {
+    /// Does these on a session, in order, their frames in one write. One that is gone already has said so, or will.
+    pub fn perform(&self, session: SessionId, batch: Vec<SessionOut>) {
         let Some(open) = self.0.open().get(&session).cloned() else { return };
         let mut state = open.state();
-        match what {
-            SessionOut::Send(frame) => {
-                if matches!(frame, Frame::Ready(_)) {
-                    open.ready.store(true, Ordering::Release);
-                    state.ticket = None;
+        for what in batch {
+            match what {
+                SessionOut::Send(frame) => {
+                    if matches!(frame, Frame::Ready(_)) {
+                        open.ready.store(true, Ordering::Release);
+                        state.ticket = None;
+                    }
+                    if let Err(fault) = encode(&frame, None, &mut state.bytes) {
+                        tracing::error!(?session, %fault, "a frame that can't be said");
+                        state.gone = true;
+                    }
                 }
-                if let Err(fault) = encode(&frame, None, &mut state.bytes) {
-                    tracing::error!(?session, %fault, "a frame that can't be said");
-                    state.gone = true;
-                }
-                if state.bytes.len() > limits::SESSION_UNWRITTEN_BYTES {
-                    tracing::info!(?session, "the device doesn't read what it is sent: closed");
-                    state.gone = true;
-                }
+                SessionOut::CheckLogin { user, password } => state.login = Some(Login { user, password }),
+                SessionOut::Close => state.closes = true,
             }
-            SessionOut::CheckLogin { user, password } => state.login = Some(Login { user, password }),
-            SessionOut::Close => state.closes = true,
+        }
+        if state.bytes.len() > limits::SESSION_UNWRITTEN_BYTES {
+            tracing::info!(?session, "the device doesn't read what it is sent: closed");
+            state.gone = true;
         }
         drop(state);
         open.news.notify_one();

@@ -147,7 +147,10 @@ async fn t_089_devices_come_and_go_and_their_codes_are_in_no_log() {
     let passphrase = told.iter().find_map(|event| event["passphrase"].as_str()).unwrap().to_owned();
     let (_, told) = phone.run(&["device", "list"], "").await.unwrap();
     let key = list(&told).iter().find(|one| one["this"] == true).unwrap()["device"].as_str().unwrap().to_owned();
-    let (status, told) = laptop.run(&["device", "revoke", &key], "").await.unwrap();
+    let stolen = ["device", "revoke", &key, "--stolen", backup.to_str().unwrap()];
+    let (status, told) = laptop.run(&stolen, "not the passphrase").await.unwrap();
+    assert!(!status.success(), "{told:?}");
+    let (status, told) = laptop.run(&stolen, &passphrase).await.unwrap();
     assert!(status.success(), "{told:?}");
     tablet.enrol().await.unwrap();
     let restore = ["device", "restore", backup.to_str().unwrap()];

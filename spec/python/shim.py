@@ -5,7 +5,8 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, codes, dial, field, frame, limits, log, offer, people, seal, sealed, session, signed, transcript
+from postline import address, codes, content, dial, field, frame, limits, log, offer, people, saying, seal, sealed, session
+from postline import signed, transcript
 from postline.refusal import Refused
 
 Input = dict[str, Any]
@@ -361,6 +362,49 @@ def _aad_make(given: Input) -> Ok:
     return {"bytes": seal.make_aad(values["conversation"], int(given["generation"]), head)}
 
 
+_CONTENT_BYTES = "salt replaces topic in_reply_to prev content key nonce aad hash identity conversation".split()
+
+
+def _content(given: Input) -> Input:
+    """A content, a part, or what is kept elsewhere, with its bytes and numbers."""
+    values: Input = {}
+    for name, item in given.items():
+        if name in _CONTENT_BYTES:
+            item = bytes.fromhex(item)
+        elif isinstance(item, dict):
+            item = _content(item)
+        elif name == "parts":
+            item = [_content(one) for one in item]
+        elif name == "seen":
+            item = [bytes.fromhex(one) for one in item]
+        elif name == "others":
+            item = [(called, bytes.fromhex(value)) for called, value in item]
+        elif name == "size":
+            item = int(item)
+        values[name] = item
+    return values
+
+
+def _mimi_read(given: Input) -> Ok:
+    fields = content.read(bytes.fromhex(given["bytes"]))
+    return fields | content.kind(fields)
+
+
+def _mimi_id(given: Input) -> Ok:
+    values = _content(given)
+    sender = saying.person(values["identity"]) if "identity" in values else values["sender"]
+    room = saying.room(values["conversation"]) if "identity" in values else values["room"]
+    return {"sender": sender, "room": room, "id": content.name(bytes.fromhex(given["bytes"]), sender, room)}
+
+
+def _mimi_choose(given: Input) -> Ok:
+    return {"parts": content.chosen(content.read(bytes.fromhex(given["bytes"])), given["media"])}
+
+
+def _report_make(given: Input) -> Ok:
+    return {"bytes": saying.make_report([(bytes.fromhex(name), int(status)) for name, status in given["statuses"]])}
+
+
 def _dial_judge(given: Input) -> Ok:
     dial.judge(given["ip"], int(given["port"]), given["allow"])
     return {}
@@ -432,6 +476,15 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "padding.length": lambda given: {"length": seal.padded(int(given["length"]))},
     "aad.make": _aad_make,
     "aad.read": lambda given: seal.read_aad(bytes.fromhex(given["bytes"])),
+    "mimi.make": lambda given: {"bytes": content.make(_content(given))},
+    "mimi.read": _mimi_read,
+    "mimi.id": _mimi_id,
+    "mimi.choose": _mimi_choose,
+    "report.make": _report_make,
+    "report.read": lambda given: {"statuses": saying.read_report(bytes.fromhex(given["bytes"]))},
+    "place.read": lambda given: saying.read_place(given["text"]),
+    "markdown.make": lambda given: {"text": saying.without_tags(given["text"])},
+    "mentions.read": lambda given: {"people": saying.mentions(given["text"])},
     "dial.judge": _dial_judge,
     "hint.read": _hint_read,
     "code.read": _code_read,

@@ -32,7 +32,7 @@ use postline_benches::nodes::{Nodes, PAIRS, reader, writer};
 use postline_benches::person::{Letter, Person};
 use postline_benches::report::{self, Found};
 use postline_benches::watch::Watch;
-use postline_benches::{Fault, floor, machine, peers};
+use postline_benches::{Fault, account, floor, machine, peers};
 
 /// How long anything may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -91,7 +91,9 @@ fn run() -> Result<(), Fault> {
         for (name, picture) in report::pictures(&found, &peers) {
             std::fs::write(here.join("plots").join(name), picture)?;
         }
-        std::fs::write(here.join("RESULTS.md"), &report)?;
+        let page = here.join("RESULTS.md");
+        let before = std::fs::read_to_string(&page).unwrap_or_default();
+        std::fs::write(page, account::put(&before, &report))?;
     }
     let ratio = found.express.p50() / found.floor.p50();
     writeln!(out, "figure express.p50_over_floor {ratio:.2} ({PROFILE})")?;

@@ -1,10 +1,11 @@
 //! A device: the client, its disk, its clock. What a phone's program does with sockets, done with values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::{Client, Input, Ours, Output};
 use postline_core::fault::Misuse;
 use postline_core::id::{Address, ContentId, DeviceKey, SessionId};
+use postline_core::seal::Chain;
 use postline_core::seal::mls::ledger;
 use postline_core::step::{Machine, Outbox, Store, Tick};
 use postline_core::store::sha256;
@@ -38,6 +39,14 @@ pub struct Device {
     pub dk: Option<DeviceKey>,
     /// Whether it knows that it is a device of the person no more: revoked, or a copy.
     pub over: bool,
+    /// Whether its person has lost it for good.
+    pub lost: bool,
+    /// The key of the device that this one is there for: lost, or this one before it was told that it is a copy.
+    pub(crate) former: Option<DeviceKey>,
+    /// Of which device its disk is a copy.
+    pub(crate) copy_of: Option<usize>,
+    /// The newest list of each person that it has: it never goes back.
+    pub(crate) lists: BTreeMap<Address, u64>,
     /// How often its person tried to have it let in.
     pub(crate) tries: u32,
     /// Marks of what it wrote, to hold the next one to.
@@ -65,6 +74,10 @@ impl Device {
             reachable: true,
             dk: None,
             over: false,
+            lost: false,
+            former: None,
+            copy_of: None,
+            lists: BTreeMap::new(),
             tries: 0,
             wrote: BTreeSet::new(),
             batch: Outbox::new(),
@@ -95,6 +108,34 @@ impl Device {
         let ours = Ours { address: self.address.clone(), hosted: false };
         let number = self.number;
         Client::restore(ours, records).map_err(|fault| ("I23", format!("device {number} doesn't restore: {fault}")))
+    }
+
+    /// Another one with a copy of this one's disk: down, and with a randomness of its own.
+    ///
+    /// # Errors
+    /// As [`Device::new`].
+    pub(crate) fn copy(&self, number: usize, of: usize) -> Result<Self, Broken> {
+        let mut copy = Self::new(number, &self.address, self.node)?;
+        copy.crash();
+        (copy.disk, copy.dk, copy.copy_of) = (self.disk.clone(), self.dk, Some(of));
+        Ok(copy)
+    }
+
+    /// The newest list of somebody goes back: somebody, or a bug, has brought an older one in its place.
+    ///
+    /// # Errors
+    /// I15 where one is older than before.
+    pub(crate) fn note_lists<'p>(&mut self, people: impl Iterator<Item = &'p Address>) -> Result<(), Broken> {
+        let Some(client) = &self.client else { return Ok(()) };
+        for whose in people.filter(|whose| **whose != self.address) {
+            let Some(number) = client.chain_of(whose).map(Chain::number) else { continue };
+            let before = self.lists.insert(whose.clone(), number).unwrap_or_default();
+            if number < before {
+                let what = format!("device {} goes back from list {before} of {whose} to {number}", self.number);
+                return Err(("I15", what));
+            }
+        }
+        Ok(())
     }
 
     /// Goes down at once: what wasn't committed is lost.

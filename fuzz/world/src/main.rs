@@ -5,6 +5,7 @@
 //!   world --seed X                                 one run, told line by line
 //!   world … --canary NAME                          the same, with a seeded bug
 //!   world … --devices                              the same, with devices in every run
+//!   world … --copies                               the same, with devices that are put back and copied
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -15,13 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use postline_core::canary::{self, Canary};
-use postline_world::run::{Run, run, run_with_devices};
+use postline_world::run::{Run, run, run_with_copies, run_with_devices};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(wanted) = Wanted::parse(&args) else {
         eprintln!(
-            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices]"
+            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices | --copies]"
         );
         return ExitCode::from(2);
     };
@@ -40,13 +41,16 @@ struct Wanted {
     seed: Option<u64>,
     canary: Option<Canary>,
     devices: bool,
+    copies: bool,
 }
 
 impl Wanted {
     fn parse(args: &[String]) -> Option<Self> {
         let mut wanted = Self::default();
-        let (flags, args): (Vec<&String>, Vec<&String>) = args.iter().partition(|arg| arg.as_str() == "--devices");
+        let is_flag = |arg: &&String| matches!(arg.as_str(), "--devices" | "--copies");
+        let (flags, args): (Vec<&String>, Vec<&String>) = args.iter().partition(is_flag);
         wanted.devices = !flags.is_empty();
+        wanted.copies = flags.into_iter().any(|flag| flag == "--copies");
         for pair in args.chunks(2) {
             let [name, value] = pair else { return None };
             if *name == "--canary" {
@@ -66,7 +70,11 @@ impl Wanted {
     }
 
     fn run(&self, seed: u64, reads: bool) -> Run {
-        if self.devices { run_with_devices(seed, &[], reads) } else { run(seed, reads) }
+        match (self.devices, self.copies) {
+            (_, true) => run_with_copies(seed, &[], reads),
+            (true, false) => run_with_devices(seed, &[], reads),
+            (false, false) => run(seed, reads),
+        }
     }
 }
 
@@ -102,13 +110,17 @@ fn many(wanted: &Wanted) -> ExitCode {
             Err(_) => return ExitCode::FAILURE,
         }
     }
-    println!("figure world_seeds {}", sum.seeds);
-    println!("figure world_steps {}", sum.steps);
-    println!("figure world_mails {}", sum.mails);
-    println!("figure world_lines {}", sum.lines);
-    println!("figure world_devices {}", sum.devices);
-    println!("figure world_sealed {}", sum.sealed);
-    println!("figure world_shown {}", sum.shown);
+    if wanted.devices {
+        let Totals { seeds, steps, devices, sealed, shown, .. } = sum;
+        println!(
+            "figure world_devices {seeds} seeds, {steps} steps, {devices} devices, {sealed} sealed, {shown} shown"
+        );
+    } else {
+        println!("figure world_seeds {}", sum.seeds);
+        println!("figure world_steps {}", sum.steps);
+        println!("figure world_mails {}", sum.mails);
+        println!("figure world_lines {}", sum.lines);
+    }
     match sum.failed.into_iter().min_by_key(|run| run.seed) {
         Some(failed) => tell(&wanted.run(failed.seed, true)),
         None => ExitCode::SUCCESS,

@@ -23,6 +23,8 @@ const HOSTS: u64 = 5;
 const DRIFT_PPM: i64 = 10_000;
 /// The same of those about devices.
 const PHONES: u64 = 0x70_686f_6e65;
+/// The same of those about what happens to devices.
+const LOSSES: u64 = 0x6c6f_7373_6573;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -68,14 +70,33 @@ pub fn run_in(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
 /// Runs a seed whose people have devices, in weather that has these faults, or any.
 #[must_use]
 pub fn run_with_devices(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
-    run_of(seed, faults, Some(phones(seed)), reads)
+    run_of(seed, faults, Some(Phones::of(seed, false)), reads)
 }
 
-const fn phones(seed: u64) -> Rng {
-    Rng::new(seed.rotate_left(17) ^ PHONES)
+/// The same, where devices are put back to what they were, and copied, too.
+#[must_use]
+pub fn run_with_copies(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
+    run_of(seed, faults, Some(Phones::of(seed, true)), reads)
 }
 
-fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Rng>, reads: bool) -> Run {
+/// What is drawn about devices: each of its own stream.
+struct Phones {
+    /// Who has some, and what they do with them.
+    use_of: Rng,
+    /// What happens to the machines.
+    losses: Rng,
+    /// Whether machines are put back and copied.
+    copies: bool,
+}
+
+impl Phones {
+    const fn of(seed: u64, copies: bool) -> Self {
+        let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), copies }
+    }
+}
+
+fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: bool) -> Run {
     let (mut world, weather) = after_chaos(seed, faults, phones, reads);
     world.heal();
     if world.broken.is_none() {
@@ -111,7 +132,7 @@ pub fn records(seed: u64) -> Vec<Record> {
     world.nodes.first().map(|node| node.disk.records().cloned().collect()).unwrap_or_default()
 }
 
-fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Rng>, reads: bool) -> (World, Weather) {
+fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: bool) -> (World, Weather) {
     let mut rng = Rng::new(seed);
     let (mut names, mut hosts) = (Rng::new(!seed), Rng::new(seed.rotate_left(32) ^ HOSTS));
     let drawn = Weather::of(&mut rng).and_names(&mut names).and_hosts(&mut hosts);
@@ -122,7 +143,8 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Rng>, reads: b
     let lasts = chaos_ms(&mut rng);
     let lasts = if phones.is_some() { lasts.min(devices::LASTS_MS) } else { lasts };
     if let Some(mut phones) = phones {
-        devices::begin(&mut world, &mut phones, lasts);
+        devices::begin(&mut world, &mut phones.use_of, lasts);
+        devices::plan_losses(&mut world, &mut phones.losses, lasts, phones.copies);
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;

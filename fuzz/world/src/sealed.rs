@@ -48,6 +48,8 @@ pub struct Sealed {
     heads: BTreeMap<(ConversationId, u64, u64), Hash>,
     /// Whether a node lies: it can have an author say a thing twice, under one name.
     pub lied_to: bool,
+    /// Devices whose disk was put back, or copied: what they say and show, they may have said and shown before.
+    pub copied: BTreeSet<usize>,
     /// Every key under which something was sealed that left a device.
     keys: BTreeSet<Vec<u8>>,
 }
@@ -143,7 +145,7 @@ impl Sealed {
         }
         let times = self.shown.entry((said.id, device)).or_default();
         *times += 1;
-        if *times > 1 && !self.lied_to {
+        if *times > 1 && !self.lied_to && !self.copied.contains(&device) {
             return Err(("I2", format!("device {device} shows {} {times} times", said.id)));
         }
         let roster = self.roster(said.conversation, said.seq);
@@ -197,14 +199,19 @@ impl Sealed {
     }
 
     /// I1 to I3: all that was durable on a device that is still its person's is shown once on every device that could
-    /// read it, or its author knows better. `current` are the devices that people still have.
+    /// read it, or its author knows better. `current` are the devices that people still have; what is said where there is
+    /// no line any more waits in sight of its author, and no more is promised.
     ///
     /// # Errors
     /// What is missing.
-    pub fn check(&self, current: &BTreeMap<usize, DeviceKey>) -> Result<(), Broken> {
+    pub fn check(
+        &self,
+        current: &BTreeMap<usize, DeviceKey>,
+        have_a_line: impl Fn(&Address, &Address) -> bool,
+    ) -> Result<(), Broken> {
         for (id, told) in &self.said {
-            let failed = matches!(told.mark, None | Some(Mark::Failed(_)));
-            if failed || !current.contains_key(&told.device) {
+            let failed = matches!(told.mark, None | Some(Mark::Failed(_))) || self.copied.contains(&told.device);
+            if failed || !current.contains_key(&told.device) || !have_a_line(&told.author, &told.to) {
                 continue;
             }
             let (Some((conversation, seq)), Some(mark)) = (told.place, &told.mark) else {
@@ -216,7 +223,8 @@ impl Sealed {
             let Some(roster) = self.roster(conversation, seq) else { continue };
             for (device, dk) in current.iter().filter(|(device, _)| **device != told.device) {
                 let shown = self.shown.contains_key(&(*id, *device));
-                if roster.contains(dk) && !shown && !told.unopened.contains(dk) {
+                let knows = shown || told.unopened.contains(dk) || self.copied.contains(device);
+                if roster.contains(dk) && !knows {
                     let what = format!("{id}, entry {seq} of {conversation}, is not shown on device {device}");
                     return Err(("I1", what));
                 }

@@ -1,6 +1,7 @@
 //! Random inputs for every machine, from few names, so that they meet: one word of randomness is one step.
 
 mod clients;
+mod content;
 mod logs;
 mod said;
 mod talks;
@@ -36,6 +37,7 @@ use crate::laws::{START, Step, code, identity, mail, ours, pair, small_blob, the
 use crate::rng::Rng;
 
 pub use clients::client_input;
+pub use content::content_fields;
 pub use logs::{follower_input, hub_input};
 pub use said::{name_input, reaction_input, revision_input};
 pub use talks::{device_presence_input, mark_input, node_presence_input};

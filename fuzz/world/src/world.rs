@@ -10,6 +10,7 @@ mod effects;
 mod evil;
 mod liars;
 mod lines;
+mod losses;
 mod people;
 mod post;
 mod proofs;
@@ -23,12 +24,13 @@ mod troubles;
 use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client;
+use postline_core::client::io::Passphrase;
 use postline_core::content::mail::Rcpt;
 use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
-use postline_core::time::{DAY, HOUR, MINUTE, Millis};
+use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
 
@@ -57,6 +59,8 @@ pub const EPOCH: Millis = Millis(1_795_000_000_000);
 const SMTP_MS: u64 = 40;
 /// How often in a row a node may say that it is due now.
 const WAKES_IN_A_ROW: u32 = 64;
+/// How often all of them may be due within a second: more is somebody who never gets done.
+const WAKES_A_SECOND: u32 = 1_000;
 
 /// The world.
 #[derive(Debug)]
@@ -104,6 +108,10 @@ pub struct World {
     awaiting: BTreeMap<MailId, (usize, Awaiting)>,
     /// Arrivals whose commit is still to come: node, mail, mailbox, and whether it is recognised.
     arriving: Vec<(usize, String, Mailbox, bool)>,
+    /// The backups that people have put away.
+    backups: BTreeMap<Address, (Vec<u8>, Passphrase)>,
+    /// The device lists that went by: a node that lies shows old ones.
+    old_lists: Vec<Vec<u8>>,
     /// Nodes that don't reach others: from, to.
     apart: BTreeSet<(usize, usize)>,
     /// Nodes that stand still, and until when.
@@ -112,6 +120,8 @@ pub struct World {
     twin: Option<Twin>,
     tape: Tape,
     wakes_in_a_row: u32,
+    /// How often somebody was due within the second that began then.
+    wakes: (Millis, u32),
 }
 
 /// Two that are one node to everybody else.
@@ -157,6 +167,8 @@ enum Happening {
     DeviceUp(usize),
     /// A person looks whether a device was let in.
     Joins(usize),
+    /// A person has a device that is a copy begin as a new one.
+    Anew(usize),
     SessionUp(SessionId, [u8; 32]),
     /// Bytes reach an end of a session; none: it ends.
     Session(SessionId, usize, Vec<u8>),
@@ -212,11 +224,14 @@ impl World {
             troubles: vec![0; nodes.len()],
             awaiting: BTreeMap::new(),
             arriving: Vec::new(),
+            backups: BTreeMap::new(),
+            old_lists: Vec::new(),
             apart: BTreeSet::new(),
             pauses: BTreeMap::new(),
             twin: None,
             tape: Tape::default(),
             wakes_in_a_row: 0,
+            wakes: (EPOCH, 0),
             nodes,
         }
     }
@@ -370,6 +385,11 @@ impl World {
             let what = format!("after {WAKES_IN_A_ROW} wakes a deadline is still due");
             self.breaks(("wake", what));
         }
+        let (since, count) = if at.since(self.wakes.0) < SECOND { self.wakes } else { (at, 0) };
+        self.wakes = (since, count + u32::from(woken.is_some()));
+        if self.wakes.1 > WAKES_A_SECOND {
+            self.breaks(("wake", format!("{woken:?} is due more than {WAKES_A_SECOND} times a second")));
+        }
         self.now = at;
         match woken {
             Some(Woken::Node(node)) => self.step(node, Input::Wake, None),
@@ -401,6 +421,7 @@ impl World {
             | Happening::Device(..)
             | Happening::DeviceUp(_)
             | Happening::Joins(_)
+            | Happening::Anew(_)
             | Happening::SessionUp(..)
             | Happening::Session(..)
             | Happening::Deed(_)
@@ -433,6 +454,7 @@ impl World {
             Happening::Device(device, input) => self.step_device(device, *input),
             Happening::DeviceUp(device) => self.device_up(device),
             Happening::Joins(device) => self.joins(device),
+            Happening::Anew(device) => self.anew(device),
             Happening::SessionUp(id, channel) => self.session_up(id, channel),
             Happening::Session(id, to, bytes) => self.session_came(id, to, &bytes),
             Happening::Deed(deed) => self.deed(deed),

@@ -436,3 +436,20 @@ fn t_093_a_frame_is_as_long_as_what_it_carries() {
         assert!((16_000..16_200).contains(&bytes.len()), "{} bytes for 16,000", bytes.len());
     }
 }
+
+/// What a message costs beyond its `MLSMessage`, TLS and TCP: after four thousand million entries, in the hundredth epoch.
+#[test]
+fn an_envelope_adds_at_most_ninety_bytes() {
+    let (conversation, sealed) = (ConversationId([1; 32]), vec![7; 456]);
+    let origin = Origin { device: DeviceTag([2; 8]), number: u64::from(u32::MAX) };
+    let (kind, epoch, members) = (Kind::Message, 100, Vec::new());
+    let post = Post { conversation, origin, kind, epoch, members: members.clone(), bytes: sealed.clone() };
+    let event = |origin| {
+        let (seq, members, bytes) = (u64::from(u32::MAX), members.clone(), Some(sealed.clone()));
+        Talk::Event(Event { conversation, term: 0, seq, kind, epoch, origin, members, bytes })
+    };
+    for talk in [Talk::Post(post), event(None), event(Some(origin))] {
+        let added = bytes_of(&Frame::Talk(talk.clone()), None).len() - sealed.len();
+        assert!(added <= 90, "{added} bytes: {talk:?}");
+    }
+}

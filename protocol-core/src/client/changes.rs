@@ -18,6 +18,7 @@ use super::said::Sealed;
 use super::talk::Gathering;
 use super::timers::What;
 use super::{Asked, Client};
+use crate::canary::{self, Canary};
 use crate::fault::{Code, PeerFault};
 use crate::id::{Address, ConversationId, DeviceKey};
 use crate::limits;
@@ -223,7 +224,8 @@ impl Client {
         }
         let leaf = leaf_of(member);
         let chain = self.chain_of(whose).ok_or(PeerFault::KeyPackage("before any list"))?;
-        match chain.has(&leaf)? {
+        let standing = if canary::is_on(Canary::GhostTaken) { Standing::Current } else { chain.has(&leaf)? };
+        match standing {
             Standing::Current => {}
             Standing::Revoked { .. } => return Err(PeerFault::KeyPackage("of a revoked device")),
             Standing::Ahead { .. } => return Err(PeerFault::KeyPackage("by a list that isn't here yet")),
@@ -308,8 +310,20 @@ impl Client {
         }
         self.drafts.remove(&number);
         out.save(Record::remove(Key::Draft(number)));
-        let soon = matches!(code, Code::StaleEpoch | Code::Unlisted);
+        let soon = match code {
+            Code::StaleEpoch => self.fell_behind(id, out),
+            code => code == Code::Unlisted,
+        };
         self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
+    }
+
+    /// The hub says that the log went on. What it went on with was said before that, and is here by now; where it isn't,
+    /// somebody keeps it back, and it is asked for. Gives whether it was said for the first time in this epoch: a node that
+    /// says it again and again is not run after (attack 84).
+    pub(super) fn fell_behind(&mut self, id: ConversationId, out: &mut Outbox<Output>) -> bool {
+        let Some((seq, epoch)) = self.talks.get(&id).map(|talk| (talk.seq, talk.epoch)) else { return false };
+        self.ask_range(id, seq.saturating_add(1), seq.saturating_add(limits::RANGE), out);
+        self.live(id).stale.replace(epoch) != Some(epoch)
     }
 
     /// Comes into a conversation from outside, where nobody has added this device for a while: by its own leaf only, and

@@ -9,15 +9,20 @@
 //! Who was hosted goes over to a key of their own where a device of theirs revokes the hosted one: it makes the key, the last
 //! list that the hosted key signs names it, and the next one, which it signs, is without the hosted device. The node never
 //! has that key.
+//!
+//! Who was a device knows the person's key. Where one was stolen, the list that revokes it is signed by the next key, from the
+//! backup; the person's other devices lack that one, and are given it as a new device is, by a code.
 
 use super::Client;
-use super::io::{Declined, Event, Output, Who};
+use super::io::{Declined, Event, Output, Passphrase, Who};
 use super::joining::{GRANT, note};
 use super::keys::Published;
 use super::own::Stage;
 use crate::fault::{Misuse, PeerFault};
 use crate::id::DeviceKey;
 use crate::seal::lists::Chain;
+use crate::seal::phrase::Phrase;
+use crate::seal::vault::Backup;
 use crate::seal::{AddressIdentity, Secret};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
@@ -57,6 +62,48 @@ impl Client {
         self.carry_out(tick, out);
     }
 
+    /// A device that is in foreign hands is none any more, and neither is the key that it knows: the one of the backup
+    /// follows.
+    pub(super) fn revoke_stolen(
+        &mut self,
+        tick: &Tick,
+        dk: DeviceKey,
+        bytes: &[u8],
+        passphrase: &Passphrase,
+        out: &mut Outbox<Output>,
+    ) {
+        let (Stage::Enrolled, Some(chain)) = (self.own.stage, &self.own.chain) else {
+            return Self::decline(Declined::NotEnrolled, out);
+        };
+        if chain.device(dk).is_none() || self.dk() == Some(dk) {
+            return Self::decline(Declined::NoDevice(dk), out);
+        }
+        let tried = self.own.tries.make(tick.now);
+        let opened = tried.and_then(|()| Phrase::parse(&passphrase.0)).and_then(|phrase| Backup::open(bytes, &phrase));
+        let judged = opened.and_then(|backup| {
+            let follows = AddressIdentity::new(&backup.next).ak().hash() == chain.next();
+            if backup.identity == chain.identity() && follows && !chain.hosted() {
+                Ok(backup.next)
+            } else {
+                Err(PeerFault::Keys("a backup whose next key doesn't follow"))
+            }
+        });
+        out.save(self.own.record());
+        match judged {
+            Ok(next) => {
+                self.joining.following = Some(next);
+                self.revoke(tick, dk, out);
+            }
+            Err(PeerFault::Rate { .. }) => Self::decline(Declined::NotBefore(self.own.tries.again()), out),
+            Err(fault) => {
+                if fault != PeerFault::WrongCode {
+                    Self::refuse(Who::Node, fault, out);
+                }
+                Self::decline(Declined::WrongCode, out);
+            }
+        }
+    }
+
     /// Makes the next list, of everything that is wanted; where another device was faster, again on top of its list.
     pub(super) fn carry_out(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
         self.settle_wanted(out);
@@ -71,11 +118,18 @@ impl Client {
         if self.own.unsaid.is_some() || self.own.stage != Stage::Enrolled || open.is_empty() {
             return;
         }
-        // Where this device alone is left, the others' key is left behind, if the one that follows it is at hand.
-        let revokes = open.iter().filter(|wanted| matches!(wanted, Wanted::Revoke(_))).count();
-        let alone = revokes > 0 && revokes == open.len() && chain.devices().len() == revokes + 1;
-        let following = Secret::new(sha256(&[b"postline/1 next\0", &tick.entropy]).0);
-        let turning = self.own.next.as_ref().filter(|_| alone).map(|next| (next.clone(), following));
+        // Another device has the key, and brings the change once this one has it too.
+        if self.lacks_key() {
+            return;
+        }
+        // Where this device alone is left, or the person says that one was stolen, the others' key is left behind, if the
+        // one that follows it is at hand. Who comes is let in by the next list: what they were granted is the former key.
+        let revokes: Vec<&Wanted> = open.iter().copied().filter(|wanted| matches!(wanted, Wanted::Revoke(_))).collect();
+        let alone = revokes.len() == open.len() && chain.devices().len() == revokes.len() + 1;
+        let key = self.joining.following.as_ref().or_else(|| self.own.next.as_ref().filter(|_| alone));
+        let fresh = Secret::new(sha256(&[b"postline/1 next\0", &tick.entropy]).0);
+        let turning = key.filter(|_| !revokes.is_empty()).map(|key| (key.clone(), fresh));
+        let open = if turning.is_some() { revokes } else { open };
         match next_list(chain, person, &open, turning.as_ref(), tick) {
             Ok(list) => {
                 self.own.unsaid = Some(list);

@@ -204,6 +204,10 @@ impl Client {
         self.forget_session(out);
         Self::tell(Event::Offline { code }, out);
         if self.own.connect {
+            if code == Some(Code::Glare) {
+                // Somebody else speaks with this device's key: a copy of it. Each would put the other out without end.
+                self.dials = limits::REDIALS;
+            }
             let wait = limits::REDIAL_MS << self.dials.min(limits::REDIALS);
             self.dials = self.dials.saturating_add(1);
             self.timers.set(What::Dial, Some(Self::later(tick, wait)));

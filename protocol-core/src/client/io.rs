@@ -92,9 +92,21 @@ pub enum Command {
     },
     /// A device of the person is none any more, from now on. Where only this one is left, and the key that follows the
     /// person's is at hand ([`Event::BackupWanted`]), the person goes over to it: the device that is gone signs nothing.
-    /// Where it is a hosted one, of a hosted key, the person goes over to a key that this device makes: the node that held
+    /// Everybody who was a device knows the person's key: where the one that goes is in foreign hands, it takes
+    /// [`Command::RevokeStolen`]. Where it is a hosted one, of a hosted key, the person goes over to a key that this device makes: the node that held
     /// the other signs nothing more.
     Revoke(DeviceKey),
+    /// The same of a device that is in foreign hands: the person goes over to the key of the backup that was made last, and
+    /// what that device knows signs nothing more. Their other devices hear [`Event::JoinWanted`], and are let in by a code to
+    /// have the new key; until then they go on in their conversations. A new backup is wanted.
+    RevokeStolen {
+        /// Which.
+        dk: DeviceKey,
+        /// The backup, as [`Event::Backup`] gave it.
+        bytes: Vec<u8>,
+        /// Its passphrase.
+        passphrase: Passphrase,
+    },
     /// Compare codes with this person: begins, or answers one who began. Answered by [`Event::Code`].
     Verify(Address),
     /// The two codes are the same: these are their keys.
@@ -181,7 +193,8 @@ pub enum Event {
         /// Whether it is the person's first.
         first: bool,
     },
-    /// The node knows other devices of the address: [`Command::Join`] or [`Command::Restore`] comes next.
+    /// The node knows other devices of the address: [`Command::Join`] or [`Command::Restore`] comes next. Or the person has
+    /// another key since a device was stolen, which this device of theirs lacks: [`Command::Join`] brings it.
     JoinWanted,
     /// The person's devices are now these.
     Devices(Vec<Device>),

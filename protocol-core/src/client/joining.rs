@@ -46,6 +46,8 @@ pub(super) struct Joining {
     typed: Vec<(Phrase, Millis)>,
     /// What the next list is to change, and who is to hear that it did.
     pub(super) wanted: Vec<Wanted>,
+    /// The key that the list which revokes goes over to, from the backup.
+    pub(super) following: Option<Secret<32>>,
 }
 
 impl Joining {
@@ -89,7 +91,8 @@ pub(super) const GRANT: u64 = 1;
 impl Client {
     /// This device is new: it shows a code for an old one.
     pub(super) fn join(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        let (Stage::Known, None, Some(dk)) = (self.own.stage, &self.own.person, self.dk()) else {
+        let new = self.own.stage == Stage::Known && self.own.person.is_none();
+        let Some(dk) = self.dk().filter(|_| new || self.lacks_key()) else {
             let why = if self.own.stage == Stage::Enrolled { Declined::Enrolled } else { Declined::NotEnrolled };
             return Self::decline(why, out);
         };
@@ -169,9 +172,18 @@ impl Client {
         self.joining.typed = wait;
     }
 
+    /// Whether this device is one of the person's and hasn't the key that signs for them now.
+    pub(super) fn lacks_key(&self) -> bool {
+        let (Some(chain), Some(person)) = (&self.own.chain, &self.own.person) else { return false };
+        self.own.stage == Stage::Enrolled && !self.ours.hosted && person.ak() != chain.ak()
+    }
+
     /// What a new device is given.
     fn grant(&self, tick: &Tick) -> Option<Grant> {
         let (chain, person) = (self.own.chain.as_ref()?, self.own.person.as_ref()?);
+        if self.lacks_key() {
+            return None;
+        }
         let archive = self.own.archive.clone();
         let archive = archive.unwrap_or_else(|| Secret::new(sha256(&[b"postline/1 archive\0", &tick.entropy]).0));
         Some(Grant { identity: chain.identity(), ak: person.seed(), archive, pins: self.pins() })
@@ -251,6 +263,7 @@ impl Client {
         out.save(self.own.record());
         self.know(grant.pins, out);
         self.devices_changed(tick, out);
+        self.publish(tick, out);
         Ok(())
     }
 

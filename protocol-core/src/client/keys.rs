@@ -180,6 +180,7 @@ impl Client {
         let turns = self.own.turning.take_if(|(seed, _)| Some(AddressIdentity::new(seed).ak()) == ak);
         if let Some((seed, next)) = turns {
             (self.own.person, self.own.next) = (Some(AddressIdentity::new(&seed)), Some(next));
+            self.joining.following = None;
             Self::tell(Event::BackupWanted, out);
         }
     }
@@ -216,9 +217,10 @@ impl Client {
         }
     }
 
-    /// The node has lists of the person's, and this device isn't on them.
+    /// The node has lists of the person's, and this device isn't on them, or hasn't the key that signs them.
     fn wants_joining(&mut self, out: &mut Outbox<Output>) {
-        if self.own.stage == Stage::Known && self.own.person.is_none() && self.own.chain.is_some() {
+        let new = self.own.stage == Stage::Known && self.own.person.is_none() && self.own.chain.is_some();
+        if new || self.lacks_key() {
             Self::tell(Event::JoinWanted, out);
         }
     }

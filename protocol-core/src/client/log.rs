@@ -367,7 +367,9 @@ impl Client {
             if self.said.contains_key(&(id, seq)) {
                 self.mark(id, seq, mark.clone(), out);
             } else {
-                self.live(id).unmarked.insert((seq, mark.clone()));
+                if let Some(talk) = self.talks.get_mut(&id) {
+                    talk.mark_later(seq, mark.clone());
+                }
                 later = true;
             }
         }
@@ -379,15 +381,19 @@ impl Client {
     /// Marks that had to wait for their entries.
     pub(super) fn mark_more(&mut self, id: ConversationId, out: &mut Outbox<Output>) {
         for _ in 0..limits::CLIENT_BATCH {
-            let live = self.live(id);
-            let Some((seq, mark)) = live.unmarked.first().cloned() else { return };
+            let Some((seq, mark)) = self.talks.get(&id).and_then(|talk| talk.unmarked.first().cloned()) else { return };
             if !self.said.contains_key(&(id, seq)) {
                 break;
             }
-            self.live(id).unmarked.pop_first();
             self.mark(id, seq, mark, out);
+            if let Some(talk) = self.talks.get_mut(&id) {
+                talk.unmarked.pop_first();
+                if talk.unmarked.is_empty() {
+                    out.save(talk.record());
+                }
+            }
         }
-        if !self.live(id).unmarked.is_empty() {
+        if self.talks.get(&id).is_some_and(|talk| !talk.unmarked.is_empty()) {
             self.timers.by(What::Talk(id), self.now);
         }
     }

@@ -139,7 +139,7 @@ impl Client {
                 }
                 Taken::Done
             }
-            Err(_) if objection.is_none() => match self.state_after(tick, event, bytes, before) {
+            Err(_) if objection.is_none() => match self.state_after(tick, event, bytes, before, &mut objection) {
                 // The others went on without us.
                 Ok(state) => {
                     self.go_outside(tick, id, out);
@@ -147,7 +147,7 @@ impl Client {
                     self.tell_conversation(id, out);
                     Taken::Done
                 }
-                Err((fault, objection)) => self.objected(tick, event, fault, objection, out),
+                Err(fault) => self.objected(tick, event, fault, objection, out),
             },
             Err(fault) => self.objected(tick, event, fault, objection, out),
         }
@@ -155,21 +155,23 @@ impl Client {
 
     /// The epoch of the public state that a change leads to, where this device could come in by it and it is above
     /// another. A log's changes are never fewer than its group's: no epoch may be above what the log counts.
-    fn state_after(&self, tick: &Tick, event: &Event, bytes: &[u8], above: u64) -> Result<u64, (PeerFault, Objection)> {
-        let mut objection = Objection::default();
-        let mut state = || {
-            let change = Change::parse(bytes).map_err(|Malformed(what)| PeerFault::Sealed(what))?;
-            let talk = self.talks.get(&event.conversation).ok_or(PeerFault::NoConversation)?;
-            let (leaf, device) = (self.leaf(), self.own.device.as_ref());
-            let (leaf, device) = leaf.ok().zip(device).ok_or(PeerFault::Welcome("for a device on a list"))?;
-            let mut judge = |applied: &Applied| self.judge(&talk.with, applied, &mut objection);
-            let me = Me { device, leaf: &leaf };
-            let state = Group::state(tick, me, &change.group_info, event.conversation, &mut judge)?;
-            let fits = state > above && state <= event.epoch.saturating_add(1);
-            if fits { Ok(state) } else { Err(PeerFault::Epoch { got: state, now: above }) }
-        };
-        let state = state();
-        state.map_err(|fault| (fault, objection))
+    fn state_after(
+        &self,
+        tick: &Tick,
+        event: &Event,
+        bytes: &[u8],
+        above: u64,
+        objection: &mut Objection,
+    ) -> Result<u64, PeerFault> {
+        let change = Change::parse(bytes).map_err(|Malformed(what)| PeerFault::Sealed(what))?;
+        let talk = self.talks.get(&event.conversation).ok_or(PeerFault::NoConversation)?;
+        let (leaf, device) = (self.leaf(), self.own.device.as_ref());
+        let (leaf, device) = leaf.ok().zip(device).ok_or(PeerFault::Welcome("for a device on a list"))?;
+        let mut judge = |applied: &Applied| self.judge(&talk.with, applied, objection);
+        let me = Me { device, leaf: &leaf };
+        let state = Group::state(tick, me, &change.group_info, event.conversation, &mut judge)?;
+        let fits = state > above && state <= event.epoch.saturating_add(1);
+        if fits { Ok(state) } else { Err(PeerFault::Epoch { got: state, now: above }) }
     }
 
     /// The newest change of members, while this device is outside.
@@ -192,12 +194,13 @@ impl Client {
         if let Some(taken) = self.join_by_welcome(tick, event, bytes, above, out) {
             return taken;
         }
-        match self.state_after(tick, event, bytes, above) {
+        let mut objection = Objection::default();
+        match self.state_after(tick, event, bytes, above, &mut objection) {
             Ok(state) => {
                 self.note_change(tick, event, state, bytes);
                 Taken::Done
             }
-            Err((fault, objection)) => self.objected(tick, event, fault, objection, out),
+            Err(fault) => self.objected(tick, event, fault, objection, out),
         }
     }
 

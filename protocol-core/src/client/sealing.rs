@@ -173,7 +173,8 @@ impl Client {
                 let draft = Draft { sealed: None, ..draft };
                 out.save(draft.record(number));
                 self.drafts.insert(number, draft);
-                let wait = if code == Code::StaleEpoch { limits::TURN_MS } else { limits::BUSY_MS };
+                let soon = code == Code::StaleEpoch && self.fell_behind(id, out);
+                let wait = if soon { limits::TURN_MS } else { limits::BUSY_MS };
                 let at = if code == Code::Unlisted { self.unlisted(tick, id) } else { Self::later(tick, wait) };
                 self.timers.by(What::Talk(id), at);
             }

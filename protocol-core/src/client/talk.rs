@@ -24,6 +24,9 @@ use crate::wire::talk::{Event, Head};
 use super::history::Sharing;
 use super::io::Mark;
 
+/// Most marks that are still to be said: what each of three says at once.
+const UNMARKED: usize = 3 * limits::MARKED as usize;
+
 /// What the device knows of a direct conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Talk {
@@ -70,6 +73,8 @@ pub(super) struct Talk {
     pub(super) renewed: Millis,
     /// Whether the hub was caught showing two logs: nothing more is sealed.
     pub(super) broken: bool,
+    /// Marks that are to be said of entries that weren't at hand. Kept, since how far they come is kept, too.
+    pub(super) unmarked: BTreeSet<(u64, Mark)>,
 }
 
 impl Talk {
@@ -97,6 +102,7 @@ impl Talk {
             listed: (0, 0),
             renewed: Millis(0),
             broken: false,
+            unmarked: BTreeSet::new(),
         }
     }
 
@@ -121,6 +127,14 @@ impl Talk {
         true
     }
 
+    /// Notes that a mark is to be said of an entry. Of too many the oldest goes: the next mark of it says more.
+    pub(super) fn mark_later(&mut self, seq: u64, mark: Mark) {
+        self.unmarked.insert((seq, mark));
+        if self.unmarked.len() > UNMARKED {
+            self.unmarked.pop_first();
+        }
+    }
+
     /// Notes an entry that didn't open. The oldest of too many is given up: it was reported.
     pub(super) fn not_opened(&mut self, seq: u64) {
         self.unopened.insert(seq);
@@ -130,7 +144,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 21, |w| {
+        write(Key::Talk(self.id), 22, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -141,6 +155,9 @@ impl Talk {
                 w.array(3).bytes(&dk.0).u64(*epoch).u64((*generation).into());
             });
             w.u64(self.state);
+            w.list(self.unmarked.iter(), |w, (seq, mark)| {
+                w.array(2).u64(*seq).u64(number_of(mark));
+            });
         })
     }
 
@@ -161,8 +178,14 @@ impl Talk {
                 Ok((dk, (epoch, generation)))
             })?;
             let opened = opened.into_iter().collect();
-            // Records of before it was kept end here.
+            // Older records end here, or behind it.
             let state = if r.end().is_ok() { 0 } else { r.u64()? };
+            let unmarked = |r: &mut Reader<'_>| {
+                r.array_of(2)?;
+                Ok((r.u64()?, mark_of(r.u64()?)?))
+            };
+            let unmarked = if r.is_array() { r.list(UNMARKED as u64, unmarked)? } else { Vec::new() };
+            let unmarked = unmarked.into_iter().collect();
             Ok(Self {
                 id,
                 with,
@@ -186,8 +209,28 @@ impl Talk {
                 listed,
                 renewed,
                 broken,
+                unmarked,
             })
         })
+    }
+}
+
+const fn number_of(mark: &Mark) -> u64 {
+    match mark {
+        Mark::Queued | Mark::Failed(_) => 0,
+        Mark::Sent => 1,
+        Mark::Delivered => 2,
+        Mark::Read => 3,
+    }
+}
+
+const fn mark_of(number: u64) -> Result<Mark, Malformed> {
+    match number {
+        0 => Ok(Mark::Queued),
+        1 => Ok(Mark::Sent),
+        2 => Ok(Mark::Delivered),
+        3 => Ok(Mark::Read),
+        _ => Err(Malformed("a mark")),
     }
 }
 
@@ -210,12 +253,12 @@ pub(super) struct Live {
     pub(super) gathering: Option<Gathering>,
     /// From when on a change of members may be made by this device.
     pub(super) change_at: Option<Millis>,
+    /// In which epoch the hub last said that a change of ours came too late.
+    pub(super) stale: Option<u64>,
     /// Whether the log waits for device lists.
     pub(super) waits: bool,
     /// Which entry waits for them, and since when.
     pub(super) waited: Option<(u64, Millis)>,
-    /// Marks that are to be said of entries that weren't at hand.
-    pub(super) unmarked: BTreeSet<(u64, Mark)>,
     /// Entries of ours that a device couldn't open.
     pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
     /// What is being told to a newer device of the person.
@@ -260,7 +303,6 @@ impl Live {
     pub(super) fn is_idle(&self) -> bool {
         self.ahead.is_empty()
             && self.gathering.is_none()
-            && self.unmarked.is_empty()
             && self.repairs.is_empty()
             && self.later.is_none()
             && self.change_at.is_none()

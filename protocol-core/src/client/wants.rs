@@ -137,10 +137,11 @@ impl Wants<'_> {
         if let Some(talk) = self.client.talks.get(&id).filter(|talk| gone && talk.change > 0) {
             self.said(id, talk.change);
         }
-        let Some(live) = self.client.live.get(&id) else { return };
-        for (seq, _) in live.unmarked.iter().take(limits::CLIENT_BATCH) {
+        let talk = self.client.talks.get(&id);
+        for (seq, _) in talk.into_iter().flat_map(|talk| &talk.unmarked).take(limits::CLIENT_BATCH) {
             self.said(id, *seq);
         }
+        let Some(live) = self.client.live.get(&id) else { return };
         for (seq, ..) in live.repairs.iter().take(limits::CLIENT_BATCH) {
             self.said(id, *seq);
         }

@@ -16,7 +16,7 @@
 //!
 //!   a reader:   Attach ──▶ acked … sent … seq ──Feed: Event, within its window──▶ ──Have──▶ acked rises, Delivered
 //!                             ▲                                                  │
-//!                             └── Ask Range: back to there; the connection ends ─┘
+//!                             └── Ask Range: back to there; it is gone, Detach ──┘
 //! ```
 //!
 //! **Taken once.** A device numbers its posts, rising over all conversations, and keeps each until it sees its event. A
@@ -184,6 +184,12 @@ impl Log {
     pub fn is_idle(&self, lives: impl Fn(Via) -> bool) -> bool {
         let busy = |(via, feed): (&Via, &Feed)| feed.is_busy(self.book.seq) && lives(*via);
         self.book.is_saved() && self.owes != Owes::Now && !self.feeds.iter().any(busy)
+    }
+
+    /// Whether what the hub is owed should go along with the next that goes there, before it costs a packet of its own.
+    #[must_use]
+    pub const fn owes_along(&self) -> bool {
+        matches!(self.owes, Owes::Later(some) if some >= limits::HAVE_LATER / 2)
     }
 
     /// How many bytes of entries are in memory.
@@ -459,8 +465,9 @@ impl Machine for Log {
     fn step(&mut self, tick: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
         match input {
             Input::Attach(via, reader) => self.attach(via, &reader, out)?,
+            Input::Detach(via) => self.end(via, out),
             Input::Post(..) if !self.is_hub() => return Err(Misuse::OutOfPlace("a post goes to the hub")),
-            Input::Event(..) | Input::Delivered(..) if self.is_hub() => {
+            Input::Event(..) | Input::Delivered(..) | Input::Along if self.is_hub() => {
                 return Err(Misuse::OutOfPlace("the hub hears from nobody"));
             }
             Input::Post(via, post) => self.post(tick.now, via, *post, out),
@@ -470,6 +477,7 @@ impl Machine for Log {
             Input::Range { via, number, from, to } => self.range(via, number, from, to, out),
             Input::Feed { via, items, bytes } => self.feed(via, items, bytes, out),
             Input::Delivered(via, member, seq) => self.delivered(via, &member, seq, out),
+            Input::Along => self.owes = Owes::Now,
             Input::BatchEnd { rides } => self.batch_end(tick.now, rides, out),
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! What the operator and the people of this node have set: blocked domains ([T-24]), whose mails take no offers along
 //! ([T-25]), and whom a person blocks from a device of theirs ([U-16]).
 
+use std::collections::BTreeSet;
+
 use super::Server;
 use super::book;
 use super::io::Output;
@@ -35,7 +37,13 @@ impl Server {
             return Err(Misuse::OutOfPlace("as many domains are blocked as may be"));
         }
         out.save(book::write_blocked(&domain, tick.now));
+        let of_domain =
+            self.pairs.keys().filter(|pair| *pair.theirs.domain() == domain).map(|pair| pair.theirs.clone());
+        let parted: BTreeSet<Address> = of_domain.collect();
         self.blocked.insert(domain);
+        for theirs in parted {
+            self.talks_part(tick, &theirs, out);
+        }
         Ok(())
     }
 

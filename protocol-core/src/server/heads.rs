@@ -27,13 +27,13 @@ impl Server {
         let touched = std::mem::take(&mut self.talks.touched);
         for id in &touched {
             self.step_log(tick, *id, log::Input::BatchEnd { rides }, out);
-            self.settle_log(*id, rides, out);
+            self.settle_log(tick, *id, rides, out);
         }
         if rides {
             let along: Vec<ConversationId> = self.talks.riding.iter().take(limits::RIDES).copied().collect();
             for id in along {
                 self.step_log(tick, id, log::Input::BatchEnd { rides }, out);
-                self.settle_log(id, rides, out);
+                self.settle_log(tick, id, rides, out);
             }
         }
         self.talks.touched.clear();
@@ -41,8 +41,8 @@ impl Server {
     }
 
     /// Notes what of a log is still to be saved, and who is behind in it.
-    fn settle_log(&mut self, id: ConversationId, rides: bool, out: &mut Outbox<Output>) {
-        self.note_behind(id, rides, out);
+    fn settle_log(&mut self, tick: &Tick, id: ConversationId, rides: bool, out: &mut Outbox<Output>) {
+        self.note_behind(tick, id, rides, out);
         if self.talks.log(id).is_some_and(Log::rides) {
             self.talks.riding.insert(id);
         } else {

@@ -61,6 +61,8 @@ impl Server {
                     if to == trust::TrustState::Trusted {
                         self.lined(pair, out);
                         self.talks_resume(tick, pair, out);
+                    } else if from == trust::TrustState::Trusted {
+                        self.talks_part(tick, &pair.theirs, out);
                     }
                 }
                 trust::Output::Refused(why) => {
@@ -123,10 +125,14 @@ impl Server {
         let mut unfinished = self.unfinished.get(&nk).into_iter().flatten();
         let handshake = unfinished.any(|pair| self.pairs.get(pair).is_some_and(trust::Trust::wants_link));
         let mark = || self.lanes.get(&Lane::Node(nk)).is_some_and(|queue| !queue.unmarked().is_empty());
-        let talk = self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk);
-        if handshake || mark() || talk {
+        if handshake || mark() || self.waits_for(nk) {
             self.run_link(tick, nk, link::Input::Want, out);
         }
+    }
+
+    /// Whether something about conversations or keys waits for a node's link.
+    pub(super) fn waits_for(&self, nk: NodeKey) -> bool {
+        self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk)
     }
 }
 

@@ -209,7 +209,9 @@ impl Server {
                 self.say_via(tick, via, talk, out);
             }
             log::Output::Tell(talk) => {
-                if let Some(hub) = self.talks.log(id).and_then(Log::hub) {
+                if let Some(hub) = self.talks.log(id).and_then(Log::hub)
+                    && self.gate(tick, id, hub) == Gate::Open
+                {
                     self.run_link(tick, hub, link::Input::Talk(talk), out);
                 }
             }

@@ -5,6 +5,9 @@
 //! ```
 //!
 //! What nobody comes for goes after [`NOTE_MS`](limits::NOTE_MS). Joining, backup and verification use it.
+//!
+//! A device that is on no list must be able to ask to join, and whoever has a mailbox's password may enrol one: what such
+//! devices leave takes no room from the others, and nothing waits for them but what is for them by name (attack 84).
 
 use std::collections::BTreeMap;
 
@@ -36,14 +39,17 @@ struct Waits {
     until: Millis,
     /// The devices that have still to take it.
     whom: Vec<DeviceKey>,
+    /// Whose it is, where that device was on no list.
+    unlisted: Option<DeviceKey>,
 }
 
 impl Notes {
     fn record(&self, address: &Address) -> Record {
         let mut w = Writer::array_of(3);
         w.u64(VERSION).u64(self.last).list(self.waiting.iter(), |w, (number, note)| {
-            w.array(4).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
+            w.array(5).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
             w.list(note.whom.iter(), |w, dk| _ = w.bytes(&dk.0));
+            w.maybe(note.unlisted, |w, dk| w.bytes(&dk.0));
         });
         Record::put(Key::Notes(address.clone()), w.into_bytes())
     }
@@ -52,14 +58,31 @@ impl Notes {
         read_record(record, |r| {
             let last = r.u64()?;
             let waiting = r.list(limits::NOTES as u64, |r| {
-                r.array_of(4)?;
+                let items = r.array(5)?;
                 let number = r.u64()?;
                 let (to, until) = (r.maybe(|r| r.fixed().map(DeviceKey))?, r.millis()?);
                 let whom = r.list(limits::DEVICES as u64, |r| r.fixed().map(DeviceKey))?;
-                Ok((number, Waits { to, until, whom }))
+                // Records of before it was kept say nothing of it.
+                let unlisted = if items < 5 { None } else { r.maybe(|r| r.fixed().map(DeviceKey))? };
+                Ok((number, Waits { to, until, whom, unlisted }))
             })?;
             Ok(Self { last, waiting: waiting.into_iter().collect() })
         })
+    }
+
+    /// Which note goes where one of this device comes: of a device on no list its oldest of too many; where there is no
+    /// room the oldest of any such device. `Err`: there is no room, and none to be made.
+    fn makes_room(&self, unlisted: Option<DeviceKey>) -> Result<Option<u64>, PeerFault> {
+        let of = |dk: DeviceKey| self.waiting.iter().filter(move |(_, note)| note.unlisted == Some(dk));
+        if let Some(dk) = unlisted.filter(|dk| of(*dk).count() >= limits::NOTES_UNLISTED) {
+            return Ok(of(dk).map(|(number, _)| *number).next());
+        }
+        let got = self.waiting.len();
+        if got < limits::NOTES {
+            return Ok(None);
+        }
+        let oldest = self.waiting.iter().find(|(_, note)| note.unlisted.is_some()).map(|(number, _)| *number);
+        oldest.map(Some).ok_or(PeerFault::Full { got: got as u64, max: limits::NOTES as u64 })
     }
 
     /// The notes that wait for a device.
@@ -103,27 +126,32 @@ impl Server {
             let (got, max) = (bytes.len() as u64, limits::NOTE_BYTES as u64);
             return Err(PeerFault::TooBig { what: "note", got, max });
         }
-        let devices = self.keys.known.get(&who.address).map(|known| known.devices.clone()).unwrap_or_default();
-        let whom = devices.into_iter().filter(|dk| *dk != who.dk && to.is_none_or(|to| to == *dk)).collect::<Vec<_>>();
+        let known = self.keys.known.get(&who.address);
+        let takes = |dk: &DeviceKey| to.map_or_else(|| known.is_some_and(|known| known.lists(*dk)), |to| to == *dk);
+        let devices = known.map(|known| known.devices.iter()).into_iter().flatten().copied();
+        let whom = devices.filter(|dk| *dk != who.dk && takes(dk)).collect::<Vec<_>>();
         if whom.is_empty() {
             // To a device that isn't here it would wait for nobody; to all others, where there are none, it is done.
             return if to.is_some() { Err(PeerFault::Login) } else { Ok(()) };
         }
         let notes = self.keys.notes.entry(who.address.clone()).or_default();
         notes.waiting.retain(|_, note| note.until > tick.now);
-        let got = notes.waiting.len();
-        if got >= limits::NOTES {
-            return Err(PeerFault::Full { got: got as u64, max: limits::NOTES as u64 });
+        let unlisted = Some(who.dk).filter(|_| !who.listed);
+        let gone = notes.makes_room(unlisted)?;
+        if let Some(gone) = gone {
+            notes.waiting.remove(&gone);
+            out.save(Record::remove(Key::Note(who.address.clone(), gone)));
         }
         notes.last += 1;
         let (number, until) = (notes.last, tick.now.plus(limits::NOTE_MS));
-        notes.waiting.insert(number, Waits { to, until, whom: whom.clone() });
+        notes.waiting.insert(number, Waits { to, until, whom: whom.clone(), unlisted });
         out.save(notes.record(&who.address));
         out.save(note_record(&who.address, number, &bytes, until));
         for session in whom.into_iter().filter_map(|dk| self.session_of(dk)) {
             let what = Publication::Note { to, bytes: bytes.clone() };
             self.say_to(session, Talk::Publish { number, what }, out);
         }
+        self.keys.note_bytes.extend(gone.map(|gone| ((who.address.clone(), gone), None)));
         self.keys.note_bytes.insert((who.address.clone(), number), Some(bytes));
         Ok(())
     }

@@ -23,6 +23,7 @@ use crate::fault::{Code, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, DeviceTag, NodeKey, Pair};
 use crate::limits;
 use crate::machine::link;
+use crate::machine::log::{self, Log};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::wire::cbor::{Malformed, Reader, Writer};
@@ -198,6 +199,9 @@ impl Server {
             kept.said = self.posts.may_say(hub);
             if kept.said {
                 self.run_link(tick, hub, link::Input::Talk(Talk::Post(kept.post.clone())), out);
+                if self.talks.log(kept.post.conversation).is_some_and(Log::owes_along) {
+                    self.step_log(tick, kept.post.conversation, log::Input::Along, out);
+                }
             }
         } else {
             kept.stored = true;

@@ -19,7 +19,7 @@ use super::timers::Who;
 use crate::id::{Address, ConversationId, NodeKey};
 use crate::limits;
 use crate::machine::link::{self, Link};
-use crate::machine::log::{self, Reader, Via};
+use crate::machine::log::{self, Log, Reader, Via};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::wire::log::tag;
@@ -126,7 +126,26 @@ impl Server {
             }
         }
         for (via, reader) in comers {
+            // A node reads while there is a line: whether there is, may be known in a moment, and then this is tried again.
+            if let Reader::Node(nk) = reader
+                && self.gate(tick, id, nk) != Gate::Open
+            {
+                continue;
+            }
             self.step_log(tick, id, log::Input::Attach(via, reader), out);
+        }
+    }
+
+    /// Sees that no node goes on reading for which there is no line any more.
+    pub(super) fn part_readers(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let readers: Vec<Via> = self.talks.log(id).into_iter().flat_map(Log::readers).collect();
+        for via in readers {
+            if let Via::Link(link) = via
+                && let Some(nk) = self.proven.get(&link).map(|conn| conn.nk)
+                && self.gate(tick, id, nk) != Gate::Open
+            {
+                self.step_log(tick, id, log::Input::Detach(via), out);
+            }
         }
     }
 }
@@ -185,8 +204,13 @@ impl Server {
         if self.lives(comer.via) {
             let list = || comer.address.as_ref().and_then(|address| self.talks.lists.get(address));
             let rest = comer.rest.take().or_else(|| list().map(|list| list.iter().copied().collect()));
-            comer.rest = rest.and_then(|rest| self.some_more(tick, rest, out));
-            if comer.rest.is_some() || self.lacks_list(&comer) {
+            // Done with the list is not the same as without one: who has seen it all is told nothing more.
+            let done = rest.map(|rest| self.some_more(tick, rest, out));
+            if done.is_none() {
+                self.cold.extend(comer.address.clone().map(Key::Talks));
+            }
+            if done.as_ref().is_none_or(Option::is_some) {
+                comer.rest = done.flatten();
                 self.talks.comers.push_back(comer);
             }
         }
@@ -194,11 +218,6 @@ impl Server {
             // What is missing is brought before the next step.
             self.timers.set(Who::Comers, Some(tick.now.plus(1)));
         }
-    }
-
-    /// Whether it is not known yet which conversations somebody who came has.
-    fn lacks_list(&self, comer: &Comer) -> bool {
-        comer.address.as_ref().is_some_and(|address| !self.talks.knows_list(address))
     }
 
     /// Looks at some conversations, and gives those that are left.
@@ -222,14 +241,19 @@ impl Server {
         Some(rest).filter(|rest| !rest.is_empty())
     }
 
-    /// Keeps the index of nodes that are behind true, and its records.
-    pub(super) fn note_behind(&mut self, id: ConversationId, rides: bool, out: &mut Outbox<Output>) {
+    /// Keeps the index of nodes that are behind true, and its records. Whoever comes to be behind is dialled, where their
+    /// link is down.
+    pub(super) fn note_behind(&mut self, tick: &Tick, id: ConversationId, rides: bool, out: &mut Outbox<Output>) {
         let Some(log) = self.talks.logs.get(&id).and_then(Option::as_ref).filter(|log| log.is_hub()) else { return };
-        for nk in log.nodes() {
-            if log.behind().any(|behind| behind == nk) {
-                self.talks.behind.entry(nk).or_default().insert(id);
+        let behind: BTreeSet<NodeKey> = log.behind().collect();
+        for nk in log.nodes().collect::<Vec<_>>() {
+            if behind.contains(&nk) {
+                let newly = self.talks.behind.entry(nk).or_default().insert(id);
                 if self.talks.marked.insert((nk, id)) {
                     out.save(Record::put(Key::Behind(nk, id), Vec::new()));
+                }
+                if newly && self.link_to(nk).is_none() {
+                    self.want_link(tick, nk, out);
                 }
                 continue;
             }

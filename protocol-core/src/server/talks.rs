@@ -220,6 +220,16 @@ impl Server {
         }
     }
 
+    /// A line has gone: the node at its other end reads no log any more that it stood behind, and hears of no mark (46).
+    pub(super) fn talks_part(&mut self, tick: &Tick, theirs: &Address, out: &mut Outbox<Output>) {
+        let with = |log: &&Log| log.is_hub() && log.members().any(|(address, nk)| address == theirs && nk.is_some());
+        let with: Vec<ConversationId> =
+            self.talks.logs.values().flatten().filter(with).map(Log::conversation).collect();
+        for id in with {
+            self.part_readers(tick, id, out);
+        }
+    }
+
     /// A node said something about a conversation.
     pub(super) fn talk_from_node(&mut self, tick: &Tick, nk: NodeKey, talk: Talk, out: &mut Outbox<Output>) {
         let Some(via) = self.link_to(nk) else { return };

@@ -49,6 +49,8 @@ impl Writer {
         map(u64) => map;
         /// An unsigned number, in its shortest form.
         u64(u64) => u64;
+        /// A number, in its shortest form.
+        i64(i64) => i64;
         /// A byte string.
         bytes(&[u8]) => bytes;
         /// A text.
@@ -61,6 +63,12 @@ impl Writer {
     pub fn null(&mut self) -> &mut Self {
         let written = self.0.null().is_ok();
         debug_assert!(written, "a vector takes every item");
+        self
+    }
+
+    /// An item that is written already.
+    pub fn item(&mut self, item: &[u8]) -> &mut Self {
+        self.0.writer_mut().extend_from_slice(item);
         self
     }
 
@@ -247,6 +255,16 @@ impl<'b> Reader<'b> {
     #[must_use]
     pub fn is_array(&self) -> bool {
         matches!(self.0.datatype(), Ok(Type::Array))
+    }
+
+    /// Passes over whatever item comes, and gives its bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] where none does.
+    pub fn item(&mut self) -> Result<&'b [u8], Malformed> {
+        let from = self.0.position();
+        self.skip()?;
+        self.0.input().get(from..self.0.position()).ok_or(Malformed("an item"))
     }
 
     /// Passes over whatever item comes.

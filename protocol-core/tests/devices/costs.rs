@@ -7,6 +7,13 @@ use postline_core::store::{Key, Record};
 
 use crate::kit::{World, ann, theirs};
 
+/// What of this process is in memory; `None` where the system doesn't say so.
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<usize>().ok()? * 1_024)
+}
+
 /// A message of 200 bytes makes a device write at most 1 KiB, on average, on either side.
 #[test]
 fn a_message_makes_a_device_write_at_most_a_kibibyte() {
@@ -22,7 +29,8 @@ fn a_message_makes_a_device_write_at_most_a_kibibyte() {
     world.pass(5_000);
     assert_eq!(world.texts(1).len(), MESSAGES + 1);
     let [author, reader] = [0, 1].map(|n| world.devices[n].written / MESSAGES);
-    println!("written per message: {author} bytes by its author's device, {reader} by its reader's");
+    println!("figure device.written_by_author_bytes {author}");
+    println!("figure device.written_by_reader_bytes {reader}");
     assert!((author + reader) / 2 <= 1_024, "{author} and {reader} bytes");
 }
 
@@ -31,6 +39,8 @@ fn a_message_makes_a_device_write_at_most_a_kibibyte() {
 #[allow(clippy::disallowed_methods, reason = "a figure in seconds takes a clock")]
 fn a_thousand_conversations_start_at_once_and_lie_idle_in_little() {
     const TALKS: u64 = 1_000;
+    // So many that what other tests hold meanwhile weighs little.
+    const DEVICES: usize = 10;
     let mut world = World::two();
     world.write(0, "first");
     world.pass(5_000);
@@ -47,14 +57,24 @@ fn a_thousand_conversations_start_at_once_and_lie_idle_in_little() {
         records.push(Record { key: Key::Contact(who), ..contact.clone() });
     }
     let bytes: usize = records.iter().filter_map(|record| record.value.as_ref()).map(Vec::len).sum();
+    let restore = |records| Client::restore(Ours { address: ann(), hosted: false }, records).unwrap();
+    let before = resident();
+    let many: Vec<Client> = (0..DEVICES).map(|_| restore(records.clone())).collect();
+    if let (Some(before), Some(after)) = (before, resident()) {
+        let each = after.saturating_sub(before) / (many.len() * usize::try_from(TALKS).unwrap());
+        println!("figure device.idle_conversation_bytes {each}");
+        assert!(each <= 16 * 1024, "{each} bytes in memory for an idle conversation");
+    }
+    drop(many);
     let begun = Instant::now();
-    let client = Client::restore(Ours { address: ann(), hosted: false }, records).unwrap();
+    let client = restore(records);
     let took = begun.elapsed();
     assert_eq!(client.conversations().count() as u64, TALKS + 1);
     // No group is at hand, and what is, is little more than what was read.
     assert_eq!(client.idle().len(), 0);
     let each = bytes / usize::try_from(TALKS).unwrap();
-    println!("{TALKS} conversations: {took:?}, {each} bytes each on the disk, no group in memory");
+    println!("figure device.restore_of_1000_ms {}", took.as_millis());
+    println!("figure device.conversation_bytes_on_disk {each}");
     assert!(each <= 2 * 1024, "{each} bytes each");
     assert!(took.as_secs() < 2, "{took:?}");
 }

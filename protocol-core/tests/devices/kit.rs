@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use postline_core::client::io::{Contact, Event, Level, Login, Mark, Said, To};
 use postline_core::client::{Client, Command, Input, Ours, Output, SessionIn};
@@ -61,6 +62,11 @@ pub(crate) struct Device {
     pub(crate) held: Option<Vec<Frame>>,
 }
 
+#[allow(clippy::disallowed_methods, reason = "a stop watch, not a clock")]
+fn stop_watch() -> Instant {
+    Instant::now()
+}
+
 /// The key packages of a device that wait at its node: each for once, and the last resort.
 pub(crate) type Packages = (VecDeque<Vec<u8>>, Option<Vec<u8>>);
 
@@ -104,6 +110,8 @@ pub(crate) struct Log {
 pub(crate) struct World {
     pub(crate) now: Millis,
     draws: u64,
+    /// How long devices took for what they were told to say, and for what they opened.
+    pub(crate) sealing: Duration,
     pub(crate) devices: Vec<Device>,
     pub(crate) office: Office,
     pub(crate) nodes: BTreeMap<Address, NodeIdentity>,
@@ -119,6 +127,7 @@ impl World {
         Self {
             now: Millis(1_795_000_000_000),
             draws: 0,
+            sealing: Duration::ZERO,
             devices: Vec::new(),
             office: Office::default(),
             nodes: BTreeMap::from([(ann(), identity(1)), (ben(), identity(3))]),
@@ -219,6 +228,13 @@ impl World {
     pub(crate) fn step(&mut self, n: usize, input: Input) {
         self.draws += 1;
         let tick = Tick { now: self.now, entropy: sha256(&[b"world", &self.draws.to_be_bytes()]).0 };
+        let entry = |frame: &Frame| matches!(frame, Frame::Talk(Talk::Event(entry)) if entry.bytes.is_some());
+        let seals_or_opens = match &input {
+            Input::Command(command) => matches!(command, Command::Write { .. }),
+            Input::Session(SessionIn::Frame(frame)) => entry(frame),
+            _ => false,
+        };
+        let begun = stop_watch();
         let device = &mut self.devices[n];
         loop {
             let wanted = device.client.wants(&input);
@@ -231,6 +247,9 @@ impl World {
         }
         let mut out = Outbox::new();
         device.client.step(&tick, input, &mut out).unwrap();
+        if seals_or_opens {
+            self.sealing += begun.elapsed();
+        }
         let effects: Vec<Output> = out.effects().cloned().collect();
         for record in out.records() {
             device.written += record.value.as_ref().map_or(0, Vec::len) + record.key.to_string().len();

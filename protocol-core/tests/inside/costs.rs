@@ -5,6 +5,44 @@ use std::time::{Duration, Instant};
 use super::{tick, two};
 use crate::step::Outbox;
 
+#[path = "../devices/kit.rs"]
+#[allow(dead_code, clippy::expect_used, clippy::panic, reason = "another's kit, of which a part is used")]
+mod kit;
+
+/// From what the person says to the post, and from the entry to what is said to the person: all that the device does of
+/// it, records included. Beside the bare engine, by turns.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a stop watch, not a clock")]
+fn the_devices_front_door_costs_little_beside_the_bare_engine() {
+    const MESSAGES: u64 = 300;
+    let mut world = kit::World::two();
+    world.write(0, "first");
+    world.pass(5_000);
+    let (mut bare_ann, mut bare_bob) = {
+        let (ann, bob, _) = two();
+        (ann, bob)
+    };
+    let text = "x".repeat(200);
+    let (mut bare, before) = (Duration::ZERO, world.sealing);
+    for step in 0..MESSAGES {
+        world.write(0, &text);
+        let _filled = bare_ann.fill(&tick(10_000 + step), "bare");
+        let at = Instant::now();
+        let sealed = bare_ann.engine.encrypt_application_message(text.as_bytes(), vec![0; 40]).unwrap();
+        let sealed = mls_rs::MlsMessage::from_bytes(&sealed.to_bytes().unwrap()).unwrap();
+        bare_bob.engine.process_incoming_message(sealed).unwrap();
+        bare += at.elapsed();
+    }
+    assert_eq!(world.texts(1).len() as u64, MESSAGES + 1);
+    let doors = world.sealing - before;
+    let us = |sum: Duration| sum.as_nanos() / 1_000 / u128::from(MESSAGES);
+    let ratio = doors.as_secs_f64() / bare.as_secs_f64();
+    println!("figure device_us seal and open {} bare {} ratio {ratio:.2}", us(doors), us(bare));
+    // Without optimisation what we add weighs more than what the engine's crates do, which are optimised always.
+    let most = if cfg!(debug_assertions) { 2.5 } else { 1.5 };
+    assert!(ratio <= most, "{doors:?} beside {bare:?}");
+}
+
 /// Beside the bare engine, in one run and by turns: so load slows both alike. What the seam adds is a copy of the engine
 /// for each message that is opened, its own padding and authenticated data, and the count of generations.
 #[test]

@@ -397,6 +397,7 @@ fn a_new_round_trip_wants_new_proofs() {
 fn a_note_waits_for_the_other_devices_of_the_person() {
     let (mut world, mut people) = (two_nodes(), People::default());
     let (phone, tablet) = (people.online(&mut world, &one()), people.online(&mut world, &one()));
+    people.list(&mut world, &mut Person::new(&one(), 9), &[phone, tablet]);
     people.leave(&mut world, tablet);
     let note = |to| Publication::Note { to, bytes: b"sealed".to_vec() };
     assert_eq!(people.publish(&mut world, phone, note(None)), None);
@@ -428,6 +429,45 @@ fn a_note_waits_for_the_other_devices_of_the_person() {
         assert_eq!(people.publish(&mut world, phone, note(None)), None);
     }
     assert_eq!(people.publish(&mut world, phone, note(None)), Some(Code::Busy));
+}
+
+/// Who has but the mailbox's password enrols devices that are on no list, and leaves notes with them.
+/// [U-15]
+#[test]
+fn t_084_devices_on_no_list_take_no_room_from_those_that_are() {
+    let (mut world, mut people) = (two_nodes(), People::default());
+    let phone = people.online(&mut world, &one());
+    people.list(&mut world, &mut Person::new(&one(), 9), &[phone]);
+    people.leave(&mut world, phone);
+    let note = |n: usize| Publication::Note { to: None, bytes: n.to_be_bytes().to_vec() };
+    let strangers: Vec<usize> = (1..limits::DEVICES).map(|_| people.online(&mut world, &one())).collect();
+    for n in 0..2 * limits::NOTES_UNLISTED {
+        for stranger in &strangers {
+            assert_eq!(people.publish(&mut world, *stranger, note(n)), None);
+        }
+    }
+    let kept = |world: &World| world.nodes[0].disk.records().filter(|r| matches!(r.key, Key::Note(..))).count();
+    assert_eq!(kept(&world), strangers.len() * limits::NOTES_UNLISTED, "the newest of each");
+    // The person's own device finds room for its own, one by one, and nothing of it waits for those on no list.
+    people.connect(&mut world, phone);
+    people.pass(&mut world, 10);
+    let mine = |people: &People, of: usize| {
+        let is_note = |talk: &&Talk| matches!(talk, Talk::Publish { what: Publication::Note { .. }, .. });
+        people.devices[of].heard.iter().filter(is_note).count()
+    };
+    assert_eq!(mine(&people, phone), kept(&world));
+    let before = mine(&people, strangers[0]);
+    assert_eq!(people.publish(&mut world, phone, note(0)), None);
+    assert_eq!((mine(&people, strangers[0]), kept(&world)), (before, strangers.len() * limits::NOTES_UNLISTED));
+    let dk = people.devices[strangers[0]].keys.dk();
+    for n in 0..limits::NOTES {
+        let note = Publication::Note { to: Some(dk), bytes: n.to_be_bytes().to_vec() };
+        assert_eq!(people.publish(&mut world, phone, note), None, "{n}");
+    }
+    assert_eq!(kept(&world), limits::NOTES);
+    let one_more = Publication::Note { to: Some(dk), bytes: vec![1] };
+    assert_eq!(people.publish(&mut world, phone, one_more), Some(Code::Busy));
+    assert_eq!(people.publish(&mut world, strangers[1], note(0)), Some(Code::Busy));
 }
 
 /// [U-16]: else a device could fill the store for good.

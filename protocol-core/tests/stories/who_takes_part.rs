@@ -97,7 +97,7 @@ fn t_077_a_revoked_device_posts_no_more() {
             let refused = |event: &(usize, _, Event)| {
                 matches!(event, (0, _, Event::Refused { peer: Peer::Node(_), why: PeerFault::Unlisted }))
             };
-            assert!(world.events.iter().any(|event| refused(event)));
+            assert!(world.events.iter().any(refused));
         }
     }
 }

@@ -344,6 +344,9 @@ pub(super) enum DeviceCommand {
         /// Its key, as `list` shows it
         #[arg(value_parser = DeviceKey::parse)]
         device: DeviceKey,
+        /// It was stolen: go over to the key of this backup, whose passphrase is asked for or read from standard input
+        #[arg(long, value_name = "FILE")]
+        stolen: Option<PathBuf>,
         #[command(flatten)]
         own: OwnArgs,
     },

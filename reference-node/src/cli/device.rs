@@ -167,7 +167,7 @@ enum What {
     List,
     Join,
     Add { code: String },
-    Revoke(postline_core::id::DeviceKey),
+    Revoke(postline_core::id::DeviceKey, Option<(Vec<u8>, Passphrase)>),
     Verify(Address),
     Block(Address, bool),
     Backup { file: PathBuf },
@@ -189,7 +189,10 @@ impl Asked {
             DeviceCommand::Host { .. } | DeviceCommand::Approve { .. } => {
                 return Err(Failure::Usage("this is for the node's operator".into()));
             }
-            DeviceCommand::Revoke { device, own } => (own, What::Revoke(device)),
+            DeviceCommand::Revoke { device, stolen, own } => {
+                let backup = stolen.map(|file| opened(&file)).transpose()?;
+                (own, What::Revoke(device, backup))
+            }
             DeviceCommand::Verify { peer, own } => (own, What::Verify(peer)),
             DeviceCommand::Block { peer, own } => (own, What::Block(peer, true)),
             DeviceCommand::Unblock { peer, own } => (own, What::Block(peer, false)),
@@ -200,10 +203,8 @@ impl Asked {
                 (own, What::Backup { file })
             }
             DeviceCommand::Restore { file, own } => {
-                let mut bytes = Vec::new();
-                std::fs::File::open(&file)?.take(BACKUP_BYTES).read_to_end(&mut bytes)?;
-                let passphrase = secret("Passphrase of the backup: ")?;
-                (own, What::Restore { bytes, passphrase: Passphrase(Zeroizing::new(passphrase.trim().to_owned())) })
+                let (bytes, passphrase) = opened(&file)?;
+                (own, What::Restore { bytes, passphrase })
             }
         };
         Ok(Self { own, what })
@@ -267,9 +268,13 @@ impl What {
                     }
                 }
             }
-            Self::Revoke(dk) => {
+            Self::Revoke(dk, backup) => {
                 online(device, json, out, until).await?;
-                device.tell(Command::Revoke(dk)).await?;
+                let command = match backup {
+                    Some((bytes, passphrase)) => Command::RevokeStolen { dk, bytes, passphrase },
+                    None => Command::Revoke(dk),
+                };
+                device.tell(command).await?;
                 // Where the person takes their keys over, a list comes before that one.
                 devices(device, dk, json, out, until).await
             }
@@ -435,6 +440,14 @@ pub(super) fn tell(event: &Event, json: bool, out: &mut dyn Write) -> Result<(),
         writeln!(out, "{line}")?;
     }
     Ok(out.flush()?)
+}
+
+/// A backup, and the passphrase that the person types for it.
+fn opened(file: &Path) -> Result<(Vec<u8>, Passphrase), Failure> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(BACKUP_BYTES).read_to_end(&mut bytes)?;
+    let passphrase = secret("Passphrase of the backup: ")?;
+    Ok((bytes, Passphrase(Zeroizing::new(passphrase.trim().to_owned()))))
 }
 
 /// The code that a new device shows.

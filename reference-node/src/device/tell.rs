@@ -224,7 +224,7 @@ pub fn text(event: &Event) -> Option<String> {
         Event::Online => "* connected".to_owned(),
         Event::Offline { .. } => "* not connected; what is written waits".to_owned(),
         Event::Enrolled { address: whose, .. } => format!("* this device is one of {}", address(whose)),
-        Event::JoinWanted => "* there are other devices: `postline device join`, or `restore`".to_owned(),
+        Event::JoinWanted => "* this device lacks your key: `postline device join`, or `restore`".to_owned(),
         Event::Devices(_) | Event::ReadElsewhere { .. } | Event::Conversation(_) => return None,
         Event::Contact(contact) => {
             let level = match contact.level.number() {

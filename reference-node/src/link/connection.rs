@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -155,24 +155,28 @@ impl<H: LinkHost> Connection<H> {
         Ok(bodies.fetches.remove(&blob))
     }
 
-    /// Writes until the machine closes.
+    /// Writes until the machine closes. What comes in one batch goes in one write, as far as it fits. `unwritten` counts
+    /// what waits in the queue.
     pub(super) async fn write(
         self: &Arc<Self>,
         mut socket: impl AsyncWrite + Unpin,
-        mut queue: mpsc::Receiver<LinkOut>,
+        mut queue: mpsc::Receiver<Vec<LinkOut>>,
+        unwritten: &AtomicUsize,
     ) -> io::Result<()> {
         let (mut bytes, mut bodies, mut closes) = (Vec::new(), VecDeque::new(), false);
+        let mut waiting = VecDeque::new();
         while !closes {
-            let mut next = match bodies.is_empty() {
-                true => queue.recv().await,
-                false => queue.try_recv().ok(),
-            };
-            if next.is_none() && bodies.is_empty() {
-                return Ok(());
+            if waiting.is_empty() && bodies.is_empty() {
+                let Some(batch) = queue.recv().await else { return Ok(()) };
+                waiting.extend(batch);
             }
-            while let Some(what) = next {
+            while !closes && bytes.len() < FRAME_BYTES {
+                if waiting.is_empty() {
+                    waiting.extend(queue.try_recv().unwrap_or_default());
+                }
+                let Some(what) = waiting.pop_front() else { break };
+                unwritten.fetch_sub(1, Ordering::Relaxed);
                 closes = self.perform(what, &mut bytes, &mut bodies)?;
-                next = if closes || bytes.len() >= FRAME_BYTES { None } else { queue.try_recv().ok() };
             }
             if !closes && let Some((blob, offset)) = bodies.pop_front() {
                 let sent = self.put_piece(blob, offset, &mut bytes)?;

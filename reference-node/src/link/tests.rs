@@ -209,7 +209,7 @@ impl Node {
     fn greeted(&mut self, link: LinkId, out: Outbox<greeting::Output>) {
         for output in effects(out) {
             match output {
-                greeting::Output::Send(frame) => self.links.perform(link, LinkOut::Send(frame)),
+                greeting::Output::Send(frame) => self.links.perform(link, vec![LinkOut::Send(frame)]),
                 greeting::Output::Proven { nk, .. } => {
                     assert_eq!(nk, self.other.0.nk());
                     let (_, dialled) = self.greetings.remove(&link).unwrap();
@@ -217,11 +217,11 @@ impl Node {
                 }
                 greeting::Output::Left(code) => {
                     self.seen.send(Seen::Failed(code)).unwrap();
-                    self.links.perform(link, LinkOut::Close);
+                    self.links.perform(link, vec![LinkOut::Close]);
                 }
                 greeting::Output::Failed(fault) => {
                     self.seen.send(Seen::Failed(fault.code())).unwrap();
-                    self.links.perform(link, LinkOut::Close);
+                    self.links.perform(link, vec![LinkOut::Close]);
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Node {
         for output in effects(out) {
             let settled = |carry: &Carry| link::Input::Settled { seq: carry.seq, result: Ok(()) };
             match output {
-                link::Output::Out(link, what) => self.links.perform(link, what),
+                link::Output::Out(link, what) => self.links.perform(link, vec![what]),
                 link::Output::Dial => self.dial(),
                 link::Output::Up(_) => self.seen.send(Seen::Up).unwrap(),
                 link::Output::Down(_) => self.seen.send(Seen::Down).unwrap(),
@@ -512,7 +512,7 @@ async fn t_091_who_does_not_read_is_closed_instead_of_written_to() {
     b.sees(&Seen::Up).await;
     let link = *b.links.0.open().keys().next().unwrap();
     for _ in 0..1_000 {
-        b.links.perform(link, LinkOut::Send(Frame::Proof(vec![0; 60_000])));
+        b.links.perform(link, vec![LinkOut::Send(Frame::Proof(vec![0; 60_000]))]);
     }
     b.sees(&Seen::Down).await;
     assert!(b.links.0.open().is_empty());

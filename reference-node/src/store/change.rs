@@ -44,6 +44,11 @@ impl<'a> Change<'a> {
     pub(super) fn apply(&mut self, record: &Record, staged: &BTreeMap<Hash, Staged>) -> Result<(), StoreError> {
         let key = record.key.to_string();
         let Some(value) = &record.value else { return self.remove(&key) };
+        let expires = record.expires.map(millis_to_sql);
+        let sum = rows::sum(&key, value, record.blob, expires);
+        if record.blob.is_none() && self.insert_new(&key, value, expires, sum)? {
+            return Ok(());
+        }
         let older = self.older(&key)?;
         let held = older.and_then(|older| older.blob);
         if let Some(blob) = record.blob {
@@ -51,8 +56,6 @@ impl<'a> Change<'a> {
         }
         let blob = record.blob.map(|blob| blob.sha256);
         self.loose.extend(held.filter(|_| held != blob));
-        let expires = record.expires.map(millis_to_sql);
-        let sum = rows::sum(&key, value, record.blob, expires);
         let len = record.blob.map(|blob| i64::try_from(blob.len).unwrap_or(i64::MAX));
         if older.is_some_and(|older| older.blob == blob && older.rest == Some((len, expires))) {
             // Columns that are not written are not moved in their indexes.
@@ -69,6 +72,18 @@ impl<'a> Change<'a> {
         }
         self.bytes += ROW_COST + value.len() as u64;
         Ok(())
+    }
+
+    /// Puts a record that holds no body where none is yet, without looking first: most are new. False where one is.
+    fn insert_new(&mut self, key: &str, value: &[u8], expires: Option<i64>, sum: i64) -> Result<bool, StoreError> {
+        let mut insert = self.conn.prepare_cached(
+            "INSERT INTO record (key, value, expires, sum) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO NOTHING",
+        )?;
+        let new = insert.execute(params![key, value, expires, sum])? > 0;
+        if new {
+            self.bytes += ROW_COST + value.len() as u64;
+        }
+        Ok(new)
     }
 
     /// What the record under `key` holds already.

@@ -5,5 +5,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod doors;
+mod figures;
 mod kit;
 mod memory;

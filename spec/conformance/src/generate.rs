@@ -1,6 +1,7 @@
 //! Makes the vectors from fixed seeds: what is asked, and which refusals are right, is written here; values are this
 //! implementation's, and a second implementation is what they are compared with.
 
+mod content;
 mod dial;
 mod fields;
 mod frames;
@@ -32,6 +33,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         signed::accepts(),
         names::addresses(),
         dial::codes(),
+        content::content(),
         dial::dial(),
         fields::field(),
         frames::frames(),

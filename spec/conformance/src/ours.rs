@@ -1,5 +1,6 @@
 //! This implementation's answers: requests in JSON to calls of core and codec, and what comes back to JSON.
 
+mod content;
 mod fields;
 mod frames;
 mod groups;
@@ -84,6 +85,15 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "hello.read" => transcripts::read_hello(input),
         "proof.sign" => transcripts::sign_proof(input),
         "proof.verify" => transcripts::verify_proof(input),
+        "mimi.make" => content::make(input),
+        "mimi.read" => content::read(input),
+        "mimi.id" => content::id(input),
+        "mimi.choose" => content::choose(input),
+        "report.make" => content::make_report(input),
+        "report.read" => content::read_report(input),
+        "place.read" => content::place(input),
+        "markdown.make" => content::markdown(input),
+        "mentions.read" => content::mentioned(input),
         "list.make" => people::make_list(input),
         "list.read" => people::read_list(input),
         "list.judge" => people::judge_list(input),

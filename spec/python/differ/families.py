@@ -11,6 +11,7 @@ from postline import cbor, dial, ed25519, offer
 from postline import signed as signing
 from postline.limits import LIMITS
 
+from .said import ITEMS, MEDIA, URIS, a_content
 from .spoilers import flipped, spoilt_body, spoilt_bytes, spoilt_value
 from .values import DOMAINS, LAST_SECOND, LOW, PIECES, Json, a_frame, address, cut, field_values, hexed, number
 
@@ -365,6 +366,45 @@ def contents(rng: random.Random, ask: Ask) -> None:
     ask("codes", "code.read", {"number": rng.choice((rng.randrange(32), rng.randrange(65536), 65535))})
 
 
+def sayings(rng: random.Random, ask: Ask) -> None:
+    """Contents, whole and spoilt; reports; the text of places and of markdown."""
+    ask_here: Callable[[str, Json], Json] = lambda op, given: ask("content", op, given)
+    whole = bytes.fromhex(ask_here("mimi.make", a_content(rng))["ok"]["bytes"])
+    ask_here("mimi.id", {"bytes": whole.hex(), "sender": rng.choice(URIS), "room": rng.choice(URIS)})
+    media = rng.sample(MEDIA, rng.randrange(len(MEDIA)))
+    ask_here("mimi.choose", {"bytes": whole.hex(), "media": media})
+    pieces = ("f97e00", "c1", "80", "a0", "1b0020000000000000", "3b", "fa3f800001", "fb3ff0000000000001", "f8", "c249", "d9")
+    tries = [whole] + [spoilt_bytes(rng, whole) for _ in range(12)]
+    for _ in range(6):
+        at = rng.randrange(len(whole) + 1)
+        tries.append(whole[:at] + bytes.fromhex(rng.choice(pieces)) + whole[at + rng.randrange(3) :])
+    for spoilt in tries:
+        ask_here("mimi.read", {"bytes": spoilt.hex()})
+    # An extension of any bytes, mostly an item.
+    value = bytes.fromhex(rng.choice(ITEMS)) if rng.random() < 0.5 else rng.randbytes(rng.randint(1, 12))
+    head = b"\x87\x50" + rng.randbytes(16) + b"\xf6\x40\xf6\xf6\xa1" + rng.choice((b"\x03", b"\x20", b"\x61a", b"\x01"))
+    for item in (value, spoilt_bytes(rng, value), *map(_float_item, (rng.getrandbits(64), rng.getrandbits(12) << 52))):
+        ask_here("mimi.read", {"bytes": (head + item + b"\x83\x01\x60\x00").hex()})
+    statuses = [[(b"\1" + rng.randbytes(31)).hex(), rng.choice((0, 2, 6, 255))] for _ in range(rng.choice((0, 1, 3, 24)))]
+    report = bytes.fromhex(ask_here("report.make", {"statuses": statuses})["ok"]["bytes"])
+    for spoilt in [report] + [spoilt_bytes(rng, report) for _ in range(6)]:
+        ask_here("report.read", {"bytes": spoilt.hex()})
+    place = f"geo:{rng.randint(-91, 91)}.{rng.getrandbits(rng.randint(1, 40))},{rng.randint(-181, 181)}"
+    place += rng.choice(("", ",12.5", ";u=3", ";u=3.9", ";crs=wgs84", ";crs=WGS84;U=0", ";x;u=7", ";u=4294967296"))
+    at = rng.randrange(len(place))
+    for text in (place, place[:at] + rng.choice("0-.;,=u e٤") + place[at + rng.randrange(2) :]):
+        ask_here("place.read", {"text": text})
+    tokens = ("<", ">", "<b", "</", "<!--", "ab:", "x", " ", "\\", "`", "&lt;", "ü", "\n", "\x85", "](", ")", "[@a](", *URIS)
+    text = "".join(rng.choice(tokens) for _ in range(rng.randrange(12)))
+    ask_here("markdown.make", {"text": text})
+    ask_here("mentions.read", {"text": text})
+
+
+def _float_item(bits: int) -> bytes:
+    """A float in the longest form, often one that a shorter form holds."""
+    return b"\xfb" + bits.to_bytes(8, "big")
+
+
 FAMILIES: dict[str, Family] = {
     "addresses": addresses,
     "contents": contents,
@@ -378,4 +418,5 @@ FAMILIES: dict[str, Family] = {
     "people": persons,
     "sealed": seals,
     "dial": dials,
+    "content": sayings,
 }

@@ -1,5 +1,7 @@
 //! Devices in a run: who has some, what they do in chaos, and what must hold of all that was sealed.
 
+use std::collections::BTreeSet;
+
 use postline_core::id::Address;
 use postline_core::time::{HOUR, MINUTE, SECOND};
 
@@ -83,6 +85,24 @@ fn plan(world: &mut World, rng: &mut Rng, lasts: u64, one: &Address, two: &Addre
     }
 }
 
+/// Draws which devices are lost, and, where that is asked for, put back or copied, and when: by itself, so that a seed keeps
+/// what it had before.
+pub(super) fn plan_losses(world: &mut World, rng: &mut Rng, lasts: u64, copies: bool) {
+    let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for who in people {
+        let (nth, early, late) = (rng.draw(), rng.below(lasts / 2), lasts / 2 + rng.below(lasts / 2));
+        let (first, then) = match rng.below(20) {
+            0 | 1 => (Touch::BacksUp, Touch::Loses),
+            2 => (Touch::Reads, Touch::Loses),
+            3 | 4 if copies => (Touch::Copies, Touch::PutsBack),
+            5 | 6 if copies => (Touch::Reads, Touch::Clones),
+            _ => continue,
+        };
+        world.plan_deed(early, Deed::Touch(who.clone(), nth, first));
+        world.plan_deed(late, Deed::Touch(who, nth, then));
+    }
+}
+
 /// Lets time pass until devices have said what they had to say.
 pub(super) fn settle(world: &mut World) {
     let mut passed = 0;
@@ -102,5 +122,8 @@ pub(super) fn settle(world: &mut World) {
 pub(super) fn end(world: &World) -> Result<(), Broken> {
     world.search()?;
     // Who lies can keep everything back.
-    if world.liar.is_some() { Ok(()) } else { world.sealed.check(&world.current_devices()) }
+    if world.liar.is_some() {
+        return Ok(());
+    }
+    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))
 }

@@ -48,6 +48,7 @@ fn event(rng: &mut Rng) -> Event {
 fn common(rng: &mut Rng) -> Input {
     let (via, of) = reader(rng.draw());
     match rng.below(8) {
+        0 if rng.chance(200) => Input::Detach(via),
         0 => Input::Attach(via, of),
         1 => Input::Have(via, rng.below(8)),
         2 => Input::Unwanted(via),

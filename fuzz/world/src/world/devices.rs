@@ -5,12 +5,12 @@
 //!                               ╳ goes down      Event ──▶ the ledger of what was sealed
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::io::{CodeFor, Login, Mark, Who};
 use postline_core::client::{Command, Event, Input, Output, SessionIn};
 use postline_core::fault::PeerFault;
-use postline_core::id::{Address, DeviceKey};
+use postline_core::id::{Address, DeviceKey, Pair};
 use postline_core::time::{MINUTE, SECOND};
 use postline_core::wire::talk::Password;
 
@@ -74,6 +74,7 @@ impl World {
                 let used = std::mem::take(&mut device.sealed);
                 let held = self.sealed.seals(index, used);
                 self.holds(held);
+                self.lists_only_rise(index);
                 self.device_effects(index, effects);
             }
             Ok(None) => {
@@ -82,6 +83,15 @@ impl World {
                 self.lose_session(index, true);
             }
             Err(broken) => self.breaks(broken),
+        }
+    }
+
+    /// I15: no device goes back to an older list of anybody.
+    fn lists_only_rise(&mut self, index: usize) {
+        let people: BTreeSet<Address> = self.devices.iter().map(|device| device.address.clone()).collect();
+        if let Some(device) = self.devices.get_mut(index) {
+            let held = device.note_lists(people.iter());
+            self.holds(held);
         }
     }
 
@@ -120,7 +130,8 @@ impl World {
     }
 
     pub(super) fn device_up(&mut self, index: usize) {
-        let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_none()) else { return };
+        let down = |device: &&mut Device| device.client.is_none() && !device.lost;
+        let Some(device) = self.devices.get_mut(index).filter(down) else { return };
         let started = device.start();
         self.trace.note(self.now, format_args!("device {index} is up"));
         self.holds(started);
@@ -150,7 +161,7 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
         match event {
             Event::Enrolled { dk, .. } => {
-                device.dk = Some(*dk);
+                (device.dk, device.copy_of) = (Some(*dk), None);
                 self.sealed.devices.insert(*dk, (index, device.address.clone()));
                 Ok(())
             }
@@ -164,8 +175,10 @@ impl World {
                 let Some((epoch, tree, roster)) = known else { return Ok(()) };
                 self.sealed.joined(talk.id, epoch, tree, roster)
             }
+            // A copy is, to everybody, the device that it is a copy of.
+            Event::Mark { .. } if device.copy_of.is_some() => Ok(()),
             Event::Said(said) => {
-                let dk = device.dk;
+                let (dk, index) = (device.dk, device.copy_of.unwrap_or(index));
                 if !sealed::is_in(&said.body) {
                     return Err(("I6", format!("device {index} shows another body than was said: {}", said.id)));
                 }
@@ -186,7 +199,10 @@ impl World {
     /// What a person does about what their device says.
     fn person_reacts(&mut self, index: usize, event: &Event) {
         match event {
-            Event::JoinWanted => self.on_device(SECOND, index, Input::Command(Command::Join)),
+            Event::JoinWanted => self.wants_in(index),
+            Event::Enrolled { .. } => self.gives_up_former(index),
+            Event::Behind => self.begins_anew(index),
+            Event::Backup { bytes, passphrase } => self.puts_away(index, bytes, passphrase),
             Event::Code(code) if code.what == CodeFor::Joining => {
                 let Some(address) = self.devices.get(index).map(|device| device.address.clone()) else { return };
                 let has = |device: &&Device| device.address == address && device.is_current();
@@ -203,7 +219,7 @@ impl World {
 
     /// A person sees whether a device was let in, and tries again.
     pub(super) fn joins(&mut self, index: usize) {
-        let Some(device) = self.devices.get_mut(index) else { return };
+        let Some(device) = self.devices.get_mut(index).filter(|device| !device.lost) else { return };
         let waits = device.client.as_ref().is_some_and(|client| !client.is_enrolled() && client.dk().is_some());
         if device.client.is_none() {
             return self.at(MINUTE, Happening::Joins(index));
@@ -219,6 +235,14 @@ impl World {
     pub fn current_devices(&self) -> BTreeMap<usize, DeviceKey> {
         let current = self.devices.iter().enumerate().filter(|(_, device)| device.is_current());
         current.filter_map(|(index, device)| Some((index, device.dk?))).collect()
+    }
+
+    /// Whether somebody's node has a line with somebody.
+    #[must_use]
+    pub fn is_line(&self, ours: &Address, theirs: &Address) -> bool {
+        let pair = Pair { ours: ours.clone(), theirs: theirs.clone() };
+        let node = self.home(ours).and_then(|home| self.nodes.get(home));
+        node.is_some_and(|node| node.trust(&pair).line().is_some())
     }
 
     /// Whether every device has said what it had to say.

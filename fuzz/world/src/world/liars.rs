@@ -24,7 +24,9 @@ impl World {
         let Frame::Talk(talk) = frame else { return vec![frame] };
         // Key packages are asked for seldom, and are what a ghost comes in by.
         let packages = matches!(talk, Talk::Answer { what: Ok(Finding::Packages(_)), .. });
-        if !self.rng.chance(if packages { 700 } else { 100 }) {
+        let lies = self.rng.chance(if packages { 700 } else { 100 });
+        let talk = self.or_an_old_list(talk);
+        if !lies {
             return vec![Frame::Talk(talk)];
         }
         self.trace.note(self.now, format_args!("lies to a device"));
@@ -75,6 +77,16 @@ impl World {
             talk => vec![talk],
         };
         talks.into_iter().map(Frame::Talk).collect()
+    }
+
+    /// At times a list from long ago in the place of those that were asked for.
+    fn or_an_old_list(&mut self, talk: Talk) -> Talk {
+        let Talk::Answer { number, what: Ok(Finding::Lists(lists)) } = talk else { return talk };
+        let nth = usize::try_from(self.steps / 4).unwrap_or_default().checked_rem(self.old_lists.len());
+        let old = nth.and_then(|nth| self.old_lists.get(nth)).filter(|_| self.steps.is_multiple_of(4)).cloned();
+        self.old_lists.extend(lists.iter().cloned());
+        let lists = old.map_or(lists, |old| vec![old]);
+        Talk::Answer { number, what: Ok(Finding::Lists(lists)) }
     }
 
     /// Older lists, lists of the node's own making, a ghost's key package.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::id::{Address, CarryId, Hash, LinkId, Pair};
+use postline_core::id::{Address, CarryId, ConversationId, Hash, LinkId, Pair};
 use postline_core::machine::trust::TrustState;
 use postline_core::seal;
 use postline_core::server::io::{Carrier, Mark};
@@ -100,12 +100,16 @@ impl World {
         }
     }
 
-    /// I24: what is said in a conversation, or asked of keys, goes only where two have a line. Not held to it yet is
-    /// `Delivered`: seed 42 with devices shows a hub that says it to a node whose line has gone.
+    /// I24: what is said in a conversation, its marks, or asked of keys, goes only where two have a line.
     fn is_between_friends(&self, index: usize, peer: usize, talk: &Talk) -> Result<(), Broken> {
         let conversation = match talk {
             Talk::Post(post) => post.conversation,
             Talk::Event(event) => event.conversation,
+            Talk::Have { conversation, .. } | Talk::Delivered { conversation, .. } => *conversation,
+            Talk::Heads(heads) => {
+                let spoken = heads.heads.iter().map(|(_, head)| head.conversation);
+                return spoken.map(|id| self.is_of_friends(index, peer, id)).collect();
+            }
             Talk::Ask {
                 what: Question::Lists { asker, whose, .. } | Question::Packages { asker, whose, .. }, ..
             } => {
@@ -114,6 +118,10 @@ impl World {
             }
             _ => return Ok(()),
         };
+        self.is_of_friends(index, peer, conversation)
+    }
+
+    fn is_of_friends(&self, index: usize, peer: usize, conversation: ConversationId) -> Result<(), Broken> {
         let node = self.nodes.get(index);
         let t2 = |pair: &Pair| node.and_then(|node| node.trust(pair).t2());
         self.have_a_line(index, peer, |pair| t2(pair).map(direct) == Some(conversation))

@@ -24,6 +24,16 @@ pub enum Touch {
     Adds,
     /// Gives up another one.
     Revokes,
+    /// Makes a backup, and puts it away.
+    BacksUp,
+    /// Loses it, and gets another one, which comes in by the backup where there is one.
+    Loses,
+    /// Copies its disk.
+    Copies,
+    /// Puts the copy of its disk back.
+    PutsBack,
+    /// Runs a copy of its disk on another machine, beside it.
+    Clones,
 }
 
 impl World {
@@ -42,6 +52,9 @@ impl World {
             Touch::Crashes => self.crash_device(index),
             Touch::Adds => self.add_device(who),
             Touch::Revokes => self.revokes(who, index),
+            Touch::BacksUp | Touch::Loses | Touch::Copies | Touch::PutsBack | Touch::Clones => {
+                self.wears(index, &touch)
+            }
         }
     }
 

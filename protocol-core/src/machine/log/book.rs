@@ -103,8 +103,20 @@ impl Book {
     pub(super) fn as_saved(&self) -> Self {
         let mut book = self.clone();
         book.rides_mut().for_each(|rides| rides.now = rides.saved);
-        book.members.iter_mut().for_each(|member| member.told = member.delivered.saved);
-        book
+        book.known_delivered()
+    }
+
+    /// After a crash: what the hub took, its own people have ([H-18]), whether its word on that was saved or not. It doesn't
+    /// say it again to who has said Have.
+    fn known_delivered(mut self) -> Self {
+        let (hub, seq) = (self.hub, self.seq);
+        for member in &mut self.members {
+            if member.home == hub && seq > member.delivered.saved {
+                member.delivered = Rides::restored(seq);
+            }
+            member.told = member.delivered.now;
+        }
+        self
     }
 
     /// The record; from now on it has it all.
@@ -164,7 +176,8 @@ impl Book {
         if hub >= homes.len() || floor > seq {
             return Err(Malformed("a log that hangs together"));
         }
-        Ok(Self { hub, homes, members, devices: devices.into_iter().collect(), seq, hash, epoch, floor, mark })
+        let devices = devices.into_iter().collect();
+        Ok(Self { hub, homes, members, devices, seq, hash, epoch, floor, mark }.known_delivered())
     }
 }
 

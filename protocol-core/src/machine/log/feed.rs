@@ -271,7 +271,7 @@ impl Log {
         }
     }
 
-    fn end(&mut self, via: Via, out: &mut Outbox<Output>) {
+    pub(super) fn end(&mut self, via: Via, out: &mut Outbox<Output>) {
         if let Some(mut feed) = self.feeds.remove(&via) {
             freed(via, feed.restart(0), out);
         }

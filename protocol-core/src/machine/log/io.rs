@@ -18,6 +18,8 @@ pub enum Via {
 pub enum Input {
     /// Somebody reads from now on, from where they last said to be.
     Attach(Via, super::Reader),
+    /// Somebody reads no more, though their connection is there.
+    Detach(Via),
     /// Somebody who reads posts something. Where we are the hub.
     Post(Via, Box<Post>),
     /// The hub says an entry. Where we aren't it.
@@ -48,6 +50,8 @@ pub enum Input {
     },
     /// The hub says how far a member has it. Where we aren't the hub.
     Delivered(Via, Address, u64),
+    /// Something goes to the hub anyway: what it is owed goes along. Where we aren't the hub.
+    Along,
     /// The batch ends: what is said once a batch is said now. `rides`: a commit is due anyway, so that what only rides
     /// along is saved.
     BatchEnd {

@@ -128,6 +128,27 @@ fn t_076_a_follower_that_misses_entries_asks_once_and_takes_none_out_of_order() 
     assert_eq!(end, [Output::Tell(Talk::Have { conversation: TALK, seq: 5 })]);
 }
 
+/// What its own people wrote a follower need not hurry to ack: it goes along with what they write next, and costs no packet.
+#[test]
+fn an_ack_that_nobody_waits_for_goes_along_with_what_goes_anyway() {
+    let mut follower = log(Some(NK));
+    let half = limits::HAVE_LATER / 2;
+    for seq in 1..=half {
+        assert!(!follower.owes_along());
+        let (kind, epoch) = if seq == 1 { (Kind::Create, 0) } else { (Kind::Message, 1) };
+        let members = if seq == 1 { vec![one(), two()] } else { Vec::new() };
+        let origin = Some(Origin { device: DeviceTag([1; 8]), number: seq });
+        let event = Event { conversation: TALK, term: 0, seq, kind, epoch, origin, members, bytes: Some(vec![7; 8]) };
+        assert!(matches!(step(&mut follower, Input::Event(OTHER, Box::new(event)))[..], [Output::Took { .. }]));
+        assert!(step(&mut follower, Input::BatchEnd { rides: true }).is_empty());
+    }
+    assert!(follower.owes_along());
+    step(&mut follower, Input::Along);
+    let end = step(&mut follower, Input::BatchEnd { rides: true });
+    assert_eq!(end, [Output::Tell(Talk::Have { conversation: TALK, seq: half })]);
+    assert!(!follower.owes_along());
+}
+
 #[test]
 fn a_reader_that_acks_nothing_gets_a_window_and_the_others_everything() {
     let mut log = hub();
