@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postline_codec::stream::{FrameReader, encode};
-use postline_core::id::{Address, ConversationId};
+use postline_core::id::{Address, ConversationId, Hash};
 use postline_core::machine::session::device::{Dial, Input, Login, Output, Session};
 use postline_core::seal::lists::Chain;
 use postline_core::seal::{AddressIdentity, DeviceIdentity, Secret};
@@ -157,17 +157,57 @@ impl Wire {
         }
     }
 
-    /// Waits for the line with `theirs`, and gives its direct conversation.
+    /// Brings the person's device list, with this device alone, and their key proof for the line with `theirs`: only
+    /// listed devices take part. Gives the line's direct conversation.
     ///
     /// # Errors
-    /// Where the node doesn't name it in time.
-    pub fn conversation_with(&mut self, theirs: &str) -> Result<ConversationId, Fault> {
+    /// Where the node takes neither.
+    pub fn prove(&mut self, theirs: &str) -> Result<ConversationId, Fault> {
+        let secret = |what: &[u8]| Secret::new(sha256(&[what, &self.identity.dk().0]).0);
+        let ak = AddressIdentity::new(&secret(b"ak"));
+        let next = AddressIdentity::new(&secret(b"next")).ak().hash();
+        let listed = Listed::new(self.identity.dk(), false, Millis(1_000));
+        let (list, _) = Chain::found(self.address.clone(), &ak, next, false, vec![listed])?;
+        let chain = Chain::begin(&self.address, &list)?;
+        let t2 = self.line(theirs, |_| true)?;
+        let other = Address::parse(theirs)?;
+        let proof = ak.state(KeyProof {
+            t2,
+            author: self.address.clone(),
+            other: other.clone(),
+            identity: chain.identity(),
+            ak: ak.ak(),
+            number: chain.number(),
+            list: chain.hash(),
+        })?;
+        let list = Publication::List(list.bytes().to_vec());
+        self.say(Talk::Publish { number: 1, what: list })?;
+        let proof = Publication::Proof { theirs: other, bytes: proof.bytes().to_vec() };
+        self.say(Talk::Publish { number: 2, what: proof })?;
+        self.flush()?;
+        Ok(direct(t2))
+    }
+
+    /// Waits until the key proof of `theirs` is here too: their device may post then.
+    ///
+    /// # Errors
+    /// Where it doesn't come in time.
+    pub fn proven(&mut self, theirs: &str) -> Result<(), Fault> {
+        self.line(theirs, |line| line.proof.is_some()).map(drop)
+    }
+
+    /// Waits for word of the line with `theirs` that is as wanted, and gives its T2.
+    fn line(&mut self, theirs: &str, is: impl Fn(&Line) -> bool) -> Result<Hash, Fault> {
         loop {
             for talk in self.hear()? {
-                if let Talk::Line(Line { theirs: named, t2: Some(t2), .. }) = talk
-                    && named.to_string() == theirs
-                {
-                    return Ok(direct(t2));
+                match talk {
+                    Talk::Line(line) if line.theirs.to_string() == theirs && is(&line) => {
+                        if let Some(t2) = line.t2 {
+                            return Ok(t2);
+                        }
+                    }
+                    Talk::Published { code: Some(code), .. } => return Err(format!("not published: {code:?}").into()),
+                    _ => {}
                 }
             }
         }
