@@ -7,6 +7,7 @@
 //!
 //! With it the nodes alone are measured. It reads and writes on one thread, in as few system calls as there is to say.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,6 +47,8 @@ pub struct Wire {
     address: Address,
     identity: DeviceIdentity,
     number: u64,
+    /// Whose key proofs are here.
+    proven: BTreeSet<Address>,
 }
 
 impl Wire {
@@ -97,6 +100,7 @@ impl Wire {
             address,
             identity: DeviceIdentity::new(&Secret::new(seed.0)),
             number: 0,
+            proven: BTreeSet::new(),
         };
         wire.greet(channel)?;
         wire.found(&Secret::new(seed.0))?;
@@ -163,7 +167,7 @@ impl Wire {
         let listed = Listed::new(self.identity.dk(), false, Millis(1_000));
         let (list, _) = Chain::found(self.address.clone(), &ak, next, false, vec![listed])?;
         let chain = Chain::begin(&self.address, &list)?;
-        let t2 = self.line(theirs, |_| true)?;
+        let t2 = self.line(theirs)?;
         let other = Address::parse(theirs)?;
         let proof = ak.state(KeyProof {
             t2,
@@ -187,20 +191,23 @@ impl Wire {
     /// # Errors
     /// Where it doesn't come in time.
     pub fn proven(&mut self, theirs: &str) -> Result<(), Fault> {
-        self.line(theirs, |line| line.proof.is_some()).map(drop)
+        let theirs = Address::parse(theirs)?;
+        while !self.proven.contains(&theirs) {
+            self.hear()?;
+        }
+        Ok(())
     }
 
-    /// Waits for word of the line with `theirs` that is as wanted, and gives its T2.
-    fn line(&mut self, theirs: &str, is: impl Fn(&Line) -> bool) -> Result<Hash, Fault> {
+    /// Waits for word of the line with `theirs`, and gives its T2.
+    fn line(&mut self, theirs: &str) -> Result<Hash, Fault> {
         loop {
             for talk in self.hear()? {
                 match talk {
-                    Talk::Line(line) if line.theirs.to_string() == theirs && is(&line) => {
+                    Talk::Line(line) if line.theirs.to_string() == theirs => {
                         if let Some(t2) = line.t2 {
                             return Ok(t2);
                         }
                     }
-                    Talk::Published { code: Some(code), .. } => return Err(format!("not published: {code:?}").into()),
                     _ => {}
                 }
             }
@@ -281,8 +288,13 @@ impl Wire {
 
     fn heard(&mut self, frame: Frame, talks: &mut Vec<Talk>) -> Result<(), Fault> {
         match frame {
-            Frame::Talk(talk @ Talk::Unposted { .. }) => Err(format!("refused: {talk:?}").into()),
+            Frame::Talk(talk @ (Talk::Unposted { .. } | Talk::Published { code: Some(_), .. })) => {
+                Err(format!("refused: {talk:?}").into())
+            }
             Frame::Talk(talk) => {
+                if let Talk::Line(Line { theirs, proof: Some(_), .. }) = &talk {
+                    self.proven.insert(theirs.clone());
+                }
                 talks.push(talk);
                 Ok(())
             }
