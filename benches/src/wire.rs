@@ -21,7 +21,8 @@ use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Record, sha256};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Frame;
-use postline_core::wire::list::Device;
+use postline_core::wire::keys::KeyProof;
+use postline_core::wire::list::Device as Listed;
 use postline_core::wire::log::{Change, direct, tag};
 use postline_core::wire::talk::{Kind, Line, Origin, Password, Post, Publication, Talk};
 use postline_node::tls::{self, SessionClient};
@@ -52,7 +53,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Enrols a new device of `address` at the node that listens at `at`, the first and only one on its person's list.
+    /// Enrols a new device of `address` at the node that listens at `at`. It is on no list yet: [`Self::prove`].
     ///
     /// # Errors
     /// Where the node doesn't take it.
@@ -103,25 +104,7 @@ impl Wire {
             proven: BTreeSet::new(),
         };
         wire.greet(channel)?;
-        wire.found(&Secret::new(seed.0))?;
         Ok(wire)
-    }
-
-    /// Publishes the person's first list: only a device that is on one takes part in conversations.
-    fn found(&mut self, seed: &Secret<32>) -> Result<(), Fault> {
-        let keys = |label| AddressIdentity::new(&Secret::new(sha256(&[label, seed.expose()]).0));
-        let device = Device::new(self.identity.dk(), false, tick()?.now);
-        let next = keys(b"next").ak().hash();
-        let (list, _) = Chain::found(self.address.clone(), &keys(b"now"), next, false, vec![device])?;
-        self.say(Talk::Publish { number: 1, what: Publication::List(list.bytes().to_vec()) })?;
-        self.flush()?;
-        loop {
-            for talk in self.hear()? {
-                if let Talk::Published { code, .. } = talk {
-                    return code.map_or(Ok(()), |code| Err(format!("no list: {code:?}").into()));
-                }
-            }
-        }
     }
 
     fn greet(&mut self, channel: [u8; 32]) -> Result<(), Fault> {

@@ -310,10 +310,7 @@ impl Client {
         }
         self.drafts.remove(&number);
         out.save(Record::remove(Key::Draft(number)));
-        let soon = match code {
-            Code::StaleEpoch => self.fell_behind(id, out),
-            code => code == Code::Unlisted,
-        };
+        let soon = code == Code::Unlisted || (code == Code::StaleEpoch && self.fell_behind(id, out));
         self.put_off(tick, id, if soon { limits::TURN_MS } else { limits::ASK_AGAIN_MS });
     }
 

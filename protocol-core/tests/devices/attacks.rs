@@ -237,11 +237,8 @@ fn with_a_ghost() -> (World, Signed<DeviceList>) {
     let (list, chain) = Chain::found(ben(), &ak, next, false, devices).unwrap();
     let leaf = chain.leaf(&ak, ghost.dk()).unwrap();
     let package = mls::make(&tick, 0, mls::Me { device: &ghost, leaf: &leaf }, false).unwrap();
-    // Its package comes beside ben's own.
-    let stock = world.office.packages.entry((ben(), world.dk(1))).or_default();
-    stock.0.clear();
-    stock.1 = None;
-    world.office.packages.insert((ben(), ghost.dk()), (vec![package.public].into(), None));
+    // Its package comes in the place of those of ben's device.
+    world.office.packages.insert((ben(), world.dk(1)), (vec![package.public].into(), None));
     (world, list)
 }
 

@@ -107,8 +107,8 @@ impl World {
             Talk::Event(event) => event.conversation,
             Talk::Have { conversation, .. } | Talk::Delivered { conversation, .. } => *conversation,
             Talk::Heads(heads) => {
-                let spoken = heads.heads.iter().map(|(_, head)| head.conversation);
-                return spoken.map(|id| self.is_of_friends(index, peer, id)).collect();
+                let mut spoken = heads.heads.iter().map(|(_, head)| head.conversation);
+                return spoken.try_for_each(|id| self.is_of_friends(index, peer, id));
             }
             Talk::Ask {
                 what: Question::Lists { asker, whose, .. } | Question::Packages { asker, whose, .. }, ..
