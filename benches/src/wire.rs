@@ -7,6 +7,7 @@
 //!
 //! With it the nodes alone are measured. It reads and writes on one thread, in as few system calls as there is to say.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,8 @@ use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Record, sha256};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Frame;
-use postline_core::wire::list::Device;
+use postline_core::wire::keys::KeyProof;
+use postline_core::wire::list::Device as Listed;
 use postline_core::wire::log::{Change, direct, tag};
 use postline_core::wire::talk::{Kind, Line, Origin, Password, Post, Publication, Talk};
 use postline_node::tls::{self, SessionClient};
@@ -46,12 +48,12 @@ pub struct Wire {
     address: Address,
     identity: DeviceIdentity,
     number: u64,
-    /// What the node said before anybody asked.
-    early: Vec<Talk>,
+    /// Whose key proofs are here.
+    proven: BTreeSet<Address>,
 }
 
 impl Wire {
-    /// Enrols a new device of `address` at the node that listens at `at`, the first and only one on its person's list.
+    /// Enrols a new device of `address` at the node that listens at `at`. It is on no list yet: [`Self::prove`].
     ///
     /// # Errors
     /// Where the node doesn't take it.
@@ -99,31 +101,10 @@ impl Wire {
             address,
             identity: DeviceIdentity::new(&Secret::new(seed.0)),
             number: 0,
-            early: Vec::new(),
+            proven: BTreeSet::new(),
         };
         wire.greet(channel)?;
-        wire.found(&Secret::new(seed.0))?;
         Ok(wire)
-    }
-
-    /// Publishes the person's first list: only a device that is on one takes part in conversations.
-    fn found(&mut self, seed: &Secret<32>) -> Result<(), Fault> {
-        let keys = |label| AddressIdentity::new(&Secret::new(sha256(&[label, seed.expose()]).0));
-        let device = Device::new(self.identity.dk(), false, tick()?.now);
-        let next = keys(b"next").ak().hash();
-        let (list, _) = Chain::found(self.address.clone(), &keys(b"now"), next, false, vec![device])?;
-        self.say(Talk::Publish { number: 1, what: Publication::List(list.bytes().to_vec()) })?;
-        self.flush()?;
-        let mut early = Vec::new();
-        let code = loop {
-            early.extend(self.hear()?);
-            let published = |talk: &Talk| if let Talk::Published { code, .. } = talk { Some(*code) } else { None };
-            if let Some(code) = early.iter().find_map(published) {
-                break code;
-            }
-        };
-        self.early = early;
-        code.map_or(Ok(()), |code| Err(format!("no list: {code:?}").into()))
     }
 
     fn greet(&mut self, channel: [u8; 32]) -> Result<(), Fault> {
@@ -169,7 +150,7 @@ impl Wire {
         let listed = Listed::new(self.identity.dk(), false, Millis(1_000));
         let (list, _) = Chain::found(self.address.clone(), &ak, next, false, vec![listed])?;
         let chain = Chain::begin(&self.address, &list)?;
-        let t2 = self.line(theirs, |_| true)?;
+        let t2 = self.line(theirs)?;
         let other = Address::parse(theirs)?;
         let proof = ak.state(KeyProof {
             t2,
@@ -193,20 +174,23 @@ impl Wire {
     /// # Errors
     /// Where it doesn't come in time.
     pub fn proven(&mut self, theirs: &str) -> Result<(), Fault> {
-        self.line(theirs, |line| line.proof.is_some()).map(drop)
+        let theirs = Address::parse(theirs)?;
+        while !self.proven.contains(&theirs) {
+            self.hear()?;
+        }
+        Ok(())
     }
 
-    /// Waits for word of the line with `theirs` that is as wanted, and gives its T2.
-    fn line(&mut self, theirs: &str, is: impl Fn(&Line) -> bool) -> Result<Hash, Fault> {
+    /// Waits for word of the line with `theirs`, and gives its T2.
+    fn line(&mut self, theirs: &str) -> Result<Hash, Fault> {
         loop {
             for talk in self.hear()? {
                 match talk {
-                    Talk::Line(line) if line.theirs.to_string() == theirs && is(&line) => {
+                    Talk::Line(line) if line.theirs.to_string() == theirs => {
                         if let Some(t2) = line.t2 {
                             return Ok(t2);
                         }
                     }
-                    Talk::Published { code: Some(code), .. } => return Err(format!("not published: {code:?}").into()),
                     _ => {}
                 }
             }
@@ -274,7 +258,7 @@ impl Wire {
     /// # Errors
     /// Where it leaves, or stays silent.
     pub fn hear(&mut self) -> Result<Vec<Talk>, Fault> {
-        let mut talks = std::mem::take(&mut self.early);
+        let mut talks = Vec::new();
         while talks.is_empty() {
             let first = self.frame()?;
             self.heard(first, &mut talks)?;
@@ -287,8 +271,13 @@ impl Wire {
 
     fn heard(&mut self, frame: Frame, talks: &mut Vec<Talk>) -> Result<(), Fault> {
         match frame {
-            Frame::Talk(talk @ Talk::Unposted { .. }) => Err(format!("refused: {talk:?}").into()),
+            Frame::Talk(talk @ (Talk::Unposted { .. } | Talk::Published { code: Some(_), .. })) => {
+                Err(format!("refused: {talk:?}").into())
+            }
             Frame::Talk(talk) => {
+                if let Talk::Line(Line { theirs, proof: Some(_), .. }) = &talk {
+                    self.proven.insert(theirs.clone());
+                }
                 talks.push(talk);
                 Ok(())
             }

@@ -35,6 +35,8 @@ struct Chatter {
     device: Device,
     talk: ConversationId,
     number: u64,
+    /// Whether the other's key proof is here.
+    knows: bool,
 }
 
 impl Chatter {
@@ -46,16 +48,19 @@ impl Chatter {
         let mut device = Device::on(wire, seed, &address, key(node).await, right(user));
         assert_eq!(device.begun(), Begun::Up);
         let theirs = Address::parse(theirs).unwrap();
-        let t2 = line(&mut device, &theirs, |_| true);
+        let known = line(&mut device, &theirs);
+        let t2 = known.t2.unwrap();
         for (number, what) in [(1, list(&device)), (2, proof(&device, &theirs, t2))] {
             device.step(Input::Say(Talk::Publish { number, what }));
         }
-        Self { device, talk: direct(t2), number: 0 }
+        Self { device, talk: direct(t2), number: 0, knows: known.proof.is_some() }
     }
 
     /// Waits until the other's key proof is here: their device may post then.
     fn knows(&mut self, theirs: &Address) {
-        line(&mut self.device, theirs, |line| line.proof.is_some());
+        while !self.knows {
+            self.knows = line(&mut self.device, theirs).proof.is_some();
+        }
     }
 
     fn post(&mut self, kind: Kind, members: &[&Address], bytes: Vec<u8>) {
@@ -130,15 +135,14 @@ fn proof(device: &Device, theirs: &Address, t2: Hash) -> Publication {
     Publication::Proof { theirs: theirs.clone(), bytes: ak.state(proof).unwrap().bytes().to_vec() }
 }
 
-/// Waits for word of a line that is as wanted, and gives its T2.
-fn line(device: &mut Device, theirs: &Address, is: impl Fn(&Line) -> bool) -> Hash {
+/// Waits for word of a line.
+fn line(device: &mut Device, theirs: &Address) -> Line {
     loop {
         if let Talk::Line(line) = heard(device)
             && line.theirs == *theirs
-            && is(&line)
-            && let Some(t2) = line.t2
+            && line.t2.is_some()
         {
-            return t2;
+            return line;
         }
     }
 }
