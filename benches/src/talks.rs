@@ -90,7 +90,10 @@ pub fn join(nodes: &Nodes, n: usize, swapped: bool) -> Result<Pair, Fault> {
     }
     let mut from = Wire::enrol(at(here)?, &one)?;
     let mut to = Wire::enrol(at(there)?, &two)?;
-    let talk = from.conversation_with(&two)?;
+    let talk = from.prove(&two)?;
+    to.prove(&one)?;
+    from.proven(&two)?;
+    to.proven(&one)?;
     from.post(talk, Kind::Create, &[&one, &two], 1_000)?;
     from.flush()?;
     let seq = next_event(&mut to)?;

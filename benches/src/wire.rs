@@ -7,12 +7,13 @@
 //!
 //! With it the nodes alone are measured. It reads and writes on one thread, in as few system calls as there is to say.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postline_codec::stream::{FrameReader, encode};
-use postline_core::id::{Address, ConversationId};
+use postline_core::id::{Address, ConversationId, Hash};
 use postline_core::machine::session::device::{Dial, Input, Login, Output, Session};
 use postline_core::seal::lists::Chain;
 use postline_core::seal::{AddressIdentity, DeviceIdentity, Secret};
@@ -20,7 +21,8 @@ use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Record, sha256};
 use postline_core::time::Millis;
 use postline_core::wire::frame::Frame;
-use postline_core::wire::list::Device;
+use postline_core::wire::keys::KeyProof;
+use postline_core::wire::list::Device as Listed;
 use postline_core::wire::log::{Change, direct, tag};
 use postline_core::wire::talk::{Kind, Line, Origin, Password, Post, Publication, Talk};
 use postline_node::tls::{self, SessionClient};
@@ -46,10 +48,12 @@ pub struct Wire {
     address: Address,
     identity: DeviceIdentity,
     number: u64,
+    /// Whose key proofs are here.
+    proven: BTreeSet<Address>,
 }
 
 impl Wire {
-    /// Enrols a new device of `address` at the node that listens at `at`, the first and only one on its person's list.
+    /// Enrols a new device of `address` at the node that listens at `at`. It is on no list yet: [`Self::prove`].
     ///
     /// # Errors
     /// Where the node doesn't take it.
@@ -97,27 +101,10 @@ impl Wire {
             address,
             identity: DeviceIdentity::new(&Secret::new(seed.0)),
             number: 0,
+            proven: BTreeSet::new(),
         };
         wire.greet(channel)?;
-        wire.found(&Secret::new(seed.0))?;
         Ok(wire)
-    }
-
-    /// Publishes the person's first list: only a device that is on one takes part in conversations.
-    fn found(&mut self, seed: &Secret<32>) -> Result<(), Fault> {
-        let keys = |label| AddressIdentity::new(&Secret::new(sha256(&[label, seed.expose()]).0));
-        let device = Device::new(self.identity.dk(), false, tick()?.now);
-        let next = keys(b"next").ak().hash();
-        let (list, _) = Chain::found(self.address.clone(), &keys(b"now"), next, false, vec![device])?;
-        self.say(Talk::Publish { number: 1, what: Publication::List(list.bytes().to_vec()) })?;
-        self.flush()?;
-        loop {
-            for talk in self.hear()? {
-                if let Talk::Published { code, .. } = talk {
-                    return code.map_or(Ok(()), |code| Err(format!("no list: {code:?}").into()));
-                }
-            }
-        }
     }
 
     fn greet(&mut self, channel: [u8; 32]) -> Result<(), Fault> {
@@ -151,17 +138,60 @@ impl Wire {
         }
     }
 
-    /// Waits for the line with `theirs`, and gives its direct conversation.
+    /// Brings the person's device list, with this device alone, and their key proof for the line with `theirs`: only
+    /// listed devices take part. Gives the line's direct conversation.
     ///
     /// # Errors
-    /// Where the node doesn't name it in time.
-    pub fn conversation_with(&mut self, theirs: &str) -> Result<ConversationId, Fault> {
+    /// Where the node takes neither.
+    pub fn prove(&mut self, theirs: &str) -> Result<ConversationId, Fault> {
+        let secret = |what: &[u8]| Secret::new(sha256(&[what, &self.identity.dk().0]).0);
+        let ak = AddressIdentity::new(&secret(b"ak"));
+        let next = AddressIdentity::new(&secret(b"next")).ak().hash();
+        let listed = Listed::new(self.identity.dk(), false, Millis(1_000));
+        let (list, _) = Chain::found(self.address.clone(), &ak, next, false, vec![listed])?;
+        let chain = Chain::begin(&self.address, &list)?;
+        let t2 = self.line(theirs)?;
+        let other = Address::parse(theirs)?;
+        let proof = ak.state(KeyProof {
+            t2,
+            author: self.address.clone(),
+            other: other.clone(),
+            identity: chain.identity(),
+            ak: ak.ak(),
+            number: chain.number(),
+            list: chain.hash(),
+        })?;
+        let list = Publication::List(list.bytes().to_vec());
+        self.say(Talk::Publish { number: 1, what: list })?;
+        let proof = Publication::Proof { theirs: other, bytes: proof.bytes().to_vec() };
+        self.say(Talk::Publish { number: 2, what: proof })?;
+        self.flush()?;
+        Ok(direct(t2))
+    }
+
+    /// Waits until the key proof of `theirs` is here too: their device may post then.
+    ///
+    /// # Errors
+    /// Where it doesn't come in time.
+    pub fn proven(&mut self, theirs: &str) -> Result<(), Fault> {
+        let theirs = Address::parse(theirs)?;
+        while !self.proven.contains(&theirs) {
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for word of the line with `theirs`, and gives its T2.
+    fn line(&mut self, theirs: &str) -> Result<Hash, Fault> {
         loop {
             for talk in self.hear()? {
-                if let Talk::Line(Line { theirs: named, t2: Some(t2), .. }) = talk
-                    && named.to_string() == theirs
-                {
-                    return Ok(direct(t2));
+                match talk {
+                    Talk::Line(line) if line.theirs.to_string() == theirs => {
+                        if let Some(t2) = line.t2 {
+                            return Ok(t2);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
@@ -241,8 +271,13 @@ impl Wire {
 
     fn heard(&mut self, frame: Frame, talks: &mut Vec<Talk>) -> Result<(), Fault> {
         match frame {
-            Frame::Talk(talk @ Talk::Unposted { .. }) => Err(format!("refused: {talk:?}").into()),
+            Frame::Talk(talk @ (Talk::Unposted { .. } | Talk::Published { code: Some(_), .. })) => {
+                Err(format!("refused: {talk:?}").into())
+            }
             Frame::Talk(talk) => {
+                if let Talk::Line(Line { theirs, proof: Some(_), .. }) = &talk {
+                    self.proven.insert(theirs.clone());
+                }
                 talks.push(talk);
                 Ok(())
             }

@@ -249,7 +249,7 @@ impl Server {
                 self.keep_pair(trust);
             }
             Key::Strangers(ours) => {
-                let list = record.map(|record| Strangers::restore(key, record)).transpose()?.unwrap_or_default();
+                let list = record.map(Strangers::restore).transpose()?.unwrap_or_default();
                 self.strangers.insert(ours.clone(), list);
             }
             Key::Peer(nk) => {

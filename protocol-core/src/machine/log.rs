@@ -118,7 +118,7 @@ impl Log {
     /// # Errors
     /// [`RestoreError`] where the record isn't ours.
     pub fn restore(conversation: ConversationId, record: &Record) -> Result<Self, RestoreError> {
-        Ok(Self::of(conversation, Book::restore(conversation, record)?))
+        Ok(Self::of(conversation, Book::restore(record)?))
     }
 
     /// What is left of it after a crash, all its records stored.

@@ -18,7 +18,7 @@
 //! **What was read is told** only of what others said and people see, after a wait that depends on nothing but chance; a
 //! reading that another device of the person's has told is told.
 //!
-//! **A crash forgets** what rides along with the record ([`Rides`]): what is signed and delivered is said again. Rules and
+//! **A crash forgets** what rides along with the record: what is signed and delivered is said again. Rules and
 //! the members are said by the front door when it restores, and up to where the log is taken. Spec: `spec/13-marks.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,12 +169,16 @@ impl Marks {
             Policy::Forbidden => false,
         };
         let members = self.people.len().saturating_add(1);
-        match members {
-            _ if !(tells && self.rules.open) => Audience::Ourselves,
-            ..=limits::MARKS_TO_ALL => Audience::Everyone,
-            ..=limits::MARKS_TO_AUTHORS => Audience::Authors,
-            _ if self.asked => Audience::Askers,
-            _ => Audience::Ourselves,
+        if !(tells && self.rules.open) {
+            Audience::Ourselves
+        } else if members <= limits::MARKS_TO_ALL {
+            Audience::Everyone
+        } else if members <= limits::MARKS_TO_AUTHORS {
+            Audience::Authors
+        } else if self.asked {
+            Audience::Askers
+        } else {
+            Audience::Ourselves
         }
     }
 

@@ -9,8 +9,7 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::frame::Reached;
-
-const VERSION: u64 = 1;
+use crate::wire::record::{read, write};
 
 /// How a node is found; that there is one is what makes the node more than a stranger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,37 +51,15 @@ pub(super) enum Asked {
     Domain,
 }
 
-/// One record shape: version first, then the value's own items.
-fn write(items: u64, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut w = Writer::array_of(items + 1);
-    w.u64(VERSION);
-    write(&mut w);
-    w.into_bytes()
-}
-
-fn read<T>(record: &Record, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>) -> Result<T, RestoreError> {
-    let damaged = |what: Malformed| RestoreError::Damaged { key: record.key.clone(), what: what.0 };
-    let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
-    r.array(16).map_err(damaged)?;
-    let found = r.u64().map_err(damaged)?;
-    if found != VERSION {
-        return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
-    }
-    let value = read(&mut r).map_err(damaged)?;
-    r.end().map_err(damaged)?;
-    Ok(value)
-}
-
 fn domain(r: &mut Reader<'_>) -> Result<Domain, Malformed> {
     Domain::parse(r.str()?).map_err(|_| Malformed("a domain"))
 }
 
 impl Route {
     pub(super) fn record(&self, nk: NodeKey) -> Record {
-        let value = write(3, |w| {
+        write(Key::Route(nk), 3, |w| {
             w.str(self.ours.as_str()).str(self.theirs.as_str()).maybe(self.hint.as_deref(), Writer::str);
-        });
-        Record::put(Key::Route(nk), value)
+        })
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
@@ -102,11 +79,11 @@ impl Seen {
     }
 
     pub(super) fn record(&self, mail: MailId, now: Millis) -> Record {
-        let value = write(2, |w| {
+        let record = write(Key::Seen(mail), 2, |w| {
             let reached = self.reached.map(|reached| u64::from(reached == Reached::Delivered));
             w.list(self.rcpts.iter(), |w, rcpt| _ = w.address(rcpt)).maybe(reached, Writer::u64);
         });
-        Record::put(Key::Seen(mail), value).until(now.plus(limits::SEEN_MS))
+        record.until(now.plus(limits::SEEN_MS))
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
@@ -125,13 +102,13 @@ impl Pending {
     }
 
     pub(super) fn record(&self, mail: MailId) -> Record {
-        let value = write(3, |w| {
+        let record = write(Key::Pending(mail), 3, |w| {
             w.maybe(self.blob, |w, blob| w.array(2).blob(blob)).millis(self.since);
             w.list(self.asks.iter(), |w, (pair, asked)| {
                 w.array(3).address(&pair.ours).address(&pair.theirs).bool(*asked == Asked::Dkim);
             });
         });
-        let record = Record::put(Key::Pending(mail), value).until(self.since.plus(2 * limits::EVIDENCE_RETRY_MS));
+        let record = record.until(self.since.plus(2 * limits::EVIDENCE_RETRY_MS));
         match self.blob {
             Some(blob) => record.holding(blob),
             None => record,
@@ -157,7 +134,7 @@ impl Pending {
 
 /// By which name a node is known that has this key.
 pub(super) fn write_alias(nk: NodeKey, name: NodeKey) -> Record {
-    Record::put(Key::Alias(nk), write(1, |w| _ = w.bytes(&name.0)))
+    write(Key::Alias(nk), 1, |w| _ = w.bytes(&name.0))
 }
 
 pub(super) fn read_alias(record: &Record) -> Result<NodeKey, RestoreError> {
@@ -166,7 +143,7 @@ pub(super) fn read_alias(record: &Record) -> Result<NodeKey, RestoreError> {
 
 /// A domain that the operator blocks.
 pub(super) fn write_blocked(domain: &Domain, since: Millis) -> Record {
-    Record::put(Key::Blocked(domain.clone()), write(1, |w| _ = w.millis(since)))
+    write(Key::Blocked(domain.clone()), 1, |w| _ = w.millis(since))
 }
 
 pub(super) fn read_blocked(record: &Record) -> Result<Millis, RestoreError> {
@@ -175,7 +152,7 @@ pub(super) fn read_blocked(record: &Record) -> Result<Millis, RestoreError> {
 
 /// Whether mails of an address take offers and accepts along.
 pub(super) fn write_offers(ours: &Address, on: bool) -> Record {
-    Record::put(Key::Offers(ours.clone()), write(1, |w| _ = w.bool(on)))
+    write(Key::Offers(ours.clone()), 1, |w| _ = w.bool(on))
 }
 
 /// Reads the record of an address's choice, [`Key::Offers`]: whether its mails take offers and accepts along.
@@ -188,7 +165,7 @@ pub fn read_offers(record: &Record) -> Result<bool, RestoreError> {
 
 /// The node's own record: how many strangers' offers it holds in all.
 pub(super) fn write_node(strangers: u64) -> Record {
-    Record::put(Key::Node, write(1, |w| _ = w.u64(strangers)))
+    write(Key::Node, 1, |w| _ = w.u64(strangers))
 }
 
 pub(super) fn read_node(record: &Record) -> Result<u64, RestoreError> {

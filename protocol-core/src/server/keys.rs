@@ -25,9 +25,10 @@ use crate::seal::lists::{Chain, Extension, Proof, Verdict};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
-use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::cbor::Writer;
 use crate::wire::keys::KeyProof;
 use crate::wire::list::DeviceList;
+use crate::wire::record::{read, write};
 use crate::wire::statement::Signed;
 use crate::wire::talk::{Finding, Publication, Question, Talk};
 
@@ -94,35 +95,16 @@ pub(super) struct Packages {
     last_resort: Option<Vec<u8>>,
 }
 
-pub(super) const VERSION: u64 = 1;
-
-/// Reads a record of ours: its version, and then its items.
-pub(super) fn read_record<T>(
-    record: &Record,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
-) -> Result<T, RestoreError> {
-    let damaged = |what: Malformed| RestoreError::Damaged { key: record.key.clone(), what: what.0 };
-    let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
-    r.array(16).map_err(damaged)?;
-    let found = r.u64().map_err(damaged)?;
-    if found != VERSION {
-        return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
-    }
-    let value = read(&mut r).map_err(damaged)?;
-    r.end().map_err(damaged)?;
-    Ok(value)
-}
-
 impl Known {
     pub(super) fn record(&self, address: &Address) -> Record {
-        let mut w = Writer::array_of(3);
-        w.u64(VERSION).list(self.devices.iter(), |w, dk| _ = w.bytes(&dk.0));
-        w.maybe(self.chain.as_ref(), |w, chain| w.bytes(&chain.encode()));
-        Record::put(Key::Keys(address.clone()), w.into_bytes())
+        write(Key::Keys(address.clone()), 2, |w| {
+            w.list(self.devices.iter(), |w, dk| _ = w.bytes(&dk.0));
+            w.maybe(self.chain.as_ref(), |w, chain| w.bytes(&chain.encode()));
+        })
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
-        let (devices, chain) = read_record(record, |r| {
+        let (devices, chain) = read(record, |r| {
             let devices = r.list(limits::DEVICES as u64, |r| r.fixed().map(DeviceKey))?;
             Ok((devices, r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?))
         })?;
@@ -185,14 +167,14 @@ impl Packages {
         if *self == Self::default() {
             return Record::remove(key);
         }
-        let mut w = Writer::array_of(3);
-        w.u64(VERSION).list(self.once.iter(), |w, package| _ = w.bytes(package));
-        w.maybe(self.last_resort.as_deref(), Writer::bytes);
-        Record::put(key, w.into_bytes())
+        write(key, 2, |w| {
+            w.list(self.once.iter(), |w, package| _ = w.bytes(package));
+            w.maybe(self.last_resort.as_deref(), Writer::bytes);
+        })
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
-        read_record(record, |r| {
+        read(record, |r| {
             let once = r.list(limits::PACKAGES as u64, |r| r.bytes().map(<[u8]>::to_vec))?;
             Ok(Self { once, last_resort: r.maybe(|r| r.bytes().map(<[u8]>::to_vec))? })
         })

@@ -17,10 +17,8 @@ use crate::machine::log::{self, Log, Via};
 use crate::machine::trust::Trust;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
-use crate::wire::cbor::{Malformed, Reader as Bytes, Writer};
+use crate::wire::record::{read, write};
 use crate::wire::talk::Talk;
-
-const VERSION: u64 = 1;
 
 /// The logs of a node.
 #[derive(Debug, Default)]
@@ -117,24 +115,16 @@ impl Talks {
 }
 
 fn read_list(record: &Record) -> Result<BTreeSet<ConversationId>, RestoreError> {
-    let damaged = |Malformed(what)| RestoreError::Damaged { key: record.key.clone(), what };
-    let mut r = Bytes::new(record.value.as_deref().unwrap_or_default());
-    r.array_of(2).map_err(damaged)?;
-    let found = r.u64().map_err(damaged)?;
-    if found != VERSION {
-        return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
-    }
-    let list = r.list(limits::TALKS as u64, |r| r.fixed().map(ConversationId)).map_err(damaged)?;
-    r.end().map_err(damaged)?;
+    let list = read(record, |r| r.list(limits::TALKS as u64, |r| r.fixed().map(ConversationId)))?;
     Ok(list.into_iter().collect())
 }
 
 fn write_list(ours: &Address, list: &BTreeSet<ConversationId>) -> Record {
-    let mut w = Writer::array_of(2);
-    w.u64(VERSION).list(list.iter(), |w, id| {
-        w.bytes(&id.0);
-    });
-    Record::put(Key::Talks(ours.clone()), w.into_bytes())
+    write(Key::Talks(ours.clone()), 1, |w| {
+        w.list(list.iter(), |w, id| {
+            w.bytes(&id.0);
+        });
+    })
 }
 
 // Logs

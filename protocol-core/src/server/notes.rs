@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use super::Server;
 use super::io::Output;
-use super::keys::{VERSION, read_record};
 use super::sessions::Online;
 use crate::fault::{PeerFault, RestoreError};
 use crate::id::{Address, DeviceKey, SessionId};
@@ -21,7 +20,7 @@ use crate::limits;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use crate::wire::cbor::Writer;
+use crate::wire::record::{read, write};
 use crate::wire::talk::{Publication, Talk};
 
 /// The notes that wait for devices of an address: [`Key::Notes`].
@@ -45,17 +44,17 @@ struct Waits {
 
 impl Notes {
     fn record(&self, address: &Address) -> Record {
-        let mut w = Writer::array_of(3);
-        w.u64(VERSION).u64(self.last).list(self.waiting.iter(), |w, (number, note)| {
-            w.array(5).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
-            w.list(note.whom.iter(), |w, dk| _ = w.bytes(&dk.0));
-            w.maybe(note.unlisted, |w, dk| w.bytes(&dk.0));
-        });
-        Record::put(Key::Notes(address.clone()), w.into_bytes())
+        write(Key::Notes(address.clone()), 2, |w| {
+            w.u64(self.last).list(self.waiting.iter(), |w, (number, note)| {
+                w.array(5).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
+                w.list(note.whom.iter(), |w, dk| _ = w.bytes(&dk.0));
+                w.maybe(note.unlisted, |w, dk| w.bytes(&dk.0));
+            });
+        })
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
-        read_record(record, |r| {
+        read(record, |r| {
             let last = r.u64()?;
             let waiting = r.list(limits::NOTES as u64, |r| {
                 let items = r.array(5)?;
@@ -92,14 +91,15 @@ impl Notes {
 }
 
 fn note_record(address: &Address, number: u64, bytes: &[u8], until: Millis) -> Record {
-    let mut w = Writer::array_of(2);
-    w.u64(VERSION).bytes(bytes);
-    Record::put(Key::Note(address.clone(), number), w.into_bytes()).until(until)
+    write(Key::Note(address.clone(), number), 1, |w| {
+        w.bytes(bytes);
+    })
+    .until(until)
 }
 
 impl Server {
     pub(super) fn take_note(&mut self, of: (Address, u64), record: Option<&Record>) -> Result<(), RestoreError> {
-        let read = |record| read_record(record, |r| r.bytes().map(<[u8]>::to_vec));
+        let read = |record| read(record, |r| r.bytes().map(<[u8]>::to_vec));
         let bytes = record.map(read).transpose()?;
         self.keys.note_bytes.insert(of, bytes);
         Ok(())

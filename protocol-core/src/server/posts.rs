@@ -26,11 +26,10 @@ use crate::machine::link;
 use crate::machine::log::{self, Log};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
-use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::cbor::{Malformed, Reader};
 use crate::wire::log::tag;
+use crate::wire::record::{read, write};
 use crate::wire::talk::{Kind, Origin, Post, Talk};
-
-const VERSION: u64 = 1;
 
 /// The posts that are on their way.
 #[derive(Debug, Default)]
@@ -72,14 +71,14 @@ impl Kept {
     }
 
     fn record(&self) -> Record {
-        let mut w = Writer::array_of(8);
-        w.u64(VERSION).bytes(&self.hub.0).address(&self.pair.ours).address(&self.pair.theirs);
-        w.u64(self.post.kind as u64).u64(self.post.epoch);
-        w.list(self.post.members.iter(), |w, member| {
-            w.address(member);
-        });
-        w.bytes(&self.post.bytes);
-        Record::put(self.key(), w.into_bytes())
+        write(self.key(), 7, |w| {
+            w.bytes(&self.hub.0).address(&self.pair.ours).address(&self.pair.theirs);
+            w.u64(self.post.kind as u64).u64(self.post.epoch);
+            w.list(self.post.members.iter(), |w, member| {
+                w.address(member);
+            });
+            w.bytes(&self.post.bytes);
+        })
     }
 
     fn read(r: &mut Reader<'_>, id: ConversationId, dk: DeviceKey, number: u64) -> Result<Self, Malformed> {
@@ -93,7 +92,6 @@ impl Kept {
         };
         let (epoch, members) = (r.u64()?, r.list(limits::MEMBERS as u64, Reader::address)?);
         let bytes = r.bytes()?.to_vec();
-        r.end()?;
         let origin = Origin { device: tag(id, dk), number };
         Ok(Self {
             hub,
@@ -110,13 +108,7 @@ impl Posts {
     pub(super) fn restore(&mut self, record: &Record) -> Result<NodeKey, RestoreError> {
         let damaged = |Malformed(what)| RestoreError::Damaged { key: record.key.clone(), what };
         let Key::Post(id, dk, number) = record.key else { return Err(damaged(Malformed("a post"))) };
-        let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
-        r.array_of(8).map_err(damaged)?;
-        let found = r.u64().map_err(damaged)?;
-        if found != VERSION {
-            return Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION });
-        }
-        let kept = Kept::read(&mut r, id, dk, number).map_err(damaged)?;
+        let kept = read(record, |r| Kept::read(r, id, dk, number))?;
         let hub = kept.hub;
         self.insert(kept);
         Ok(hub)

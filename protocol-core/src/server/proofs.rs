@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use super::Server;
 use super::here::HERE;
 use super::io::{Event, KeysState, Output, Peer};
-use super::keys::{Judged, Known, VERSION, read_record};
+use super::keys::{Judged, Known};
 use super::questions::For;
 use super::sessions::Online;
 use super::timers::Who;
@@ -37,6 +37,7 @@ use crate::wire::cbor::Writer;
 use crate::wire::frame::TrustStep;
 use crate::wire::keys::KeyProof;
 use crate::wire::list::DeviceList;
+use crate::wire::record::{read, write};
 use crate::wire::statement::Signed;
 use crate::wire::taken::Taken;
 use crate::wire::talk::{Line, Question, Talk};
@@ -84,16 +85,16 @@ impl Proofs {
         if *self == Self::default() {
             return Record::remove(key);
         }
-        let mut w = Writer::array_of(9);
-        w.u64(VERSION).maybe(self.line, |w, line| w.array(3).bytes(&line.t2.0).bool(line.offered).bytes(&line.nk.0));
-        w.maybe(self.ours.as_deref(), Writer::bytes).maybe(self.theirs.as_deref(), Writer::bytes);
-        w.bool(self.told).u64(self.told_list).u64(self.list);
-        w.maybe(self.pin, |w, identity| w.bytes(&identity.0)).bool(self.suspended);
-        Record::put(key, w.into_bytes())
+        write(key, 8, |w| {
+            w.maybe(self.line, |w, line| w.array(3).bytes(&line.t2.0).bool(line.offered).bytes(&line.nk.0));
+            w.maybe(self.ours.as_deref(), Writer::bytes).maybe(self.theirs.as_deref(), Writer::bytes);
+            w.bool(self.told).u64(self.told_list).u64(self.list);
+            w.maybe(self.pin, |w, identity| w.bytes(&identity.0)).bool(self.suspended);
+        })
     }
 
     fn restore(record: &Record) -> Result<Self, RestoreError> {
-        read_record(record, |r| {
+        read(record, |r| {
             Ok(Self {
                 line: r.maybe(|r| {
                     r.array_of(3)?;
@@ -128,7 +129,7 @@ impl Server {
     }
 
     pub(super) fn take_lines(&mut self, ours: &Address, record: Option<&Record>) -> Result<(), RestoreError> {
-        let read = |record| read_record(record, |r| r.list(limits::LINES as u64, crate::wire::cbor::Reader::address));
+        let read = |record| read(record, |r| r.list(limits::LINES as u64, crate::wire::cbor::Reader::address));
         let lines: Vec<Address> = record.map(read).transpose()?.unwrap_or_default();
         self.keys.lines.insert(ours.clone(), lines.into_iter().collect());
         Ok(())
@@ -324,15 +325,13 @@ impl Server {
 }
 
 fn index_record(ours: &Address, lines: &BTreeSet<Address>) -> Record {
-    let mut w = Writer::array_of(2);
-    w.u64(VERSION).list(lines.iter(), |w, theirs| _ = w.address(theirs));
-    Record::put(Key::Lines(ours.clone()), w.into_bytes())
+    write(Key::Lines(ours.clone()), 1, |w| {
+        w.list(lines.iter(), |w, theirs| _ = w.address(theirs));
+    })
 }
 
 fn telling_record(pair: &Pair) -> Record {
-    let mut w = Writer::array_of(1);
-    w.u64(VERSION);
-    Record::put(Key::Telling(pair.clone()), w.into_bytes())
+    write(Key::Telling(pair.clone()), 0, |_| {})
 }
 
 // Telling

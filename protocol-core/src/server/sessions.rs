@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Server;
 use super::io::{Event, LoginOk, Output, Peer, SessionIn, SessionOut};
-use super::keys::{VERSION, read_record};
 use super::timers::Who;
 use crate::fault::{Code, Misuse, PeerFault, RestoreError};
 use crate::id::{Address, DeviceKey, Mailbox, SessionId};
@@ -21,8 +20,8 @@ use crate::machine::session::node::{Input, Ours, Output as Wants, Proven, Sessio
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
-use crate::wire::cbor::Writer;
 use crate::wire::frame::{Frame, Ready};
+use crate::wire::record::{read, write};
 use crate::wire::talk::{Question, Talk};
 
 /// The sessions of a node, and what is known of their devices.
@@ -81,13 +80,13 @@ pub(super) struct Device {
 
 impl Device {
     fn record(&self, dk: DeviceKey) -> Record {
-        let mut w = Writer::array_of(5);
-        w.u64(VERSION).address(&self.address).str(&self.mailbox.0).u64(self.last).millis(self.enrolled);
-        Record::put(Key::Device(dk), w.into_bytes())
+        write(Key::Device(dk), 4, |w| {
+            w.address(&self.address).str(&self.mailbox.0).u64(self.last).millis(self.enrolled);
+        })
     }
 
     fn restore(record: &Record) -> Result<Self, RestoreError> {
-        read_record(record, |r| {
+        read(record, |r| {
             let (address, mailbox) = (r.address()?, Mailbox(r.str()?.to_owned()));
             let last = r.u64()?;
             Ok(Self { address, mailbox, last, saved: last, enrolled: r.millis()? })

@@ -5,33 +5,20 @@ use crate::id::{Address, Pair};
 use crate::limits;
 use crate::store::{Key, Record};
 use crate::time::{DAY, Millis};
-use crate::wire::cbor::{Malformed, Reader, Writer};
-
-const VERSION: u64 = 1;
+use crate::wire::cbor::Reader;
+use crate::wire::record::{read, write};
 
 /// The strangers of one address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Strangers(Vec<(Millis, Address)>);
 
 impl Strangers {
-    pub(super) fn restore(key: &Key, record: &Record) -> Result<Self, RestoreError> {
-        let mut r = Reader::new(record.value.as_deref().unwrap_or_default());
-        let read = |r: &mut Reader<'_>| {
+    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+        let pair = |r: &mut Reader<'_>| {
             r.array_of(2)?;
-            let found = r.u64()?;
-            let list = r.list(limits::STRANGERS_PER_USER as u64, |r| {
-                r.array_of(2)?;
-                Ok((r.millis()?, r.address()?))
-            })?;
-            r.end()?;
-            Ok((found, list))
+            Ok((r.millis()?, r.address()?))
         };
-        let (found, list) =
-            read(&mut r).map_err(|what: Malformed| RestoreError::Damaged { key: key.clone(), what: what.0 })?;
-        if found != VERSION {
-            return Err(RestoreError::Version { key: key.clone(), found, known: VERSION });
-        }
-        Ok(Self(list))
+        read(record, |r| r.list(limits::STRANGERS_PER_USER as u64, pair)).map(Self)
     }
 
     pub(super) fn record(&self, ours: &Address) -> Record {
@@ -39,9 +26,9 @@ impl Strangers {
         if self.0.is_empty() {
             return Record::remove(key);
         }
-        let mut w = Writer::array_of(2);
-        w.u64(VERSION).list(self.0.iter(), |w, (at, theirs)| _ = w.array(2).millis(*at).address(theirs));
-        Record::put(key, w.into_bytes())
+        write(key, 1, |w| {
+            w.list(self.0.iter(), |w, (at, theirs)| _ = w.array(2).millis(*at).address(theirs));
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -114,6 +101,6 @@ mod tests {
         assert_eq!(strangers.len(), limits::STRANGERS_PER_USER);
         let ours = address(0, 0);
         let record = strangers.record(&ours);
-        assert_eq!(Strangers::restore(&record.key, &record).unwrap(), strangers);
+        assert_eq!(Strangers::restore(&record).unwrap(), strangers);
     }
 }

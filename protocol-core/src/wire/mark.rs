@@ -206,7 +206,7 @@ mod tests {
         position.ranges().into_iter().flat_map(|(from, to)| from..=to).collect()
     }
 
-    /// [M-5]
+    ///
     #[test]
     fn single_entries_are_said_beside_the_whole_and_join_it_when_the_gap_closes() {
         let mut position = of(&[1, 2, 3, 4, 8, 11]);
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!((position.whole(), position.to_bytes()), (8, vec![0x82, 8, 0x41, 4]));
     }
 
-    /// [M-5]: at the bound, above it, far above it.
+    /// at the bound, above it, far above it.
     #[test]
     fn singles_reach_as_far_as_the_bound_and_no_further() {
         let (far, last) = (limits::READ_BEYOND, u64::MAX);
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(end.missing(1, last), []);
     }
 
-    /// [M-5]: one form, and nothing else is read.
+    /// one form, and nothing else is read.
     #[test]
     fn a_position_is_read_in_its_one_form_alone() {
         for position in [of(&[]), of(&[1]), of(&[3, 9]), of(&[limits::READ_BEYOND]), Position::upto(u64::MAX)] {
@@ -275,7 +275,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-        /// [M-6]
+        ///
         #[test]
         fn a_join_has_what_either_has_in_any_order(a in position(), b in position(), c in position()) {
             let join = |a: &Position, b: &Position| { let mut both = *a; both.join(b); both };

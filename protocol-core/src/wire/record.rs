@@ -7,11 +7,13 @@ use crate::wire::cbor::{Malformed, Reader, Writer};
 const VERSION: u64 = 1;
 /// More items than any record has, of this version or one to come.
 const ITEMS: u64 = 64;
+/// How long most records are.
+const USUAL_BYTES: usize = 512;
 
 /// A record of `items` items behind its version.
 pub(crate) fn write(key: Key, items: u64, write: impl FnOnce(&mut Writer)) -> Record {
-    let mut w = Writer::array_of(items + 1);
-    w.u64(VERSION);
+    let mut w = Writer::onto(Vec::with_capacity(USUAL_BYTES));
+    w.array(items + 1).u64(VERSION);
     write(&mut w);
     Record::put(key, w.into_bytes())
 }

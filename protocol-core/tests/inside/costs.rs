@@ -6,7 +6,13 @@ use super::{tick, two};
 use crate::step::Outbox;
 
 #[path = "../devices/kit.rs"]
-#[allow(dead_code, clippy::expect_used, clippy::panic, reason = "another's kit, of which a part is used")]
+#[allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "another's kit, of which a part is used"
+)]
 mod kit;
 
 /// From what the person says to the post, and from the entry to what is said to the person: all that the device does of

@@ -4,10 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use postline_core::id::{Address, ConversationId};
+use postline_core::id::{Address, ConversationId, Hash};
 use postline_core::machine::session::device::{Input, Output};
+use postline_core::seal::lists::Chain;
+use postline_core::seal::{AddressIdentity, Secret};
+use postline_core::store::sha256;
+use postline_core::time::Millis;
+use postline_core::wire::keys::KeyProof;
+use postline_core::wire::list::{Device as Listed, DeviceList};
 use postline_core::wire::log::{Change, direct, tag};
-use postline_core::wire::talk::{Kind, Line, Origin, Post, Talk};
+use postline_core::wire::statement::Signed;
+use postline_core::wire::talk::{Kind, Line, Origin, Post, Publication, Talk};
 use postline_node::lab::{Letter, Node, Nodes, Person, Plan};
 use tokio::time::{Instant, sleep};
 
@@ -28,6 +35,8 @@ struct Chatter {
     device: Device,
     talk: ConversationId,
     number: u64,
+    /// Whether the other's key proof is here.
+    knows: bool,
 }
 
 impl Chatter {
@@ -38,14 +47,20 @@ impl Chatter {
         let (address, wire) = (format!("{user}@{domain}"), Wire::tls(at(node, "link").await));
         let mut device = Device::on(wire, seed, &address, key(node).await, right(user));
         assert_eq!(device.begun(), Begun::Up);
-        let talk = loop {
-            if let Talk::Line(Line { theirs: named, t2: Some(t2), .. }) = heard(&mut device)
-                && named.to_string() == theirs
-            {
-                break direct(t2);
-            }
-        };
-        Self { device, talk, number: 0 }
+        let theirs = Address::parse(theirs).unwrap();
+        let known = line(&mut device, &theirs);
+        let t2 = known.t2.unwrap();
+        for (number, what) in [(1, list(&device)), (2, proof(&device, &theirs, t2))] {
+            device.step(Input::Say(Talk::Publish { number, what }));
+        }
+        Self { device, talk: direct(t2), number: 0, knows: known.proof.is_some() }
+    }
+
+    /// Waits until the other's key proof is here: their device may post then.
+    fn knows(&mut self, theirs: &Address) {
+        while !self.knows {
+            self.knows = line(&mut self.device, theirs).proof.is_some();
+        }
     }
 
     fn post(&mut self, kind: Kind, members: &[&Address], bytes: Vec<u8>) {
@@ -77,6 +92,7 @@ impl Chatter {
     }
 
     /// Waits until the mark `delivered` comes.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest is not waited for")]
     fn delivered(&mut self) -> u64 {
         loop {
             match heard(&mut self.device) {
@@ -86,6 +102,47 @@ impl Chatter {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+/// The keys of a device's person: of that device alone.
+fn keys(device: &Device) -> (AddressIdentity, Signed<DeviceList>) {
+    let secret = |what: &[u8]| Secret::new(sha256(&[what, &device.identity.dk().0]).0);
+    let (ak, next) = (AddressIdentity::new(&secret(b"ak")), AddressIdentity::new(&secret(b"next")));
+    let listed = Listed::new(device.identity.dk(), false, Millis(1_000));
+    let (list, _) = Chain::found(device.address().clone(), &ak, next.ak().hash(), false, vec![listed]).unwrap();
+    (ak, list)
+}
+
+/// The person's list: only listed devices take part.
+fn list(device: &Device) -> Publication {
+    Publication::List(keys(device).1.bytes().to_vec())
+}
+
+fn proof(device: &Device, theirs: &Address, t2: Hash) -> Publication {
+    let (ak, list) = keys(device);
+    let chain = Chain::begin(device.address(), &list).unwrap();
+    let proof = KeyProof {
+        t2,
+        author: device.address().clone(),
+        other: theirs.clone(),
+        identity: chain.identity(),
+        ak: ak.ak(),
+        number: chain.number(),
+        list: chain.hash(),
+    };
+    Publication::Proof { theirs: theirs.clone(), bytes: ak.state(proof).unwrap().bytes().to_vec() }
+}
+
+/// Waits for word of a line.
+fn line(device: &mut Device, theirs: &Address) -> Line {
+    loop {
+        if let Talk::Line(line) = heard(device)
+            && line.theirs == *theirs
+            && line.t2.is_some()
+        {
+            return line;
         }
     }
 }
@@ -118,6 +175,8 @@ async fn pairs(count: usize) -> (Nodes, Vec<(Chatter, Chatter)>) {
         let mut author = Chatter::join(&nodes.a, here, &theirs).await;
         let mut reader = Chatter::join(&nodes.b, there, &ours).await;
         assert_eq!(author.talk, reader.talk);
+        author.knows(&reader.device.address().clone());
+        reader.knows(&author.device.address().clone());
         let create = Change { commit: Vec::new(), welcome: None, group_info: vec![7; 1_000] };
         let members = [author.device.address().clone(), reader.device.address().clone()];
         author.post(Kind::Create, &[&members[0], &members[1]], create.to_bytes());

@@ -10,12 +10,10 @@ use crate::id::{Address, ConversationId, DeviceTag, Hash, NodeKey};
 use crate::limits;
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::cbor::{Malformed, Reader};
 use crate::wire::log::root;
-use crate::wire::record::Rides;
+use crate::wire::record::{Rides, read, write};
 use crate::wire::talk::{Kind, Origin};
-
-const VERSION: u64 = 1;
 
 /// A node that has members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,37 +120,32 @@ impl Book {
     /// The record; from now on it has it all.
     pub(super) fn save(&mut self, conversation: ConversationId) -> Record {
         self.rides_mut().for_each(|rides| rides.saved = rides.now);
-        let mut w = Writer::array_of(11);
-        w.u64(VERSION).u64(self.hub as u64).u64(self.seq).bytes(&self.hash.0).u64(self.epoch).u64(self.floor);
-        w.u64(self.mark.0).millis(self.mark.1);
-        w.list(self.homes.iter(), |w, home| {
-            w.array(3).maybe(home.nk, |w, nk| w.bytes(&nk.0)).u64(home.acked.now).u64(home.wrote);
-        });
-        w.list(self.members.iter(), |w, member| {
-            w.array(3).address(&member.address).u64(member.home as u64).u64(member.delivered.now);
-        });
-        w.list(self.devices.iter(), |w, ((home, tag), device)| {
-            w.array(6).u64(*home as u64).bytes(&tag.0).maybe(device.member, |w, member| w.u64(member as u64));
-            w.u64(device.number).u64(device.at).u64(device.acked.now);
-        });
-        Record::put(Key::Log(conversation), w.into_bytes())
+        write(Key::Log(conversation), 10, |w| {
+            w.u64(self.hub as u64).u64(self.seq).bytes(&self.hash.0).u64(self.epoch).u64(self.floor);
+            w.u64(self.mark.0).millis(self.mark.1);
+            w.list(self.homes.iter(), |w, home| {
+                w.array(3).maybe(home.nk, |w, nk| w.bytes(&nk.0)).u64(home.acked.now).u64(home.wrote);
+            });
+            w.list(self.members.iter(), |w, member| {
+                w.array(3).address(&member.address).u64(member.home as u64).u64(member.delivered.now);
+            });
+            w.list(self.devices.iter(), |w, ((home, tag), device)| {
+                w.array(6).u64(*home as u64).bytes(&tag.0).maybe(device.member, |w, member| w.u64(member as u64));
+                w.u64(device.number).u64(device.at).u64(device.acked.now);
+            });
+        })
     }
 
-    pub(super) fn restore(conversation: ConversationId, record: &Record) -> Result<Self, RestoreError> {
-        let bytes = versioned(record)?;
-        let damaged = |Malformed(what)| RestoreError::Damaged { key: Key::Log(conversation), what };
-        Self::read(bytes).map_err(damaged)
+    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+        read(record, Self::read)
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         let index = |r: &mut Reader<'_>, below: usize| {
             let index = usize::try_from(r.u64()?).map_err(|_| Malformed("an index"))?;
             if index < below { Ok(index) } else { Err(Malformed("an index of the list")) }
         };
-        let mut r = Reader::new(bytes);
-        r.array_of(11)?;
-        r.u64()?;
-        let hub = index(&mut r, limits::MEMBERS + 1)?;
+        let hub = index(r, limits::MEMBERS + 1)?;
         let (seq, hash, epoch, floor) = (r.u64()?, Hash(r.fixed()?), r.u64()?, r.u64()?);
         let mark = (r.u64()?, r.millis()?);
         let homes = r.list(limits::MEMBERS as u64 + 1, |r| {
@@ -172,7 +165,6 @@ impl Book {
             let (number, at, acked) = (r.u64()?, r.u64()?, Rides::restored(r.u64()?));
             Ok(((home, tag), Device { member, number, at, acked }))
         })?;
-        r.end()?;
         if hub >= homes.len() || floor > seq {
             return Err(Malformed("a log that hangs together"));
         }
@@ -194,27 +186,24 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn record(&self, key: Key, now: Millis) -> Record {
-        let mut w = Writer::onto(Vec::with_capacity(self.bytes.len() + 48));
-        w.array(6).u64(VERSION).u64(self.kind as u64).u64(self.epoch);
-        w.maybe(self.origin, |w, (origin, home)| {
-            w.array(3).bytes(&origin.device.0).u64(origin.number).u64(home as u64)
+        let record = write(key, 5, |w| {
+            w.u64(self.kind as u64).u64(self.epoch);
+            w.maybe(self.origin, |w, (origin, home)| {
+                w.array(3).bytes(&origin.device.0).u64(origin.number).u64(home as u64)
+            });
+            w.list(self.members.iter(), |w, member| {
+                w.address(member);
+            });
+            w.bytes(&self.bytes);
         });
-        w.list(self.members.iter(), |w, member| {
-            w.address(member);
-        });
-        w.bytes(&self.bytes);
-        Record::put(key, w.into_bytes()).until(now.plus(limits::ENTRY_LONGEST_MS))
+        record.until(now.plus(limits::ENTRY_LONGEST_MS))
     }
 
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
-        let bytes = versioned(record)?;
-        Self::read(bytes).map_err(|Malformed(what)| RestoreError::Damaged { key: record.key.clone(), what })
+        read(record, Self::read)
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut r = Reader::new(bytes);
-        r.array_of(6)?;
-        r.u64()?;
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         let kind = match r.u64()? {
             0 => Kind::Create,
             1 => Kind::Commit,
@@ -229,21 +218,6 @@ impl Entry {
         })?;
         let members = r.list(limits::MEMBERS as u64, Reader::address)?;
         let bytes = r.bytes()?.to_vec();
-        r.end()?;
         Ok(Self { kind, epoch, origin, members, bytes })
-    }
-}
-
-/// The bytes of a record of ours, if they are of the version that is known.
-fn versioned(record: &Record) -> Result<&[u8], RestoreError> {
-    let damaged = |Malformed(what)| RestoreError::Damaged { key: record.key.clone(), what };
-    let bytes = record.value.as_deref().unwrap_or_default();
-    let mut r = Reader::new(bytes);
-    r.array(64).map_err(damaged)?;
-    let found = r.u64().map_err(damaged)?;
-    if found == VERSION {
-        Ok(bytes)
-    } else {
-        Err(RestoreError::Version { key: record.key.clone(), found, known: VERSION })
     }
 }

@@ -1,5 +1,7 @@
 //! Every order of few events makes one state; what can't be is refused; what is told is told once, late, and to few.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "what a test doesn't name, it doesn't look at")]
+
 use proptest::prelude::*;
 
 use super::*;
@@ -133,7 +135,7 @@ fn follows(before: &Marks, outputs: &[Output], after: &Marks) {
 
 /// Attacks 42 to 44: of every set of up to six events of three people, all orders make one state, which is the model's; no
 /// mark ever falls, and each rise is told. Shown by induction: whichever event of a set comes last, the state is the same;
-/// said twice, nothing changes. [M-6]
+/// said twice, nothing changes.
 #[test]
 fn t_044_every_order_of_six_events_of_three_people_makes_one_state_and_no_mark_falls() {
     let alphabet = alphabet();
@@ -172,7 +174,7 @@ fn t_044_every_order_of_six_events_of_three_people_makes_one_state_and_no_mark_f
     assert!(orders > 20_000, "{orders}");
 }
 
-/// Attack 42. [M-4]
+/// Attack 42.
 #[test]
 fn t_042_a_forged_mark_counts_for_nothing() {
     let marks = begun();
@@ -194,7 +196,7 @@ fn t_042_a_forged_mark_counts_for_nothing() {
 }
 
 /// Attack 43: of entries that aren't there. A reading can't be of its own entry or one behind it; what a node says a little
-/// early is one number; what it says far too early is let go of. [M-4]
+/// early is one number; what it says far too early is let go of.
 #[test]
 fn t_043_marks_of_what_was_never_sent_are_refused_and_take_no_room() {
     let marks = begun();
@@ -220,7 +222,7 @@ fn t_043_marks_of_what_was_never_sent_are_refused_and_take_no_room() {
     assert_eq!(outputs, [Output::Rose { who: Some(BEN), from: 7, to: 7, mark: Mark::Delivered }]);
 }
 
-/// Attack 44: played again, in part, and in a lesser form. [M-6]
+/// Attack 44: played again, in part, and in a lesser form.
 #[test]
 fn t_044_a_mark_that_was_reached_stays() {
     let marks = told(&begun(), [read(BEN, 6, &[1, 2, 3]), Input::Delivered(BEN, 5)]);
@@ -234,7 +236,7 @@ fn t_044_a_mark_that_was_reached_stays() {
     }
 }
 
-/// Attack 45: an edit has its own entry, and its own marks. [M-1]
+/// Attack 45: an edit has its own entry, and its own marks.
 #[test]
 fn t_045_who_read_a_message_has_not_read_its_edit() {
     let edit = 7;
@@ -242,7 +244,7 @@ fn t_045_who_read_a_message_has_not_read_its_edit() {
     assert_eq!((marks.mark(1, BEN), marks.mark(edit, BEN)), (Some(Mark::Read), Some(Mark::Queued)));
 }
 
-/// Attack 59: whatever an own device with old records says, what was read stays read. [M-9]
+/// Attack 59: whatever an own device with old records says, what was read stays read.
 #[test]
 fn t_059_reading_on_several_devices_never_runs_back() {
     let (marks, outputs) = step(&begun(), read(ANN, 6, &[1, 2, 3, 5]));
@@ -287,7 +289,7 @@ fn reading_is_told_once_for_many_a_second_or_two_later() {
     assert_eq!((told.deadline(), told.waits()), (None, false));
 }
 
-/// [M-8]: a burst that is read at once, screen by screen, costs three envelopes at most.
+/// a burst that is read at once, screen by screen, costs three envelopes at most.
 #[test]
 fn a_hundred_messages_read_at_once_cost_three_envelopes_at_most() {
     let mut marks = told(&begun(), entries(7..=100, Some(BEN)));
@@ -304,7 +306,7 @@ fn a_hundred_messages_read_at_once_cost_three_envelopes_at_most() {
     assert_eq!(marks.told, Position::upto(100));
 }
 
-/// [M-8]: what is told along needs no envelope of its own, and nothing goes along where nothing waits.
+/// what is told along needs no envelope of its own, and nothing goes along where nothing waits.
 #[test]
 fn what_is_said_anyway_takes_the_reading_along() {
     let (same, outputs) = step(&begun(), Input::Along);
@@ -315,7 +317,7 @@ fn what_is_said_anyway_takes_the_reading_along() {
     assert_eq!(along.deadline(), None);
 }
 
-/// Attack 46: what people don't see asks for no mark, nor what they said themselves; one device tells for all. [M-7]
+/// Attack 46: what people don't see asks for no mark, nor what they said themselves; one device tells for all.
 #[test]
 fn t_046_nothing_is_told_of_what_nobody_sees_and_nothing_twice() {
     let marks = told(&told(&begun(), [saw(1, 6)]), [Input::Along]);
@@ -336,7 +338,7 @@ fn t_046_nothing_is_told_of_what_nobody_sees_and_nothing_twice() {
     assert_eq!(less.deadline(), reading.deadline());
 }
 
-/// Attack 46: asking, over and over, is no probe either: it is answered by the person's own reading alone. [M-10]
+/// Attack 46: asking, over and over, is no probe either: it is answered by the person's own reading alone.
 #[test]
 fn t_046_in_a_large_conversation_asking_brings_nothing_before_the_person_reads() {
     let people = |n: u16| {
@@ -366,7 +368,7 @@ fn t_046_in_a_large_conversation_asking_brings_nothing_before_the_person_reads()
     assert_eq!(outputs, [Output::Tell(Position::upto(5), Audience::Ourselves)], "each asking is answered once");
 }
 
-/// [M-10]: the conversation's policy, the person's choice, and whether there is a line.
+/// the conversation's policy, the person's choice, and whether there is a line.
 #[test]
 fn who_hears_of_a_reading_is_the_policy_s_and_the_person_s_to_say() {
     use Audience::{Everyone, Ourselves};
@@ -390,7 +392,7 @@ fn who_hears_of_a_reading_is_the_policy_s_and_the_person_s_to_say() {
     }
 }
 
-/// [M-8]: at the bound, and above it.
+/// at the bound, and above it.
 #[test]
 fn reading_is_told_so_often_in_a_minute_and_no_oftener() {
     let mut marks = told(&begun(), entries(7..=200, Some(BEN)));
@@ -409,7 +411,7 @@ fn reading_is_told_so_often_in_a_minute_and_no_oftener() {
     assert!(waits.min().unwrap() >= limits::READ_MS);
 }
 
-/// What fails has a reason, and stands until it is said after all; what is in the log can't fail. [M-3]
+/// What fails has a reason, and stands until it is said after all; what is in the log can't fail.
 #[test]
 fn a_failure_has_its_reason_and_what_is_in_the_log_has_not_failed() {
     let id = ContentId([7; 32]);
@@ -470,7 +472,7 @@ fn a_crash_loses_nothing_that_is_not_said_again() {
     assert_eq!(quiet.deadline(), None);
 }
 
-/// [M-2]
+///
 #[test]
 fn what_all_have_is_the_least_that_any_has() {
     let marks =
@@ -482,7 +484,7 @@ fn what_all_have_is_the_least_that_any_has() {
 }
 
 /// Attack 46: when something is told depends on chance alone. Over 10⁴ runs each, whatever is read, the waits are uniform
-/// over a second to two (Kolmogorov and Smirnov, p > 0.01); the same chance makes the same wait. [M-7]
+/// over a second to two (Kolmogorov and Smirnov, p > 0.01); the same chance makes the same wait.
 #[test]
 fn t_046_the_wait_is_uniform_whatever_is_read() {
     const RUNS: u64 = 10_000;
@@ -540,7 +542,7 @@ fn any_event() -> impl Strategy<Value = Input> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
-    /// [M-6]
+    ///
     #[test]
     fn floods_in_any_order_and_doubled_make_one_state(
         (events, other) in prop::collection::vec(any_event(), 0..120)
