@@ -331,3 +331,23 @@ impl Live {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of before the numbers of posts were exact has none: the device's own says what was reserved then.
+    #[test]
+    fn a_record_without_a_number_restores() {
+        let with = Address::parse("ben@b.example").unwrap();
+        let talk = Talk { seq: 7, state: 2, ..Talk::new(ConversationId([1; 32]), with, Hash([2; 32]), true) };
+        let new = talk.record().value.unwrap();
+        // One item less, in the array's head and at the end.
+        let (head, [0x18, items @ .., 0]) = new.split_first().unwrap() else { panic!("{new:?}") };
+        assert_eq!(*head, 0x98);
+        let old = Record::put(Key::Talk(talk.id), [&[0x97], items].concat());
+        assert_eq!(Talk::restore(talk.id, &old), Ok(talk.clone()));
+        let posted = Talk { posted: 300, ..talk };
+        assert_eq!(Talk::restore(posted.id, &posted.record()), Ok(posted));
+    }
+}
