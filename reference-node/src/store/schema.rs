@@ -81,15 +81,22 @@ const MIGRATIONS: &[&str] = &["
 /// How long one connection waits for another's lock.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Makes the directory and takes the lock that ends with the process, however it ends.
+/// How often the lock is tried, and how long between.
+const TRIES: (u32, Duration) = (25, Duration::from_millis(20));
+
+/// Makes the directory and takes the lock that ends with the process, however it ends. It is tried for a moment: a child
+/// that who had it starts just then holds it until it is another program.
 pub(super) fn lease(dir: &Path) -> Result<File, StoreError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(LEASE))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.display().to_string())),
-        Err(TryLockError::Error(e)) => Err(e.into()),
+    for _ in 0..TRIES.0 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TRIES.1),
+            Err(TryLockError::Error(e)) => return Err(e.into()),
+        }
     }
+    Err(StoreError::InUse(dir.display().to_string()))
 }
 
 /// Writes the write-ahead log over itself and syncs it.
