@@ -128,6 +128,8 @@ struct Shared {
     /// Held by each that runs.
     running: Mutex<Option<mpsc::Sender<()>>>,
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
+    /// Dropped with the last who could want something of them: their thread ends.
+    _wanted: oneshot::Sender<()>,
 }
 
 impl Hosted {
@@ -151,23 +153,17 @@ impl Hosted {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let own = runtime.handle().clone();
         let (running, ended) = mpsc::channel(1);
+        let (wanted, unwanted) = oneshot::channel();
         let shared = Arc::new(Shared {
             around,
             own,
             devices: Mutex::new(Some(BTreeMap::new())),
             running: Mutex::new(Some(running)),
             ended: tokio::sync::Mutex::new(ended),
+            _wanted: wanted,
         });
         let hosted = Self(Some(Arc::clone(&shared)));
-        let over = Arc::downgrade(&shared);
-        std::thread::Builder::new().name("hosted".to_owned()).spawn(move || {
-            // For as long as anybody could want something of them.
-            runtime.block_on(async {
-                while over.strong_count() > 0 {
-                    sleep(Duration::from_millis(100)).await
-                }
-            });
-        })?;
+        std::thread::Builder::new().name("hosted".to_owned()).spawn(move || runtime.block_on(unwanted))?;
         for address in known.into_iter().take(limits::HOSTED) {
             shared.run(address);
         }
