@@ -101,7 +101,7 @@ impl Sealed {
         self.epochs.entry((conversation, seq)).or_insert(epoch);
     }
 
-    /// A device is in a conversation with others.
+    /// A device is in a conversation with others; or thinks so, where its node lies to it.
     ///
     /// # Errors
     /// I10 where another knows the same epoch otherwise, and I18 where a device is in it that nobody has.
@@ -111,9 +111,13 @@ impl Sealed {
         epoch: u64,
         tree: Hash,
         roster: BTreeSet<DeviceKey>,
+        lied_to: bool,
     ) -> Result<(), Broken> {
         if let Some(ghost) = roster.iter().find(|dk| !self.devices.contains_key(*dk)) {
             return Err(("I18", format!("{ghost}, which nobody has, is in {conversation} in epoch {epoch}")));
+        }
+        if lied_to {
+            return Ok(());
         }
         let known = self.rosters.entry((conversation, epoch)).or_insert_with(|| (tree, roster.clone()));
         if *known == (tree, roster) {

@@ -36,15 +36,22 @@ fn a_clock_set_back_does_not_keep_a_dead_link_alive() {
     assert_eq!(run(4_847, false).broken, None);
 }
 
+/// A node's record that was brought for a wake, and let go of before it, was asked for no more: the node woke each millisecond.
+#[test]
+fn a_record_let_go_of_before_its_wake_is_brought_again() {
+    assert_eq!(run(2_866, false).broken, None);
+}
+
 /// What the first runs with devices found: a mark fell from delivered to sent; a listed device without key packages had
 /// the others commit without end; a node that did not know a conversation yet had its device take all of it for gone.
 /// Then: who came and was told of all of its conversations was told again each millisecond, once the list of them was
 /// forgotten (99, 213); a device that a node kept an entry from committed once a second for ever (121); a hub did not dial
 /// the node that a new entry was for (205), or forgot that it wanted to (193); marks of entries that weren't at hand were
-/// lost in a crash (979); a mark was said to a node whose line had gone (42).
+/// lost in a crash (979); a mark was said to a node whose line had gone (42). A device took a change for void, for want of a
+/// list, before anybody could be asked (631); the answer to one published list was taken for the next one's (941).
 #[test]
 fn devices_keep_what_they_once_broke() {
-    for seed in [0, 1, 26, 42, 99, 121, 193, 205, 213, 979] {
+    for seed in [0, 1, 26, 42, 99, 121, 193, 205, 213, 631, 941, 979] {
         let run = run_with_devices(seed, &[], false);
         assert_eq!(run.broken, None, "seed {seed}, {}: `world --devices --seed {seed}` tells it", run.weather);
     }

@@ -26,8 +26,8 @@ use crate::wire::talk::{Finding, Publication, Question, Talk};
 /// What was made known, and isn't answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Published {
-    /// A list of ours.
-    List,
+    /// A list of ours, by its bytes' hash: another may have taken its place by the time that it is answered.
+    List(crate::id::Hash),
     /// Our key proof for this person, over the handshake of our line.
     Proof(Address, crate::id::Hash),
     /// So many packages.
@@ -77,8 +77,8 @@ impl Client {
         match (self.asks.remove(&number), what) {
             (Some(Asked::Lists(whose)), Ok(Finding::Lists(lists))) => self.lists(tick, &whose, &lists, out),
             (Some(Asked::Lists(whose)), Err(_)) => {
-                self.timers.by(What::Lists(whose.clone()), tick.now.plus(limits::ASK_AGAIN_MS));
-                self.lists_are_here(tick, &whose, false);
+                // Who can't be asked has not said that there is no newer list.
+                self.timers.by(What::Lists(whose), tick.now.plus(limits::ASK_AGAIN_MS));
             }
             (Some(Asked::Packages(talk)), Ok(Finding::Packages(packages))) => {
                 self.gathered(tick, talk, number, &packages, out);
@@ -265,10 +265,11 @@ impl Client {
         if !self.online() {
             return;
         }
-        if let Some(list) = self.own.unsaid.clone()
-            && !self.publishing.values().any(|open| *open == Published::List)
-        {
-            self.say_publicly(Published::List, Publication::List(list), out);
+        if let Some(list) = self.own.unsaid.clone() {
+            let open = Published::List(sha256(&[&list]));
+            if !self.publishing.values().any(|other| *other == open) {
+                self.say_publicly(open, Publication::List(list), out);
+            }
         }
         if self.own.stage != Stage::Enrolled {
             return;
@@ -329,9 +330,12 @@ impl Client {
     /// How it went with what was made known.
     pub(super) fn published(&mut self, tick: &Tick, number: u64, code: Option<Code>, out: &mut Outbox<Output>) {
         let Some(what) = self.publishing.remove(&number) else { return };
+        let unsaid = self.own.unsaid.as_ref().map(|list| Published::List(sha256(&[list])));
         match (what, code) {
-            (Published::List, None) => self.list_taken(tick, out),
-            (Published::List, Some(Code::BadKeys)) => self.overtaken(out),
+            // The one that took its place has its own answer.
+            (list @ Published::List(_), _) if Some(&list) != unsaid.as_ref() => self.publish(tick, out),
+            (Published::List(_), None) => self.list_taken(tick, out),
+            (Published::List(_), Some(Code::BadKeys)) => self.overtaken(out),
             (Published::Note, _) => {}
             (Published::Grant(dk), None) => self.let_in_by(dk, out),
             (Published::Block(who, blocked), None) => Self::tell(Event::Blocked { who, blocked }, out),
@@ -348,7 +352,7 @@ impl Client {
                 self.own.stocked = Some(tick.now);
                 out.save(self.own.record());
             }
-            (Published::List | Published::Proof(..) | Published::Packages(_) | Published::Grant(_), Some(_)) => {
+            (Published::List(_) | Published::Proof(..) | Published::Packages(_) | Published::Grant(_), Some(_)) => {
                 self.timers.by(What::Publish, tick.now.plus(limits::ASK_AGAIN_MS));
             }
         }

@@ -14,6 +14,7 @@ use super::inner::{Inner, Read, What as Said};
 use super::io::{self, Alarm, Author, Event as Told, Failure, Mark, Output, Who};
 use super::log::Taken;
 use super::said::{By, Draft, Kept};
+use super::talk::Waited;
 use super::timers::What;
 use super::{Client, Declined};
 use crate::fault::PeerFault;
@@ -249,7 +250,9 @@ impl Client {
         }
     }
 
-    /// A change that can't be followed as it is: it waits for lists, but not for ever (attack 87), or it is void.
+    /// A change that can't be followed as it is: it waits for lists, or it is void. It waits until the node of who it is about
+    /// has them or says, a while on, that it has none, so that all devices judge alike; and not for ever (attack 87): a node
+    /// that says nothing holds up its own people's conversations alone.
     fn objected(
         &mut self,
         tick: &Tick,
@@ -260,9 +263,10 @@ impl Client {
     ) -> Taken {
         let id = event.conversation;
         let live = self.live(id);
-        let since = live.waited.filter(|(seq, _)| *seq == event.seq).map_or(tick.now, |(_, since)| since);
-        if let Some(whose) = objection.lists.filter(|_| tick.now.since(since) < limits::LISTS_WAIT_MS) {
-            live.waited = Some((event.seq, since));
+        let known = live.waited.filter(|waited| waited.seq == event.seq);
+        let waited = known.unwrap_or(Waited { seq: event.seq, since: tick.now, in_vain: false });
+        if let Some(whose) = objection.lists.filter(|_| !waited.in_vain) {
+            live.waited = Some(waited);
             self.ask_lists(&whose, out);
             self.timers.by(What::Lists(whose), Self::later(tick, limits::ASK_AGAIN_MS));
             return Taken::Waits;
@@ -303,9 +307,8 @@ impl Client {
         Ok(())
     }
 
-    /// Lists came: what waited for them goes on. Where none came, what has waited for long enough does.
+    /// An answer about lists came: what waited for one that is new goes on. Where none is, what has waited for long enough does.
     pub(super) fn lists_are_here(&mut self, tick: &Tick, whose: &Address, any: bool) {
-        let is_over = |(_, since): (u64, Millis)| tick.now.since(since) >= limits::LISTS_WAIT_MS;
         let own = *whose == self.ours.address;
         let waiting: Vec<ConversationId> = self
             .talks
@@ -316,7 +319,12 @@ impl Client {
             .collect();
         for id in waiting {
             let live = self.live(id);
-            if any || live.waited.is_some_and(is_over) {
+            let waited = live.waited.as_mut();
+            let in_vain = waited.is_some_and(|waited| {
+                waited.in_vain |= !any && tick.now.since(waited.since) >= limits::LISTS_WAIT_MS;
+                waited.in_vain
+            });
+            if any || in_vain {
                 live.waits = false;
                 self.timers.by(What::Talk(id), tick.now);
             } else {

@@ -241,6 +241,15 @@ const fn mark_of(number: u64) -> Result<Mark, Malformed> {
     }
 }
 
+/// An entry that waits for device lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waited {
+    pub(super) seq: u64,
+    pub(super) since: Millis,
+    /// Whether their node has said, a good while on, that there are no newer ones.
+    pub(super) in_vain: bool,
+}
+
 /// What of a conversation a crash forgets.
 #[derive(Debug, Default)]
 pub(super) struct Live {
@@ -264,8 +273,8 @@ pub(super) struct Live {
     pub(super) stale: Option<u64>,
     /// Whether the log waits for device lists.
     pub(super) waits: bool,
-    /// Which entry waits for them, and since when.
-    pub(super) waited: Option<(u64, Millis)>,
+    /// What of it waits for them.
+    pub(super) waited: Option<Waited>,
     /// Entries of ours that a device couldn't open.
     pub(super) repairs: BTreeSet<(u64, Address, DeviceKey)>,
     /// What is being told to a newer device of the person.

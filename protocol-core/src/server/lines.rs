@@ -111,7 +111,8 @@ impl Server {
     /// The records of a node that something waited for are here.
     pub(super) fn node_due(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
         if !self.links.contains_key(&nk) {
-            // Asked for within this very wake.
+            // Asked for within this very wake, or brought and let go of again before it.
+            self.cold.extend([Key::Peer(nk), Key::Route(nk)]);
             self.timers.set(Who::Node(nk), Some(tick.now.plus(1)));
             return;
         }

@@ -179,7 +179,9 @@ impl World {
             Event::Conversation(talk) if talk.joined => {
                 let known = device.client.as_ref().and_then(|client| client.tree(talk.id));
                 let Some((epoch, tree, roster)) = known else { return Ok(()) };
-                self.sealed.joined(talk.id, epoch, tree, roster)
+                // Whose node changes the log on its way holds other events than the others.
+                let lied_to = self.liar == Some(device.node);
+                self.sealed.joined(talk.id, epoch, tree, roster, lied_to)
             }
             // A copy is, to everybody, the device that it is a copy of.
             Event::Mark { .. } if device.copy_of.is_some() => Ok(()),
