@@ -24,7 +24,6 @@ use crate::seal::lists::Standing;
 use crate::seal::mls::{Applied, Group, Me, Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record, sha256};
-use crate::time::Millis;
 use crate::wire::cbor::Malformed;
 use crate::wire::log::Change;
 use crate::wire::talk::{Event, Kind};
