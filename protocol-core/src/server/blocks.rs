@@ -40,6 +40,7 @@ impl Server {
         let of_domain =
             self.pairs.keys().filter(|pair| *pair.theirs.domain() == domain).map(|pair| pair.theirs.clone());
         let parted: BTreeSet<Address> = of_domain.collect();
+        self.unask(tick, |_, whose| *whose.domain() == domain, out);
         self.blocked.insert(domain);
         for theirs in parted {
             self.talks_part(tick, &theirs, out);

@@ -63,6 +63,7 @@ impl Server {
                         self.talks_resume(tick, pair, out);
                     } else if from == trust::TrustState::Trusted {
                         self.talks_part(tick, &pair.theirs, out);
+                        self.unask(tick, |asker, whose| *asker == pair.ours && *whose == pair.theirs, out);
                     }
                 }
                 trust::Output::Refused(why) => {

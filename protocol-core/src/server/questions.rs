@@ -17,7 +17,7 @@ use super::io::{Event, Output, Peer};
 use super::sessions::Online;
 use super::timers::Who;
 use crate::fault::{Code, PeerFault};
-use crate::id::{NodeKey, Pair, SessionId};
+use crate::id::{Address, NodeKey, Pair, SessionId};
 use crate::limits;
 use crate::machine::link;
 use crate::machine::trust::Trust;
@@ -162,6 +162,23 @@ impl Server {
     /// The link with a node is down: what it was asked is asked again on the next one.
     pub(super) fn unasked(&mut self, nk: NodeKey) {
         self.keys.questions.open.values_mut().filter(|open| open.nk == nk).for_each(|open| open.said = false);
+    }
+
+    /// Some have no line any more: what waits to be asked of the one for the other is not asked, and who asked hears so.
+    pub(super) fn unask(&mut self, tick: &Tick, part: impl Fn(&Address, &Address) -> bool, out: &mut Outbox<Output>) {
+        let of = |open: &Open| match &open.what {
+            Question::Lists { asker, whose, .. } | Question::Packages { asker, whose, .. } => part(asker, whose),
+            Question::Range { .. } => false,
+        };
+        let open = &self.keys.questions.open;
+        let gone: Vec<u64> = open.iter().filter(|(_, open)| of(open)).map(|(number, _)| *number).collect();
+        for number in gone {
+            let Some(asked) = self.keys.questions.open.remove(&number) else { continue };
+            if let For::Device(session, number) = asked.whom {
+                self.say_to(session, Talk::Answer { number, what: Err(Code::NotTrusted) }, out);
+            }
+        }
+        self.set_keys_timer(tick);
     }
 
     /// Another node answers.
