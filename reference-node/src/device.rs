@@ -19,10 +19,10 @@ use postline_core::fault::RestoreError;
 use postline_core::id::{Address, NodeKey};
 use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::entropy::Entropy;
 use crate::private_file;
 use crate::store::{Store, StoreError};
 
@@ -91,7 +91,7 @@ pub struct Device {
     client: Client,
     store: Store,
     clock: Clock,
-    entropy: Entropy,
+    random: SystemRandom,
     dialler: Arc<Dialler>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
@@ -145,7 +145,7 @@ impl Device {
             client,
             store,
             clock: Clock::start(),
-            entropy: Entropy::new(),
+            random: SystemRandom::new(),
             dialler: Arc::new(dialler),
             commands: wanted,
             events,
@@ -312,8 +312,10 @@ impl Device {
                 self.warm.push_back(key);
             }
         }
+        // Asked for anew each step: of two copies of a running machine neither may draw what the other does (attack 62).
         // Without randomness nothing may be sealed or signed: as bad as a disk that fails.
-        let entropy = self.entropy.next().map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
+        let mut entropy = [0; 32];
+        self.random.fill(&mut entropy).map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
         let tick = Tick { now: self.clock.now().0, entropy };
         if let Err(misuse) = self.client.step(&tick, input, out) {
             tracing::warn!(%misuse, "input out of place, nothing changed");

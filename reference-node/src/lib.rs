@@ -20,7 +20,6 @@ pub mod dkim;
 pub mod dns;
 pub mod doors;
 pub mod dovecot;
-mod entropy;
 pub mod hand_over;
 pub mod hands;
 pub mod hosted;

@@ -26,10 +26,10 @@ use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::entropy::Entropy;
 use crate::hands::Hands;
 use crate::metrics::Metrics;
 use crate::spool::Staged;
@@ -112,7 +112,7 @@ pub struct Owner {
     dir: PathBuf,
     remake: Remake,
     clock: Clock,
-    entropy: Entropy,
+    random: SystemRandom,
     inbox: mpsc::Receiver<Message>,
     hands: Hands,
     metrics: Arc<Metrics>,
@@ -166,7 +166,7 @@ impl Owner {
             dir,
             remake,
             clock: Clock::start(),
-            entropy: Entropy::new(),
+            random: SystemRandom::new(),
             inbox,
             hands,
             metrics,
@@ -354,8 +354,10 @@ impl Owner {
                 self.warm.push_back(key);
             }
         }
+        // Asked for anew each step: of two copies of a running machine neither may draw what the other does (attack 62).
         // Without randomness nothing may be signed or sent: as bad as a disk that fails.
-        let entropy = self.entropy.next().map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
+        let mut entropy = [0; 32];
+        self.random.fill(&mut entropy).map_err(|_| StoreError::Broken("no randomness".to_owned()))?;
         let tick = Tick { now: self.clock.now().0, entropy };
         if let Err(misuse) = server.step(&tick, input, out) {
             // Late reports about attempts of before a restore are the one thing that may come out of place.
