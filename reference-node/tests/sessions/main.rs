@@ -7,4 +7,3 @@ mod common;
 mod doors;
 mod figures;
 mod kit;
-mod memory;
