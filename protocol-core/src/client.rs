@@ -21,6 +21,7 @@ mod changes;
 mod contact;
 mod devices;
 mod door;
+mod following;
 mod history;
 mod inner;
 pub mod io;

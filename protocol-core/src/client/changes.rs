@@ -347,7 +347,7 @@ impl Client {
         let (Ok(leaf), Some(device)) = (self.leaf(), &self.own.device) else { return };
         let Some((with, epoch)) = self.talks.get(&id).map(|talk| (talk.with.clone(), talk.epoch)) else { return };
         let me = Me { device, leaf: &leaf };
-        let mut objection = super::reading::Objection::default();
+        let mut objection = super::following::Objection::default();
         let mut judge = |applied: &mls::Applied| self.judge(&with, applied, &mut objection);
         let made = Group::join_from_outside(tick, me, &info, id, &mut judge, out);
         match made {
