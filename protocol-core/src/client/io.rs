@@ -10,6 +10,7 @@ use core::fmt;
 
 use crate::fault::{Code, PeerFault};
 use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey, Hash, NodeKey};
+pub use crate::machine::mark::Failure;
 pub use crate::machine::session::device::Login;
 use crate::time::Millis;
 use crate::wire::frame::Frame;
@@ -462,25 +463,6 @@ pub enum Mark {
     Read,
     /// Not said, and won't be.
     Failed(Failure),
-}
-
-/// Why something was not said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
-    /// There is no line with this person: it may go as a mail, if the person wants that.
-    NoLine,
-    /// No such conversation.
-    NoConversation,
-    /// Too long for a message.
-    TooLong,
-    /// More wait here than may.
-    TooMany,
-    /// Something of this name was said before.
-    Again,
-    /// This device is no device of the person any more, or never was.
-    NotEnrolled,
-    /// The hub refuses it.
-    Refused(Code),
 }
 
 /// Who erred.

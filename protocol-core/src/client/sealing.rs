@@ -215,8 +215,7 @@ impl Client {
                 self.settle_now(id, number, out);
                 let soon = code == Code::StaleEpoch && self.fell_behind(id, out);
                 let wait = if soon { limits::TURN_MS } else { limits::BUSY_MS };
-                let at = if code == Code::Unlisted { self.unlisted(tick, id) } else { Self::later(tick, wait) };
-                self.timers.by(What::Talk(id), at);
+                self.timers.by(What::Talk(id), Self::later(tick, wait));
             }
             Code::Glare
             | Code::Protocol

@@ -115,27 +115,29 @@ impl Machine for Name {
     type Fault = Misuse;
 
     fn step(&mut self, _: &Tick, input: Input, out: &mut Outbox<Output>) -> Result<(), Misuse> {
-        let before = self.clone();
-        match (input, self.of) {
+        let changed = match (input, self.of) {
             (Input::Is(came), known) => {
                 // Said twice, it has its earlier place.
                 let of = known.map_or(came, |known| known.min(came));
-                self.of = Some(of);
                 let waiting = std::mem::take(&mut self.waiting);
+                let changed = self.of.replace(of) != Some(of) || !waiting.is_empty();
                 waiting.into_iter().for_each(|from| out.emit(leads(from, of)));
+                changed
             }
-            (Input::NamedBy(from), Some(of)) => out.emit(leads(from, of)),
+            (Input::NamedBy(from), Some(of)) => {
+                out.emit(leads(from, of));
+                false
+            }
             (Input::NamedBy(from), None) => {
-                self.waiting.insert(from);
-                if self.waiting.len() > limits::WAITING {
-                    self.waiting.pop_last();
-                }
-                if self.waiting.contains(&from) {
+                let new = self.waiting.insert(from);
+                let over = (self.waiting.len() > limits::WAITING).then(|| self.waiting.pop_last()).flatten();
+                if over != Some(from) {
                     out.emit(Output::Waits(from));
                 }
+                new && over != Some(from)
             }
-        }
-        if *self != before {
+        };
+        if changed {
             out.save(self.record());
         }
         Ok(())

@@ -335,7 +335,8 @@ impl Server {
         out: &mut Outbox<Output>,
     ) -> Result<(), PeerFault> {
         let id = post.conversation;
-        if self.talks.log(id).is_none() && post.kind == Kind::Create {
+        let begins = self.talks.log(id).is_none() && post.kind == Kind::Create;
+        if begins {
             let pair = self.pair_with(&post.members, nk).ok_or(PeerFault::NoConversation)?;
             if self.line_named(&pair, id)? != nk || !self.pairs.get(&pair).is_some_and(Trust::offered) {
                 return Err(PeerFault::NoConversation);
@@ -344,7 +345,9 @@ impl Server {
             self.begin_log(Log::new(id, None, at_home(&post.members, &pair, nk)), out)?;
         }
         self.is_read_by(tick, nk, via, id, out)?;
-        self.lists_author(&post, nk)?;
+        if !begins {
+            self.lists_author(&post, nk)?;
+        }
         self.step_log(tick, id, log::Input::Post(via, Box::new(post)), out);
         self.feed_log(tick, id, out);
         Ok(())
