@@ -133,8 +133,9 @@ impl Client {
 
     /// Asks for key packages of all devices of both people, for a conversation that isn't there.
     fn gather_all(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        if self.live(id).change_at.is_some_and(|at| at > tick.now) {
-            return;
+        if let Some(at) = self.live(id).change_at.filter(|at| *at > tick.now) {
+            // Something else woke us before that.
+            return self.timers.by(What::Talk(id), at);
         }
         let Some(with) = self.talks.get(&id).map(|talk| talk.with.clone()) else { return };
         let chains = [self.chain_of(&self.ours.address), self.chain_of(&with)];
