@@ -65,8 +65,8 @@ impl World {
         body.resize(body.len() + len, b'.');
         let Some(device) = self.devices.get_mut(index).filter(|device| device.is_current()) else { return };
         device.wrote.insert(id);
-        let author = device.address.clone();
-        self.sealed.says(id, index, &author, to);
+        let (dk, author) = (device.client.as_ref().and_then(postline_core::client::Client::dk), device.address.clone());
+        self.sealed.says(id, index, dk, &author, to);
         let to = To::Person(to.clone());
         self.step_device(index, Input::Command(Command::Write { to, id: Some(id), body }));
     }
