@@ -44,11 +44,13 @@ pub enum Canary {
     StaleListTaken,
     /// Key packages are taken for the devices of whoever they say, whatever the person's lists say.
     GhostTaken,
+    /// What somebody says that they have read takes the place of what they said before.
+    ReceiptRegress,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -68,6 +70,7 @@ impl Canary {
         Self::AnyKeyFollows,
         Self::StaleListTaken,
         Self::GhostTaken,
+        Self::ReceiptRegress,
     ];
 }
 

@@ -499,6 +499,7 @@ impl Asked {
                         // It was handed in before, and its answer was lost.
                         Mark::Failed(Failure::Again) => Ok(()),
                         Mark::Failed(why) => Err(Undone::Declined(format!("{why:?}"))),
+                        Mark::Expired => Err(Undone::Declined(format!("{mark:?}"))),
                         Mark::Queued | Mark::Sent | Mark::Delivered | Mark::Read => Ok(()),
                     });
                 }

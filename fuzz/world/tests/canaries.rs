@@ -75,5 +75,7 @@ canaries! {
     a_failure_kept_quiet_is_noticed: FailureKeptQuiet is ["I1"];
     a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 95;
+    //
+    a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

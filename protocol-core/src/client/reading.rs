@@ -2,18 +2,20 @@
 //!
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
-use super::inner::{Inner, Read, What as Said};
-use super::io::{self, Author, Event as Told, Failure, Mark, Output, Who};
+use super::Client;
+use super::inner::{Inner, Read, What as Said, apart};
+use super::io::{self, Author, Event as Told, Failure, Output, Who};
 use super::said::{By, Draft, Kept};
 use super::timers::What;
-use super::{Client, Declined};
 use crate::fault::PeerFault;
-use crate::id::{ContentId, ConversationId};
+use crate::id::{ContentId, ConversationId, Identity};
 use crate::limits;
+use crate::machine::mark;
 use crate::seal::mls::{Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
 use crate::wire::cbor::Malformed;
+use crate::wire::mark::Position;
 use crate::wire::talk::Event;
 
 impl Client {
@@ -37,7 +39,10 @@ impl Client {
             if talk.is_new(dk, opened.epoch, generation, group.epoch()) { Ok(opened) } else { Err(PeerFault::Again) }
         });
         match opened.and_then(|opened| self.read(&opened).map(|read| (opened, read))) {
-            Ok((opened, read)) => {
+            Ok((opened, (along, read))) => {
+                if let Some(along) = along {
+                    self.has_read(tick, event, opened.member.identity, along, out);
+                }
                 if let Some(head) = opened.aad.head {
                     self.named_head(id, head, seq, out);
                 }
@@ -52,8 +57,15 @@ impl Client {
         }
     }
 
-    fn read(&self, opened: &Opened) -> Result<Read, PeerFault> {
-        Inner::read(&opened.plaintext).map_err(|Malformed(what)| PeerFault::Sealed(what))
+    /// What is within, and the reading beside it.
+    fn read(&self, opened: &Opened) -> Result<(Option<Position>, Read), PeerFault> {
+        let parts = apart(&opened.plaintext).and_then(|(along, inner)| Ok((along, Inner::read(inner)?)));
+        parts.map_err(|Malformed(what)| PeerFault::Sealed(what))
+    }
+
+    /// Somebody tells what they have read; the person on another device of theirs too.
+    fn has_read(&mut self, tick: &Tick, event: &Event, who: Identity, read: Position, out: &mut Outbox<Output>) {
+        self.mark(tick, event.conversation, mark::Input::Read { who, at: event.seq, read }, out);
     }
 
     /// What came out of the seal.
@@ -81,20 +93,7 @@ impl Client {
                 let said = io::Said { conversation: id, seq, id: inner.id, author, at, body };
                 Self::tell(Told::Said(said), out);
             }
-            Said::Read { seq: upto } if own => {
-                let upto = upto.min(seq);
-                if upto > talk.told {
-                    (talk.seen, talk.told) = (talk.seen.max(upto), upto);
-                    Self::tell(Told::ReadElsewhere { conversation: id, seq: upto }, out);
-                }
-            }
-            Said::Read { seq: upto } => {
-                let (before, upto) = (talk.read_by, upto.min(seq));
-                if upto > before {
-                    talk.read_by = upto;
-                    self.rise(id, before, upto, &Mark::Read, out);
-                }
-            }
+            Said::Read { read } => self.has_read(tick, event, member.identity, read, out),
             Said::NotOpened { seq: which } => {
                 let live = self.live(id);
                 if which < seq && live.repairs.len() < limits::CLIENT_BATCH {
@@ -140,13 +139,14 @@ impl Client {
     }
 
     /// Something of this device's came back: it has its place.
-    pub(super) fn own_message(&mut self, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
+    pub(super) fn own_message(&mut self, tick: &Tick, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
         let (id, seq) = (event.conversation, event.seq);
         self.said.insert((id, seq), None);
         let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
         if let Said::Text { body, again: None } = inner.what {
             let kept = Kept { by: None, id: inner.id, at: inner.at, body: Some(body), raw: None };
             self.keep(id, seq, kept, out);
+            self.mark(tick, id, mark::Input::Post(inner.id, mark::Post::Placed(seq)), out);
         }
     }
 
@@ -185,40 +185,11 @@ impl Client {
     }
 
     /// What can't be said any more.
-    pub(super) fn give_up(&self, draft: &Draft, why: Failure, out: &mut Outbox<Output>) {
+    pub(super) fn give_up(&mut self, tick: &Tick, draft: &Draft, why: Failure, out: &mut Outbox<Output>) {
         let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
         if let Said::Text { again: None, .. } = inner.what {
-            let mark = Mark::Failed(why);
-            Self::tell(Told::Mark { conversation: Some(draft.talk), id: inner.id, seq: None, mark }, out);
+            self.mark(tick, draft.talk, mark::Input::Post(inner.id, mark::Post::Failed(why)), out);
         }
-    }
-
-    /// The person has seen everything up to here.
-    pub(super) fn read_up_to(&mut self, tick: &Tick, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get_mut(&id) else {
-            return Self::decline(Declined::NoConversation(id), out);
-        };
-        let seen = seq.min(talk.seq);
-        if seen <= talk.seen {
-            return;
-        }
-        talk.seen = seen;
-        out.save(talk.record());
-        // Where nothing of theirs is new in it, there is nothing to tell.
-        if talk.heard > talk.told {
-            self.timers.by(What::Read(id), Self::later(tick, limits::READ_MS));
-        }
-    }
-
-    /// Tells the others, and the person's other devices, what was read.
-    pub(super) fn tell_read(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get_mut(&id).filter(|talk| talk.seen > talk.told && talk.joined.is_some()) else {
-            return;
-        };
-        talk.told = talk.seen;
-        let seq = talk.seen;
-        out.save(talk.record());
-        self.control(tick, id, Said::Read { seq }, out);
     }
 }
 

@@ -1,10 +1,14 @@
 //! Things said: those that this device has opened or written, and those of its own that the log doesn't have yet.
 
+use std::borrow::Cow;
+
+use super::inner::along;
 use crate::fault::RestoreError;
 use crate::id::{Address, ContentId, ConversationId, DeviceKey};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader};
+use crate::wire::mark::Position;
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
 
@@ -62,6 +66,8 @@ pub(super) struct Draft {
     pub(super) kind: Kind,
     /// Of a message: what is within the seal; else empty.
     pub(super) inner: Vec<u8>,
+    /// What the person has read, where that goes along with it.
+    pub(super) along: Option<Position>,
     /// What was posted, and in which epoch; `None`: it is still to be sealed.
     pub(super) sealed: Option<Sealed>,
 }
@@ -74,9 +80,20 @@ pub(super) struct Sealed {
 }
 
 impl Draft {
+    /// What is still to be sealed.
+    pub(super) const fn new(talk: ConversationId, kind: Kind, inner: Vec<u8>) -> Self {
+        Self { talk, kind, inner, along: None, sealed: None }
+    }
+
+    /// What is sealed.
+    pub(super) fn plaintext(&self) -> Cow<'_, [u8]> {
+        self.along.map_or(Cow::Borrowed(&self.inner), |read| Cow::Owned(along(read, &self.inner)))
+    }
+
     pub(super) fn record(&self, number: u64) -> Record {
-        write(Key::Draft(number), 5, |w| {
+        write(Key::Draft(number), 6, |w| {
             w.bytes(&self.talk.0).u64(self.kind as u64).bytes(&self.inner);
+            w.maybe(self.along, |w, read| w.bytes(&read.to_bytes()));
             w.maybe(self.sealed.as_ref(), |w, sealed| w.u64(sealed.epoch));
             w.maybe(self.sealed.as_ref(), |w, sealed| w.bytes(&sealed.bytes));
         })
@@ -92,9 +109,10 @@ impl Draft {
                 _ => return Err(Malformed("a kind of event")),
             };
             let inner = r.bytes()?.to_vec();
+            let along = r.maybe(|r| Position::parse(r.bytes()?))?;
             let (epoch, bytes) = (r.maybe(Reader::u64)?, r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?);
             let sealed = epoch.zip(bytes).map(|(epoch, bytes)| Sealed { epoch, bytes });
-            Ok(Self { talk, kind, inner, sealed })
+            Ok(Self { talk, kind, inner, along, sealed })
         })
     }
 }

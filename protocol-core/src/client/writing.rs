@@ -8,6 +8,7 @@ use super::said::Draft;
 use super::talk::Talk;
 use crate::id::{ContentId, ConversationId, Hash};
 use crate::limits;
+use crate::machine::mark;
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
 use crate::wire::talk::Kind;
@@ -27,8 +28,7 @@ impl Client {
         match self.may_write(to, &inner, out) {
             Ok(talk) => {
                 self.draft(tick, inner, talk, out);
-                let (conversation, mark) = (Some(talk), Mark::Queued);
-                Self::tell(Told::Mark { conversation, id, seq: None, mark }, out);
+                self.mark(tick, talk, mark::Input::Post(id, mark::Post::Queued), out);
                 self.go_on(tick, talk, out);
             }
             Err(why) => {
@@ -59,7 +59,8 @@ impl Client {
             }
         };
         let again = |draft: &Draft| matches!(Inner::read(&draft.inner), Ok(super::inner::Read::Known(known)) if known.id == inner.id);
-        if self.drafts.values().filter(|draft| draft.kind == Kind::Message).any(again) {
+        let said = self.marks(id).is_some_and(|marks| marks.post(&inner.id).is_some());
+        if said || self.drafts.values().filter(|draft| draft.kind == Kind::Message).any(again) {
             return Err(Failure::Again);
         }
         if let (Some(talk), false) = (new, self.talks.contains_key(&id)) {
@@ -84,7 +85,7 @@ impl Client {
     /// Keeps it until the log has it.
     pub(super) fn draft(&mut self, tick: &Tick, inner: Inner, talk: ConversationId, out: &mut Outbox<Output>) {
         let number = self.number(tick);
-        let draft = Draft { talk, kind: Kind::Message, inner: inner.to_bytes(), sealed: None };
+        let draft = Draft::new(talk, Kind::Message, inner.to_bytes());
         out.save(draft.record(number));
         self.drafts.insert(number, draft);
     }

@@ -82,7 +82,11 @@ impl Chat {
             Event::Conversation(conversation) if conversation.with.contains(&self.peer) => {
                 self.talk = Some(conversation.id);
             }
-            Event::Mark { id, mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Failed(_), .. } => {
+            Event::Mark {
+                id,
+                mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Expired | Mark::Failed(_),
+                ..
+            } => {
                 self.said.remove(id);
             }
             // What others say is heard too, and shown with its author.

@@ -111,7 +111,8 @@ pub(super) fn settle(world: &mut World) {
         passed += span;
         if world.devices_are_settled() {
             // What others still owe each other comes within this.
-            return world.pass(10 * MINUTE);
+            world.pass(10 * MINUTE);
+            return world.last_words();
         }
         span = (span * 2).min(HOUR);
     }
@@ -124,5 +125,6 @@ pub(super) fn end(world: &World) -> Result<(), Broken> {
     if world.liar.is_some() {
         return Ok(());
     }
-    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))
+    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))?;
+    world.both_know_what_was_read()
 }

@@ -45,6 +45,9 @@ fn device_command(rng: &mut Rng) -> client::Command {
             let len = if rng.chance(50) { limits::BODY_BYTES + 1 } else { rng.index(40) };
             Do::Write { to, id, body: vec![b'x'; len] }
         }
+        12 if rng.chance(300) => {
+            Do::TellRead { conversation: rng.chance(500).then(conversation), tell: rng.chance(500) }
+        }
         12 => Do::ReadUpTo { conversation: conversation(), seq: rng.below(9) },
         13 => Do::Join,
         14 => Do::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() },

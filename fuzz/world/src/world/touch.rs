@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
+    pub(super) fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
         let id = ContentId(self.rng.bytes());
         let mut body = sealed::MARK.to_vec();
         body.extend(self.rng.bytes::<16>());
@@ -71,7 +71,7 @@ impl World {
         self.step_device(index, Input::Command(Command::Write { to, id: Some(id), body }));
     }
 
-    fn reads_sealed(&mut self, index: usize) {
+    pub(super) fn reads_sealed(&mut self, index: usize) {
         let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return };
         let talks: Vec<_> = client.conversations().map(|talk| (talk.id, talk.seq)).collect();
         for (conversation, seq) in talks {
