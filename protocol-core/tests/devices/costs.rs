@@ -22,6 +22,8 @@ fn a_message_makes_a_device_write_at_most_a_kibibyte() {
     world.write(0, "first");
     world.pass(5_000);
     world.devices.iter_mut().for_each(|device| device.written = 0);
+    let marks = |world: &World, n: usize| world.devices[n].disk[&Key::Marks(theirs())].clone();
+    let before = [0, 1].map(|n| marks(&world, n));
     let text = "x".repeat(200);
     for _ in 0..MESSAGES {
         world.write(0, &text);
@@ -32,6 +34,7 @@ fn a_message_makes_a_device_write_at_most_a_kibibyte() {
     println!("figure device.written_by_author_bytes {author}");
     println!("figure device.written_by_reader_bytes {reader}");
     assert!((author + reader) / 2 <= 1_024, "{author} and {reader} bytes");
+    assert_eq!([0, 1].map(|n| marks(&world, n)), before, "being sent and delivered makes no record");
 }
 
 /// A device with a thousand conversations holds no group that it doesn't use, and starts at once.
