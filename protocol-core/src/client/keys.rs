@@ -250,6 +250,7 @@ impl Client {
         let Some(dk) = self.dk() else { return };
         self.own.stage = Stage::Enrolled;
         out.save(self.own.record());
+        self.restore_marks();
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);
         if self.own.next.is_some() {
             Self::tell(Event::BackupWanted, out);

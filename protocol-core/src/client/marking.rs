@@ -68,7 +68,7 @@ impl Client {
         Some(marks)
     }
 
-    /// The marks, where the records are: as far as the conversations' records say.
+    /// The marks of all conversations, as far as those' records say: when the device is restored, and when it is the person's.
     pub(super) fn restore_marks(&mut self) {
         let tick = Tick { now: Millis(0), entropy: [0; 32] };
         for id in self.talks.keys().copied().collect::<Vec<_>>() {
@@ -273,8 +273,8 @@ impl Client {
         if draft.along.is_some() || !self.marks.get(&draft.talk).is_some_and(Marks::waits) {
             return;
         }
-        let is_said = |inner: Inner| matches!(inner.what, Said::Text { again: None, .. });
-        if matches!(Inner::read(&draft.inner), Ok(Read::Known(inner)) if is_said((*inner).clone())) {
+        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
+        if let Said::Text { again: None, .. } = inner.what {
             draft.along = self.mark(tick, draft.talk, Input::Along, out).map(|(read, _)| read);
         }
     }
