@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use postline_core::client::{Client, Input, Ours, Output};
 use postline_core::fault::Misuse;
 use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, Identity, SessionId};
+use postline_core::machine::mark::Audience;
 use postline_core::seal::Chain;
 use postline_core::seal::mls::ledger;
 use postline_core::step::{Machine, Outbox, Store, Tick};
@@ -54,6 +55,10 @@ pub struct Device {
     pub(crate) wrote: BTreeSet<ContentId>,
     /// What was read in each conversation, as it knows: by its person where nobody is named. It never falls.
     read: BTreeMap<(ConversationId, Option<Identity>), Position>,
+    /// What of its person's reading is settled in each conversation, be it told or kept back.
+    settled: BTreeMap<ConversationId, Position>,
+    /// What of it was told to others.
+    pub(crate) told: BTreeMap<ConversationId, Position>,
     /// Conversations in which there was a time when nothing could be told.
     pub(crate) closed: BTreeSet<ConversationId>,
     batch: Outbox<Output>,
@@ -86,6 +91,8 @@ impl Device {
             tries: 0,
             wrote: BTreeSet::new(),
             read: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            told: BTreeMap::new(),
             closed: BTreeSet::new(),
             batch: Outbox::new(),
             sealed: Vec::new(),
@@ -143,6 +150,18 @@ impl Device {
             }
         }
         Ok(())
+    }
+
+    /// Notes what of its person's reading it has told to others.
+    pub(crate) fn note_told(&mut self) {
+        let Some(client) = &self.client else { return };
+        for talk in client.conversations() {
+            let Some(marks) = client.marks(talk.id) else { continue };
+            let (told, before) = (marks.told(), self.settled.insert(talk.id, marks.told()).unwrap_or_default());
+            if told != before && marks.audience() != Audience::Ourselves {
+                self.told.entry(talk.id).or_default().join(&told);
+            }
+        }
     }
 
     /// What was read is never less than it was: somebody, or a bug, has put an older reading in its place.

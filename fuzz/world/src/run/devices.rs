@@ -102,6 +102,20 @@ pub(super) fn plan_losses(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Draws who keeps to themselves what they read, and for how long: by itself too.
+pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for who in people {
+        let (nth, from) = (rng.draw(), rng.below(lasts));
+        let to = from + rng.below(lasts - from + 1);
+        if rng.chance(300) {
+            world.plan_deed(from, Deed::Touch(who.clone(), nth, Touch::Tells(false)));
+            world.plan_deed(to, Deed::Touch(who.clone(), nth, Touch::Reads));
+            world.plan_deed(to + SECOND, Deed::Touch(who, nth, Touch::Tells(true)));
+        }
+    }
+}
+
 /// Lets time pass until devices have said what they had to say.
 pub(super) fn settle(world: &mut World) {
     let mut passed = 0;

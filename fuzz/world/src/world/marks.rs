@@ -1,7 +1,7 @@
 //! How far things were read, as devices know it: it never falls, and in the end both ends know the same (I4).
 //!
 //! ```text
-//!   a commit ──▶ what this device knows of each reading ⊇ what it knew
+//!   a commit ──▶ what this device knows of each reading ⊇ what it knew, and ⊆ what was told (I24)
 //!   healed ──▶ a last word each way ──▶ everybody reads all ──▶ what was shown to them is marked as read
 //! ```
 
@@ -10,19 +10,41 @@ use std::collections::BTreeSet;
 use postline_core::client::io::Mark;
 use postline_core::id::Address;
 use postline_core::time::MINUTE;
+use postline_core::wire::mark::Position;
 
 use super::World;
 use crate::device::Device;
 use crate::node::Broken;
 
 impl World {
-    /// I4: no reading that a device knows of falls; but for one whose disk was put back, or is a copy.
-    pub(super) fn marks_only_rise(&mut self, index: usize) {
+    /// I4: no reading that a device knows of falls; but for one whose disk was put back, or is a copy. I24: none is known that
+    /// wasn't told.
+    pub(super) fn marks_hold(&mut self, index: usize) {
         let copied = self.sealed.copied.contains(&index);
-        if let Some(device) = self.devices.get_mut(index).filter(|device| !copied && device.copy_of.is_none()) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        device.note_told();
+        if !copied && device.copy_of.is_none() {
             let held = device.note_marks();
             self.holds(held);
         }
+        let held = self.knows_only_what_was_told(index);
+        self.holds(held);
+    }
+
+    fn knows_only_what_was_told(&self, index: usize) -> Result<(), Broken> {
+        let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return Ok(()) };
+        for talk in client.conversations() {
+            let told = self.devices.iter().filter(|device| talk.with.contains(&device.address));
+            let mut all = Position::default();
+            told.filter_map(|device| device.told.get(&talk.id)).for_each(|told| all.join(told));
+            let Some(marks) = client.marks(talk.id) else { continue };
+            if let Some(read) =
+                marks.others().map(|who| marks.reading_of(who)).find(|read| !read.without(&all).is_empty())
+            {
+                return Err(("I24", format!("device {index} knows that {read:?} was read, and told was {all:?}")));
+            }
+        }
+        Ok(())
     }
 
     /// All is healed: all who have talked, and still can, say a last word to each other, and read everything. A reading is
@@ -59,8 +81,8 @@ impl World {
             let Some((conversation, seq)) = told.place.filter(|_| honest(&told.device)) else { continue };
             let read = |(index, device): &(usize, &Device)| {
                 let tells = honest(index) && device.address == *to && !device.closed.contains(&conversation);
-                let marks = device.client.as_ref().and_then(|client| client.marks(conversation));
-                tells && self.sealed.is_shown(*id, *index) && marks.is_some_and(|marks| marks.told().has(seq))
+                let told = device.told.get(&conversation).is_some_and(|told| told.has(seq));
+                tells && told && self.sealed.is_shown(*id, *index)
             };
             let reader = self.devices.iter().enumerate().find(read).filter(|_| self.both_have_a_line(author, to));
             if let Some((reader, _)) = reader.filter(|_| told.mark != Some(Mark::Read)) {

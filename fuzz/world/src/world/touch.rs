@@ -16,6 +16,8 @@ pub enum Touch {
     Says(Address, usize),
     /// Has seen everything that is there.
     Reads,
+    /// Chooses whether others hear what they read.
+    Tells(bool),
     /// Goes where there is no network, or comes back.
     Reaches(bool),
     /// Runs out of battery.
@@ -48,6 +50,9 @@ impl World {
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
             Touch::Reads => self.reads_sealed(index),
+            Touch::Tells(tell) => {
+                self.step_device(index, Input::Command(Command::TellRead { conversation: None, tell }));
+            }
             Touch::Reaches(reachable) => self.reaches(index, reachable),
             Touch::Crashes => self.crash_device(index),
             Touch::Adds => self.add_device(who),
