@@ -34,17 +34,17 @@ async fn two_people_talk_in_their_terminals() {
     sealed(&mut ann).await;
     sealed(&mut ben).await;
 
-    let id = "11".repeat(32);
-    ann.say(&json!({ "do": "write", "text": "hello, sealed", "id": id }).to_string()).await.unwrap();
+    let salt = "11".repeat(16);
+    ann.say(&json!({ "do": "write", "text": "hello, sealed", "salt": salt }).to_string()).await.unwrap();
     let (said, _) = ben.hears("hello, sealed", PATIENCE).await.unwrap();
     assert_eq!((&said["author"], &said["own"]), (&json!("one@a.example"), &json!(false)));
     for mark in ["sent", "delivered"] {
-        ann.marked(&id, mark, PATIENCE).await.unwrap();
+        ann.marked(&salt, mark, PATIENCE).await.unwrap();
     }
     ben.say("hello yourself").await.unwrap();
     ann.hears("hello yourself", PATIENCE).await.unwrap();
     ben.say(&format!("/read {}", said["seq"])).await.unwrap();
-    ann.marked(&id, "read", PATIENCE).await.unwrap();
+    ann.marked(&salt, "read", PATIENCE).await.unwrap();
 
     // A store is one process's; a typing error is nobody's message.
     let (status, _) = one.run(&["device", "list"], "").await.unwrap();
@@ -77,10 +77,10 @@ async fn a_person_tells_what_they_read_or_keeps_it_to_themselves() {
     let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
     sealed(&mut ann).await;
     sealed(&mut ben).await;
-    let ids = [0x21, 0x22, 0x23].map(|byte: u8| format!("{byte:02x}").repeat(32));
-    for (n, (id, choice)) in ids.iter().zip(["no everywhere", "no", "yes"]).enumerate() {
+    let salts = [0x21, 0x22, 0x23].map(|byte: u8| format!("{byte:02x}").repeat(16));
+    for (n, (salt, choice)) in salts.iter().zip(["no everywhere", "no", "yes"]).enumerate() {
         let text = format!("question {n}");
-        ann.say(&json!({ "do": "write", "text": text, "id": id }).to_string()).await.unwrap();
+        ann.say(&json!({ "do": "write", "text": text, "salt": salt }).to_string()).await.unwrap();
         let (said, _) = ben.hears(&text, PATIENCE).await.unwrap();
         ben.say(&format!("/tell-read {choice}")).await.unwrap();
         ben.wait_for("conversation", PATIENCE, |talk| talk["tells_read"] == (choice == "yes")).await.unwrap();
@@ -88,12 +88,12 @@ async fn a_person_tells_what_they_read_or_keeps_it_to_themselves() {
         ben.say(&format!("answer {n}")).await.unwrap();
         ann.hears(&format!("answer {n}"), PATIENCE).await.unwrap();
         if choice != "yes" {
-            assert!(ann.marked(id, "read", Duration::ZERO).await.is_err(), "{choice}");
+            assert!(ann.marked(salt, "read", Duration::ZERO).await.is_err(), "{choice}");
         }
     }
     // A position is whole: the last reading is of the ones before it too.
-    for id in &ids {
-        ann.marked(id, "read", PATIENCE).await.unwrap();
+    for salt in &salts {
+        ann.marked(salt, "read", PATIENCE).await.unwrap();
     }
     ann.end().await.unwrap();
     ben.end().await.unwrap();
@@ -135,9 +135,9 @@ async fn t_012_a_person_blocks_another_in_their_terminal() {
         .await
         .unwrap();
     ben.wait_for("contact", PATIENCE, |contact| contact["level"] == 0).await.unwrap();
-    let id = "12".repeat(32);
-    ben.say(&json!({ "do": "write", "text": "nor do I write", "id": id }).to_string()).await.unwrap();
-    ben.marked(&id, "failed", PATIENCE).await.unwrap();
+    let salt = "12".repeat(16);
+    ben.say(&json!({ "do": "write", "text": "nor do I write", "salt": salt }).to_string()).await.unwrap();
+    ben.wait_for("unsaid", PATIENCE, |event| event["salt"] == salt.as_str()).await.unwrap();
     ben.end().await.unwrap();
     let (status, told) = two.run(&["device", "unblock", "one@a.example"], "").await.unwrap();
     assert!(status.success() && told.iter().any(|event| event["blocked"] == false), "{told:?}");

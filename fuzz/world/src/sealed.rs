@@ -226,6 +226,7 @@ impl Sealed {
         let roster = self.roster(said.conversation, said.seq);
         if let (Some(roster), Some(dk)) = (roster, dk)
             && !roster.contains(&dk)
+            && !(said.late && self.came_later(said.conversation, said.seq, dk))
         {
             let what = format!("device {device} reads entry {} of {}, and is not in it", said.seq, said.conversation);
             return Err(("I11", what));
@@ -266,6 +267,13 @@ impl Sealed {
         if let Some(told) = self.said.get_mut(&id) {
             told.unopened.insert(dk);
         }
+    }
+
+    /// Whether a device has come in since an entry: what it couldn't open is said again to it.
+    fn came_later(&self, conversation: ConversationId, seq: u64, dk: DeviceKey) -> bool {
+        let Some(epoch) = self.epochs.get(&(conversation, seq)) else { return true };
+        let later = self.rosters.range((conversation, *epoch)..=(conversation, u64::MAX));
+        later.into_iter().any(|(_, (_, roster))| roster.contains(&dk))
     }
 
     fn roster(&self, conversation: ConversationId, seq: u64) -> Option<&BTreeSet<DeviceKey>> {

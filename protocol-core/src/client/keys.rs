@@ -12,6 +12,7 @@ use super::{Asked, Client};
 use crate::fault::{Code, Misuse, PeerFault};
 use crate::id::Address;
 use crate::limits;
+use crate::machine::mark::Post;
 use crate::seal::lists::{Chain, Verdict};
 use crate::seal::mls::{self, Me};
 use crate::seal::{AddressIdentity, Secret, address};
@@ -391,7 +392,7 @@ impl Client {
     pub(super) fn begin_anew(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
         for (number, draft) in core::mem::take(&mut self.drafts) {
             out.save(Record::remove(Key::Draft(number)));
-            self.give_up(tick, &draft, io::Failure::NotEnrolled, out);
+            self.give_up(tick, &draft, Post::Failed(io::Failure::NotEnrolled), out);
         }
         let own = core::mem::take(&mut self.own);
         // Its node, and behind which number it goes on.

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::inner::{Inner, Read, What as Said};
+use super::inner::What as Said;
 use super::io::{Declined, Event as Told, Mark, Output, Who};
 use super::said::Draft;
 use super::timers::What;
@@ -109,13 +109,12 @@ impl Client {
                 mark::Output::Rose { from, to, mark, .. } => self.rise(id, from, to, mark),
                 mark::Output::Post(content, post) => {
                     let mark = match post {
-                        Post::Queued => Mark::Queued,
                         Post::Expired => Mark::Expired,
                         Post::Failed(why) => Mark::Failed(why),
-                        // What comes of the entry is said of it.
-                        Post::Placed(_) => continue,
+                        // That it waits was said already; what comes of the entry is said of it.
+                        Post::Queued | Post::Placed(_) => continue,
                     };
-                    Self::tell(Told::Mark { conversation: Some(id), id: content, seq: None, mark }, out);
+                    Self::tell(Told::Mark { conversation: id, id: content, seq: None, mark }, out);
                 }
                 mark::Output::Tell(read, audience) => tells = Some((read, audience)),
                 mark::Output::Refused(why) => Self::refuse(Who::Conversation(id), why, out),
@@ -193,8 +192,8 @@ impl Client {
         let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
         // Where it has got further by now, that is said of it.
         let is_so_far = self.marks.get(&id).is_some_and(|marks| marks.with_all(seq) == Some(mark));
-        if ours && is_so_far && kept.body.is_some() {
-            Self::tell(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark: mark.into() }, out);
+        if ours && is_so_far && kept.content.is_some() {
+            Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark: mark.into() }, out);
         }
     }
 
@@ -273,8 +272,7 @@ impl Client {
         if draft.along.is_some() || !self.marks.get(&draft.talk).is_some_and(Marks::waits) {
             return;
         }
-        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
-        if let Said::Text { again: None, .. } = inner.what {
+        if draft.content().is_some() {
             draft.along = self.mark(tick, draft.talk, Input::Along, out).map(|(read, _)| read);
         }
     }

@@ -4,9 +4,11 @@
 
 use super::Client;
 use super::inner::{Inner, Read, What as Said, apart};
-use super::io::{self, Author, Event as Told, Failure, Output, Who};
+use super::io::{Author, Event as Told, Output, Who};
 use super::said::{By, Draft, Kept};
 use super::timers::What;
+use crate::content::kind::Kind;
+use crate::content::uri::Uri;
 use crate::fault::PeerFault;
 use crate::id::{ContentId, ConversationId, Identity};
 use crate::limits;
@@ -14,7 +16,8 @@ use crate::machine::mark;
 use crate::seal::mls::{Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
-use crate::wire::cbor::Malformed;
+use crate::time::Millis;
+use crate::wire::content::Content;
 use crate::wire::mark::Position;
 use crate::wire::talk::Event;
 
@@ -38,7 +41,7 @@ impl Client {
             let (dk, generation) = (opened.member.dk, opened.aad.generation);
             if talk.is_new(dk, opened.epoch, generation, group.epoch()) { Ok(opened) } else { Err(PeerFault::Again) }
         });
-        match opened.and_then(|opened| self.read(&opened).map(|read| (opened, read))) {
+        match opened.and_then(|opened| read(id, &opened).map(|read| (opened, read))) {
             Ok((opened, (along, read))) => {
                 if let Some(along) = along {
                     self.has_read(tick, event, opened.member.identity, along, out);
@@ -57,12 +60,6 @@ impl Client {
         }
     }
 
-    /// What is within, and the reading beside it.
-    fn read(&self, opened: &Opened) -> Result<(Option<Position>, Read), PeerFault> {
-        let parts = apart(&opened.plaintext).and_then(|(along, inner)| Ok((along, Inner::read(inner)?)));
-        parts.map_err(|Malformed(what)| PeerFault::Sealed(what))
-    }
-
     /// Somebody tells what they have read; the person on another device of theirs too.
     fn has_read(&mut self, tick: &Tick, event: &Event, who: Identity, read: Position, out: &mut Outbox<Output>) {
         self.mark(tick, event.conversation, mark::Input::Read { who, at: event.seq, read }, out);
@@ -74,24 +71,23 @@ impl Client {
         let member = opened.member;
         let own = member.address == self.ours.address;
         let Read::Known(inner) = read else {
-            let raw = Some(opened.plaintext);
-            let content = ContentId(sha256(&[b"postline/1 unknown\0", &id.0, &seq.to_be_bytes()]).0);
-            return self.keep(id, seq, kept(&member, content, tick.now, None, raw), out);
+            let name = ContentId(sha256(&[b"postline/1 unknown\0", &id.0, &seq.to_be_bytes()]).0);
+            let kept = Kept::raw(Some(by(member)), name, tick.now, opened.plaintext);
+            return self.keep(id, seq, kept, out);
         };
         let Some(talk) = self.talks.get_mut(&id) else { return };
         match inner.what {
-            Said::Text { body, again } => {
-                if again.is_some_and(|first| !talk.unopened.remove(&first)) {
-                    return;
-                }
-                if !own {
+            Said::Content { content, about, again } => {
+                let place = match again {
+                    Some(first) if !talk.unopened.remove(&first) => return,
+                    Some(first) => first,
+                    None => seq,
+                };
+                // What changes something, or is a sign at it, asks for no mark (attack 46).
+                if !own && matches!(content.fields().kind(), Kind::Message) {
                     talk.heard = seq;
                 }
-                let at = inner.at.min(tick.now);
-                self.keep(id, seq, kept(&member, inner.id, at, Some(body.clone()), None), out);
-                let author = self.author(&member);
-                let said = io::Said { conversation: id, seq, id: inner.id, author, at, body };
-                Self::tell(Told::Said(said), out);
+                self.keep_said(tick, id, place, by(member), inner.at.min(tick.now), content, about, out);
             }
             Said::Read { read } => self.has_read(tick, event, member.identity, read, out),
             Said::NotOpened { seq: which } => {
@@ -111,25 +107,43 @@ impl Client {
             }
             Said::History { of, to, told } => {
                 if own && of == id && Some(to) == self.dk() {
-                    self.history(id, told, out);
+                    self.history(tick, id, told, out);
                 }
             }
         }
     }
 
-    fn author(&self, member: &Member) -> Author {
+    /// Keeps a content that somebody said: it is applied in its turn, or late.
+    #[allow(clippy::too_many_arguments, reason = "all that is known of one content")]
+    pub(super) fn keep_said(
+        &mut self,
+        tick: &Tick,
+        conversation: ConversationId,
+        seq: u64,
+        by: By,
+        at: Millis,
+        content: Content,
+        about: Option<u64>,
+        out: &mut Outbox<Output>,
+    ) {
+        let id = content.id(&Uri::person(by.identity), &Uri::room(conversation));
+        self.keep(conversation, seq, Kept::of(Some(by), id, at, content, about), out);
+        self.apply_late(tick, conversation, seq);
+    }
+
+    pub(super) fn author(&self, by: &By) -> Author {
         Author {
-            address: member.address.clone(),
-            dk: member.dk,
-            level: self.level_of(&member.address),
-            hosted: member.hosted,
-            own: member.address == self.ours.address,
+            address: by.author.clone(),
+            dk: by.dk,
+            level: self.level_of(&by.author),
+            hosted: by.hosted,
+            own: by.author == self.ours.address,
         }
     }
 
     /// Keeps a change of ours: its node doesn't bring it again, and where the group is lost, one joins by it.
     pub(super) fn keep_change(&mut self, id: ConversationId, seq: u64, bytes: Vec<u8>, out: &mut Outbox<Output>) {
-        let kept = Kept { by: None, id: ContentId([0; 32]), at: self.now, body: None, raw: Some(bytes) };
+        let kept = Kept::raw(None, ContentId([0; 32]), self.now, bytes);
         self.keep(id, seq, kept, out);
     }
 
@@ -143,10 +157,10 @@ impl Client {
         let (id, seq) = (event.conversation, event.seq);
         self.said.insert((id, seq), None);
         let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
-        if let Said::Text { body, again: None } = inner.what {
-            let kept = Kept { by: None, id: inner.id, at: inner.at, body: Some(body), raw: None };
-            self.keep(id, seq, kept, out);
-            self.mark(tick, id, mark::Input::Post(inner.id, mark::Post::Placed(seq)), out);
+        if let Said::Content { content, about, again: None } = inner.what {
+            let name = self.own_name(id, &content);
+            self.keep(id, seq, Kept::of(None, name, inner.at, content, about), out);
+            self.mark(tick, id, mark::Input::Post(name, mark::Post::Placed(seq)), out);
         }
     }
 
@@ -168,16 +182,18 @@ impl Client {
             let ours = kept.clone().filter(|kept| kept.by.is_none());
             let live = self.live(id);
             live.repairs.remove(&(seq, reader.clone(), dk));
-            let Some((content, at, body)) = ours.and_then(|kept| Some((kept.id, kept.at, kept.body?))) else {
+            let Some((name, at, about, content)) =
+                ours.and_then(|kept| Some((kept.id, kept.at, kept.about, kept.content?)))
+            else {
                 continue;
             };
             let known = live.asked.contains_key(&dk) || live.asked.len() < limits::LEAVES;
             let again = known && live.asked.entry(dk).or_default().take(tick.now, limits::REPAIRS);
             if again {
-                let what = Said::Text { body, again: Some(seq) };
-                self.draft(tick, Inner { id: content, at, what }, id, out);
+                let what = Said::Content { content, about, again: Some(seq) };
+                self.draft(tick, &Inner { at, what }, id, out);
             }
-            Self::tell(Told::NotOpenedBy { conversation: id, id: content, reader, dk, again }, out);
+            Self::tell(Told::NotOpenedBy { conversation: id, id: name, reader, dk, again }, out);
         }
         if !self.live(id).repairs.is_empty() {
             self.timers.by(What::Talk(id), tick.now);
@@ -185,15 +201,28 @@ impl Client {
     }
 
     /// What can't be said any more.
-    pub(super) fn give_up(&mut self, tick: &Tick, draft: &Draft, why: Failure, out: &mut Outbox<Output>) {
-        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
-        if let Said::Text { again: None, .. } = inner.what {
-            self.mark(tick, draft.talk, mark::Input::Post(inner.id, mark::Post::Failed(why)), out);
+    pub(super) fn give_up(&mut self, tick: &Tick, draft: &Draft, how: mark::Post, out: &mut Outbox<Output>) {
+        if let Some(content) = draft.content() {
+            let id = self.own_name(draft.talk, &content);
+            self.mark(tick, draft.talk, mark::Input::Post(id, how), out);
         }
     }
 }
 
-fn kept(member: &Member, id: ContentId, at: crate::time::Millis, body: Option<Vec<u8>>, raw: Option<Vec<u8>>) -> Kept {
-    let by = By { author: member.address.clone(), dk: member.dk, hosted: member.hosted };
-    Kept { by: Some(by), id, at, body, raw }
+/// What came out of the seal, where it is what we know in its one form, and a content names nobody else as its author.
+/// Beside it, what its author has read.
+fn read(conversation: ConversationId, opened: &Opened) -> Result<(Option<Position>, Read), PeerFault> {
+    let (along, inner) = apart(&opened.plaintext)?;
+    let read = Inner::read(inner)?;
+    if let Read::Known(inner) = &read
+        && let Said::Content { content, .. } = &inner.what
+    {
+        let sender = Uri::person(opened.member.identity);
+        content.fields().check_origin(&sender, &Uri::room(conversation))?;
+    }
+    Ok((along, read))
+}
+
+fn by(member: Member) -> By {
+    By { author: member.address, identity: member.identity, dk: member.dk, hosted: member.hosted }
 }

@@ -14,6 +14,7 @@ use super::timers::What;
 use crate::fault::Code;
 use crate::id::{Address, ConversationId};
 use crate::limits;
+use crate::machine::mark;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
@@ -31,6 +32,7 @@ impl Client {
             return self.timers.by(What::Talk(id), tick.now);
         }
         self.look_for_group(tick, id, out);
+        self.apply(tick, id, out);
         self.drain(tick, id, out);
         self.say_marks(id, out);
         self.repair(tick, id, out);
@@ -67,6 +69,10 @@ impl Client {
             if !matches!(self.groups.get(&id), Some(Some(_))) {
                 return;
             }
+            if self.drafts.get(number).is_some_and(|draft| draft.is_over(tick.now)) {
+                self.expire(tick, *number, out);
+                continue;
+            }
             let Some(mut draft) = self.drafts.remove(number) else { continue };
             self.take_along(tick, &mut draft, out);
             let Some(Some(group)) = self.groups.get_mut(&id) else { return };
@@ -93,6 +99,13 @@ impl Client {
         if room == limits::CLIENT_BATCH && waiting.len() > room {
             self.timers.by(What::Talk(id), tick.now);
         }
+    }
+
+    /// What was to be read until a time that is over is not said any more.
+    fn expire(&mut self, tick: &Tick, number: u64, out: &mut Outbox<Output>) {
+        let Some(draft) = self.drafts.get(&number).cloned() else { return };
+        self.forget_draft(number, out);
+        self.give_up(tick, &draft, mark::Post::Expired, out);
     }
 
     /// Posts what is sealed.
@@ -237,7 +250,7 @@ impl Client {
             | Code::BadKeys
             | Code::Login => {
                 self.forget_draft(number, out);
-                self.give_up(tick, &draft, Failure::Refused(code), out);
+                self.give_up(tick, &draft, mark::Post::Failed(Failure::Refused(code)), out);
                 if let Some(read) = draft.along {
                     self.control(tick, id, Said::Read { read }, out);
                 }

@@ -25,6 +25,8 @@ use crate::wire::talk::{Event, Head};
 
 use super::history::Sharing;
 
+/// Most entries that are to be applied out of turn: those of a history, or all that wait for names of one.
+const OUT_OF_TURN: u64 = (limits::HISTORY_EVENTS * (limits::WAITING + 1)) as u64;
 /// Most marks that are still to be said: what each of three says at once.
 const UNMARKED: usize = 3 * limits::MARKED as usize;
 
@@ -74,6 +76,14 @@ pub(super) struct Talk {
     pub(super) broken: bool,
     /// Marks that are to be said of entries that weren't at hand. Kept, since how far they come is kept, too.
     pub(super) unmarked: BTreeSet<(u64, Mark)>,
+    /// Up to which entry what was opened is applied.
+    pub(super) applied: u64,
+    /// Up to which entry the places of messages are in pages.
+    pub(super) paged: u64,
+    /// Entries that came out of turn, and are to be applied.
+    pub(super) late: BTreeSet<u64>,
+    /// Entries that are to be applied again: what they name has come.
+    pub(super) adopted: BTreeSet<u64>,
     /// The greatest number that this device has posted under here, of those that are settled: of the others the drafts'
     /// records have it.
     pub(super) posted: u64,
@@ -104,6 +114,10 @@ impl Talk {
             renewed: Millis(0),
             broken: false,
             unmarked: BTreeSet::new(),
+            applied: 0,
+            paged: 0,
+            late: BTreeSet::new(),
+            adopted: BTreeSet::new(),
             posted: 0,
         }
     }
@@ -146,7 +160,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 22, |w| {
+        write(Key::Talk(self.id), 26, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -161,7 +175,9 @@ impl Talk {
             w.list(self.unmarked.iter(), |w, (seq, mark)| {
                 w.array(2).u64(*seq).u64(*mark as u64);
             });
-            w.u64(self.posted);
+            w.u64(self.posted).u64(self.applied).u64(self.paged);
+            w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
+            w.list(self.adopted.iter(), |w, seq| _ = w.u64(*seq));
         })
     }
 
@@ -188,7 +204,10 @@ impl Talk {
                 Ok((r.u64()?, mark_of(r.u64()?)?))
             };
             let unmarked = r.list(UNMARKED as u64, unmarked)?.into_iter().collect();
-            let posted = r.u64()?;
+            let (posted, applied, paged) = (r.u64()?, r.u64()?, r.u64()?);
+            let out_of_turn =
+                |r: &mut Reader<'_>| r.list(OUT_OF_TURN, Reader::u64).map(|seqs| seqs.into_iter().collect());
+            let (late, adopted) = (out_of_turn(r)?, out_of_turn(r)?);
             Ok(Self {
                 id,
                 with,
@@ -212,6 +231,10 @@ impl Talk {
                 renewed,
                 broken,
                 unmarked,
+                applied,
+                paged,
+                late,
+                adopted,
                 posted,
             })
         })

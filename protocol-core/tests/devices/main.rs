@@ -19,5 +19,6 @@ mod hostile;
 mod kit;
 mod marks;
 mod restarts;
+mod sayings;
 mod several_devices;
 mod stalls;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use postline_core::client::io::{Event, Failure, Mark, To, Who};
+use postline_core::client::io::{Event, Failure, Mark, Saying, To, Who};
 use postline_core::client::{Command, Declined};
+use postline_core::content::message::{Expiry, Topic};
+use postline_core::content::part::Part;
 use postline_core::fault::PeerFault;
 use postline_core::id::{Address, ContentId, ConversationId};
 use postline_core::limits;
@@ -62,8 +64,8 @@ fn reading(read: Position) -> Vec<u8> {
 
 /// A reading, as a device seals it.
 fn reading_at(read: Position, at: Millis) -> Vec<u8> {
-    let mut w = Writer::array_of(5);
-    w.u64(1).u64(1).bytes(&[9; 32]).millis(at);
+    let mut w = Writer::array_of(4);
+    w.u64(1).u64(1).millis(at);
     read.write(&mut w);
     w.into_bytes()
 }
@@ -159,12 +161,12 @@ fn t_046_probes_that_nobody_sees_are_answered_by_nothing() {
     reads(&mut world, 0, u64::MAX);
     let before = world.posts();
     for n in 0..100_u64 {
-        let mut probe = Writer::array_of(5);
+        let mut probe = Writer::array_of(4);
         // Readings, and kinds of later days.
         match n % 2 {
             0 => _ = hostile.says(&mut world, &mut person, &reading(of(&[1]))),
             _ => {
-                probe.u64(1).u64(99).bytes(&[8; 32]).millis(world.now).u64(n);
+                probe.u64(1).u64(99).millis(world.now).u64(n);
                 hostile.says(&mut world, &mut person, &probe.into_bytes());
             }
         }
@@ -295,6 +297,28 @@ fn t_059_devices_of_one_person_tell_once_and_run_nowhere_back() {
     assert!([1, phone].map(read).iter().all(|read| read.whole() >= second));
 }
 
+/// What was to be read until a time that is over, when it could be said, has expired; what is to be forgotten after it was
+/// read has not.
+#[test]
+fn what_waits_for_too_long_has_expired() {
+    let mut world = two();
+    world.reach(0, false);
+    let until = u32::try_from(world.now.0 / 1_000 + 60).unwrap();
+    for (n, expiry) in [(1, Expiry::At(until)), (2, Expiry::At(until + 7_200)), (3, Expiry::AfterReading(1))] {
+        let body = Part::plain(&format!("number {n}")).unwrap();
+        let what = Saying::Message { body, answers: None, topic: Topic::default(), expires: Some(expiry) };
+        world.command(0, Command::Say { to: To::Person(ben()), salt: Some([n; 16]), what });
+    }
+    let said = |event: &Event| if let Event::Saying { id, .. } = event { Some(*id) } else { None };
+    let ids: Vec<ContentId> = world.devices[0].events.iter().filter_map(said).collect();
+    world.pass(HOUR);
+    world.reach(0, true);
+    assert_eq!(world.texts(1), ["number 2", "number 3"]);
+    let marks: Vec<Mark> = ids.iter().map(|id| last(&world, 0, *id)).collect();
+    assert_eq!(marks, [Mark::Expired, Mark::Delivered, Mark::Delivered]);
+    assert_eq!(world.devices[0].client.waiting(), 0);
+}
+
 /// Attack 38: the same entry twice is one entry, and its marks are said once.
 #[test]
 fn t_038_an_entry_that_comes_twice_is_marked_once() {
@@ -315,12 +339,15 @@ fn t_038_an_entry_that_comes_twice_is_marked_once() {
 #[test]
 fn t_039_a_name_that_has_something_gets_nothing_else() {
     let mut world = two();
-    let id = world.write(0, "the first");
+    let say = Command::Say { to: To::Person(ben()), salt: Some([7; 16]), what: Saying::text("the first").unwrap() };
+    world.command(0, say.clone());
+    let said = |event: &Event| if let Event::Saying { id, .. } = event { Some(*id) } else { None };
+    let id = world.devices[0].events.iter().find_map(said).unwrap();
     world.pass(5_000);
-    let to = To::Person(ben());
-    world.command(0, Command::Write { to, id: Some(id), body: b"another".to_vec() });
-    let refused = |event: &&Event| matches!(event, Event::Mark { id: which, mark: Mark::Failed(Failure::Again), .. } if *which == id);
+    world.command(0, say);
+    let refused = |event: &&Event| matches!(event, Event::Unsaid { why: Failure::Again, .. });
     assert_eq!(world.devices[0].events.iter().filter(refused).count(), 1);
+    world.pass(5_000);
     assert_eq!(world.texts(1), ["the first"]);
     reads(&mut world, 1, u64::MAX);
     world.pass(5_000);
@@ -381,8 +408,8 @@ fn t_043_readings_of_what_is_not_there_are_refused_and_take_no_room() {
     assert_eq!(refusals(&world, 0).len(), 101);
     world.say(0, Talk::Delivered { conversation: theirs(), member: ben(), seq: u64::MAX });
     world.settle();
-    // That something came there is known of each entry, and no more.
-    assert!(world.devices[0].client.in_memory() <= held + 101, "{}", world.devices[0].client.in_memory());
+    // That something came there is known of each entry, and no more; and a page or two of where messages lie.
+    assert!(world.devices[0].client.in_memory() <= held + 110, "{}", world.devices[0].client.in_memory());
     assert_eq!(known(&world, 0), of(&[1]));
     let id = world.write(0, "what comes");
     assert_eq!(last(&world, 0, id), Mark::Delivered);
