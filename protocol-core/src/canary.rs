@@ -50,11 +50,13 @@ pub enum Canary {
     EditAfterRetract,
     /// The words of what was taken back stay.
     WordsStay,
+    /// What somebody says that they have read takes the place of what they said before.
+    ReceiptRegress,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -77,6 +79,7 @@ impl Canary {
         Self::AnyoneRevises,
         Self::EditAfterRetract,
         Self::WordsStay,
+        Self::ReceiptRegress,
     ];
 }
 

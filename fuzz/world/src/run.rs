@@ -27,6 +27,8 @@ const PHONES: u64 = 0x70_686f_6e65;
 const LOSSES: u64 = 0x6c6f_7373_6573;
 /// What the draws of what people do with what they said begin with, beside the seed.
 const DEALS: u64 = 0x6465_616c_73;
+/// The same of those about what people choose.
+const CHOICES: u64 = 0x0063_686f_6963_6573;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -81,14 +83,18 @@ struct Phones {
     use_of: Rng,
     /// What happens to the machines.
     losses: Rng,
+    /// What people do with what they said.
     deals: Rng,
+    /// Who keeps to themselves what they read.
+    choices: Rng,
 }
 
 impl Phones {
     const fn of(seed: u64) -> Self {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
-        let deals = seed.rotate_left(53) ^ DEALS;
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), deals: Rng::new(deals) }
+        let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
+        let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals }
     }
 }
 
@@ -142,6 +148,7 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         devices::begin(&mut world, &mut phones.use_of, lasts);
         devices::plan_losses(&mut world, &mut phones.losses, lasts);
         devices::plan_deals(&mut world, &mut phones.deals, lasts);
+        devices::plan_choices(&mut world, &mut phones.choices, lasts);
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;

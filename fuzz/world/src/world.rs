@@ -11,6 +11,7 @@ mod evil;
 mod liars;
 mod lines;
 mod losses;
+mod marks;
 mod people;
 mod post;
 mod proofs;

@@ -78,5 +78,7 @@ canaries! {
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 95;
     another_s_words_are_noticed: AnyoneRevises is ["I6"], by run_with_devices;
     words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
+    //
+    a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

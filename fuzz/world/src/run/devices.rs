@@ -119,6 +119,20 @@ pub(super) fn plan_deals(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Draws who keeps to themselves what they read, and for how long: by itself too.
+pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for who in people {
+        let (nth, from) = (rng.draw(), rng.below(lasts));
+        let to = from + rng.below(lasts - from + 1);
+        if rng.chance(300) {
+            world.plan_deed(from, Deed::Touch(who.clone(), nth, Touch::Tells(false)));
+            world.plan_deed(to, Deed::Touch(who.clone(), nth, Touch::Reads));
+            world.plan_deed(to + SECOND, Deed::Touch(who, nth, Touch::Tells(true)));
+        }
+    }
+}
+
 /// Lets time pass until devices have said what they had to say.
 pub(super) fn settle(world: &mut World) {
     let mut passed = 0;
@@ -128,7 +142,8 @@ pub(super) fn settle(world: &mut World) {
         passed += span;
         if world.devices_are_settled() {
             // What others still owe each other comes within this.
-            return world.pass(10 * MINUTE);
+            world.pass(10 * MINUTE);
+            return world.last_words();
         }
         span = (span * 2).min(HOUR);
     }
@@ -143,5 +158,6 @@ pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     }
     let views = world.looks();
     world.check_views(&views)?;
-    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))
+    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))?;
+    world.both_know_what_was_read()
 }

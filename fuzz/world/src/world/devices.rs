@@ -82,6 +82,7 @@ impl World {
                 let held = self.sealed.seals(index, used, posts);
                 self.holds(held);
                 self.lists_only_rise(index);
+                self.marks_hold(index);
                 self.device_effects(index, effects);
             }
             Ok(None) => {

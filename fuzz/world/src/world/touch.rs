@@ -23,6 +23,8 @@ pub enum Touch {
     Deals(Deal, u64),
     /// Has seen everything that is there.
     Reads,
+    /// Chooses whether others hear what they read.
+    Tells(bool),
     /// Goes where there is no network, or comes back.
     Reaches(bool),
     /// Runs out of battery.
@@ -56,6 +58,9 @@ impl World {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
             Touch::Deals(deal, nth) => self.deals(index, nth, deal),
             Touch::Reads => self.reads_sealed(index),
+            Touch::Tells(tell) => {
+                self.step_device(index, Input::Command(Command::TellRead { conversation: None, tell }));
+            }
             Touch::Reaches(reachable) => self.reaches(index, reachable),
             Touch::Crashes => self.crash_device(index),
             Touch::Adds => self.add_device(who),
@@ -66,7 +71,7 @@ impl World {
         }
     }
 
-    fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
+    pub(super) fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
         let salt = self.rng.bytes();
         let mut body = sealed::MARK.to_vec();
         body.extend(self.rng.bytes::<16>());
@@ -86,7 +91,7 @@ impl World {
         self.step_device(index, Input::Command(Command::Say { to, salt: Some(salt), what }));
     }
 
-    fn reads_sealed(&mut self, index: usize) {
+    pub(super) fn reads_sealed(&mut self, index: usize) {
         let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return };
         let talks: Vec<_> = client.conversations().map(|talk| (talk.id, talk.seq)).collect();
         for (conversation, seq) in talks {
