@@ -8,6 +8,32 @@ use crate::wire::cbor::{Malformed, Reader};
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
 
+/// What an entry says in words, and whose it is: what a host may make a search index of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Its entry.
+    pub seq: u64,
+    /// Its name.
+    pub id: ContentId,
+    /// Who said it; `None`: this device.
+    pub author: Option<Address>,
+    /// When, as its author says.
+    pub at: Millis,
+    /// The words.
+    pub text: String,
+}
+
+/// The words in a record, where it is one of an entry that says any. Of equal records they are equal.
+#[must_use]
+pub fn words(record: &Record) -> Option<Words> {
+    let Key::Said(conversation, seq) = record.key else { return None };
+    let kept = record.value.as_ref().and_then(|_| Kept::restore(record).ok())?;
+    let text = String::from_utf8(kept.body?).ok().filter(|text| !text.is_empty())?;
+    Some(Words { conversation, seq, id: kept.id, author: kept.by.map(|by| by.author), at: kept.at, text })
+}
+
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -96,5 +122,34 @@ impl Draft {
             let sealed = epoch.zip(bytes).map(|(epoch, bytes)| Sealed { epoch, bytes });
             Ok(Self { talk, kind, inner, sealed })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_an_entry_that_has_text() {
+        let (talk, author) = (ConversationId([1; 32]), Address::parse("ann@a.example").unwrap());
+        let by = By { author: author.clone(), dk: DeviceKey([2; 32]), hosted: false };
+        let kept = |body: Option<&[u8]>, raw: Option<&[u8]>| Kept {
+            by: Some(by.clone()),
+            id: ContentId([3; 32]),
+            at: Millis(4),
+            body: body.map(<[u8]>::to_vec),
+            raw: raw.map(<[u8]>::to_vec),
+        };
+        let said = words(&kept(Some(b"hello there"), None).record(talk, 7)).unwrap();
+        assert_eq!((said.conversation, said.seq, said.id, said.at), (talk, 7, ContentId([3; 32]), Millis(4)));
+        assert_eq!((said.author, said.text.as_str()), (Some(author), "hello there"));
+        for wordless in
+            [kept(None, None), kept(None, Some(b"a commit")), kept(Some(b""), None), kept(Some(b"\xff"), None)]
+        {
+            assert_eq!(words(&wordless.record(talk, 7)), None, "{wordless:?}");
+        }
+        assert_eq!(words(&Record::remove(Key::Said(talk, 7))), None);
+        assert_eq!(words(&Record::put(Key::Said(talk, 7), vec![0x80])), None, "damaged");
+        assert_eq!(words(&Record { key: Key::Draft(7), ..kept(Some(b"hello"), None).record(talk, 7) }), None);
     }
 }
