@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, Read as _, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use postline_core::client::io::{Mark, To};
@@ -20,8 +21,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::args::OwnArgs;
 use super::device::{Running, runtime, stopped, tell};
+use super::search::{self, Asked};
 use super::{Failure, show};
 use crate::device::{HELP, Said, parse};
+use crate::shown::shown;
+use crate::store::Query;
 
 /// The longest line that is read.
 const LINE_BYTES: u64 = 256 * 1024;
@@ -31,7 +35,8 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let mut running = Running::start(own)?;
-        let mut chat = Chat { peer: peer.clone(), talk: None, said: BTreeSet::new(), json };
+        let dir = running.dir.clone();
+        let mut chat = Chat { peer: peer.clone(), dir, talk: None, said: BTreeSet::new(), json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -40,6 +45,8 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
 
 struct Chat {
     peer: Address,
+    /// The device's store, where what was said is looked for.
+    dir: PathBuf,
     /// The conversation, once there is one.
     talk: Option<ConversationId>,
     /// What was said here and isn't the node's yet.
@@ -96,6 +103,10 @@ impl Chat {
         let command = match parse(line, &self.peer, self.talk) {
             Ok(Said::Nothing) => return Ok(Typed::Nothing),
             Ok(Said::Quit) => return Ok(Typed::Quit),
+            Ok(Said::Find(text)) => {
+                self.find(&text, out)?;
+                return Ok(Typed::Nothing);
+            }
             Ok(Said::Help) => {
                 if self.json {
                     show::json(out, &json!({ "event": "help", "text": HELP }))?
@@ -107,13 +118,7 @@ impl Chat {
             }
             Ok(Said::Command(command)) => *command,
             Err(why) => {
-                let why = why.to_string();
-                if self.json {
-                    show::json(out, &json!({ "event": "unsaid", "why": why }))?;
-                } else {
-                    writeln!(out, "! {why}")?;
-                }
-                out.flush()?;
+                self.unsaid(&why.to_string(), out)?;
                 return Ok(Typed::Nothing);
             }
         };
@@ -124,6 +129,27 @@ impl Chat {
         };
         self.said.insert(id);
         Ok(Typed::Command(Command::Write { to, id: Some(id), body }))
+    }
+
+    fn find(&self, text: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        let query = match Query::parse(text) {
+            Ok(query) => query,
+            Err(why) => return self.unsaid(&why.to_string(), out),
+        };
+        match search::look(&self.dir, &Asked { query, with: Some(self.peer.clone()), most: search::MOST }) {
+            Ok(found) => search::tell(&found, self.json, out),
+            Err(why) => self.unsaid(&why.to_string(), out),
+        }
+    }
+
+    /// What was typed is not done.
+    fn unsaid(&self, why: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.json {
+            show::json(out, &json!({ "event": "unsaid", "why": why }))?;
+        } else {
+            writeln!(out, "! {}", shown(why, 1_024))?;
+        }
+        Ok(out.flush()?)
     }
 }
 

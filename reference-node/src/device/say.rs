@@ -16,6 +16,8 @@ use serde::Deserialize;
 pub enum Said {
     /// Of the device.
     Command(Box<Command>),
+    /// To look for these words in what was said with the peer.
+    Find(String),
     /// To hear what commands there are.
     Help,
     /// To end.
@@ -43,6 +45,7 @@ pub const HELP: &str = "\
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
 /read SEQ         everything up to there was read
+/find WORDS       what was said with the peer, on this device: words, phrases in quotes, begin*
 /accept           take the peer's changed keys for theirs
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
@@ -86,6 +89,7 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
         ("read", seq) => read(seq.parse().map_err(|_| Unsaid::Want("the number of a message"))?, talk),
+        ("find", text) if !text.is_empty() => Ok(Said::Find(text.to_owned())),
         ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
         ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
@@ -140,6 +144,7 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
                 id.map(|id| ContentId::parse(&id).map_err(|_| Unsaid::Want("an id, 64 hex digits"))).transpose()?;
             Ok(write(peer, id, text))
         }
+        ("find", Some(text), None, None, None, None) => Ok(Said::Find(text)),
         ("read", None, None, Some(seq), None, None) => read(seq, talk),
         ("add", None, None, None, Some(code), None) => Ok(said(Command::AddDevice { code })),
         ("revoke", None, None, None, None, Some(key)) => Ok(said(Command::Revoke(device(&key)?))),
@@ -168,7 +173,7 @@ mod tests {
                 let Command::Write { to: To::Person(to), body, .. } = *command else { return None };
                 Some(body).filter(|_| to == peer())
             }
-            Ok(Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
+            Ok(Said::Find(_) | Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
         }
     }
 
@@ -189,6 +194,7 @@ mod tests {
             ("/block".to_owned(), r#"{"do":"block"}"#.to_owned()),
             ("/unblock".to_owned(), r#"{"do":"unblock"}"#.to_owned()),
             ("/read 7".to_owned(), r#"{"do":"read","seq":7}"#.to_owned()),
+            ("/find a \"b c\"".to_owned(), r#"{"do":"find","text":"a \"b c\""}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
@@ -202,6 +208,7 @@ mod tests {
         for line in [
             "/verfy",
             "/read",
+            "/find",
             "/read x",
             "/revoke 12",
             "/same all",

@@ -31,6 +31,8 @@ const TRACED: i64 = -1;
 pub(super) const SEQ_BITS: u32 = 40;
 /// How many entries are put in at once when it is made anew.
 const AT_ONCE: usize = 256;
+/// Most words of one text of which traces are looked for; one with more is taken to leave some.
+const TERMS: usize = 1_024;
 /// The shortest beginning of a word that is a trace of it, in bytes.
 const TRACE_BYTES: usize = 3;
 
@@ -166,9 +168,10 @@ fn turn_all(conn: &Connection, turned: &[Turned]) -> rusqlite::Result<bool> {
     // Now, so that what goes wrong goes wrong here and not at the commit.
     conn.prepare_cached("INSERT INTO said_words (said_words) VALUES ('flush')")?.execute(())?;
     let out = turned.iter().filter_map(|one| if let Turned::Out(said) = one { Some(said) } else { None });
-    let mut traced = false;
+    // Where it is to be made anew anyway, nobody looks.
+    let mut traced = form(conn)? == TRACED;
     for said in out {
-        traced |= is_traced(conn, &said.text)?;
+        traced = traced || is_traced(conn, &said.text)?;
     }
     Ok(traced)
 }
@@ -211,8 +214,11 @@ pub(super) fn row(number: i64, seq: u64) -> Option<i64> {
 fn is_traced(conn: &Connection, text: &str) -> rusqlite::Result<bool> {
     conn.prepare_cached("INSERT INTO temp.said_once (rowid, text) VALUES (1, ?1)")?.execute([text])?;
     let mut terms = conn.prepare_cached("SELECT term FROM temp.said_once_terms")?;
-    let terms: Vec<String> = terms.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let terms: Vec<String> = terms.query_map((), |row| row.get(0))?.take(TERMS + 1).collect::<Result<_, _>>()?;
     conn.prepare_cached("INSERT INTO temp.said_once (said_once) VALUES ('delete-all')")?.execute(())?;
+    if terms.len() > TERMS {
+        return Ok(true);
+    }
     let mut next = conn.prepare_cached("SELECT min(segid) FROM said_words_idx WHERE segid > ?1")?;
     // Words stand behind a `0`, their beginnings of two and three characters behind a `1` and a `2`.
     let mut between =
