@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use postline_core::client::Words;
-use postline_core::id::{Address, ContentId, ConversationId};
+use postline_core::id::{Address, ConversationId};
 use postline_core::limits;
 use postline_core::step::Store as _;
 use postline_core::store::{Key, Record, sha256};
@@ -24,8 +24,7 @@ fn words(record: &Record) -> Option<Words> {
     let Key::Said(conversation, seq) = record.key else { return None };
     let text = String::from_utf8(record.value.clone()?).ok().filter(|text| !text.is_empty())?;
     let author = Some(Address::parse("ann@a.example").unwrap());
-    let id = ContentId(sha256(&[&conversation.0, &seq.to_be_bytes()]).0);
-    Some(Words { conversation, seq, id, author, at: Millis(1_000 + seq), text })
+    Some(Words { conversation, seq, author, at: Millis(1_000 + seq), text })
 }
 
 fn open(dir: &Path) -> Store {

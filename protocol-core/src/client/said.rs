@@ -15,8 +15,6 @@ pub struct Words {
     pub conversation: ConversationId,
     /// Its entry.
     pub seq: u64,
-    /// Its name.
-    pub id: ContentId,
     /// Who said it; `None`: this device.
     pub author: Option<Address>,
     /// When, as its author says.
@@ -31,7 +29,7 @@ pub fn words(record: &Record) -> Option<Words> {
     let Key::Said(conversation, seq) = record.key else { return None };
     let kept = record.value.as_ref().and_then(|_| Kept::restore(record).ok())?;
     let text = String::from_utf8(kept.body?).ok().filter(|text| !text.is_empty())?;
-    Some(Words { conversation, seq, id: kept.id, author: kept.by.map(|by| by.author), at: kept.at, text })
+    Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, text })
 }
 
 /// An entry that was opened, or that this device wrote.
@@ -141,7 +139,7 @@ mod tests {
             raw: raw.map(<[u8]>::to_vec),
         };
         let said = words(&kept(Some(b"hello there"), None).record(talk, 7)).unwrap();
-        assert_eq!((said.conversation, said.seq, said.id, said.at), (talk, 7, ContentId([3; 32]), Millis(4)));
+        assert_eq!((said.conversation, said.seq, said.at), (talk, 7, Millis(4)));
         assert_eq!((said.author, said.text.as_str()), (Some(author), "hello there"));
         for wordless in
             [kept(None, None), kept(None, Some(b"a commit")), kept(Some(b""), None), kept(Some(b"\xff"), None)]

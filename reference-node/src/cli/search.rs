@@ -105,7 +105,7 @@ pub(super) fn tell(found: &Found, json: bool, out: &mut dyn Write) -> Result<(),
             .iter()
             .map(|hit| {
                 json!({
-                    "conversation": hit.conversation.to_string(), "seq": hit.seq, "id": hit.id.to_string(),
+                    "conversation": hit.conversation.to_string(), "seq": hit.seq,
                     "author": hit.author.as_ref().map(ToString::to_string), "at": hit.at.0, "text": hit.excerpt,
                 })
             })

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use postline_core::client::Words;
-use postline_core::id::{Address, ContentId, ConversationId};
+use postline_core::id::{Address, ConversationId};
 use postline_core::limits;
 use postline_core::store::Key;
 use postline_core::time::Millis;
@@ -89,8 +89,6 @@ pub struct Hit {
     pub conversation: ConversationId,
     /// Its entry.
     pub seq: u64,
-    /// Its name.
-    pub id: ContentId,
     /// Who said it; `None`: this device.
     pub author: Option<Address>,
     /// When, as its author says.
@@ -175,10 +173,9 @@ pub(super) fn find(
             found => found?,
         };
         let said = record.as_ref().and_then(words);
-        hits.extend(said.map(|Words { conversation, seq, id, author, at, text }| Hit {
+        hits.extend(said.map(|Words { conversation, seq, author, at, text }| Hit {
             conversation,
             seq,
-            id,
             author,
             at,
             excerpt: query.excerpt(&text),
