@@ -420,7 +420,8 @@ impl Client {
             return;
         }
         let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
-        if ours && kept.content.is_some() {
+        // Of words that are gone too: how far they came is still so. What is `raw` was said by no person.
+        if ours && kept.raw.is_none() {
             Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark }, out);
         }
     }

@@ -6,13 +6,14 @@
 //! ```
 #![allow(clippy::wildcard_enum_match_arm, reason = "of the many events, each command waits for its own")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Read as _, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use postline_core::client::io::Mark;
+use postline_core::client::io::{Mark, Saying, To, Words};
 use postline_core::client::{Command, Event};
+use postline_core::content::message::Topic;
 use postline_core::id::{Address, ContentId, ConversationId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
@@ -29,6 +30,8 @@ use crate::store::Query;
 
 /// The longest line that is read.
 const LINE_BYTES: u64 = 256 * 1024;
+/// Of how many messages it is remembered what they are called.
+const SHOWN: usize = 4_096;
 /// How long what was said may take to be the node's, once input has ended. What waits longer stays in the store.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
@@ -36,7 +39,8 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
     runtime()?.block_on(async {
         let mut running = Running::start(own)?;
         let (peer, dir) = (peer.clone(), running.dir.clone());
-        let mut chat = Chat { peer, dir, talk: None, typed: BTreeSet::new(), said: BTreeSet::new(), json };
+        let (typed, said, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -49,10 +53,12 @@ struct Chat {
     dir: PathBuf,
     /// The conversation, once there is one.
     talk: Option<ConversationId>,
-    /// The salts of what was typed here and isn't durable yet.
-    typed: BTreeSet<[u8; 16]>,
-    /// What was said here and isn't the node's yet.
-    said: BTreeSet<ContentId>,
+    /// The salts of what was typed here and isn't durable yet, with its thread.
+    typed: BTreeMap<[u8; 16], Topic>,
+    /// What was said here and isn't the node's yet, with its thread.
+    said: BTreeMap<ContentId, Topic>,
+    /// The names and threads of messages that were shown, by their places: the last of them.
+    shown: BTreeMap<u64, (ContentId, Topic)>,
     json: bool,
 }
 
@@ -91,16 +97,43 @@ impl Chat {
             Event::Conversation(conversation) if conversation.with.contains(&self.peer) => {
                 self.talk = Some(conversation.id);
             }
-            Event::Saying { id, salt, .. } if self.typed.remove(salt) => _ = self.said.insert(*id),
+            Event::Saying { id, salt, .. } => {
+                if let Some(topic) = self.typed.remove(salt) {
+                    self.said.insert(*id, topic);
+                }
+            }
             Event::Unsaid { salt, .. } => _ = self.typed.remove(salt),
-            Event::Mark { id, mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Failed(_), .. } => {
-                self.said.remove(id);
+            Event::Mark { id, seq, mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Failed(_), .. } => {
+                if let (Some(topic), Some(seq)) = (self.said.remove(id), seq) {
+                    self.show(*seq, *id, topic);
+                }
             }
             // What others say is heard too, and shown with its author.
-            Event::Said(said) if said.author.address == self.peer => self.talk = Some(said.conversation),
+            Event::Said(said) => {
+                if said.author.address == self.peer {
+                    self.talk = Some(said.conversation);
+                }
+                if self.talk == Some(said.conversation) {
+                    self.show(said.seq, said.id, said.content.fields().topic.clone());
+                }
+            }
+            Event::Screen(screen) if self.talk == Some(screen.conversation) => {
+                for message in &screen.messages {
+                    let Words::Are { content, .. } = &message.now else { continue };
+                    self.show(message.seq, message.id, content.fields().topic.clone());
+                }
+            }
             _ => {}
         }
         tell(event, self.json, out)
+    }
+
+    /// Remembers what a message is called, for who begins a thread at it.
+    fn show(&mut self, seq: u64, id: ContentId, topic: Topic) {
+        self.shown.insert(seq, (id, topic));
+        if self.shown.len() > SHOWN {
+            self.shown.pop_first();
+        }
     }
 
     fn typed(&mut self, line: &str, out: &mut dyn Write) -> Result<Typed, Failure> {
@@ -120,6 +153,15 @@ impl Chat {
                 out.flush()?;
                 return Ok(Typed::Nothing);
             }
+            Ok(Said::Thread { message, body, salt }) => {
+                let Some((id, topic)) = self.shown.get(&message) else {
+                    self.unsaid("want a message that was shown here; /history shows the last", out)?;
+                    return Ok(Typed::Nothing);
+                };
+                let topic = if topic.is_none() { Topic::from_first(*id) } else { topic.clone() };
+                let what = Saying::Message { body, answers: None, topic, expires: None };
+                Command::Say { to: To::Person(self.peer.clone()), salt, what }
+            }
             Ok(Said::Command(command)) => *command,
             Err(why) => {
                 self.unsaid(&why.to_string(), out)?;
@@ -131,7 +173,8 @@ impl Chat {
             Some(salt) => salt,
             None => fresh()?,
         };
-        self.typed.insert(salt);
+        let topic = if let Saying::Message { topic, .. } = &what { topic.clone() } else { Topic::default() };
+        self.typed.insert(salt, topic);
         Ok(Typed::Command(Box::new(Command::Say { to, salt: Some(salt), what })))
     }
 
