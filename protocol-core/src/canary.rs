@@ -44,11 +44,17 @@ pub enum Canary {
     StaleListTaken,
     /// Key packages are taken for the devices of whoever they say, whatever the person's lists say.
     GhostTaken,
+    /// Whoever wants to edits and takes back what another has said.
+    AnyoneRevises,
+    /// What was taken back comes again by an edit.
+    EditAfterRetract,
+    /// The words of what was taken back stay.
+    WordsStay,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -68,6 +74,9 @@ impl Canary {
         Self::AnyKeyFollows,
         Self::StaleListTaken,
         Self::GhostTaken,
+        Self::AnyoneRevises,
+        Self::EditAfterRetract,
+        Self::WordsStay,
     ];
 }
 
