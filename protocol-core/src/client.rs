@@ -6,6 +6,7 @@
 //!               │                ▲            ▲                    ▲                   │
 //!  Session ────▶│ door ──▶ log ──┴── reading ─┘                    │                   │──▶ Dial, Send, Close
 //!  Wake ───────▶│  └─────▶ keys (own, contacts) ──▶ seal::lists ───┘                   │
+//!               │  └─────▶ presence ──▶ machine::presence (who is here, who writes)    │
 //!               └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -30,6 +31,7 @@ mod keys;
 mod lines;
 mod log;
 mod own;
+mod presence;
 mod reading;
 mod said;
 mod sealing;
@@ -46,6 +48,7 @@ pub use io::{Command, Declined, Event, Input, Output, SessionIn};
 use crate::fault::{Misuse, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, Hash};
 use crate::limits;
+use crate::machine::presence::device::Presence;
 use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
@@ -111,6 +114,8 @@ pub struct Client {
     taken: BTreeMap<ConversationId, u64>,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
+    /// What is whispered.
+    presence: Presence,
     timers: Timers,
 }
 
@@ -129,6 +134,7 @@ impl Client {
     /// [`RestoreError`] for a record that is damaged, or written by a newer version.
     pub fn restore(ours: Ours, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
         let mut client = Self {
+            presence: Presence::new(ours.address.clone()),
             ours,
             now: Millis(0),
             own: Own::default(),
@@ -158,6 +164,7 @@ impl Client {
             client.take_back(&record)?;
         }
         client.find_numbers();
+        client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
         }
@@ -260,6 +267,7 @@ impl Client {
             + self.live.values().map(|live| live.ahead.len()).sum::<usize>()
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
             + self.joining.len()
+            + self.presence.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -329,6 +337,10 @@ impl Client {
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
+            Command::Agree { with, agrees } => self.agree(with, agrees, out),
+            Command::AllowTyping(may) => self.allow_typing(may, out),
+            Command::Active => self.active(out),
+            Command::Typing { conversation } => self.typing(conversation, out),
         }
     }
 
@@ -343,6 +355,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Whisper => self.whispers_due(out),
             }
         }
     }

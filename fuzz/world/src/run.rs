@@ -25,6 +25,8 @@ const DRIFT_PPM: i64 = 10_000;
 const PHONES: u64 = 0x70_686f_6e65;
 /// The same of those about what happens to devices.
 const LOSSES: u64 = 0x6c6f_7373_6573;
+/// The same, of who is whispered about.
+const WHISPERS: u64 = 0x7768_6973_7065;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -79,12 +81,15 @@ struct Phones {
     use_of: Rng,
     /// What happens to the machines.
     losses: Rng,
+    /// What is whispered, where anything is.
+    whispers: Option<Rng>,
 }
 
 impl Phones {
     const fn of(seed: u64) -> Self {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses) }
+        let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), whispers }
     }
 }
 
@@ -137,6 +142,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
     if let Some(mut phones) = phones {
         devices::begin(&mut world, &mut phones.use_of, lasts);
         devices::plan_losses(&mut world, &mut phones.losses, lasts);
+        if let Some(whispers) = &mut phones.whispers {
+            devices::plan_whispers(&mut world, whispers, lasts);
+        }
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;

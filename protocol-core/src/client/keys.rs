@@ -251,6 +251,7 @@ impl Client {
         self.own.stage = Stage::Enrolled;
         out.save(self.own.record());
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);
+        self.whispers_up(out);
         if self.own.next.is_some() {
             Self::tell(Event::BackupWanted, out);
         }
@@ -407,6 +408,7 @@ impl Client {
         self.staged.clear();
         self.live.clear();
         self.joining = super::Joining::default();
+        self.allow_typing_no_more();
         out.save(self.joining.record());
         out.save(self.own.record());
     }

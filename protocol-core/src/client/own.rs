@@ -62,11 +62,15 @@ pub(super) struct Own {
     pub(super) stocked: Option<Millis>,
     /// Whether a session is to be kept.
     pub(super) connect: bool,
+    /// Whether others may see that the person writes.
+    pub(super) typing: bool,
+    /// Whether the person agrees to be seen by contacts that are new.
+    pub(super) seen: bool,
 }
 
 impl Own {
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 17, |w| {
+        write(Key::Own, 19, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -81,6 +85,7 @@ impl Own {
             self.tries.write(w);
             w.maybe(self.turning.as_ref(), |w, (ak, _)| w.bytes(ak.expose()));
             w.maybe(self.turning.as_ref(), |w, (_, next)| w.bytes(next.expose()));
+            w.bool(self.typing).bool(self.seen);
         })
     }
 
@@ -108,6 +113,8 @@ impl Own {
             let tries = Tries::read(r)?;
             let secret = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Secret::new));
             let turning = secret(r)?.zip(secret(r)?);
+            // Older records end here.
+            let (typing, seen) = if r.end().is_ok() { (false, false) } else { (r.bool()?, r.bool()?) };
             let own = Self {
                 stage,
                 device,
@@ -126,6 +133,8 @@ impl Own {
                 stock,
                 stocked,
                 connect,
+                typing,
+                seen,
             };
             Ok((own, chain))
         })?;

@@ -80,6 +80,7 @@ impl Client {
                 let author = self.author(&member);
                 let said = io::Said { conversation: id, seq, id: inner.id, author, at, body };
                 Self::tell(Told::Said(said), out);
+                self.wrote(&member.address, id, out);
             }
             Said::Read { seq: upto } if own => {
                 let upto = upto.min(seq);

@@ -290,6 +290,8 @@ impl Phone {
                 }
                 Output::Talk(talk) => self.hear(talk),
                 Output::Left(_) => self.session = None,
+                // These have chosen nothing.
+                Output::Whisper(whisper) => panic!("{whisper:?}"),
                 Output::Failed(why) => panic!("{why}"),
             }
         }

@@ -47,6 +47,8 @@ pub const HELP: &str = "\
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
 /share KEY        share what this device has opened with a newer one of yours
+/presence on|off  whether the peer and you see if the other is here; `all on|off`: for everybody
+/typing           you are writing; `on|off`: whether others may see that
 /block, /unblock  no line with the peer any more, or again as with strangers
 /connect, /disconnect
 /quit             or the end of input
@@ -89,9 +91,29 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
         ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
+        ("presence", rest) => {
+            let all = rest.strip_prefix("all ");
+            let with = Some(peer.clone()).filter(|_| all.is_none());
+            Ok(said(Command::Agree { with, agrees: switch(all.unwrap_or(rest))? }))
+        }
+        ("typing", "") => typing(talk),
+        ("typing", rest) => Ok(said(Command::AllowTyping(switch(rest)?))),
         (name, "") => simple(name, peer).ok_or(Unsaid::Unknown),
         _ => Err(Unsaid::Unknown),
     }
+}
+
+fn switch(word: &str) -> Result<bool, Unsaid> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Unsaid::Want("on or off")),
+    }
+}
+
+fn typing(talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Typing { conversation }))
 }
 
 /// The commands that say nothing but their name.
@@ -128,12 +150,26 @@ struct Object {
     seq: Option<u64>,
     code: Option<String>,
     device: Option<String>,
+    on: Option<bool>,
+    all: Option<bool>,
 }
 
 fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let object: Object =
         serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
-    let Object { r#do: name, text, id, seq, code, device: key } = object;
+    let Object { r#do: name, text, id, seq, code, device: key, on, all } = object;
+    if on.is_some() || all.is_some() || name == "typing" {
+        let alone = [&text, &id, &code, &key].iter().all(|other| other.is_none()) && seq.is_none();
+        return match (name.as_str(), on, all, alone) {
+            ("presence", Some(agrees), all, true) => {
+                let with = Some(peer.clone()).filter(|_| all != Some(true));
+                Ok(said(Command::Agree { with, agrees }))
+            }
+            ("typing", Some(may), None, true) => Ok(said(Command::AllowTyping(may))),
+            ("typing", None, None, true) => typing(talk),
+            _ => Err(Unsaid::Unknown),
+        };
+    }
     match (name.as_str(), text, id, seq, code, key) {
         ("write", Some(text), id, None, None, None) => {
             let id =
@@ -192,6 +228,10 @@ mod tests {
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
+            ("/presence on".to_owned(), r#"{"do":"presence","on":true}"#.to_owned()),
+            ("/presence all off".to_owned(), r#"{"do":"presence","on":false,"all":true}"#.to_owned()),
+            ("/typing".to_owned(), r#"{"do":"typing"}"#.to_owned()),
+            ("/typing off".to_owned(), r#"{"do":"typing","on":false}"#.to_owned()),
         ] {
             assert!(parsed(&line).is_ok() && parsed(&line) == parsed(&json), "{line}");
         }
@@ -211,6 +251,12 @@ mod tests {
             r#"{"do":"write","text":"a","to":"b"}"#,
             r#"{"do":"verify","seq":1}"#,
             "/add",
+            "/presence",
+            "/presence maybe",
+            "/typing all",
+            r#"{"do":"presence"}"#,
+            r#"{"do":"typing","on":true,"text":"a"}"#,
+            r#"{"do":"verify","on":true}"#,
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

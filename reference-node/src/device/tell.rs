@@ -5,8 +5,9 @@
 
 use postline_core::client::Event;
 use postline_core::client::io::{
-    Alarm, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Said, Unverified, Who,
+    Alarm, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Said, Shown, Unverified, Who,
 };
+use postline_core::id::Address;
 use postline_core::limits;
 use serde_json::{Map, Value, json};
 
@@ -84,6 +85,11 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Verified { who } => ("verified", json!({ "who": who.to_string() })),
         Event::NotVerified { who, why } => ("not_verified", json!({ "who": who.to_string(), "why": unverified(*why) })),
         Event::Backup { .. } => ("backup", json!({})),
+        Event::Presence { who, shown } => ("presence", of_presence(who, *shown)),
+        Event::Typing { conversation, who, now } => {
+            ("typing", json!({ "conversation": conversation.to_string(), "who": who.to_string(), "now": now }))
+        }
+        Event::Agreement { with, agrees } => ("agreement", json!({ "with": with.to_string(), "agrees": agrees })),
         Event::Missing { conversation, from, to } => {
             ("missing", json!({ "conversation": conversation.to_string(), "from": from, "to": to }))
         }
@@ -103,6 +109,15 @@ fn device(device: &Device) -> Value {
         "device": device.dk.to_string(), "name": device.name, "hosted": device.hosted, "added": device.added.0,
         "this": device.this,
     })
+}
+
+fn of_presence(who: &Address, shown: Option<Shown>) -> Value {
+    let (is, last) = match shown {
+        None => ("unknown", None),
+        Some(Shown::Here) => ("here", None),
+        Some(Shown::Away(last)) => ("away", Some(last.0)),
+    };
+    json!({ "who": who.to_string(), "is": is, "last": last })
 }
 
 fn of_contact(contact: &Contact) -> Value {
@@ -184,6 +199,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
+        Declined::TooMany(_) => "too_many",
     }
 }
 
@@ -204,6 +220,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
+        Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
 }
 
@@ -281,6 +298,17 @@ pub fn text(event: &Event) -> Option<String> {
         Event::Verified { who } => format!("* {} is who they are: the codes are the same", address(who)),
         Event::NotVerified { who, why } => format!("! {}: {}", address(who), unverified(*why)),
         Event::Backup { .. } => "* here is your backup".to_owned(),
+        Event::Presence { who, shown: seen } => match seen {
+            None => format!("* whether {} is here isn't known", address(who)),
+            Some(Shown::Here) => format!("* {} is here", address(who)),
+            Some(Shown::Away(last)) => format!("* {} was here at about {}", address(who), crate::words::utc(last.0)),
+        },
+        Event::Typing { who, now: true, .. } => format!("* {} is writing", address(who)),
+        Event::Typing { now: false, .. } => return None,
+        Event::Agreement { with, agrees: true } => {
+            format!("* {} may see whether you are here, if they agree too", address(with))
+        }
+        Event::Agreement { with, agrees: false } => format!("* {} can't see whether you are here", address(with)),
         Event::Missing { from, to, .. } => format!("! {from} to {to} are gone from the node"),
         Event::Revoked => "! this device was revoked".to_owned(),
         Event::HistoryShared { events, .. } => format!("* {events} older messages came from another device"),

@@ -15,6 +15,7 @@ mod sessions;
 mod signed;
 mod talks;
 mod transcripts;
+mod whispers;
 
 use std::path::Path;
 
@@ -46,6 +47,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         sessions::sessions(),
         talks::talks(),
         transcripts::transcripts(),
+        whispers::whispers(),
     ];
     made.into_iter().map(Making::done).collect()
 }

@@ -2,7 +2,7 @@
 
 use postline_core::client::io::To;
 use postline_core::client::{Command, Input};
-use postline_core::id::{Address, ContentId};
+use postline_core::id::{Address, ContentId, Pair};
 
 use super::World;
 use crate::device::Device;
@@ -14,6 +14,12 @@ use crate::sealed;
 pub enum Touch {
     /// Says something to somebody, with so much after its mark.
     Says(Address, usize),
+    /// Agrees to see, and be seen by, somebody; or doesn't any more.
+    Agrees(Address, bool),
+    /// Lets others see that they write, and writes to somebody.
+    Types(Address),
+    /// Does something.
+    Stirs,
     /// Has seen everything that is there.
     Reads,
     /// Goes where there is no network, or comes back.
@@ -47,6 +53,9 @@ impl World {
         let Some(index) = of(&all) else { return };
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
+            Touch::Agrees(with, agrees) => self.agrees(index, with, agrees),
+            Touch::Types(to) => self.types(index, &to),
+            Touch::Stirs => self.step_device(index, Input::Command(Command::Active)),
             Touch::Reads => self.reads_sealed(index),
             Touch::Reaches(reachable) => self.reaches(index, reachable),
             Touch::Crashes => self.crash_device(index),
@@ -69,6 +78,25 @@ impl World {
         self.sealed.says(id, index, &author, to);
         let to = To::Person(to.clone());
         self.step_device(index, Input::Command(Command::Write { to, id: Some(id), body }));
+    }
+
+    /// A person says who may see whether they are here. What was agreed to once is known: nobody else is ever told.
+    fn agrees(&mut self, index: usize, with: Address, agrees: bool) {
+        let Some(ours) = self.devices.get(index).map(|device| device.address.clone()) else { return };
+        if agrees {
+            self.agreed.insert(Pair { ours, theirs: with.clone() });
+        }
+        self.step_device(index, Input::Command(Command::Agree { with: Some(with), agrees }));
+        self.step_device(index, Input::Command(Command::Active));
+    }
+
+    fn types(&mut self, index: usize, to: &Address) {
+        self.step_device(index, Input::Command(Command::AllowTyping(true)));
+        let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return };
+        let talks: Vec<_> = client.conversations().filter(|talk| talk.with.contains(to)).map(|talk| talk.id).collect();
+        for conversation in talks {
+            self.step_device(index, Input::Command(Command::Typing { conversation }));
+        }
     }
 
     fn reads_sealed(&mut self, index: usize) {

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::node::{Delta, Types, Whisper, Word};
-use super::{Shown, device, node};
+use super::node::Types;
+use super::{device, node};
 use crate::fault::PeerFault;
 use crate::id::{Address, ConversationId, Pair};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::{HOUR, MINUTE, Millis, SECOND};
+use crate::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
 
 const TALK: ConversationId = ConversationId([1; 32]);
 /// A full hour: rounding leaves it as it is.
@@ -72,6 +73,8 @@ fn linked() -> node::Presence {
 fn agreed() -> node::Presence {
     let mut node = linked();
     assert_eq!(tell(&mut node, START, node::Input::Agree(pair(), true)), [says(ann(), ben(), Word::Agrees)]);
+    // Who is heard for the first time may have had no ear yet for what was said.
+    assert_eq!(tell(&mut node, START, hears(Word::Agrees)), [says(ann(), ben(), Word::Agrees)]);
     assert_eq!(tell(&mut node, START, hears(Word::Agrees)), []);
     node
 }
@@ -126,10 +129,11 @@ fn a_link_that_is_down_is_a_lease_that_runs_out() {
     tell(&mut node, end - 1, node::Input::Wake);
     assert_eq!(node.shown(&ann()).count(), 1);
     assert_eq!(tell(&mut node, end, node::Input::Wake)[0], node::Output::Shows(pair(), None));
-    // Said again in time, it stays.
+    // Said again in time, it stays; and the first word on a new link is answered by ours.
     tell(&mut node, end, hears(HERE));
     tell(&mut node, end, node::Input::Down);
     tell(&mut node, end, node::Input::Up);
+    assert_eq!(tell(&mut node, end, hears(HERE)), [says(ann(), ben(), Word::Shows(Shown::Away(Millis(START))))]);
     assert_eq!(tell(&mut node, end, hears(HERE)), []);
     assert_eq!(node.deadline(), None);
 }
@@ -235,6 +239,14 @@ fn the_vector_of_many_is_bounded_and_said_in_parts() {
     assert_eq!(tell(&mut node, START, node::Input::Wake), [], "what was said is said");
 }
 
+fn choice(theirs: Address, chosen: u64, agrees: bool) -> Choice {
+    Choice { theirs, chosen: Millis(chosen), agrees }
+}
+
+fn chooses(theirs: Address, chosen: u64, agrees: bool) -> device::Input {
+    device::Input::Choose(choice(theirs, chosen, agrees))
+}
+
 fn device() -> device::Presence {
     let mut device = device::Presence::new(ann());
     tell(&mut device, START, device::Input::Up);
@@ -246,8 +258,8 @@ fn device() -> device::Presence {
 fn a_device_says_that_its_person_is_here_to_whom_it_concerns_and_not_too_often() {
     let mut device = device();
     assert_eq!(tell(&mut device, START, device::Input::Active), [], "nobody may see it");
-    let agrees = device::Output::Say(device::Word::Agrees(ben(), true));
-    assert_eq!(tell(&mut device, START, device::Input::Agree(ben(), true)), std::slice::from_ref(&agrees));
+    let agrees = device::Output::Say(device::Word::Choices(vec![choice(ben(), 1, true)]));
+    assert_eq!(tell(&mut device, START, chooses(ben(), 1, true)), std::slice::from_ref(&agrees));
     let active = [device::Output::Say(device::Word::Active)];
     assert_eq!(tell(&mut device, START, device::Input::Active), active);
     assert_eq!(tell(&mut device, START + limits::PRESENCE_RENEW_MS - 1, device::Input::Active), []);
@@ -265,7 +277,7 @@ fn a_device_shows_contacts_with_whom_its_person_agrees_as_long_as_it_knows() {
     let mut device = device();
     let here = || device::Input::Shows(ben(), Some(Shown::Here));
     assert_eq!(tell(&mut device, START, here()), [], "not agreed");
-    tell(&mut device, START, device::Input::Agree(ben(), true));
+    tell(&mut device, START, chooses(ben(), 1, true));
     assert_eq!(tell(&mut device, START, here()), [device::Output::Shows(ben(), Some(Shown::Here))]);
     assert_eq!(tell(&mut device, START, here()), []);
     tell(&mut device, START, device::Input::Down);
@@ -273,8 +285,15 @@ fn a_device_shows_contacts_with_whom_its_person_agrees_as_long_as_it_knows() {
     let over = tell(&mut device, START + limits::PRESENCE_MS, device::Input::Wake);
     assert_eq!(over, [device::Output::Shows(ben(), None)]);
     tell(&mut device, START, here());
-    let no = tell(&mut device, START, device::Input::Agree(ben(), false));
+    let no = tell(&mut device, START, chooses(ben(), 2, false));
     assert_eq!(no, [device::Output::Shows(ben(), None)]);
+    // What was chosen before counts no more, and of two at once the careful one does.
+    for (chosen, agrees) in [(1, true), (2, true)] {
+        assert_eq!(tell(&mut device, START, chooses(ben(), chosen, agrees)), []);
+        assert!(!device.agrees(&ben()));
+    }
+    tell(&mut device, START, chooses(ben(), 3, true));
+    assert!(device.agrees(&ben()));
 }
 
 /// [W-7]
@@ -309,7 +328,7 @@ fn a_device_knows_so_many_and_no_more() {
     let mut device = device();
     for n in 0..3 * limits::PRESENCE_CONTACTS {
         let contact = address(&format!("p{n}@b.example"));
-        tell(&mut device, START, device::Input::Agree(contact.clone(), true));
+        tell(&mut device, START, chooses(contact.clone(), 1, true));
         tell(&mut device, START, device::Input::Shows(contact.clone(), Some(Shown::Here)));
         tell(&mut device, START, device::Input::HeardTypes(contact, TALK));
     }
@@ -387,6 +406,7 @@ proptest! {
                         let pair = Pair { ours, theirs: who.clone() };
                         prop_assert!(lines.contains(&pair));
                     },
+                    node::Output::Say(other) => prop_assert!(false, "what only devices say: {:?}", other),
                     node::Output::Shows(_, None) | node::Output::Refused(_) => {}
                 }
             }
