@@ -44,11 +44,15 @@ pub enum Canary {
     StaleListTaken,
     /// Key packages are taken for the devices of whoever they say, whatever the person's lists say.
     GhostTaken,
+    /// A member's node says `delivered` only while a device of the member's is connected.
+    DeliveredWaitsForDevice,
+    /// Whether somebody is here is told to whoever has a line with them, whether the other agrees or not.
+    ShownToWhoDoesNotAgree,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -68,6 +72,8 @@ impl Canary {
         Self::AnyKeyFollows,
         Self::StaleListTaken,
         Self::GhostTaken,
+        Self::DeliveredWaitsForDevice,
+        Self::ShownToWhoDoesNotAgree,
     ];
 }
 

@@ -21,13 +21,14 @@ use postline_world::weather::Fault;
 const SEEDS: u64 = 2_000;
 
 /// Those that other tests notice: `protocol-core`'s own tests of seals the first and of devices the second, the model of
-/// keys the rest.
-const ELSEWHERE: [Canary; 5] = [
+/// keys the next, and the story that compares who is online with who isn't the last.
+const ELSEWHERE: [Canary; 6] = [
     Canary::AadWithoutConversation,
     Canary::GhostTaken,
     Canary::ProofForAnyLine,
     Canary::ProofOfAnyList,
     Canary::AnyKeyFollows,
+    Canary::DeliveredWaitsForDevice,
 ];
 
 /// Looks for the first seed that notices the bug, in any weather or in that which brings it out, and says what it says.
@@ -75,5 +76,6 @@ canaries! {
     a_failure_kept_quiet_is_noticed: FailureKeptQuiet is ["I1"];
     a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 95;
+    who_is_shown_to_who_does_not_agree_is_noticed: ShownToWhoDoesNotAgree is ["I24"], by run_with_devices;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

@@ -23,6 +23,7 @@ mod clients;
 mod crossed_offers_make_one_line;
 mod keys_make_it_l3;
 mod mail_that_another_keeps;
+mod nothing_tells_who_is_online;
 mod phones;
 mod the_domains_own_word;
 mod two_lanes_of_one_mail;

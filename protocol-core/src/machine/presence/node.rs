@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Lease, Typed, coarse, rounded};
+use crate::canary::{self, Canary};
 use crate::fault::{Misuse, PeerFault};
 use crate::id::{Address, ConversationId, Pair};
 use crate::limits;
@@ -166,7 +167,8 @@ impl Presence {
     fn word(&self, now: Millis, pair: &Pair, contact: &Contact) -> Word {
         match (contact.agrees, contact.heard, self.here.get(&pair.ours)) {
             (false, ..) => Word::Silent,
-            (true, Word::Silent, _) | (true, _, None) => Word::Agrees,
+            (true, Word::Silent, _) if !canary::is_on(Canary::ShownToWhoDoesNotAgree) => Word::Agrees,
+            (true, _, None) => Word::Agrees,
             (true, _, Some(last)) if now.since(*last) < limits::PRESENCE_MS => Word::Shows(Shown::Here),
             (true, _, Some(last)) => Word::Shows(Shown::Away(rounded(*last))),
         }
