@@ -55,6 +55,8 @@ pub struct Run {
     pub sealed: usize,
     /// How often one was shown.
     pub shown: usize,
+    /// How often somebody was shown to be here or away, and to be writing.
+    pub whispered: (u64, u64),
 }
 
 /// Runs a seed.
@@ -116,6 +118,7 @@ fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: boo
         devices: world.devices.len(),
         sealed: world.sealed.said.len(),
         shown: world.sealed.shown(),
+        whispered: world.whispered,
         lines_up: lines_up.count(),
         lines: world.trace.lines().to_vec(),
         broken: world.broken,
