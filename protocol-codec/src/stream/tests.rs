@@ -7,7 +7,7 @@ use postline_core::wire::hello::Hello;
 use postline_core::wire::talk::{
     Event, Finding, Head, Heads, Kind, Line, Origin, Password, Post, Publication, Question, Talk,
 };
-use postline_core::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 use proptest::prelude::*;
 
 use super::*;
@@ -71,7 +71,7 @@ fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
 fn whispers() -> Vec<Whisper> {
     let (ann, bob) = (address("ann@a.example"), address("bob@b.example"));
     let delta = |word| Delta { of: ann.clone(), to: bob.clone(), word };
-    let words = [Word::Silent, Word::Agrees, Word::Shows(Shown::Here), Word::Shows(Shown::Away(Millis(900_000)))];
+    let words = [Word::Silent, Word::Agrees, Word::Shows(Seen::Here), Word::Shows(Seen::Away(Millis(900_000)))];
     let choice = |agrees| Choice { theirs: bob.clone(), chosen: Millis(70_000), agrees };
     vec![
         Whisper::Vector(words.map(delta).to_vec()),

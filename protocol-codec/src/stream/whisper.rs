@@ -9,7 +9,7 @@
 use postline_core::id::ConversationId;
 use postline_core::limits;
 use postline_core::wire::cbor::{Malformed, Reader, Writer};
-use postline_core::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 const VECTOR: u64 = 0;
 const TYPES: u64 = 1;
@@ -46,8 +46,8 @@ fn write_delta(delta: &Delta, w: &mut Writer) {
     let (word, last) = match delta.word {
         Word::Silent => (SILENT, None),
         Word::Agrees => (AGREES, None),
-        Word::Shows(Shown::Here) => (HERE, None),
-        Word::Shows(Shown::Away(last)) => (AWAY, Some(last)),
+        Word::Shows(Seen::Here) => (HERE, None),
+        Word::Shows(Seen::Away(last)) => (AWAY, Some(last)),
     };
     w.array(if last.is_some() { 4 } else { 3 }).address(&delta.of).address(&delta.to).u64(word);
     last.into_iter().for_each(|last| _ = w.millis(last));
@@ -76,8 +76,8 @@ fn read_delta(r: &mut Reader<'_>) -> Result<Delta, Malformed> {
     let word = match (r.u64()?, items) {
         (SILENT, 3) => Word::Silent,
         (AGREES, 3) => Word::Agrees,
-        (HERE, 3) => Word::Shows(Shown::Here),
-        (AWAY, 4) => Word::Shows(Shown::Away(r.millis()?)),
+        (HERE, 3) => Word::Shows(Seen::Here),
+        (AWAY, 4) => Word::Shows(Seen::Away(r.millis()?)),
         _ => return Err(Malformed("a word of version 1")),
     };
     Ok(Delta { of, to, word })

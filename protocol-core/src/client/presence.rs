@@ -199,7 +199,7 @@ impl Client {
                     };
                     out.emit(Output::Send(Frame::Whisper(whisper)));
                 }
-                device::Output::Shows(who, shown) => Self::tell(Event::Presence { who, shown }, out),
+                device::Output::Shows(who, shown) => Self::tell(Event::Presence { who, seen: shown }, out),
                 device::Output::Types { who, conversation, now } => {
                     Self::tell(Event::Typing { conversation, who, now }, out);
                 }

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use crate::id::{Address, ConversationId};
 use crate::limits::{self, PRESENCE_MS};
 use crate::time::Millis;
-use crate::wire::whisper::Shown;
+use crate::wire::whisper::Seen;
 
 pub mod device;
 pub mod node;
@@ -34,10 +34,10 @@ pub mod node;
 mod tests;
 
 /// As coarse as it is ever said, and not from the future.
-fn coarse(shown: Shown, now: Millis) -> Shown {
+fn coarse(shown: Seen, now: Millis) -> Seen {
     match shown {
-        Shown::Here => Shown::Here,
-        Shown::Away(last) => Shown::Away(rounded(last.min(now))),
+        Seen::Here => Seen::Here,
+        Seen::Away(last) => Seen::Away(rounded(last.min(now))),
     }
 }
 

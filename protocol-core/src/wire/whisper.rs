@@ -45,13 +45,13 @@ pub enum Word {
     /// They agree; and the other hasn't yet, or there is no more to tell.
     Agrees,
     /// Both agree, and this is how it is.
-    Shows(Shown),
+    Shows(Seen),
 }
 
 impl Word {
     /// What is seen by it.
     #[must_use]
-    pub const fn shown(self) -> Option<Shown> {
+    pub const fn shown(self) -> Option<Seen> {
         match self {
             Self::Silent | Self::Agrees => None,
             Self::Shows(shown) => Some(shown),
@@ -61,7 +61,7 @@ impl Word {
 
 /// What is known of somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum Seen {
     /// They are here.
     Here,
     /// They were, at about this time.

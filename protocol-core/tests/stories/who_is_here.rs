@@ -1,7 +1,7 @@
 //! Who is here, and who writes: whispered from device to device over two nodes, and never to anybody else.
 
 use postline_core::client::Command;
-use postline_core::client::io::{Declined, Event, Shown};
+use postline_core::client::io::{Declined, Event, Seen};
 use postline_core::fault::PeerFault;
 use postline_core::id::{Address, ConversationId};
 use postline_core::limits;
@@ -40,7 +40,7 @@ fn agreed() -> (World, Clients, ConversationId) {
     let (mut world, mut clients, talk) = two_phones();
     agree(&mut world, &mut clients, 0, &two(), true);
     agree(&mut world, &mut clients, 1, &one(), true);
-    assert_eq!([seen(&clients, 0, &two()), seen(&clients, 1, &one())], [Some(Some(Shown::Here)); 2]);
+    assert_eq!([seen(&clients, 0, &two()), seen(&clients, 1, &one())], [Some(Some(Seen::Here)); 2]);
     (world, clients, talk)
 }
 
@@ -50,9 +50,9 @@ fn agree(world: &mut World, clients: &mut Clients, n: usize, with: &Address, agr
 }
 
 /// What a device last showed of somebody; `None`: nothing ever.
-fn seen(clients: &Clients, n: usize, whom: &Address) -> Option<Option<Shown>> {
+fn seen(clients: &Clients, n: usize, whom: &Address) -> Option<Option<Seen>> {
     let of = |event: &Event| match event {
-        Event::Presence { who, shown } if who == whom => Some(*shown),
+        Event::Presence { who, seen } if who == whom => Some(*seen),
         _ => None,
     };
     clients.all[n].events.iter().rev().find_map(of)
@@ -98,16 +98,16 @@ fn both_agree_and_see_each_other_until_one_takes_it_back() {
     assert_eq!(whispers(&mut world), [agrees], "that they agree, and nothing else");
     assert_eq!((seen(&clients, 0, &two()), seen(&clients, 1, &one())), (None, None));
     agree(&mut world, &mut clients, 1, &one(), true);
-    assert_eq!([seen(&clients, 0, &two()), seen(&clients, 1, &one())], [Some(Some(Shown::Here)); 2]);
+    assert_eq!([seen(&clients, 0, &two()), seen(&clients, 1, &one())], [Some(Some(Seen::Here)); 2]);
     // One does nothing for as long as a lease lasts: they were here, at about that time.
     let ended = world.now;
     clients.pass(&mut world, limits::PRESENCE_MS + 100);
-    let Some(Some(Shown::Away(last))) = seen(&clients, 1, &one()) else { panic!("{:#?}", clients.all[1].events) };
+    let Some(Some(Seen::Away(last))) = seen(&clients, 1, &one()) else { panic!("{:#?}", clients.all[1].events) };
     assert_eq!(last.0 % limits::LAST_SEEN_MS, 0);
     assert!(last <= ended && ended.since(last) < limits::LAST_SEEN_MS + MINUTE, "{last} {ended}");
     clients.command(&mut world, 0, Command::Active);
     clients.pass(&mut world, 100);
-    assert_eq!(seen(&clients, 1, &one()), Some(Some(Shown::Here)));
+    assert_eq!(seen(&clients, 1, &one()), Some(Some(Seen::Here)));
     agree(&mut world, &mut clients, 1, &one(), false);
     assert_eq!([seen(&clients, 0, &two()), seen(&clients, 1, &one())], [Some(None); 2]);
     whispers(&mut world);
@@ -151,7 +151,7 @@ fn t_060_what_is_whispered_is_never_stored_and_is_heard_again_after_a_crash() {
     assert_eq!(seen(&clients, 1, &one()), None, "nobody has said so");
     clients.command(&mut world, 0, Command::Active);
     clients.pass(&mut world, 1_000);
-    assert_eq!(seen(&clients, 1, &one()), Some(Some(Shown::Here)), "{:#?}", clients.all[1].events);
+    assert_eq!(seen(&clients, 1, &one()), Some(Some(Seen::Here)), "{:#?}", clients.all[1].events);
     whole(&world);
 }
 
@@ -211,7 +211,7 @@ fn t_095_what_a_node_whispers_of_strangers_has_no_effect() {
     let memory = |world: &World| world.nodes[0].server.as_ref().unwrap().in_memory();
     let mut most = 0;
     clients.all[0].events.clear();
-    let here = Word::Shows(Shown::Here);
+    let here = Word::Shows(Seen::Here);
     for round in 0..50 {
         let delta = |of: &Address, to: &Address| Delta { of: of.clone(), to: to.clone(), word: here };
         let deltas = vec![delta(&eve, &one()), delta(&two(), &ann), delta(&one(), &two()), delta(&two(), &one())];
@@ -300,7 +300,7 @@ fn what_is_taken_back_on_one_device_is_taken_back_on_all() {
     // Once more on the one, while the other is away: it comes back with what it knew, and is told.
     agree(&mut world, &mut clients, 0, &two(), true);
     agree(&mut world, &mut clients, tablet, &two(), true);
-    assert_eq!(seen(&clients, 1, &one()), Some(Some(Shown::Here)));
+    assert_eq!(seen(&clients, 1, &one()), Some(Some(Seen::Here)));
     clients.reach(&mut world, tablet, false);
     agree(&mut world, &mut clients, 0, &two(), false);
     assert_eq!(seen(&clients, 1, &one()), Some(None));
@@ -326,7 +326,7 @@ fn what_is_known_outlives_a_link_by_a_lease() {
     assert_eq!(seen(&clients, 1, &one()), Some(None), "a node that was down knows nothing");
     clients.command(&mut world, 0, Command::Active);
     clients.pass(&mut world, SECOND);
-    assert_eq!(seen(&clients, 1, &one()), Some(Some(Shown::Here)));
+    assert_eq!(seen(&clients, 1, &one()), Some(Some(Seen::Here)));
     whole(&world);
 }
 
@@ -356,7 +356,7 @@ fn two_of_one_node_see_each_other_and_no_longer_once_one_blocks() {
     agree(&mut world, &mut clients, 0, &dan, true);
     assert_eq!((seen(&clients, 0, &dan), seen(&clients, 1, &ann)), (None, None));
     agree(&mut world, &mut clients, 1, &ann, true);
-    assert_eq!([seen(&clients, 0, &dan), seen(&clients, 1, &ann)], [Some(Some(Shown::Here)); 2]);
+    assert_eq!([seen(&clients, 0, &dan), seen(&clients, 1, &ann)], [Some(Some(Seen::Here)); 2]);
     clients.command(&mut world, 0, Command::AllowTyping(true));
     clients.command(&mut world, 0, Command::Typing { conversation: talk.unwrap() });
     clients.pass(&mut world, 100);

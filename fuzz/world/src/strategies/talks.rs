@@ -8,7 +8,7 @@ use postline_core::machine::mark::{self, Failure, Policy, Post, Rules};
 use postline_core::machine::presence::node::Types;
 use postline_core::machine::presence::{device, node};
 use postline_core::wire::mark::Position;
-use postline_core::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 use crate::laws::talks::{TALK, content, members, pair, person};
 use crate::laws::{START, ours, theirs};
@@ -67,8 +67,8 @@ pub fn mark_input(rng: &mut Rng) -> mark::Input {
     }
 }
 
-fn shown(rng: &mut Rng) -> Shown {
-    if rng.chance(500) { Shown::Here } else { Shown::Away(START.plus(rng.draw() % (limits::PRESENCE_MS * 20))) }
+fn shown(rng: &mut Rng) -> Seen {
+    if rng.chance(500) { Seen::Here } else { Seen::Away(START.plus(rng.draw() % (limits::PRESENCE_MS * 20))) }
 }
 
 fn delta(rng: &mut Rng) -> Delta {

@@ -187,15 +187,15 @@ impl World {
             Event::Mark { .. } if device.copy_of.is_some() => Ok(()),
             Event::Said(said) => {
                 let (dk, index) = (device.dk, device.copy_of.unwrap_or(index));
-                if !sealed::is_in(&said.body) {
+                if !sealed::is_in(said.content.bytes()) {
                     return Err(("I6", format!("device {index} shows another body than was said: {}", said.id)));
                 }
                 self.sealed.shows(index, dk, said)
             }
             Event::Mark { conversation, id, seq, mark } if device.wrote.contains(id) => {
-                self.sealed.marked(index, *id, conversation.zip(*seq), mark)
+                self.sealed.marked(index, *id, seq.map(|seq| (*conversation, seq)), mark)
             }
-            Event::Presence { who, shown: Some(_) } => {
+            Event::Presence { who, seen: Some(_) } => {
                 self.whispered.0 += 1;
                 let pair = Pair { ours: device.address.clone(), theirs: who.clone() };
                 // A lying node can show what it likes, but to nobody who doesn't agree.

@@ -15,7 +15,7 @@ use postline_core::time::Millis;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::list::Device;
 use postline_core::wire::talk::{Finding, Talk};
-use postline_core::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 use super::World;
 
@@ -88,7 +88,7 @@ impl World {
     fn whispered_lies(&mut self, whisper: Whisper, whose: Option<&Address>) -> Vec<Frame> {
         let mut whispers = vec![whisper.clone()];
         if let (Some(theirs), Whisper::Vector(deltas), true) = (whose.cloned(), &whisper, self.rng.chance(500)) {
-            let word = Word::Shows(Shown::Away(Millis(self.rng.draw())));
+            let word = Word::Shows(Seen::Away(Millis(self.rng.draw())));
             let lies = deltas.iter().map(|delta| Delta { word, ..delta.clone() }).collect();
             let choice = Choice { theirs, chosen: Millis(self.rng.draw()), agrees: true };
             whispers.extend([Whisper::Vector(lies), Whisper::Choices(vec![choice])]);

@@ -9,7 +9,7 @@ use crate::id::{Address, ConversationId};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::Millis;
-use crate::wire::whisper::{Choice, Shown};
+use crate::wire::whisper::{Choice, Seen};
 
 /// What a device's side is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Input {
     /// The person writes in a conversation of so many members.
     Types(ConversationId, usize),
     /// The node tells what is seen of a contact.
-    Shows(Address, Option<Shown>),
+    Shows(Address, Option<Seen>),
     /// The node tells that somebody writes.
     HeardTypes(Address, ConversationId),
     /// Somebody said something: they write no more.
@@ -53,7 +53,7 @@ pub enum Output {
     /// Tell the node.
     Say(Word),
     /// What the person sees of a contact is now this.
-    Shows(Address, Option<Shown>),
+    Shows(Address, Option<Seen>),
     /// Somebody writes in a conversation, or does so no more.
     Types {
         /// Who.
@@ -74,7 +74,7 @@ pub struct Presence {
     typing: bool,
     /// When this session last heard that the person is here.
     said: Option<Millis>,
-    contacts: BTreeMap<Address, (Shown, Lease)>,
+    contacts: BTreeMap<Address, (Seen, Lease)>,
     typed: Typed,
     /// Who writes, and until when.
     writers: BTreeMap<(ConversationId, Address), Millis>,
@@ -110,7 +110,7 @@ impl Presence {
 
     /// What is seen of a contact.
     #[must_use]
-    pub fn shown(&self, contact: &Address) -> Option<Shown> {
+    pub fn shown(&self, contact: &Address) -> Option<Seen> {
         self.contacts.get(contact).map(|(shown, _)| *shown)
     }
 
@@ -231,7 +231,7 @@ impl Presence {
     }
 
     /// What the person sees of a contact is this from now on.
-    fn show(&mut self, contact: Address, shown: Option<Shown>, out: &mut Outbox<Output>) {
+    fn show(&mut self, contact: Address, shown: Option<Seen>, out: &mut Outbox<Output>) {
         let before = self.shown(&contact);
         match shown {
             Some(shown) if before.is_some() || self.contacts.len() < limits::PRESENCE_CONTACTS => {

@@ -10,7 +10,7 @@ use crate::id::{Address, ConversationId, Pair};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::{Millis, SECOND};
-use crate::wire::whisper::{Delta, Shown, Whisper, Word};
+use crate::wire::whisper::{Delta, Seen, Whisper, Word};
 
 /// Somebody writes in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Output {
     /// isn't said.
     Say(Whisper),
     /// What our person sees of the other is now this: to all of our person's devices.
-    Shows(Pair, Option<Shown>),
+    Shows(Pair, Option<Seen>),
     /// Somebody writes: to the devices of these people of ours.
     Types(Address, ConversationId, Vec<Address>),
     /// The other node says what it may not; nothing of it is kept.
@@ -88,7 +88,7 @@ struct Contact {
 }
 
 impl Contact {
-    fn shown(&self) -> Option<Shown> {
+    fn shown(&self) -> Option<Seen> {
         match self.heard {
             Word::Shows(shown) if self.agrees => Some(shown),
             Word::Shows(_) | Word::Silent | Word::Agrees => None,
@@ -122,7 +122,7 @@ impl Presence {
 
     /// What our one of two sees of the other.
     #[must_use]
-    pub fn shows(&self, pair: &Pair) -> Option<Shown> {
+    pub fn shows(&self, pair: &Pair) -> Option<Seen> {
         self.contacts.get(pair)?.shown()
     }
 
@@ -145,7 +145,7 @@ impl Presence {
     }
 
     /// What a person of ours sees of the others: for a device that comes.
-    pub fn shown<'p>(&'p self, ours: &'p Address) -> impl Iterator<Item = (&'p Address, Shown)> {
+    pub fn shown<'p>(&'p self, ours: &'p Address) -> impl Iterator<Item = (&'p Address, Seen)> {
         let of_ours = self.contacts.iter().filter(move |(pair, _)| pair.ours == *ours);
         of_ours.filter_map(|(pair, contact)| Some((&pair.theirs, contact.shown()?)))
     }
@@ -169,8 +169,8 @@ impl Presence {
             (false, ..) => Word::Silent,
             (true, Word::Silent, _) if !canary::is_on(Canary::ShownToWhoDoesNotAgree) => Word::Agrees,
             (true, _, None) => Word::Agrees,
-            (true, _, Some(last)) if now.since(*last) < limits::PRESENCE_MS => Word::Shows(Shown::Here),
-            (true, _, Some(last)) => Word::Shows(Shown::Away(rounded(*last))),
+            (true, _, Some(last)) if now.since(*last) < limits::PRESENCE_MS => Word::Shows(Seen::Here),
+            (true, _, Some(last)) => Word::Shows(Seen::Away(rounded(*last))),
         }
     }
 
@@ -211,7 +211,7 @@ impl Machine for Presence {
 
     /// When somebody's lease ends.
     fn deadline(&self) -> Option<Millis> {
-        let shown = |contact: &&Contact| contact.said == Word::Shows(Shown::Here);
+        let shown = |contact: &&Contact| contact.said == Word::Shows(Seen::Here);
         let ours = self.contacts.iter().filter(|(_, contact)| shown(contact));
         let ours = ours.filter_map(|(pair, _)| Some(self.here.get(&pair.ours)?.plus(limits::PRESENCE_MS)));
         ours.chain(self.contacts.values().filter_map(|contact| contact.lease.0)).min()

@@ -13,7 +13,7 @@ use crate::id::{Address, ConversationId, Pair};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::{HOUR, MINUTE, Millis, SECOND};
-use crate::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
+use crate::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 const TALK: ConversationId = ConversationId([1; 32]);
 /// A full hour: rounding leaves it as it is.
@@ -59,7 +59,7 @@ fn hears(word: Word) -> node::Input {
     node::Input::Vector(vec![Delta { of: ben(), to: ann(), word }])
 }
 
-const HERE: Word = Word::Shows(Shown::Here);
+const HERE: Word = Word::Shows(Seen::Here);
 
 /// Ann's node, which has a link with Ben's, and a line between the two.
 fn linked() -> node::Presence {
@@ -88,7 +88,7 @@ fn presence_is_told_once_both_agree_and_taken_back_when_one_doesn_t() {
     assert_eq!(tell(&mut node, START, hears(HERE)), []);
     assert_eq!(node.shown(&ann()).count(), 0);
     let both = tell(&mut node, START, node::Input::Agree(pair(), true));
-    assert_eq!(both, [node::Output::Shows(pair(), Some(Shown::Here)), says(ann(), ben(), HERE)]);
+    assert_eq!(both, [node::Output::Shows(pair(), Some(Seen::Here)), says(ann(), ben(), HERE)]);
     // Ben's person changes their mind: Ann sees nothing, and is shown no more.
     let one = tell(&mut node, START, hears(Word::Silent));
     assert_eq!(one, [node::Output::Shows(pair(), None), says(ann(), ben(), Word::Agrees)]);
@@ -106,13 +106,13 @@ fn a_lease_runs_out_into_a_time_that_is_rounded() {
     let end = renewed + limits::PRESENCE_MS;
     assert_eq!(node.deadline(), Some(Millis(end)));
     assert_eq!(tell(&mut node, end - 1, node::Input::Wake), []);
-    let away = Word::Shows(Shown::Away(Millis(START + limits::LAST_SEEN_MS)));
+    let away = Word::Shows(Seen::Away(Millis(START + limits::LAST_SEEN_MS)));
     assert_eq!(tell(&mut node, end, node::Input::Wake), [says(ann(), ben(), away)]);
     assert_eq!(node.deadline(), None);
     // What the other says is rounded too, whatever it says, and never from the future.
     for (said, seen) in [(START + 29 * MINUTE, START + 15 * MINUTE), (u64::MAX, START + 30 * MINUTE)] {
-        let heard = tell(&mut node, START + 40 * MINUTE, hears(Word::Shows(Shown::Away(Millis(said)))));
-        assert_eq!(heard, [node::Output::Shows(pair(), Some(Shown::Away(Millis(seen))))]);
+        let heard = tell(&mut node, START + 40 * MINUTE, hears(Word::Shows(Seen::Away(Millis(said)))));
+        assert_eq!(heard, [node::Output::Shows(pair(), Some(Seen::Away(Millis(seen))))]);
     }
 }
 
@@ -121,7 +121,7 @@ fn a_lease_runs_out_into_a_time_that_is_rounded() {
 fn a_link_that_is_down_is_a_lease_that_runs_out() {
     let mut node = agreed();
     tell(&mut node, START, node::Input::Active(ann()));
-    assert_eq!(tell(&mut node, START, hears(HERE)), [node::Output::Shows(pair(), Some(Shown::Here))]);
+    assert_eq!(tell(&mut node, START, hears(HERE)), [node::Output::Shows(pair(), Some(Seen::Here))]);
     assert_eq!(tell(&mut node, START + MINUTE, node::Input::Down), [], "a short cut shows nowhere");
     assert_eq!(tell(&mut node, START + 2 * MINUTE, node::Input::Up), [says(ann(), ben(), HERE)]);
     // Ben's side doesn't say it again: it is gone with the lease.
@@ -133,7 +133,7 @@ fn a_link_that_is_down_is_a_lease_that_runs_out() {
     tell(&mut node, end, hears(HERE));
     tell(&mut node, end, node::Input::Down);
     tell(&mut node, end, node::Input::Up);
-    assert_eq!(tell(&mut node, end, hears(HERE)), [says(ann(), ben(), Word::Shows(Shown::Away(Millis(START))))]);
+    assert_eq!(tell(&mut node, end, hears(HERE)), [says(ann(), ben(), Word::Shows(Seen::Away(Millis(START))))]);
     assert_eq!(tell(&mut node, end, hears(HERE)), []);
     assert_eq!(node.deadline(), None);
 }
@@ -145,7 +145,7 @@ fn t_095_nothing_is_whispered_to_or_heard_of_a_stranger() {
     let room = node.len();
     let stranger = Pair { ours: ann(), theirs: eve() };
     assert_eq!(tell(&mut node, START, node::Input::Agree(stranger, true)), []);
-    for word in [Word::Agrees, HERE, Word::Shows(Shown::Away(Millis(START)))] {
+    for word in [Word::Agrees, HERE, Word::Shows(Seen::Away(Millis(START)))] {
         let deltas = vec![Delta { of: eve(), to: ann(), word }, Delta { of: ben(), to: ann(), word: Word::Agrees }];
         let outputs = tell(&mut node, START, node::Input::Vector(deltas));
         assert_eq!(outputs, [node::Output::Refused(PeerFault::NotTrusted)], "and the rest goes on");
@@ -275,10 +275,10 @@ fn a_device_says_that_its_person_is_here_to_whom_it_concerns_and_not_too_often()
 #[test]
 fn a_device_shows_contacts_with_whom_its_person_agrees_as_long_as_it_knows() {
     let mut device = device();
-    let here = || device::Input::Shows(ben(), Some(Shown::Here));
+    let here = || device::Input::Shows(ben(), Some(Seen::Here));
     assert_eq!(tell(&mut device, START, here()), [], "not agreed");
     tell(&mut device, START, chooses(ben(), 1, true));
-    assert_eq!(tell(&mut device, START, here()), [device::Output::Shows(ben(), Some(Shown::Here))]);
+    assert_eq!(tell(&mut device, START, here()), [device::Output::Shows(ben(), Some(Seen::Here))]);
     assert_eq!(tell(&mut device, START, here()), []);
     tell(&mut device, START, device::Input::Down);
     assert_eq!(device.deadline(), Some(Millis(START + limits::PRESENCE_MS)));
@@ -329,7 +329,7 @@ fn a_device_knows_so_many_and_no_more() {
     for n in 0..3 * limits::PRESENCE_CONTACTS {
         let contact = address(&format!("p{n}@b.example"));
         tell(&mut device, START, chooses(contact.clone(), 1, true));
-        tell(&mut device, START, device::Input::Shows(contact.clone(), Some(Shown::Here)));
+        tell(&mut device, START, device::Input::Shows(contact.clone(), Some(Seen::Here)));
         tell(&mut device, START, device::Input::HeardTypes(contact, TALK));
     }
     assert_eq!(device.len(), 2 * limits::PRESENCE_CONTACTS + limits::TYPISTS);
@@ -346,7 +346,7 @@ fn any_input() -> impl Strategy<Value = node::Input> {
         Just(Word::Silent),
         Just(Word::Agrees),
         Just(HERE),
-        any::<u64>().prop_map(|at| Word::Shows(Shown::Away(Millis(at)))),
+        any::<u64>().prop_map(|at| Word::Shows(Seen::Away(Millis(at)))),
     ];
     let delta = (people(), word).prop_map(|((ours, theirs), word)| Delta { of: theirs, to: ours, word });
     let types = |who, to, members| Types { who, conversation: TALK, members, to: BTreeSet::from([to]) };

@@ -2,7 +2,7 @@
 
 use postline_core::id::ConversationId;
 use postline_core::time::Millis;
-use postline_core::wire::whisper::{Choice, Delta, Shown, Whisper, Word};
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 use serde_json::{Value, json};
 
 use crate::input::{Input, Unfit, hex, number};
@@ -31,8 +31,8 @@ fn shown_delta(delta: &Delta) -> Value {
     match delta.word {
         Word::Silent => json!({ "of": of, "to": to, "word": 0 }),
         Word::Agrees => json!({ "of": of, "to": to, "word": 1 }),
-        Word::Shows(Shown::Here) => json!({ "of": of, "to": to, "word": 2 }),
-        Word::Shows(Shown::Away(last)) => json!({ "of": of, "to": to, "last": number(last.0) }),
+        Word::Shows(Seen::Here) => json!({ "of": of, "to": to, "word": 2 }),
+        Word::Shows(Seen::Away(last)) => json!({ "of": of, "to": to, "last": number(last.0) }),
     }
 }
 
@@ -60,11 +60,11 @@ pub(super) fn asked(frame: Input<'_>) -> Result<Whisper, Unfit> {
 
 fn asked_delta(delta: Input<'_>) -> Result<Delta, Unfit> {
     let word = match delta.maybe("last") {
-        Some(_) => Word::Shows(Shown::Away(Millis(delta.number("last")?))),
+        Some(_) => Word::Shows(Seen::Away(Millis(delta.number("last")?))),
         None => match delta.number("word")? {
             0 => Word::Silent,
             1 => Word::Agrees,
-            2 => Word::Shows(Shown::Here),
+            2 => Word::Shows(Seen::Here),
             _ => return Err(Unfit("no word that is ever said".to_owned())),
         },
     };
