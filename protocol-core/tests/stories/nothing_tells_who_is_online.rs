@@ -9,6 +9,8 @@
 //!
 //! Frames take a random time, and so do the devices' own; each sample is of a world with a seed of its own.
 
+#![allow(clippy::print_stdout, reason = "a figure for the summary")]
+
 use postline_core::canary::{Canary, set};
 use postline_core::id::{ConversationId, Mailbox};
 use postline_core::time::SECOND;
