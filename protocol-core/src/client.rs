@@ -6,6 +6,7 @@
 //!               │                ▲            ▲                    ▲                   │
 //!  Session ────▶│ door ──▶ log ──┴── reading ─┘                    │                   │──▶ Dial, Send, Close
 //!  Wake ───────▶│  └─────▶ keys (own, contacts) ──▶ seal::lists ───┘                   │
+//!               │  └─────▶ presence ──▶ machine::presence (who is here, who writes)    │
 //!               └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -32,6 +33,7 @@ mod lines;
 mod log;
 mod marking;
 mod own;
+mod presence;
 mod reading;
 mod said;
 mod sealing;
@@ -52,6 +54,7 @@ use crate::fault::{Misuse, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, Hash, Identity};
 use crate::limits;
 use crate::machine::mark::Marks;
+use crate::machine::presence::device::Presence;
 use crate::seal::lists::Chain;
 use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
@@ -123,6 +126,8 @@ pub struct Client {
     taken: BTreeMap<ConversationId, u64>,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
+    /// What is whispered.
+    presence: Presence,
     timers: Timers,
 }
 
@@ -141,6 +146,7 @@ impl Client {
     /// [`RestoreError`] for a record that is damaged, or written by a newer version.
     pub fn restore(ours: Ours, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
         let mut client = Self {
+            presence: Presence::new(ours.address.clone()),
             ours,
             now: Millis(0),
             own: Own::default(),
@@ -173,6 +179,7 @@ impl Client {
         }
         client.find_numbers();
         client.restore_marks();
+        client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
         }
@@ -295,6 +302,7 @@ impl Client {
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
             + self.marks.values().map(Marks::len).sum::<usize>()
             + self.joining.len()
+            + self.presence.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -367,6 +375,10 @@ impl Client {
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
+            Command::Agree { with, agrees } => self.agree(with, agrees, out),
+            Command::AllowTyping(may) => self.allow_typing(may, out),
+            Command::Active => self.active(out),
+            Command::Typing { conversation } => self.typing(conversation, out),
         }
     }
 
@@ -381,6 +393,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Whisper => self.whispers_due(out),
             }
         }
     }

@@ -110,7 +110,7 @@ pub const DIAL_MS: u64 = 30 * SECOND;
 pub const WANT_MS: u64 = CONFIRM_MS;
 /// Most frames per second on a link that bring nothing forward: pings, unknown types, empty lists, stale answers.
 pub const LINK_NOISE_PER_SECOND: u32 = 64;
-/// Most frames per second on a link that are bound by no window: marks, questions, and trust steps sixteenfold.
+/// Most frames per second on a link that are bound by no window: marks, questions, whispers and trust steps sixteenfold.
 pub const LINK_TALK_PER_SECOND: u32 = 65_536;
 /// How long a settled link may be silent before a Ping.
 pub const LINK_IDLE_MS: u64 = 60 * SECOND;
@@ -575,7 +575,7 @@ pub const EXPIRY_MS: u64 = 366 * DAY;
 // Sessions
 /// How long a session may be silent before a Ping.
 pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;
-/// Most frames per second of a device; what it publishes and asks counts sixteenfold.
+/// Most frames per second of a device; what it publishes, asks and whispers counts sixteenfold.
 pub const SESSION_TALK_PER_SECOND: u32 = 8_192;
 /// Most posts of a device that have not come back to it.
 pub const SESSION_WINDOW_ITEMS: usize = 256;
@@ -705,6 +705,8 @@ pub const PRESENCE_RENEW_MS: u64 = 2 * MINUTE;
 pub const LAST_SEEN_MS: u64 = 15 * MINUTE;
 /// Most pairs with one other node, and most contacts of a device, whose presence is known.
 pub const PRESENCE_CONTACTS: usize = 1_024;
+/// Most entries and choices of people that a node keeps, with all nodes.
+pub const PRESENCES: usize = 131_072;
 /// Most changes in one whisper.
 pub const PRESENCE_DELTAS: usize = 64;
 /// Most whispers of another node that are heard in a second.

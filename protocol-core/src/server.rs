@@ -5,7 +5,7 @@
 //!  Mail, Filter ─▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Stamp, Deliver, Smtp
 //!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
-//!  Session ──────▶│ session (per device) ─▶ keys, talks   │               │──▶ Session
+//!  Session ──────▶│ session (per device) ─▶ keys, talks, presence         │──▶ Session
 //!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
 //!                 └───────────────────────────────────────────────────────┘
 //! ```
@@ -28,6 +28,7 @@ mod logs;
 mod names;
 mod notes;
 mod posts;
+mod presence;
 mod proofs;
 mod questions;
 mod queues;
@@ -69,6 +70,7 @@ use keys::{Keys, Known};
 use logs::Talks;
 use notes::Notes;
 use posts::Posts;
+use presence::Whispers;
 use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
@@ -126,6 +128,7 @@ pub struct Server {
     talks: Talks,
     posts: Posts,
     keys: Keys,
+    whispers: Whispers,
 }
 
 /// A connection before its other end has proven a key.
@@ -181,6 +184,7 @@ impl Server {
             talks: Talks::default(),
             posts: Posts::default(),
             keys: Keys::default(),
+            whispers: Whispers::default(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -352,6 +356,7 @@ impl Server {
             + self.keys.in_memory()
             + self.talks.in_memory()
             + self.posts.len()
+            + self.whispers.in_memory()
     }
 
     /// The domains that the operator blocks.
@@ -465,6 +470,7 @@ impl Server {
                     Who::Log(talk) => self.log_due(tick, talk, out),
                     Who::Comers => self.comers_due(tick, out),
                     Who::Posts(hub) => self.posts_due(tick, hub, out),
+                    Who::Whisper(nk) => self.whispers_due(tick, nk, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
                     Who::Keys => {
                         self.settle_lines(tick, out);

@@ -22,3 +22,4 @@ pub mod signed;
 pub mod statement;
 pub mod taken;
 pub mod talk;
+pub mod whisper;

@@ -530,8 +530,11 @@ fn arrived(effect: &Output) -> Option<MailId> {
 /// Whether somebody waits for an effect: an ack can wait, the mail that it makes room for on the link can't.
 fn is_awaited(effect: &Output) -> bool {
     match effect {
-        Output::Link(_, LinkOut::Send(frame)) => !matches!(frame, Frame::Mark(_) | Frame::Answer(_)),
-        Output::Event(_) => false,
+        Output::Link(_, LinkOut::Send(frame)) => {
+            !matches!(frame, Frame::Mark(_) | Frame::Answer(_) | Frame::Whisper(_))
+        }
+        // What is whispered has no record: it makes nobody's sync come sooner, so that no sync tells of it.
+        Output::Session(_, SessionOut::Send(Frame::Whisper(_))) | Output::Event(_) => false,
         Output::Link(..)
         | Output::Session(..)
         | Output::Took(..)
@@ -549,10 +552,13 @@ fn can_wait(input: &Input) -> bool {
     match input {
         Input::Report(_, outcome) => outcome.rcpts.iter().all(|rcpt| *rcpt == RcptOutcome::Done),
         Input::Link(_, LinkIn::Frame(frame)) => {
-            matches!(frame, Frame::Ack { .. } | Frame::Mark(_) | Frame::Answer(_) | Frame::Pong(_))
+            matches!(frame, Frame::Ack { .. } | Frame::Mark(_) | Frame::Answer(_) | Frame::Pong(_) | Frame::Whisper(_))
         }
         // How far a device has read is its cursor's to keep; what it makes room for is awaited by itself.
-        Input::Session(_, SessionIn::Frame(Frame::Pong(_) | Frame::Talk(Talk::Have { .. })) | SessionIn::Down) => true,
+        Input::Session(
+            _,
+            SessionIn::Frame(Frame::Pong(_) | Frame::Whisper(_) | Frame::Talk(Talk::Have { .. })) | SessionIn::Down,
+        ) => true,
         // A timeout of ours without a deadline of the machine's.
         Input::Wake | Input::BatchEnd => true,
         Input::Mail(..)

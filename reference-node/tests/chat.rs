@@ -68,6 +68,44 @@ async fn two_people_talk_in_their_terminals() {
     nodes.stop().await.unwrap();
 }
 
+/// [W-1] [W-3] [W-7]
+#[tokio::test]
+async fn two_people_see_who_is_here_and_who_writes() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let [one, two] = seats(&nodes).await;
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+    ann.say("hello").await.unwrap();
+    ben.hears("hello", PATIENCE).await.unwrap();
+    ann.say("/presence on").await.unwrap();
+    ann.wait_for("agreement", PATIENCE, |said| said["agrees"] == true).await.unwrap();
+    ben.say(r#"{"do":"presence","on":true}"#).await.unwrap();
+    for (terminal, whom) in [(&mut ann, "two@b.example"), (&mut ben, "one@a.example")] {
+        let here = |seen: &serde_json::Value| seen["who"] == whom && seen["is"] == "here";
+        terminal.wait_for("presence", PATIENCE, here).await.unwrap();
+    }
+    ben.say("/typing on").await.unwrap();
+    ben.say("/typing").await.unwrap();
+    ann.wait_for("typing", PATIENCE, |seen| seen["who"] == "two@b.example" && seen["now"] == true).await.unwrap();
+    ben.say("what I wrote").await.unwrap();
+    ann.wait_for("typing", PATIENCE, |seen| seen["now"] == false).await.unwrap();
+    ben.say("/presence off").await.unwrap();
+    for (terminal, whom) in [(&mut ann, "two@b.example"), (&mut ben, "one@a.example")] {
+        let gone = |seen: &serde_json::Value| seen["who"] == whom && seen["is"] == "unknown";
+        terminal.wait_for("presence", PATIENCE, gone).await.unwrap();
+    }
+    ann.end().await.unwrap();
+    // What ann chose is kept where they chose it; what was whispered is nowhere.
+    let mut ann = one.chat("two@b.example").unwrap();
+    ben.say("/presence on").await.unwrap();
+    ann.wait_for("presence", PATIENCE, |seen| seen["is"] == "here").await.unwrap();
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
+    nodes.stop().await.unwrap();
+}
+
 /// What is read goes along with what is said next, where its person tells it at all.
 #[tokio::test]
 async fn a_person_tells_what_they_read_or_keeps_it_to_themselves() {

@@ -28,13 +28,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use postline_core::client;
 use postline_core::client::io::Passphrase;
 use postline_core::content::mail::Rcpt;
-use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
+use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, Pair, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
+use postline_core::wire::whisper::Whisper;
 
 use crate::bytes::mailbox_of;
 use crate::device::Device;
@@ -96,6 +97,12 @@ pub struct World {
     pub steps: u64,
     /// Whether people take a key that is proposed to them.
     pub people_accept: bool,
+    /// Who ever agreed to be seen, and by whom.
+    pub(crate) agreed: BTreeSet<Pair>,
+    /// How often somebody was shown to be here or away, and to be writing.
+    pub whispered: (u64, u64),
+    /// What nodes say to each other, and when, in order, where somebody wants to hear it: by whom.
+    pub overheard: Option<Vec<(usize, Millis, Frame)>>,
     /// What each node looked up, in order.
     lookups: Vec<(usize, &'static str)>,
     rng: Rng,
@@ -218,6 +225,9 @@ impl World {
             broken: None,
             steps: 0,
             people_accept: false,
+            agreed: BTreeSet::new(),
+            whispered: (0, 0),
+            overheard: None,
             lookups: Vec::new(),
             rng: Rng::new(seed),
             queue: BTreeMap::new(),
@@ -340,6 +350,11 @@ impl World {
     /// A node hears something on a connection that its peer's honest code would not say.
     pub fn on_link(&mut self, node: usize, link: LinkId, talk: Talk) {
         self.comes_back(0, node, Input::Link(link, LinkIn::Frame(Frame::Talk(talk))));
+    }
+
+    /// The same, of what is whispered.
+    pub fn whispers_on_link(&mut self, node: usize, link: LinkId, whisper: Whisper) {
+        self.comes_back(0, node, Input::Link(link, LinkIn::Frame(Frame::Whisper(whisper))));
     }
 
     // Time.

@@ -22,6 +22,8 @@ pub(super) enum What {
     Publish,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
+    /// Somebody is known to be here, or to write, no more.
+    Whisper,
     /// Tell the others what was read.
     Read(ConversationId),
 }
@@ -61,9 +63,14 @@ impl Timers {
     pub(super) fn talks(&self, most: usize) -> impl Iterator<Item = ConversationId> {
         let talk = |what: &What| match what {
             What::Talk(id) => Some(*id),
-            What::Session | What::Dial | What::Ack | What::Lists(_) | What::Typed | What::Publish | What::Read(_) => {
-                None
-            }
+            What::Session
+            | What::Dial
+            | What::Ack
+            | What::Lists(_)
+            | What::Typed
+            | What::Publish
+            | What::Read(_)
+            | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
     }

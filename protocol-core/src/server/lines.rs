@@ -63,6 +63,7 @@ impl Server {
                         self.talks_resume(tick, pair, out);
                     } else if from == trust::TrustState::Trusted {
                         self.talks_part(tick, &pair.theirs, out);
+                        self.whispers_part(tick, pair, out);
                         self.unask(tick, |asker, whose| *asker == pair.ours && *whose == pair.theirs, out);
                     }
                 }
@@ -132,9 +133,12 @@ impl Server {
         }
     }
 
-    /// Whether something about conversations or keys waits for a node's link.
+    /// Whether something about conversations or keys waits for a node's link, or somebody who is here.
     pub(super) fn waits_for(&self, nk: NodeKey) -> bool {
-        self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk)
+        self.posts.wait_for(nk)
+            || self.talks.is_behind(nk)
+            || self.keys.wait_for(nk)
+            || self.whispers.want_link(nk, self.now)
     }
 }
 
@@ -439,6 +443,7 @@ impl Server {
             link::Output::Down(code) => {
                 out.emit(Output::Event(Event::LinkDown { nk, code }));
                 self.store_posts(nk, out);
+                self.whispers_down(tick, nk, out);
                 self.unasked(nk);
                 self.want_again(tick, nk, out);
             }
@@ -465,6 +470,7 @@ impl Server {
             link::Output::Marks(marks) => self.marks(tick, nk, marks, out),
             link::Output::MarksWanted(ids) => self.answer_marks(tick, nk, ids, out),
             link::Output::Talk(talk) => self.talk_came(tick, nk, talk, out),
+            link::Output::Whisper(whisper) => self.node_whispers(tick, nk, whisper, out),
             link::Output::Fault(why) => out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why })),
         }
     }
@@ -485,6 +491,7 @@ impl Server {
         self.ask_again(tick, nk, out);
         self.pump(tick, nk, out);
         self.talks_up(tick, nk, out);
+        self.whispers_up(tick, nk, out);
     }
 
     /// Another node says something about conversations, or keys.

@@ -303,6 +303,11 @@ impl Server {
                 Wants::Check { user, password } => self.check_login(tick, session, user, password, out),
                 Wants::Proven(who) => self.device_proven(tick, session, who, out),
                 Wants::Talk(talk) => self.session_talk(tick, session, talk, out),
+                Wants::Whisper(whisper) => {
+                    if let Some(who) = self.online_at(session).cloned() {
+                        self.device_whispers(tick, session, &who, whisper, out);
+                    }
+                }
                 Wants::Left(code) => {
                     out.emit(Output::Session(session, SessionOut::Close));
                     self.end_session(session, code, out);

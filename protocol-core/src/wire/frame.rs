@@ -6,6 +6,7 @@ use crate::fault::Code;
 use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Pair};
 use crate::time::Millis;
 use crate::wire::talk::Talk;
+use crate::wire::whisper::Whisper;
 
 /// One frame of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub enum Frame {
     Pong(u64),
     /// About a sealed conversation, or the keys that it takes.
     Talk(Talk),
+    /// Who is here, and who writes: said now or never. A node that doesn't know it may ignore it.
+    Whisper(Whisper),
     /// The last frame.
     Bye {
         /// Why.

@@ -309,6 +309,8 @@ impl Device {
                 }
                 Output::Talk(talk) => self.heard.push(talk),
                 Output::Left(code) => (self.session, self.left) = (None, Some(code)),
+                // These have chosen nothing.
+                Output::Whisper(whisper) => panic!("{whisper:?}"),
                 Output::Failed(why) => panic!("{why}"),
             }
         }

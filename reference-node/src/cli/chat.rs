@@ -78,11 +78,15 @@ impl Chat {
                     None => return Err(stopped()),
                 },
                 line = lines.recv(), if until.is_none() => match line {
-                    Some(line) => match self.typed(&line?, out)? {
-                        Typed::Nothing => {}
-                        Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
-                        Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
-                    },
+                    Some(line) => {
+                        // Whoever types is here: said only where somebody may see it.
+                        device.commands.send(Command::Active).await.map_err(|_| stopped())?;
+                        match self.typed(&line?, out)? {
+                            Typed::Nothing => {}
+                            Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
+                            Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
+                        }
+                    }
                     None => until = Some(Instant::now() + LAST_WORDS),
                 },
                 () = sleep_until(late), if until.is_some() => {

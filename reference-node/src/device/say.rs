@@ -72,6 +72,8 @@ pub const HELP: &str = "\
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
 /share KEY        share what this device has opened with a newer one of yours
+/presence on|off  whether the peer and you see if the other is here; `all on|off`: for everybody
+/typing           you are writing; `on|off`: whether others may see that
 /block, /unblock  no line with the peer any more, or again as with strangers
 /connect, /disconnect
 /quit             or the end of input
@@ -168,9 +170,29 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
         ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
+        ("presence", rest) => {
+            let all = rest.strip_prefix("all ");
+            let with = Some(peer.clone()).filter(|_| all.is_none());
+            Ok(said(Command::Agree { with, agrees: switch(all.unwrap_or(rest))? }))
+        }
+        ("typing", "") => typing(talk),
+        ("typing", rest) => Ok(said(Command::AllowTyping(switch(rest)?))),
         (name, "") => simple(name, peer).ok_or(Unsaid::Unknown),
         _ => Err(Unsaid::Unknown),
     }
+}
+
+fn switch(word: &str) -> Result<bool, Unsaid> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Unsaid::Want("on or off")),
+    }
+}
+
+fn typing(talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Typing { conversation }))
 }
 
 /// The commands that say nothing but their name.
@@ -219,6 +241,8 @@ enum Object {
     Find { text: String },
     Read { seq: u64 },
     TellRead { tell: bool, everywhere: Option<bool> },
+    Presence { on: bool, all: Option<bool> },
+    Typing { on: Option<bool> },
     Add { code: String },
     Revoke { device: String },
     Share { device: String },
@@ -255,6 +279,12 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         Object::Find { text } => Said::Find(text),
         Object::Read { seq } => read(seq, talk)?,
         Object::TellRead { tell, everywhere } => tell_read(tell, everywhere.unwrap_or_default(), talk)?,
+        Object::Presence { on: agrees, all } => {
+            let with = Some(peer.clone()).filter(|_| all != Some(true));
+            said(Command::Agree { with, agrees })
+        }
+        Object::Typing { on: Some(may) } => said(Command::AllowTyping(may)),
+        Object::Typing { on: None } => typing(talk)?,
         Object::Add { code } => said(Command::AddDevice { code }),
         Object::Revoke { device: key } => said(Command::Revoke(device(&key)?)),
         Object::Share { device: key } => said(Command::ShareHistory { with: device(&key)? }),
@@ -332,6 +362,10 @@ mod tests {
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
+            ("/presence on".to_owned(), r#"{"do":"presence","on":true}"#.to_owned()),
+            ("/presence all off".to_owned(), r#"{"do":"presence","on":false,"all":true}"#.to_owned()),
+            ("/typing".to_owned(), r#"{"do":"typing"}"#.to_owned()),
+            ("/typing off".to_owned(), r#"{"do":"typing","on":false}"#.to_owned()),
         ] {
             assert!(parsed(&line).is_ok() && parsed(&line) == parsed(&json), "{line}");
         }
@@ -368,6 +402,12 @@ mod tests {
             r#"{"do":"tell_read"}"#,
             r#"{"do":"tell_read","tell":true,"seq":1}"#,
             r#"{"do":"verify","tell":true}"#,
+            "/presence",
+            "/presence maybe",
+            "/typing all",
+            r#"{"do":"presence"}"#,
+            r#"{"do":"typing","on":true,"text":"a"}"#,
+            r#"{"do":"verify","on":true}"#,
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -5,8 +5,8 @@
 
 use postline_core::client::Event;
 use postline_core::client::io::{
-    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Now, Said, Shown, Unverified, Who,
-    Words, words,
+    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Now, Said, Seen, Shown,
+    Unverified, Who, Words, words,
 };
 use postline_core::id::Address;
 use postline_core::limits;
@@ -106,6 +106,11 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Verified { who } => ("verified", json!({ "who": who.to_string() })),
         Event::NotVerified { who, why } => ("not_verified", json!({ "who": who.to_string(), "why": unverified(*why) })),
         Event::Backup { .. } => ("backup", json!({})),
+        Event::Presence { who, seen } => ("presence", of_presence(who, *seen)),
+        Event::Typing { conversation, who, now } => {
+            ("typing", json!({ "conversation": conversation.to_string(), "who": who.to_string(), "now": now }))
+        }
+        Event::Agreement { with, agrees } => ("agreement", json!({ "with": with.to_string(), "agrees": agrees })),
         Event::Missing { conversation, from, to } => {
             ("missing", json!({ "conversation": conversation.to_string(), "from": from, "to": to }))
         }
@@ -125,6 +130,15 @@ fn device(device: &Device) -> Value {
         "device": device.dk.to_string(), "name": device.name, "hosted": device.hosted, "added": device.added.0,
         "this": device.this,
     })
+}
+
+fn of_presence(who: &Address, seen: Option<Seen>) -> Value {
+    let (is, last) = match seen {
+        None => ("unknown", None),
+        Some(Seen::Here) => ("here", None),
+        Some(Seen::Away(last)) => ("away", Some(last.0)),
+    };
+    json!({ "who": who.to_string(), "is": is, "last": last })
 }
 
 fn of_contact(contact: &Contact) -> Value {
@@ -269,6 +283,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
+        Declined::TooMany(_) => "too_many",
     }
 }
 
@@ -289,6 +304,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
+        Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
 }
 
@@ -396,6 +412,17 @@ pub fn text(event: &Event) -> Option<String> {
         Event::Verified { who } => format!("* {} is who they are: the codes are the same", address(who)),
         Event::NotVerified { who, why } => format!("! {}: {}", address(who), unverified(*why)),
         Event::Backup { .. } => "* here is your backup".to_owned(),
+        Event::Presence { who, seen } => match seen {
+            None => format!("* whether {} is here isn't known", address(who)),
+            Some(Seen::Here) => format!("* {} is here", address(who)),
+            Some(Seen::Away(last)) => format!("* {} was here at about {}", address(who), crate::words::utc(last.0)),
+        },
+        Event::Typing { who, now: true, .. } => format!("* {} is writing", address(who)),
+        Event::Typing { now: false, .. } => return None,
+        Event::Agreement { with, agrees: true } => {
+            format!("* {} may see whether you are here, if they agree too", address(with))
+        }
+        Event::Agreement { with, agrees: false } => format!("* {} can't see whether you are here", address(with)),
         Event::Missing { from, to, .. } => format!("! {from} to {to} are gone from the node"),
         Event::Revoked => "! this device was revoked".to_owned(),
         Event::HistoryShared { events, .. } => format!("* {events} older messages came from another device"),

@@ -252,7 +252,8 @@ impl Node {
                 | link::Output::Trust(_)
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_)
-                | link::Output::Talk(_) => panic!("nobody said that"),
+                | link::Output::Talk(_)
+                | link::Output::Whisper(_) => panic!("nobody said that"),
             }
         }
     }

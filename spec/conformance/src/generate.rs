@@ -16,6 +16,7 @@ mod sessions;
 mod signed;
 mod talks;
 mod transcripts;
+mod whispers;
 
 use std::path::Path;
 
@@ -48,6 +49,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         sessions::sessions(),
         talks::talks(),
         transcripts::transcripts(),
+        whispers::whispers(),
     ];
     made.into_iter().map(Making::done).collect()
 }

@@ -6,6 +6,7 @@ use crate::fault::{Code, PeerFault};
 use crate::id::{BlobRef, CarryId, Hash, LinkId, MailId, NodeKey};
 use crate::wire::frame::{Carry, ExpressEnvelope, Frame, Mark, Trust};
 use crate::wire::talk::Talk;
+use crate::wire::whisper::Whisper;
 
 /// What a link is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub enum Input {
     AskMarks(Vec<CarryId>),
     /// Something about a conversation, or keys, is to go, if the link is up: else it is said again once it is.
     Talk(Talk),
+    /// Something is whispered, if the link is up: else it isn't said at all.
+    Whisper(Whisper),
     /// A connection is wanted, for at most [`WANT_MS`](crate::limits::WANT_MS) if it can't be had.
     Want,
     /// A connection that has proven the key is gone.
@@ -111,6 +114,8 @@ pub enum Output {
     MarksWanted(Vec<CarryId>),
     /// Something about a conversation, or keys, came.
     Talk(Talk),
+    /// Something was whispered.
+    Whisper(Whisper),
     /// The other node erred.
     Fault(PeerFault),
 }

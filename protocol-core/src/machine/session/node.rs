@@ -18,6 +18,7 @@ use crate::wire::frame::{Frame, Ready};
 use crate::wire::session::{DeviceHello, End, NodeHello, Proof};
 use crate::wire::signed::Signable;
 use crate::wire::talk::{Password, Talk};
+use crate::wire::whisper::Whisper;
 
 /// What the front door lends for a step.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,8 @@ pub enum Output {
     Proven(Proven),
     /// Something about conversations or keys came.
     Talk(Talk),
+    /// Something was whispered.
+    Whisper(Whisper),
     /// The device left, or we ended it. The session is over: close.
     Left(Code),
     /// The device erred, and was told as much as it may know. The session is over: close.
@@ -194,6 +197,7 @@ impl Session {
             Input::Frame(frame) => match pace.hear(tick.now, frame, true)? {
                 Heard::Nothing => Change::NOTHING,
                 Heard::Talk(talk) => Change { out: Some(Output::Talk(talk)), ..Change::NOTHING },
+                Heard::Whisper(whisper) => Change { out: Some(Output::Whisper(whisper)), ..Change::NOTHING },
                 Heard::Answer(frame) => Change { say: vec![frame], ..Change::NOTHING },
                 Heard::Left(code) => return Ok(Change::over(None, Output::Left(code))),
             },

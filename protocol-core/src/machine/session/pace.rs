@@ -5,6 +5,7 @@ use crate::limits;
 use crate::time::{Millis, SECOND};
 use crate::wire::frame::Frame;
 use crate::wire::talk::Talk;
+use crate::wire::whisper::Whisper;
 
 /// A session that is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(super) struct Pace {
 pub(super) enum Heard {
     Nothing,
     Talk(Talk),
+    Whisper(Whisper),
     Answer(Frame),
     Left(crate::fault::Code),
 }
@@ -42,6 +44,12 @@ impl Pace {
                 }
                 Heard::Talk(talk)
             }
+            Frame::Whisper(whisper) => {
+                if bounded {
+                    self.talk.plus(now, WHISPER_COST, limits::SESSION_TALK_PER_SECOND)?;
+                }
+                Heard::Whisper(whisper)
+            }
             Frame::Ping(number) => {
                 self.noise.plus(now, 1, limits::LINK_NOISE_PER_SECOND)?;
                 Heard::Answer(Frame::Pong(number))
@@ -61,7 +69,9 @@ impl Pace {
             | Frame::Mark(_)
             | Frame::Chunk { .. }
             | Frame::Ask(_)
-            | Frame::Answer(_) => return Err(PeerFault::Frame("talk, ping, pong or bye on a session that is up")),
+            | Frame::Answer(_) => {
+                return Err(PeerFault::Frame("talk, whisper, ping, pong or bye on a session that is up"));
+            }
         };
         (self.heard, self.pinged) = (now, false);
         Ok(heard)
@@ -105,6 +115,9 @@ const fn cost(talk: &Talk) -> u32 {
         | Talk::Login { .. } => 1,
     }
 }
+
+/// What a whisper costs: it may have us look up as many pairs as it names.
+const WHISPER_COST: u32 = 16;
 
 /// How many of something came within the running second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

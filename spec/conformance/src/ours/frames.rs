@@ -11,7 +11,7 @@ use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reach
 use postline_core::wire::talk::Talk;
 use serde_json::{Value, json};
 
-use super::{Not, Said, talk};
+use super::{Not, Said, talk, whisper};
 use crate::input::{Input, Unfit, as_bytes, as_number, hex, number};
 
 pub(super) fn read(input: Input<'_>) -> Said {
@@ -125,6 +125,7 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
             }
             object
         }
+        Frame::Whisper(whisper) => whisper::shown(&whisper),
         Frame::Unknown { kind } => json!({ "type": kind }),
     }
 }
@@ -217,6 +218,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         14 => Frame::Pong(frame.number("number")?),
         15 => Frame::Bye { code: code(frame)? },
         kind @ 16..=27 => Frame::Talk(talk::asked(kind, frame)?),
+        whisper::TYPE => Frame::Whisper(whisper::asked(frame)?),
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };
     Ok((frame, bytes))
