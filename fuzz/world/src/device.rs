@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::client::{Client, Input, Ours, Output};
+use postline_core::client::{Client, Event, Input, Ours, Output};
 use postline_core::fault::Misuse;
 use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, Identity, SessionId};
 use postline_core::machine::mark::Audience;
@@ -242,6 +242,12 @@ impl Device {
                 Ok(None)
             }
         }
+    }
+
+    /// What steps have told that nothing has committed yet.
+    pub(crate) fn told(&self) -> Vec<Event> {
+        let event = |effect: &Output| if let Output::Event(event) = effect { Some(event.clone()) } else { None };
+        self.batch.effects().filter_map(event).collect()
     }
 
     /// Forgets some of what was brought.

@@ -9,6 +9,7 @@ use postline_core::id::Address;
 use postline_core::wire::content::Content;
 
 use super::World;
+use super::sayings::Deal;
 use crate::device::Device;
 use crate::node::Broken;
 use crate::sealed;
@@ -18,6 +19,8 @@ use crate::sealed;
 pub enum Touch {
     /// Says something to somebody, with so much after its mark.
     Says(Address, usize),
+    /// Deals with something that was said.
+    Deals(Deal, u64),
     /// Has seen everything that is there.
     Reads,
     /// Chooses whether others hear what they read.
@@ -53,6 +56,7 @@ impl World {
         let Some(index) = of(&all) else { return };
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
+            Touch::Deals(deal, nth) => self.deals(index, nth, deal),
             Touch::Reads => self.reads_sealed(index),
             Touch::Tells(tell) => {
                 self.step_device(index, Input::Command(Command::TellRead { conversation: None, tell }));
@@ -73,7 +77,7 @@ impl World {
         body.extend(self.rng.bytes::<16>());
         body.resize(body.len() + len, b'.');
         let Some(device) = self.devices.get_mut(index).filter(|device| device.is_current()) else { return };
-        let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body) else { return };
+        let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body.clone()) else { return };
         let client = device.client.as_ref();
         let room = client.and_then(|client| Some((client.identity()?, client.direct(to)?)));
         if let (Some((identity, room)), Ok(content)) = (room, Content::new(Fields::new(salt, part.clone()))) {
@@ -81,6 +85,7 @@ impl World {
             let id = content.id(&Uri::person(identity), &Uri::room(room));
             device.wrote.insert(id);
             self.sealed.says(id, index, dk, &author, to);
+            self.sayings.found(&body, &author, Some(id));
         }
         let (to, what) = (To::Person(to.clone()), Saying::message(part));
         self.step_device(index, Input::Command(Command::Say { to, salt: Some(salt), what }));
@@ -112,7 +117,7 @@ impl World {
             }
         }
         // Devices that were put back may have lost all of them.
-        let shown = self.sealed.shown() > 0 && self.sealed.copied.is_empty();
+        let shown = self.sealed.shown() > 0 && self.sealed.copied.is_empty() && !self.sayings.taken_back;
         if shown && !self.devices.iter().any(|device| device.disk.holds(sealed::is_in)) {
             return Err(("I14", "the search finds no body on any device, where they are".to_owned()));
         }
