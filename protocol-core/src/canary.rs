@@ -48,11 +48,19 @@ pub enum Canary {
     DeliveredWaitsForDevice,
     /// Whether somebody is here is told to whoever has a line with them, whether the other agrees or not.
     ShownToWhoDoesNotAgree,
+    /// Whoever wants to edits and takes back what another has said.
+    AnyoneRevises,
+    /// What was taken back comes again by an edit.
+    EditAfterRetract,
+    /// The words of what was taken back stay.
+    WordsStay,
+    /// What somebody says that they have read takes the place of what they said before.
+    ReceiptRegress,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -74,6 +82,10 @@ impl Canary {
         Self::GhostTaken,
         Self::DeliveredWaitsForDevice,
         Self::ShownToWhoDoesNotAgree,
+        Self::AnyoneRevises,
+        Self::EditAfterRetract,
+        Self::WordsStay,
+        Self::ReceiptRegress,
     ];
 }
 

@@ -27,6 +27,10 @@ const PHONES: u64 = 0x70_686f_6e65;
 const LOSSES: u64 = 0x6c6f_7373_6573;
 /// The same, of who is whispered about.
 const WHISPERS: u64 = 0x7768_6973_7065;
+/// What the draws of what people do with what they said begin with, beside the seed.
+const DEALS: u64 = 0x6465_616c_73;
+/// The same of those about what people choose.
+const CHOICES: u64 = 0x0063_686f_6963_6573;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -85,13 +89,19 @@ struct Phones {
     losses: Rng,
     /// What is whispered, where anything is.
     whispers: Option<Rng>,
+    /// What people do with what they said.
+    deals: Rng,
+    /// Who keeps to themselves what they read.
+    choices: Rng,
 }
 
 impl Phones {
     const fn of(seed: u64) -> Self {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), whispers }
+        let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
+        let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), whispers, choices, deals }
     }
 }
 
@@ -102,7 +112,7 @@ fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: boo
         settle(&mut world);
         devices::settle(&mut world);
     }
-    let held = if world.broken.is_none() { end(&world) } else { Ok(()) };
+    let held = if world.broken.is_none() { end(&mut world) } else { Ok(()) };
     world.broken = world.broken.take().or(held.err());
     if world.broken.is_none() && is_orderly(&weather) {
         let held = make_friends(&mut world);
@@ -148,6 +158,8 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         if let Some(whispers) = &mut phones.whispers {
             devices::plan_whispers(&mut world, whispers, lasts);
         }
+        devices::plan_deals(&mut world, &mut phones.deals, lasts);
+        devices::plan_choices(&mut world, &mut phones.choices, lasts);
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;
@@ -342,7 +354,7 @@ fn settle(world: &mut World) {
 }
 
 /// What must hold when all has come to its end.
-fn end(world: &World) -> Result<(), Broken> {
+fn end(world: &mut World) -> Result<(), Broken> {
     devices::end(world)?;
     world.ledger.check_shown()?;
     world.ledger.check_reports()?;

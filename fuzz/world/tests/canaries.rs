@@ -21,14 +21,15 @@ use postline_world::weather::Fault;
 const SEEDS: u64 = 2_000;
 
 /// Those that other tests notice: `protocol-core`'s own tests of seals the first and of devices the second, the model of
-/// keys the next, and the story that compares who is online with who isn't the last.
-const ELSEWHERE: [Canary; 6] = [
+/// keys the next, the story that compares who is online with who isn't the one before the last, and exhaustive orders of edits the last.
+const ELSEWHERE: [Canary; 7] = [
     Canary::AadWithoutConversation,
     Canary::GhostTaken,
     Canary::ProofForAnyLine,
     Canary::ProofOfAnyList,
     Canary::AnyKeyFollows,
     Canary::DeliveredWaitsForDevice,
+    Canary::EditAfterRetract,
 ];
 
 /// Looks for the first seed that notices the bug, in any weather or in that which brings it out, and says what it says.
@@ -77,5 +78,9 @@ canaries! {
     a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 95;
     who_is_shown_to_who_does_not_agree_is_noticed: ShownToWhoDoesNotAgree is ["I24"], by run_with_devices;
+    another_s_words_are_noticed: AnyoneRevises is ["I6"], by run_with_devices;
+    words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
+    //
+    a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

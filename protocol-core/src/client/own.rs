@@ -62,6 +62,8 @@ pub(super) struct Own {
     pub(super) stocked: Option<Millis>,
     /// Whether a session is to be kept.
     pub(super) connect: bool,
+    /// Whether the person keeps to themselves what they read, where they chose nothing else for a conversation.
+    pub(super) quiet: bool,
     /// Whether others may see that the person writes.
     pub(super) typing: bool,
     /// Whether the person agrees to be seen by contacts that are new.
@@ -70,7 +72,7 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 19, |w| {
+        write(Key::Own, 20, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -85,6 +87,7 @@ impl Own {
             self.tries.write(w);
             w.maybe(self.turning.as_ref(), |w, (ak, _)| w.bytes(ak.expose()));
             w.maybe(self.turning.as_ref(), |w, (_, next)| w.bytes(next.expose()));
+            w.bool(self.quiet);
             w.bool(self.typing).bool(self.seen);
         })
     }
@@ -113,6 +116,7 @@ impl Own {
             let tries = Tries::read(r)?;
             let secret = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Secret::new));
             let turning = secret(r)?.zip(secret(r)?);
+            let quiet = if r.end().is_ok() { false } else { r.bool()? };
             // Older records end here.
             let (typing, seen) = if r.end().is_ok() { (false, false) } else { (r.bool()?, r.bool()?) };
             let own = Self {
@@ -133,6 +137,7 @@ impl Own {
                 stock,
                 stocked,
                 connect,
+                quiet,
                 typing,
                 seen,
             };
