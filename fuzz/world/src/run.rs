@@ -26,7 +26,7 @@ const PHONES: u64 = 0x70_686f_6e65;
 /// The same of those about what happens to devices.
 const LOSSES: u64 = 0x6c6f_7373_6573;
 /// What the draws of what people do with what they said begin with, beside the seed.
-const DEALS: u64 = 0x6465_616c_73;
+const DEALS: u64 = 0x0064_6561_6c73;
 /// The same of those about what people choose.
 const CHOICES: u64 = 0x0063_686f_6963_6573;
 /// The same, of who is whispered about.
