@@ -7,7 +7,7 @@
 //! A log that starts over costs one commit a second sync, so it isn't done for a handful of records. A log whose pages
 //! are written over in place costs less to sync than one that grows.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,57 +31,92 @@ const PAGE: u64 = 4096;
 /// The thread that folds, and the way to tell it how much there is.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    wrote: Option<Sender<u64>>,
+    told: Arc<Told>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told without being woken: that is worth it twice in a log's life, not at each commit.
+#[derive(Debug, Default)]
+struct Told {
+    /// About how many bytes of the log aren't folded yet.
+    waiting: AtomicU64,
+    ends: AtomicBool,
 }
 
 impl Checkpointer {
     /// Starts it. Where the disk fails it, the reason ends up in `broken`, and it ends.
     pub(super) fn start(conn: Connection, broken: Arc<OnceLock<String>>) -> std::io::Result<Self> {
-        let (wrote, told) = mpsc::channel();
+        let told = Arc::new(Told::default());
+        let hears = Arc::clone(&told);
         let work = move || {
-            let mut waiting = 0;
-            loop {
-                let next =
-                    if waiting < SMALL { told.recv().map_err(RecvTimeoutError::from) } else { told.recv_timeout(IDLE) };
-                match next {
-                    Ok(bytes) => waiting += bytes,
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                if next.is_ok() && waiting < LARGE {
-                    continue;
-                }
-                match fold(&conn) {
-                    Ok(left) => waiting = left,
+            let mut stuck = false;
+            while let Some(waiting) = hears.wait(stuck) {
+                let left = match fold(&conn) {
+                    Ok(left) => left,
                     // No room, or a lock: the log still has all of it. Once more after as much again.
                     Err(e) if !is_fatal(&e) => {
                         tracing::warn!(error = %e, "the write-ahead log could not be folded");
-                        waiting = 0;
+                        0
                     }
                     Err(e) => {
                         let _ = broken.set(format!("checkpoint: {e}"));
                         return;
                     }
-                }
+                };
+                // Somebody reads from long ago, for as long as that takes.
+                stuck = left >= LARGE;
+                // What was written meanwhile is counted already.
+                hears.waiting.fetch_add(left, Ordering::Relaxed);
+                hears.waiting.fetch_sub(waiting, Ordering::Relaxed);
             }
         };
         let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(work)?;
-        Ok(Self { wrote: Some(wrote), thread: Some(thread) })
+        Ok(Self { told, thread: Some(thread) })
     }
 
     /// Tells it that about so many bytes were added to the log.
     pub(super) fn wrote(&self, bytes: u64) {
-        if let Some(wrote) = &self.wrote {
-            // It has ended only where the disk failed: then `broken` says so.
-            let _ = wrote.send(bytes);
+        let before = self.told.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let passes = |mark| before < mark && before.saturating_add(bytes) >= mark;
+        if passes(SMALL) || passes(LARGE) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // It has ended only where the disk failed: then `broken` says so.
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Told {
+    /// Waits until it is time to fold, and gives how much there is; `None` at the end.
+    fn wait(&self, stuck: bool) -> Option<u64> {
+        loop {
+            let before = self.waiting.load(Ordering::Relaxed);
+            // Who was woken in vain looks again.
+            if before < SMALL {
+                thread::park();
+            } else if before < LARGE || stuck {
+                thread::park_timeout(IDLE);
+            }
+            if self.ends.load(Ordering::Relaxed) {
+                return None;
+            }
+            let now = self.waiting.load(Ordering::Relaxed);
+            if now >= LARGE || (now >= SMALL && now == before) {
+                return Some(now);
+            }
         }
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        drop(self.wrote.take());
+        self.told.ends.store(true, Ordering::Relaxed);
+        self.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
