@@ -351,6 +351,11 @@ impl Client {
         out.emit(Output::Event(event));
     }
 
+    /// Tells of something that the node holds until it hears [`Frame::Have`](crate::wire::talk::Talk::Have) of it.
+    fn tell_early(event: Event, out: &mut Outbox<Output>) {
+        out.emit_early(Output::Event(event));
+    }
+
     fn decline(why: Declined, out: &mut Outbox<Output>) {
         Self::tell(Event::Declined(why), out);
     }

@@ -4,10 +4,15 @@
 //!   commands ──▶ ┐                                                 ┌─▶ Event ─▶ whoever shows it
 //!   session ───▶ ├─ wants, step … step ─▶ commit ─▶ open ──────────┼─▶ Send ──▶ line ─▶ node
 //!   deadline ──▶ ┘     (all that waits)      └─ failed: the end    └─▶ Dial ──▶ dialler
+//!                         └─ early ─▶ Event
 //! ```
 //!
-//! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node. Events
-//! wait in a bounded queue: where nobody takes them, the node waits too.
+//! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node; what
+//! somebody said, and the node holds until our Have, is shown before. A commit that nothing waits for shares the next one,
+//! or comes a moment later. Events wait in a bounded queue: where nobody takes them, the node waits too.
+//!
+//! A commit blocks the thread that it runs on. So a device wants a runtime of its own, of one thread, and whoever shows its
+//! events there too: then nothing that they tell each other wakes a thread.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -19,6 +24,7 @@ use postline_core::fault::RestoreError;
 use postline_core::id::{Address, NodeKey};
 use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
+use postline_core::time::Millis;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::mpsc;
 
@@ -48,6 +54,8 @@ const LOOKUPS: usize = 64;
 const WARM: usize = 4_096;
 /// The device wakes at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How long a commit that nothing waits for waits for one to share.
+const UNHURRIED_MS: u64 = 20;
 
 /// Where a device's keys and conversations are, and whose it is.
 #[derive(Clone, Debug)]
@@ -101,6 +109,8 @@ pub struct Device {
     current: u64,
     line: Option<Line>,
     warm: VecDeque<Key>,
+    /// Steps that are done and not committed, and since when.
+    unhurried: Option<(Millis, Outbox<Output>)>,
     /// Of a device that its node runs: what becomes of what is said to its person.
     mailing: Option<Mailing>,
 }
@@ -154,6 +164,7 @@ impl Device {
             current: 0,
             line: None,
             warm: VecDeque::new(),
+            unhurried: None,
             mailing,
         };
         Ok((device, Handle { commands, events: happened }))
@@ -176,11 +187,11 @@ impl Device {
         }
         loop {
             self.post().await?;
-            let Some(batch) = self.gather().await else { return Ok(self.store.close()?) };
+            let Some(batch) = self.gather().await else { return Ok(self.close()?) };
             let refused = batch.iter().find_map(|input| {
                 if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
             });
-            let effects = self.turn(batch)?;
+            let effects = self.turn(batch).await?;
             self.perform(effects).await;
             if let Some(nk) = refused {
                 return Err(DeviceFault::UnknownNode(nk));
@@ -201,8 +212,16 @@ impl Device {
     pub async fn end(mut self) -> Result<bool, DeviceFault> {
         self.post().await?;
         let done = self.mailing.as_ref().is_none_or(Mailing::is_idle);
-        self.store.close()?;
+        self.close()?;
         Ok(done)
+    }
+
+    fn close(mut self) -> Result<(), StoreError> {
+        if let Some((_, out)) = self.unhurried.take() {
+            // Nothing waits for it.
+            let _none = self.commit(out)?;
+        }
+        self.store.close()
     }
 
     /// Hands in what was said to the person, where it goes on by mail.
@@ -216,7 +235,9 @@ impl Device {
     /// Waits for something to happen, and takes whatever else has; `None` at the end.
     async fn gather(&mut self) -> Option<Vec<Input>> {
         let now = self.clock.now().0;
-        let due = self.client.deadline().map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
+        let commit = self.unhurried.as_ref().map(|(since, _)| since.plus(UNHURRIED_MS));
+        let next = self.client.deadline().into_iter().chain(commit).min();
+        let due = next.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
         let mut batch = Vec::new();
         tokio::select! {
             biased;
@@ -261,11 +282,16 @@ impl Device {
         }))
     }
 
-    /// Steps a batch and commits it: gives what may leave now.
-    fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
-        let mut out = Outbox::new();
+    /// Steps a batch and commits it, where anything waits for that: gives what may leave now. What a person asks for is
+    /// durable at once.
+    async fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
+        let now = self.clock.now().0;
+        let (since, mut out) = self.unhurried.take().unwrap_or_else(|| (now, Outbox::new()));
+        let late = now.since(since) >= UNHURRIED_MS;
+        let hurry = late || self.mailing.is_some() || batch.iter().any(|input| matches!(input, Input::Command(_)));
         for input in batch {
             self.step(input, &mut out)?;
+            self.tell_early(&mut out).await;
         }
         let now = self.clock.now().0;
         if self.client.deadline().is_some_and(|at| at <= now) {
@@ -275,6 +301,14 @@ impl Device {
             // In the same commit as what says that it was heard: neither is there without the other.
             mailing.write(&mut out);
         }
+        if hurry || !out.can_wait() {
+            return self.commit(out);
+        }
+        self.unhurried = (!out.is_empty()).then_some((since, out));
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, out: Outbox<Output>) -> Result<Vec<Output>, StoreError> {
         let (records, held) = out.split();
         let durable = self.store.commit(&records)?;
         let mut tries = LOOKUPS * BATCH;
@@ -287,6 +321,22 @@ impl Device {
             }
         }
         Ok(held.open(durable))
+    }
+
+    /// Tells what needn't wait for the commit, as far as there is room, and lets whoever shows it do so. What goes on by
+    /// mail waits: the mail is written down in that commit.
+    async fn tell_early(&mut self, out: &mut Outbox<Output>) {
+        let mut told = false;
+        while self.mailing.is_none()
+            && self.events.capacity() > 0
+            && let Some(effect) = out.next_early()
+        {
+            self.perform(vec![effect]).await;
+            told = true;
+        }
+        if told {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn step(&mut self, input: Input, out: &mut Outbox<Output>) -> Result<(), StoreError> {

@@ -17,6 +17,8 @@ use crate::rng::Rng;
 
 /// Look-ups chain; never longer than this.
 const LOOKUPS: usize = 16;
+/// How long a commit that nothing waits for waits for one to share, once there is another step.
+const UNHURRIED_MS: u64 = 20;
 /// More records in memory than this can't be in use by the few talks of a world.
 const IN_MEMORY: usize = 1_000;
 
@@ -52,6 +54,8 @@ pub struct Device {
     /// Marks of what it wrote, to hold the next one to.
     pub(crate) wrote: BTreeSet<ContentId>,
     batch: Outbox<Output>,
+    /// Since when there is something in it.
+    since: Option<Millis>,
     /// The keys under which the batch sealed something: each for one thing, ever. The nonce says nothing of it, since
     /// four of its bytes are drawn (RFC 9420 §6.3.1).
     pub(crate) sealed: Vec<Vec<u8>>,
@@ -81,6 +85,7 @@ impl Device {
             tries: 0,
             wrote: BTreeSet::new(),
             batch: Outbox::new(),
+            since: None,
             sealed: Vec::new(),
             number,
             entropy: 0,
@@ -141,7 +146,7 @@ impl Device {
     /// Goes down at once: what wasn't committed is lost.
     pub fn crash(&mut self) {
         (self.client, self.session) = (None, None);
-        self.batch = Outbox::new();
+        (self.batch, self.since) = (Outbox::new(), None);
         self.sealed.clear();
         self.disk.unstage();
     }
@@ -173,10 +178,30 @@ impl Device {
             ("misuse", format!("device {number}: {misuse} on {brief}"))
         })?;
         self.sealed.extend(ledger::take().into_iter().map(|(key, _)| key));
+        if !self.batch.is_empty() {
+            self.since.get_or_insert(now);
+        }
         if client.in_memory() > IN_MEMORY {
             return Err(("I21", format!("{} records in the memory of device {number}", client.in_memory())));
         }
         Ok(())
+    }
+
+    /// What leaves before the commit.
+    pub fn early(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.batch.next_early()).collect()
+    }
+
+    /// Whether nothing waits for the commit: so it may share a later one.
+    #[must_use]
+    pub fn can_wait(&self, now: Millis) -> bool {
+        self.batch.can_wait() && self.since.is_none_or(|since| now.since(since) < UNHURRIED_MS)
+    }
+
+    /// Whether steps are done that aren't committed.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.since.is_some()
     }
 
     /// Commits the batch: `None` where that failed, and the machine was dropped and restored.
@@ -184,6 +209,7 @@ impl Device {
     /// # Errors
     /// As [`Device::start`].
     pub fn commit(&mut self) -> Result<Option<Vec<Output>>, Broken> {
+        self.since = None;
         let (records, held) = std::mem::take(&mut self.batch).split();
         match self.disk.commit(&records) {
             Ok(durable) => Ok(Some(held.open(durable))),

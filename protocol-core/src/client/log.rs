@@ -410,7 +410,8 @@ impl Client {
         }
         let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
         if ours && kept.body.is_some() {
-            Self::tell(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark }, out);
+            // The node says again what it rests on, for as long as this device may have forgotten it.
+            Self::tell_early(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark }, out);
         }
     }
 

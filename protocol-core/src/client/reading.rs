@@ -79,7 +79,9 @@ impl Client {
                 self.keep(id, seq, kept(&member, inner.id, at, Some(body.clone()), None), out);
                 let author = self.author(&member);
                 let said = io::Said { conversation: id, seq, id: inner.id, author, at, body };
-                Self::tell(Told::Said(said), out);
+                // Until our Have of it, which waits for the commit, the node and the hub hold it: after a crash it comes
+                // again, is opened again, by the key that the last snapshot has, and told again under the same seq and id.
+                Self::tell_early(Told::Said(said), out);
             }
             Said::Read { seq: upto } if own => {
                 let upto = upto.min(seq);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   deed, frame, wake ──▶ step ──▶ commit ──▶ Dial, Send, Close ──▶ sessions
-//!                               ╳ goes down      Event ──▶ the ledger of what was sealed
+//!                          │    ╳ goes down      Event ──▶ the ledger of what was sealed
+//!                          └─ early ─▶ Event ──────▲
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,12 +57,17 @@ impl World {
         self.trace.note(self.now, format_args!("device {index} < {}", brief(&input)));
         let now = self.now;
         let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
+        let commanded = matches!(input, Input::Command(_));
         let stepped = device.step(now, input);
+        let early = device.early();
         self.holds(stepped);
-        self.commit_device(index);
+        let told = early.len();
+        early.into_iter().for_each(|effect| self.perform_on_device(index, effect));
+        self.commit_device(index, told, commanded);
     }
 
-    fn commit_device(&mut self, index: usize) {
+    /// Commits what a step has made, behind what it has told early; later, where nothing waits for it.
+    fn commit_device(&mut self, index: usize, told: usize, hurry: bool) {
         if self.weather.strikes(Fault::CrashBeforeCommit, &mut self.rng) {
             return self.crash_device(index);
         }
@@ -69,6 +75,8 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return };
         if fails {
             device.disk.fails_after = Some(0);
+        } else if !hurry && device.can_wait(self.now) {
+            return self.device_effects(index, told, Vec::new());
         }
         match device.commit() {
             Ok(Some(effects)) => {
@@ -80,8 +88,9 @@ impl World {
                 });
                 let held = self.sealed.seals(index, used, posts);
                 self.holds(held);
+                self.sealed.is_durable(index);
                 self.lists_only_rise(index);
-                self.device_effects(index, effects);
+                self.device_effects(index, told, effects);
             }
             Ok(None) => {
                 self.trace.note(self.now, format_args!("device {index} commit failed"));
@@ -101,10 +110,12 @@ impl World {
         }
     }
 
-    fn device_effects(&mut self, index: usize, effects: Vec<Output>) {
+    fn device_effects(&mut self, index: usize, told: usize, effects: Vec<Output>) {
         let after = self.weather.strikes(Fault::CrashAfterCommit, &mut self.rng);
         let among = self.weather.strikes(Fault::CrashAmongEffects, &mut self.rng);
-        let mut left = if after || among { self.rng.index(effects.len()) } else { effects.len() };
+        let all = told + effects.len();
+        let left = if after || among { self.rng.index(all) } else { all };
+        let mut left = left.saturating_sub(told);
         for effect in effects {
             // What is durable, a person finds on the device whenever it is up.
             if left == 0 && !matches!(effect, Output::Event(_)) {
@@ -117,7 +128,7 @@ impl World {
             return self.crash_device(index);
         }
         if self.weather.strikes(Fault::Evicts, &mut self.rng)
-            && let Some(device) = self.devices.get_mut(index)
+            && let Some(device) = self.devices.get_mut(index).filter(|device| !device.is_behind())
         {
             device.evict(&mut self.rng);
         }
