@@ -15,8 +15,6 @@ use crate::talks::{Burst, Lone, Meter, WINDOW, at};
 
 /// How long the body of a message is.
 const BODY: usize = 200;
-/// Where the names of a burst's messages begin.
-const BURST: usize = 1_000_000;
 
 /// Two devices that have said something to each other.
 pub struct Couple {
@@ -36,7 +34,7 @@ pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault>
         to.enrol().await?;
         from.keys_of(&to.address.clone()).await?;
         to.keys_of(&from.address.clone()).await?;
-        from.write(&to.address, 0, BODY).await?;
+        from.write(&to.address, BODY).await?;
         to.hears().await?;
         from.delivered().await.map(drop)
     })?;
@@ -61,9 +59,9 @@ pub fn lone(runtime: &Runtime, couple: Couple, count: usize) -> Result<Lone, Fau
     });
     let wrote = from.there(|mut from| async move {
         let (mut there, mut back) = (Vec::new(), Vec::new());
-        for n in 1..=count {
+        for _ in 0..count {
             let began = Instant::now();
-            from.write(&theirs, n, BODY).await?;
+            from.write(&theirs, BODY).await?;
             from.delivered().await?;
             back.push(began.elapsed());
             let seen: Instant = told.recv().await.ok_or("the reader ended")?;
@@ -106,12 +104,12 @@ async fn joined(task: JoinHandle<Result<Talker, Fault>>) -> Result<Talker, Fault
 
 async fn write(mut from: Talker, theirs: &Address, count: usize) -> Result<Talker, Fault> {
     let mut under_way = 0;
-    for n in 0..count {
+    for _ in 0..count {
         if under_way == WINDOW {
             from.delivered().await?;
             under_way -= 1;
         }
-        from.write(theirs, BURST + n, BODY).await?;
+        from.write(theirs, BODY).await?;
         under_way += 1;
     }
     for _ in 0..under_way {

@@ -89,8 +89,8 @@ impl<O> Outbox<O> {
 
     /// Asks for `effect`, which may leave while the records are being committed. It must be such that
     ///
-    /// * what it tells of is held elsewhere, and comes again until this host has said, by an effect that isn't early, that it
-    ///   is durable here;
+    /// * what it tells of comes again until it is durable here that it came: from a record that says so, or from whoever holds
+    ///   it until they hear, by an effect that isn't early, that it is durable here;
     /// * it stays on this host: it is told to the person, never said to anybody else;
     /// * to be told twice does no harm: it names what it tells of by something that stays the same.
     pub fn emit_early(&mut self, effect: O) {

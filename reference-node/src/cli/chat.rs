@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, Read as _, Write};
 use std::time::Duration;
 
-use postline_core::client::io::{Mark, To};
+use postline_core::client::io::Mark;
 use postline_core::client::{Command, Event};
 use postline_core::id::{Address, ContentId, ConversationId};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -31,7 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let mut running = Running::start(own)?;
-        let mut chat = Chat { peer: peer.clone(), talk: None, said: BTreeSet::new(), json };
+        let mut chat = Chat { peer: peer.clone(), talk: None, typed: BTreeSet::new(), said: BTreeSet::new(), json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -42,6 +42,8 @@ struct Chat {
     peer: Address,
     /// The conversation, once there is one.
     talk: Option<ConversationId>,
+    /// The salts of what was typed here and isn't durable yet.
+    typed: BTreeSet<[u8; 16]>,
     /// What was said here and isn't the node's yet.
     said: BTreeSet<ContentId>,
     json: bool,
@@ -53,7 +55,7 @@ impl Chat {
         device.commands.send(Command::Connect).await.map_err(|_| stopped())?;
         let mut until: Option<Instant> = None;
         loop {
-            if until.is_some() && self.said.is_empty() {
+            if until.is_some() && self.typed.is_empty() && self.said.is_empty() {
                 return Ok(());
             }
             let late = until.unwrap_or_else(|| Instant::now() + LAST_WORDS);
@@ -66,7 +68,7 @@ impl Chat {
                     Some(line) => match self.typed(&line?, out)? {
                         Typed::Nothing => {}
                         Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
-                        Typed::Command(command) => device.commands.send(command).await.map_err(|_| stopped())?,
+                        Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
                     },
                     None => until = Some(Instant::now() + LAST_WORDS),
                 },
@@ -82,6 +84,8 @@ impl Chat {
             Event::Conversation(conversation) if conversation.with.contains(&self.peer) => {
                 self.talk = Some(conversation.id);
             }
+            Event::Saying { id, salt, .. } if self.typed.remove(salt) => _ = self.said.insert(*id),
+            Event::Unsaid { salt, .. } => _ = self.typed.remove(salt),
             Event::Mark { id, mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Failed(_), .. } => {
                 self.said.remove(id);
             }
@@ -117,27 +121,27 @@ impl Chat {
                 return Ok(Typed::Nothing);
             }
         };
-        let Command::Write { to: to @ To::Person(_), id, body } = command else { return Ok(Typed::Command(command)) };
-        let id = match id {
-            Some(id) => id,
+        let Command::Say { to, salt, what } = command else { return Ok(Typed::Command(Box::new(command))) };
+        let salt = match salt {
+            Some(salt) => salt,
             None => fresh()?,
         };
-        self.said.insert(id);
-        Ok(Typed::Command(Command::Write { to, id: Some(id), body }))
+        self.typed.insert(salt);
+        Ok(Typed::Command(Box::new(Command::Say { to, salt: Some(salt), what })))
     }
 }
 
 enum Typed {
     Nothing,
     Quit,
-    Command(Command),
+    Command(Box<Command>),
 }
 
-/// A name that nothing had before.
-fn fresh() -> Result<ContentId, Failure> {
-    let mut id = [0; ContentId::LEN];
-    SystemRandom::new().fill(&mut id).map_err(|_| Failure::Part("no randomness".into()))?;
-    Ok(ContentId(id))
+/// A salt that nothing had before.
+fn fresh() -> Result<[u8; 16], Failure> {
+    let mut salt = [0; 16];
+    SystemRandom::new().fill(&mut salt).map_err(|_| Failure::Part("no randomness".into()))?;
+    Ok(salt)
 }
 
 /// The lines of standard input, read on a thread of its own: reading there can't be cancelled.

@@ -7,8 +7,8 @@
 //! ```
 
 use postline_core::client::Command;
-use postline_core::client::io::To;
-use postline_core::id::{Address, ContentId, ConversationId, DeviceKey};
+use postline_core::client::io::{Saying, To};
+use postline_core::id::{Address, ConversationId, DeviceKey};
 use serde::Deserialize;
 
 /// What a line asks for.
@@ -65,14 +65,15 @@ pub fn parse(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result
         return object(line, peer, talk);
     }
     match line.strip_prefix('/') {
-        None => Ok(write(peer, None, line.to_owned())),
-        Some(text) if text.starts_with('/') => Ok(write(peer, None, text.to_owned())),
+        None => write(peer, None, line),
+        Some(text) if text.starts_with('/') => write(peer, None, text),
         Some(command) => words(command, peer, talk),
     }
 }
 
-fn write(peer: &Address, id: Option<ContentId>, text: String) -> Said {
-    said(Command::Write { to: To::Person(peer.clone()), id, body: text.into_bytes() })
+fn write(peer: &Address, salt: Option<[u8; 16]>, text: &str) -> Result<Said, Unsaid> {
+    let what = Saying::text(text).map_err(|_| Unsaid::Want("a text"))?;
+    Ok(said(Command::Say { to: To::Person(peer.clone()), salt, what }))
 }
 
 fn said(command: Command) -> Said {
@@ -124,7 +125,7 @@ fn device(text: &str) -> Result<DeviceKey, Unsaid> {
 struct Object {
     r#do: String,
     text: Option<String>,
-    id: Option<String>,
+    salt: Option<String>,
     seq: Option<u64>,
     code: Option<String>,
     device: Option<String>,
@@ -133,13 +134,10 @@ struct Object {
 fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let object: Object =
         serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
-    let Object { r#do: name, text, id, seq, code, device: key } = object;
-    match (name.as_str(), text, id, seq, code, key) {
-        ("write", Some(text), id, None, None, None) => {
-            let id =
-                id.map(|id| ContentId::parse(&id).map_err(|_| Unsaid::Want("an id, 64 hex digits"))).transpose()?;
-            Ok(write(peer, id, text))
-        }
+    let Object { r#do: name, text, salt, seq, code, device: key } = object;
+    match (name.as_str(), text, salt, seq, code, key) {
+        ("write", Some(text), None, None, None, None) => write(peer, None, &text),
+        ("write", Some(text), Some(salt), None, None, None) => write(peer, Some(parse_salt(&salt)?), &text),
         ("read", None, None, Some(seq), None, None) => read(seq, talk),
         ("add", None, None, None, Some(code), None) => Ok(said(Command::AddDevice { code })),
         ("revoke", None, None, None, None, Some(key)) => Ok(said(Command::Revoke(device(&key)?))),
@@ -148,6 +146,13 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         (name, None, None, None, None, None) => simple(name, peer).ok_or(Unsaid::Unknown),
         _ => Err(Unsaid::Unknown),
     }
+}
+
+fn parse_salt(text: &str) -> Result<[u8; 16], Unsaid> {
+    let mut salt = [0; 16];
+    let parsed = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
+    salt.copy_from_slice(&parsed.ok_or(Unsaid::Want("a salt, 32 hex digits"))?.to_be_bytes());
+    Ok(salt)
 }
 
 #[cfg(test)]
@@ -162,11 +167,13 @@ mod tests {
         parse(line, &peer(), Some(ConversationId([7; 32])))
     }
 
-    fn text(line: &str) -> Option<Vec<u8>> {
+    fn text(line: &str) -> Option<String> {
         match parsed(line) {
             Ok(Said::Command(command)) => {
-                let Command::Write { to: To::Person(to), body, .. } = *command else { return None };
-                Some(body).filter(|_| to == peer())
+                let Command::Say { to: To::Person(to), what: Saying::Message { body, .. }, .. } = *command else {
+                    return None;
+                };
+                body.words().map(|words| words.as_str().to_owned()).filter(|_| to == peer())
             }
             Ok(Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
         }
@@ -174,9 +181,9 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_written() {
-        assert_eq!(text("hello there\r\n").as_deref(), Some(&b"hello there"[..]));
-        assert_eq!(text("//etc/hosts").as_deref(), Some(&b"/etc/hosts"[..]));
-        assert_eq!(text(r#"{"do":"write","text":"a\nb"}"#).as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(text("hello there\r\n").as_deref(), Some("hello there"));
+        assert_eq!(text("//etc/hosts").as_deref(), Some("/etc/hosts"));
+        assert_eq!(text(r#"{"do":"write","text":"a\nb"}"#).as_deref(), Some("a\nb"));
         assert_eq!(parsed("\n"), Ok(Said::Nothing));
     }
 
