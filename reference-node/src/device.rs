@@ -419,7 +419,7 @@ impl Device {
 }
 
 /// The records that a device is restored from, as their keys begin.
-const STARTING: [&str; 5] = ["contact/", "draft/", "joining", "own", "talk/"];
+const STARTING: [&str; 6] = ["contact/", "draft/", "joining", "marks/", "own", "talk/"];
 
 fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
@@ -483,6 +483,7 @@ mod tests {
             Key::Package(Hash([1; 32])),
             Key::Said(talk, 7),
             Key::Draft(9),
+            Key::Marks(talk),
             Key::Mailing(talk, 7),
             Key::Talks(address),
         ] {
