@@ -45,6 +45,8 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
+pub use said::{Words, words};
+pub use talk::with;
 
 use crate::fault::{Misuse, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, Hash, Identity};

@@ -258,6 +258,18 @@ pub const TRACE_LINES: u64 = 2_000_000;
 pub const TRACE_LINE_BYTES: usize = 4 * 1024;
 /// Most trace lines of one answer.
 pub const TRACE_SHOWN: usize = 1_000;
+/// Longest question to the index of what is said, in bytes.
+pub const SEARCH_BYTES: usize = 1_024;
+/// Most words, phrases and beginnings of words of one question.
+pub const SEARCH_WORDS: usize = 16;
+/// Shortest beginning of a word that is looked for, in characters.
+pub const SEARCH_BEGINNING: usize = 2;
+/// Most messages of one answer.
+pub const SEARCH_FOUND: usize = 256;
+/// Most entries among which one question looks; what lies further back is left, and said so.
+pub const SEARCH_ENTRIES: u64 = 1024 * 1024;
+/// How long what was taken back may stay in the write-ahead log of a device's store, unless something reads there.
+pub const SEARCH_CUT_MS: u64 = SECOND;
 /// How long a damaged record is kept aside for the operator.
 pub const QUARANTINE_MS: u64 = 30 * DAY;
 /// How old a file in a Maildir's `tmp` must be before it counts as debris.

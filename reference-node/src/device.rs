@@ -8,8 +8,8 @@
 //! ```
 //!
 //! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node; what
-//! somebody said, and the node holds until our Have, is shown before. A commit that nothing waits for shares the next one,
-//! or comes a moment later. Events wait in a bounded queue: where nobody takes them, the node waits too.
+//! somebody said, and the node holds until our Have, is shown before. Events wait in a bounded queue: where nobody takes
+//! them, the node waits too.
 //!
 //! A commit blocks the thread that it runs on. So a device wants a runtime of its own, of one thread, and whoever shows its
 //! events there too: then nothing that they tell each other wakes a thread.
@@ -19,18 +19,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postline_core::client::{Client, Command, Event, Input, Ours, Output, SessionIn};
+use postline_core::client::{Client, Command, Event, Input, Ours, Output, SessionIn, words};
 use postline_core::fault::RestoreError;
 use postline_core::id::{Address, NodeKey};
 use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
-use postline_core::time::Millis;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::private_file;
-use crate::store::{Store, StoreError};
+use crate::store::{Said as Kept, Store, StoreError};
 
 mod dial;
 mod line;
@@ -56,8 +55,6 @@ const CROWD: usize = 8 * 1024;
 const WARM: usize = 4_096;
 /// The device wakes at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// How long a commit that nothing waits for waits for one to share.
-const UNHURRIED_MS: u64 = 20;
 
 /// Where a device's keys and conversations are, and whose it is.
 #[derive(Clone, Debug)]
@@ -111,8 +108,6 @@ pub struct Device {
     current: u64,
     line: Option<Line>,
     warm: VecDeque<Key>,
-    /// Steps that are done and not committed, and since when.
-    unhurried: Option<(Millis, Outbox<Output>)>,
     /// Of a device that its node runs: what becomes of what is said to its person.
     mailing: Option<Mailing>,
 }
@@ -145,7 +140,8 @@ impl Device {
     fn begin(place: Place, dialler: Dialler, mut mailing: Option<Mailing>) -> Result<(Self, Handle), DeviceFault> {
         private_file::create_dir(&place.dir).map_err(|why| DeviceFault::Io { path: place.dir.clone(), why })?;
         own(&place)?;
-        let mut store = Store::open(&place.dir)?;
+        // Who has only a mail program searches the mailbox, which has it all: so the node has no index of their words.
+        let mut store = Store::open_said(&place.dir, Kept { words, searched: mailing.is_none() })?;
         let client = restore(&place, mailing.is_some(), &mut store)?;
         if let Some(mailing) = &mut mailing {
             mailing.begin(&mut store)?;
@@ -166,7 +162,6 @@ impl Device {
             current: 0,
             line: None,
             warm: VecDeque::new(),
-            unhurried: None,
             mailing,
         };
         Ok((device, Handle { commands, events: happened }))
@@ -189,7 +184,7 @@ impl Device {
         }
         loop {
             self.post().await?;
-            let Some(batch) = self.gather().await else { return Ok(self.close()?) };
+            let Some(batch) = self.gather().await else { return Ok(self.store.close()?) };
             let refused = batch.iter().find_map(|input| {
                 if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
             });
@@ -214,16 +209,8 @@ impl Device {
     pub async fn end(mut self) -> Result<bool, DeviceFault> {
         self.post().await?;
         let done = self.mailing.as_ref().is_none_or(Mailing::is_idle);
-        self.close()?;
+        self.store.close()?;
         Ok(done)
-    }
-
-    fn close(mut self) -> Result<(), StoreError> {
-        if let Some((_, out)) = self.unhurried.take() {
-            // Nothing waits for it.
-            let _none = self.commit(out)?;
-        }
-        self.store.close()
     }
 
     /// Hands in what was said to the person, where it goes on by mail.
@@ -237,9 +224,7 @@ impl Device {
     /// Waits for something to happen, and takes whatever else has; `None` at the end.
     async fn gather(&mut self) -> Option<Vec<Input>> {
         let now = self.clock.now().0;
-        let commit = self.unhurried.as_ref().map(|(since, _)| since.plus(UNHURRIED_MS));
-        let next = self.client.deadline().into_iter().chain(commit).min();
-        let due = next.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
+        let due = self.client.deadline().map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
         let mut batch = Vec::new();
         tokio::select! {
             biased;
@@ -284,13 +269,9 @@ impl Device {
         }))
     }
 
-    /// Steps a batch and commits it, where anything waits for that: gives what may leave now. What a person asks for is
-    /// durable at once.
+    /// Steps a batch and commits it: gives what may leave now.
     async fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
-        let now = self.clock.now().0;
-        let (since, mut out) = self.unhurried.take().unwrap_or_else(|| (now, Outbox::new()));
-        let late = now.since(since) >= UNHURRIED_MS;
-        let hurry = late || self.mailing.is_some() || batch.iter().any(|input| matches!(input, Input::Command(_)));
+        let mut out = Outbox::new();
         for input in batch {
             self.step(input, &mut out)?;
             self.tell_early(&mut out).await;
@@ -303,14 +284,6 @@ impl Device {
             // In the same commit as what says that it was heard: neither is there without the other.
             mailing.write(&mut out);
         }
-        if hurry || !out.can_wait() {
-            return self.commit(out);
-        }
-        self.unhurried = (!out.is_empty()).then_some((since, out));
-        Ok(Vec::new())
-    }
-
-    fn commit(&mut self, out: Outbox<Output>) -> Result<Vec<Output>, StoreError> {
         let (records, held) = out.split();
         let durable = self.store.commit(&records)?;
         let mut tries = LOOKUPS * BATCH;

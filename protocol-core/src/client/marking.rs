@@ -192,9 +192,9 @@ impl Client {
         let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
         // Where it has got further by now, that is said of it.
         let is_so_far = self.marks.get(&id).is_some_and(|marks| marks.with_all(seq) == Some(mark));
-        if ours && is_so_far && kept.content.is_some() {
-            // What it rests on is in this commit, or the node says it again: after a crash it is told again.
-            Self::tell_early(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark: mark.into() }, out);
+        // Of words that are gone too: how far they came is still so. What is `raw` was said by no person.
+        if ours && is_so_far && kept.raw.is_none() {
+            Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark: mark.into() }, out);
         }
     }
 

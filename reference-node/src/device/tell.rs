@@ -166,8 +166,15 @@ fn of_shown(shown: &Shown) -> Value {
     json!({
         "seq": shown.seq, "id": shown.id.to_string(), "author": shown.author.address.to_string(), "own": shown.author.own,
         "at": shown.at.0, "now": now, "edit": no, "text": content.and_then(words), "content": content.and_then(binary),
-        "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(),
+        "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(), "thread": content.and_then(thread),
+        "answers": content.and_then(|content| content.fields().in_reply_to).map(|version| version.to_string()),
     })
+}
+
+/// The thread that a content is in, where it is in one.
+fn thread(content: &Content) -> Option<String> {
+    let thread = &content.fields().topic;
+    (!thread.is_none()).then(|| hex_of(thread.as_bytes()))
 }
 
 /// What a message is now: its words, or that it is gone.
@@ -197,14 +204,13 @@ fn binary(content: &Content) -> Option<String> {
 }
 
 fn of_said(said: &Said) -> Value {
-    let thread = &said.content.fields().topic;
     json!({
         "conversation": said.conversation.to_string(), "seq": said.seq, "id": said.id.to_string(),
         "author": said.author.address.to_string(), "device": said.author.dk.to_string(), "own": said.author.own,
         "level": said.author.level.number(), "hosted": said.author.hosted, "at": said.at.0,
         "text": words(&said.content), "content": binary(&said.content), "late": said.late,
         "answers": said.answers.map(|answers| json!({ "version": answers.version.to_string(), "message": answers.message })),
-        "thread": (!thread.is_none()).then(|| hex_of(thread.as_bytes())),
+        "thread": thread(&said.content),
     })
 }
 

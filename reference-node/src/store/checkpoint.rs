@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!   wrote(bytes)… ──▶ 16 MiB, or 1 MiB and idle ──▶ passive checkpoint ──▶ the next commit starts the log over
+//!   wrote(…), and words went ──▶ a second later ──▶ all of it is folded, and the log cut to nothing
 //! ```
 //!
 //! A log that starts over costs one commit a second sync, so it isn't done for a handful of records. A log whose pages
 //! are written over in place costs less to sync than one that grows.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use postline_core::limits;
 use rusqlite::{Connection, ErrorCode};
 
 /// Folds at once from here on, in bytes.
@@ -25,102 +27,93 @@ const HUGE: u64 = 32 * 1024 * 1024;
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a checkpoint that keeps writers waiting waits for readers.
 const READERS: Duration = Duration::from_millis(50);
+/// How long words that went may stay in the log.
+const CUT: Duration = Duration::from_millis(limits::SEARCH_CUT_MS);
+/// How much is written before the thread is woken to hear of it: at each commit that would cost the commit.
+const TOLD: u64 = SMALL / 4;
 /// SQLite's default, which we use.
 const PAGE: u64 = 4096;
 
 /// The thread that folds, and the way to tell it how much there is.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    told: Arc<Told>,
+    wrote: Option<Sender<(u64, bool)>>,
+    /// What was written and not told yet, in bytes.
+    untold: u64,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What the thread is told without being woken: that is worth it twice in a log's life, not at each commit.
-#[derive(Debug, Default)]
-struct Told {
-    /// About how many bytes of the log aren't folded yet.
-    waiting: AtomicU64,
-    ends: AtomicBool,
 }
 
 impl Checkpointer {
     /// Starts it. Where the disk fails it, the reason ends up in `broken`, and it ends.
     pub(super) fn start(conn: Connection, broken: Arc<OnceLock<String>>) -> std::io::Result<Self> {
-        let told = Arc::new(Told::default());
-        let hears = Arc::clone(&told);
+        let (wrote, told) = mpsc::channel::<(u64, bool)>();
         let work = move || {
-            let mut stuck = false;
-            while let Some(waiting) = hears.wait(stuck) {
-                let left = match fold(&conn) {
-                    Ok(left) => left,
+            let (mut waiting, mut cut) = (0, None::<Instant>);
+            loop {
+                let left = cut.map(|at| at.saturating_duration_since(now()));
+                let patience = if waiting < SMALL { left } else { Some(left.map_or(IDLE, |left| left.min(IDLE))) };
+                let next = patience.map_or_else(
+                    || told.recv().map_err(RecvTimeoutError::from),
+                    |patience| told.recv_timeout(patience),
+                );
+                match next {
+                    Ok((bytes, took_out)) => {
+                        waiting += bytes;
+                        cut = cut.or_else(|| took_out.then(|| now() + CUT));
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                let due = cut.is_some_and(|at| at <= now());
+                if !due && waiting < if next.is_ok() { LARGE } else { SMALL } {
+                    continue;
+                }
+                let folded = if due { cut_off(&conn) } else { fold(&conn).map(|left| (left, true)) };
+                match folded {
+                    Ok((left, done)) => {
+                        waiting = left;
+                        // Somebody reads what was before: once more.
+                        cut = if due && !done { Some(now() + CUT) } else { cut.filter(|_| !due) };
+                    }
                     // No room, or a lock: the log still has all of it. Once more after as much again.
                     Err(e) if !is_fatal(&e) => {
                         tracing::warn!(error = %e, "the write-ahead log could not be folded");
-                        0
+                        waiting = 0;
+                        cut = cut.map(|_| now() + CUT);
                     }
                     Err(e) => {
                         let _ = broken.set(format!("checkpoint: {e}"));
                         return;
                     }
-                };
-                // Somebody reads from long ago, for as long as that takes.
-                stuck = left >= LARGE;
-                // What was written meanwhile is counted already.
-                hears.waiting.fetch_add(left, Ordering::Relaxed);
-                hears.waiting.fetch_sub(waiting, Ordering::Relaxed);
+                }
             }
         };
         let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(work)?;
-        Ok(Self { told, thread: Some(thread) })
+        Ok(Self { wrote: Some(wrote), untold: 0, thread: Some(thread) })
     }
 
-    /// Tells it that about so many bytes were added to the log.
-    pub(super) fn wrote(&self, bytes: u64) {
-        let before = self.told.waiting.fetch_add(bytes, Ordering::Relaxed);
-        let passes = |mark| before < mark && before.saturating_add(bytes) >= mark;
-        if passes(SMALL) || passes(LARGE) {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        // It has ended only where the disk failed: then `broken` says so.
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
-}
-
-impl Told {
-    /// Waits until it is time to fold, and gives how much there is; `None` at the end.
-    fn wait(&self, stuck: bool) -> Option<u64> {
-        loop {
-            let before = self.waiting.load(Ordering::Relaxed);
-            // Who was woken in vain looks again.
-            if before < SMALL {
-                thread::park();
-            } else if before < LARGE || stuck {
-                thread::park_timeout(IDLE);
-            }
-            if self.ends.load(Ordering::Relaxed) {
-                return None;
-            }
-            let now = self.waiting.load(Ordering::Relaxed);
-            if now >= LARGE || (now >= SMALL && now == before) {
-                return Some(now);
-            }
+    /// Tells it that about so many bytes were added to the log, and whether words went that it still has.
+    pub(super) fn wrote(&mut self, bytes: u64, took_out: bool) {
+        self.untold = self.untold.saturating_add(bytes);
+        if let Some(wrote) = self.wrote.as_ref().filter(|_| took_out || self.untold >= TOLD) {
+            // It has ended only where the disk failed: then `broken` says so.
+            let _ = wrote.send((std::mem::take(&mut self.untold), took_out));
         }
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.told.ends.store(true, Ordering::Relaxed);
-        self.wake();
+        drop(self.wrote.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the node is where the clock is read")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn is_fatal(error: &rusqlite::Error) -> bool {
@@ -139,6 +132,19 @@ fn fold(conn: &Connection) -> rusqlite::Result<u64> {
     conn.busy_timeout(READERS)?;
     let (_, left) = checkpoint(conn, "PRAGMA wal_checkpoint(RESTART)")?;
     Ok(left * PAGE)
+}
+
+/// Folds all of it and cuts the log to nothing, waiting a moment for readers. Gives the bytes that are left, and whether
+/// it was cut.
+fn cut_off(conn: &Connection) -> rusqlite::Result<(u64, bool)> {
+    conn.busy_timeout(READERS)?;
+    let (pages, left) = cut(conn)?;
+    Ok((left * PAGE, pages == 0))
+}
+
+/// The same, waiting for readers as long as the connection does. Gives the pages of the log, and how many are left.
+pub(super) fn cut(conn: &Connection) -> rusqlite::Result<(u64, u64)> {
+    checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 /// Folds what it can without keeping anyone waiting. Gives the pages of the log, and how many are left.

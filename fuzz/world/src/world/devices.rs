@@ -58,17 +58,16 @@ impl World {
         self.trace.note(self.now, format_args!("device {index} < {}", brief(&input)));
         let now = self.now;
         let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
-        let commanded = matches!(input, Input::Command(_));
         let stepped = device.step(now, input);
         let early = device.early();
         self.holds(stepped);
         let told = early.len();
         early.into_iter().for_each(|effect| self.perform_on_device(index, effect));
-        self.commit_device(index, told, commanded);
+        self.commit_device(index, told);
     }
 
-    /// Commits what a step has made, behind what it has told early; later, where nothing waits for it.
-    fn commit_device(&mut self, index: usize, told: usize, hurry: bool) {
+    /// Commits what a step has made, behind what it has told early.
+    fn commit_device(&mut self, index: usize, told: usize) {
         if self.weather.strikes(Fault::CrashBeforeCommit, &mut self.rng) {
             return self.crash_device(index);
         }
@@ -76,8 +75,6 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return };
         if fails {
             device.disk.fails_after = Some(0);
-        } else if !hurry && device.can_wait(self.now) {
-            return self.device_effects(index, told, Vec::new());
         }
         match device.commit() {
             Ok(Some(effects)) => {
@@ -130,7 +127,7 @@ impl World {
             return self.crash_device(index);
         }
         if self.weather.strikes(Fault::Evicts, &mut self.rng)
-            && let Some(device) = self.devices.get_mut(index).filter(|device| !device.is_behind())
+            && let Some(device) = self.devices.get_mut(index)
         {
             device.evict(&mut self.rng);
         }
