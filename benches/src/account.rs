@@ -34,9 +34,9 @@ pub const TITLE: &str = "# Sealed messages, measured";
 
 const METHOD: &str = "Bodies of 200 bytes, sealed by MLS to 456. Everything is durable on both nodes before it is seen, TLS 1.3 is on every \
      hop. *Sealed beforehand*: sessions that bring bytes of that size and open nothing, so the nodes alone are measured, \
-     with the author's node as the hub and as the one that follows. *Devices*: each a whole client with a store of its \
-     own, all in one process on the same CPUs, sealing, opening, and durable themselves before they post and before they \
-     show: two syncs more than the floor has. Lone messages: one after the other, each after the mark `delivered` of the \
+     with the author's node as the hub and as the one that follows. *Devices*: each a whole client with a store and \
+     a thread of its own, and the program that shows its events there too, all in one process on the same CPUs, sealing, \
+     opening, durable before they post and before they ack: one sync more than the floor has. Lone messages: one after the other, each after the mark `delivered` of the \
      one before; they come after the bursts, when the stores' logs have their size. Floor: the peers' harness's `rawlimits \
      path`, client to node to node to client over TLS with 300 bytes, one sync a node and nothing else. Peers: by their \
      own harness, in this sitting, their clients' connections plain.\n\n";

@@ -1,9 +1,11 @@
-//! What people see whose devices seal and open: each a whole client with a store of its own, all in this process.
+//! What people see whose devices seal and open: each a whole client with a store of its own, and a thread, all in this process.
 
-use std::sync::mpsc;
 use std::time::Instant;
 
+use postline_core::id::Address;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinHandle;
 
 use crate::Fault;
 use crate::figures::Samples;
@@ -25,8 +27,8 @@ pub struct Couple {
 /// # Errors
 /// Where one is refused something.
 pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault> {
-    let mut from = Talker::start(runtime.handle(), nodes.dir(), &writer(n), at(&nodes.a)?, nodes.a.nk()?)?;
-    let mut to = Talker::start(runtime.handle(), nodes.dir(), &reader(n), at(&nodes.b)?, nodes.b.nk()?)?;
+    let mut from = Talker::start(nodes.dir(), &writer(n), at(&nodes.a)?, nodes.a.nk()?)?;
+    let mut to = Talker::start(nodes.dir(), &reader(n), at(&nodes.b)?, nodes.b.nk()?)?;
     runtime.block_on(async {
         from.enrol().await?;
         to.enrol().await?;
@@ -39,24 +41,36 @@ pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault>
     Ok(Couple { from, to })
 }
 
-/// Sends `count` messages, each after the mark of the one before.
+/// Sends `count` messages, each after the mark of the one before, and once that was heard.
 ///
 /// # Errors
 /// Where one doesn't come.
-pub fn lone(runtime: &Runtime, couple: &mut Couple, count: usize) -> Result<Lone, Fault> {
+pub fn lone(runtime: &Runtime, couple: Couple, count: usize) -> Result<Lone, Fault> {
     let Couple { from, to } = couple;
-    let (mut there, mut back) = (Vec::new(), Vec::new());
-    for _ in 0..count {
-        runtime.block_on(async {
-            let began = Instant::now();
-            from.write(&to.address, BODY).await?;
+    let theirs = to.address.clone();
+    let (tell, mut told) = unbounded_channel();
+    let heard = to.there(|mut to| async move {
+        for _ in 0..count {
             to.hears().await?;
-            there.push(began.elapsed());
+            // Nobody listens where the author has already failed.
+            let _ended = tell.send(Instant::now());
+        }
+        Ok::<_, Fault>(to)
+    });
+    let wrote = from.there(|mut from| async move {
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let began = Instant::now();
+            from.write(&theirs, BODY).await?;
             from.delivered().await?;
             back.push(began.elapsed());
-            Ok::<_, Fault>(())
-        })?;
-    }
+            let seen: Instant = told.recv().await.ok_or("the reader ended")?;
+            there.push(seen - began);
+        }
+        Ok::<_, Fault>((from, there, back))
+    });
+    let (_from, there, back) = runtime.block_on(wrote)??;
+    let _to = runtime.block_on(heard)??;
     Ok(Lone { there: Samples::of(&there), back: Samples::of(&back), ..Lone::default() })
 }
 
@@ -72,24 +86,23 @@ pub fn burst(
 ) -> Result<(Burst, Vec<Couple>), Fault> {
     let meter = Meter::start(nodes)?;
     let messages = couples.len() * count;
-    let (done, finished) = mpsc::channel();
-    for Couple { from, to } in couples {
+    let begin = |Couple { from, to }: Couple| {
         let theirs = to.address.clone();
-        let wrote = runtime.spawn(async move { write(from, &theirs, count).await });
-        let heard = runtime.spawn(async move { hear(to, count).await });
-        let told = done.clone();
-        runtime.spawn(async move {
-            let both = async { Ok::<_, Fault>(Couple { from: wrote.await??, to: heard.await?? }) };
-            // Nobody listens where the bench has already failed.
-            let _ = told.send(both.await);
-        });
-    }
-    drop(done);
-    let couples = finished.into_iter().collect::<Result<Vec<_>, _>>()?;
+        (from.there(|from| async move { write(from, &theirs, count).await }), to.there(|to| hear(to, count)))
+    };
+    let under_way: Vec<_> = couples.into_iter().map(begin).collect();
+    let end = |(wrote, heard)| {
+        runtime.block_on(async { Ok(Couple { from: joined(wrote).await?, to: joined(heard).await? }) })
+    };
+    let couples = under_way.into_iter().map(end).collect::<Result<Vec<_>, Fault>>()?;
     Ok((meter.stop(nodes, meter.began.elapsed(), messages)?, couples))
 }
 
-async fn write(mut from: Talker, theirs: &postline_core::id::Address, count: usize) -> Result<Talker, Fault> {
+async fn joined(task: JoinHandle<Result<Talker, Fault>>) -> Result<Talker, Fault> {
+    task.await?
+}
+
+async fn write(mut from: Talker, theirs: &Address, count: usize) -> Result<Talker, Fault> {
     let mut under_way = 0;
     for _ in 0..count {
         if under_way == WINDOW {

@@ -1,8 +1,10 @@
-//! A person's device as an app embeds it: the core's client, its store on this disk, a session over TLS. It seals and opens.
+//! A person's device as an app embeds it: the core's client, its store on this disk, a session over TLS. It seals and opens,
+//! on a thread of its own, where its person's program runs too.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use postline_core::client::io::{Level, Login, Mark, Said, Saying, To};
@@ -10,7 +12,8 @@ use postline_core::client::{Command, Event};
 use postline_core::id::{Address, ContentId, NodeKey};
 use postline_core::wire::talk::Password;
 use postline_node::device::{Device, Dialler, Handle, NodeAt, Place};
-use tokio::runtime::Handle as Runtime;
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Fault;
@@ -24,6 +27,7 @@ pub struct Talker {
     /// Whose it is.
     pub address: Address,
     handle: Handle,
+    runtime: tokio::runtime::Handle,
     /// How well it knows others. It says so when that changes, whoever waits for something else meanwhile.
     levels: BTreeMap<Address, Level>,
 }
@@ -33,19 +37,30 @@ impl Talker {
     ///
     /// # Errors
     /// Where it can't be made.
-    pub fn start(runtime: &Runtime, dir: &Path, address: &str, node: SocketAddr, nk: NodeKey) -> Result<Self, Fault> {
+    pub fn start(dir: &Path, address: &str, node: SocketAddr, nk: NodeKey) -> Result<Self, Fault> {
         let address = Address::parse(address)?;
         let at = NodeAt { host: node.ip().to_string(), port: node.port() };
         let dialler = Dialler::new(address.domain().clone(), Some(at), Some(nk), None)?;
         let place = Place { dir: dir.join(format!("device-{address}")), address: address.clone() };
         let (device, handle) = Device::open(place, dialler)?;
+        let alone = Builder::new_current_thread().enable_all().build()?;
+        let runtime = alone.handle().clone();
         // How it ended is told by what it then no longer does.
-        runtime.spawn(async move {
-            if let Err(why) = device.run().await {
+        let run = move || {
+            if let Err(why) = alone.block_on(device.run()) {
                 eprintln!("a device ended: {why}");
             }
-        });
-        Ok(Self { address, handle, levels: BTreeMap::new() })
+        };
+        thread::Builder::new().name("device".to_owned()).spawn(run)?;
+        Ok(Self { address, handle, runtime, levels: BTreeMap::new() })
+    }
+
+    /// Does something with it where it runs.
+    pub fn there<F>(self, what: impl FnOnce(Self) -> F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.clone().spawn(what(self))
     }
 
     /// Makes it the first device of its person.

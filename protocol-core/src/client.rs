@@ -402,6 +402,11 @@ impl Client {
         out.emit(Output::Event(event));
     }
 
+    /// Tells of something that comes again until it is durable here that it was told: of itself, or by the node.
+    fn tell_early(event: Event, out: &mut Outbox<Output>) {
+        out.emit_early(Output::Event(event));
+    }
+
     fn decline(why: Declined, out: &mut Outbox<Output>) {
         Self::tell(Event::Declined(why), out);
     }

@@ -10,8 +10,11 @@
 //!
 //! An effect (a 250, an Ack, a dial) can't be had before its records are committed: only [`Store::commit`] makes a
 //! [`Durable`], and only [`Held::open`] with one gives the effects. Spec: `spec/00-overview.md`, [O-1].
+//!
+//! The one exception is an *early* effect, [`Outbox::emit_early`]: news for the person before the device, of what somebody
+//! else holds until they hear that it is durable here. Should the commit fail, it is told once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::store::{Key, Record};
 use crate::time::Millis;
@@ -49,12 +52,21 @@ pub trait Machine {
 #[derive(Debug)]
 pub struct Outbox<O> {
     records: BTreeMap<Key, Record>,
-    effects: Vec<O>,
+    effects: VecDeque<(When, O)>,
+}
+
+/// When an effect may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// Once all is durable.
+    Durable,
+    /// At once, behind those before it.
+    Early,
 }
 
 impl<O> Default for Outbox<O> {
     fn default() -> Self {
-        Self { records: BTreeMap::new(), effects: Vec::new() }
+        Self { records: BTreeMap::new(), effects: VecDeque::new() }
     }
 }
 
@@ -72,7 +84,23 @@ impl<O> Outbox<O> {
 
     /// Asks for `effect`, once everything saved in this batch is durable.
     pub fn emit(&mut self, effect: O) {
-        self.effects.push(effect);
+        self.effects.push_back((When::Durable, effect));
+    }
+
+    /// Asks for `effect`, which may leave while the records are being committed. It must be such that
+    ///
+    /// * what it tells of comes again until it is durable here that it came: from a record that says so, or from whoever holds
+    ///   it until they hear, by an effect that isn't early, that it is durable here;
+    /// * it stays on this host: it is told to the person, never said to anybody else;
+    /// * to be told twice does no harm: it names what it tells of by something that stays the same.
+    pub fn emit_early(&mut self, effect: O) {
+        self.effects.push_back((When::Early, effect));
+    }
+
+    /// Takes the next effect, where it may leave early and all before it have left. A host may ask after each step; what it
+    /// doesn't take comes with the others.
+    pub fn next_early(&mut self) -> Option<O> {
+        self.effects.pop_front_if(|(when, _)| *when == When::Early).map(|(_, effect)| effect)
     }
 
     /// Whether nothing was asked for.
@@ -88,24 +116,27 @@ impl<O> Outbox<O> {
 
     /// The effects that wait, in step order: to be written down beside the records, never to be acted on.
     pub fn effects(&self) -> impl Iterator<Item = &O> {
-        self.effects.iter()
+        self.effects.iter().map(|(_, effect)| effect)
     }
 
     /// Moves a child machine's outputs here, its effects translated by `translate`.
     pub fn absorb<C>(&mut self, child: Outbox<C>, mut translate: impl FnMut(C) -> O) {
         self.records.extend(child.records);
-        self.effects.extend(child.effects.into_iter().map(&mut translate));
+        self.effects.extend(child.effects.into_iter().map(|(when, effect)| (when, translate(effect))));
     }
 
     /// Takes a child's outputs apart: its records are saved here, its effects are handed back for the caller to act on.
     pub fn adopt<C>(&mut self, child: Outbox<C>) -> Vec<C> {
         self.records.extend(child.records);
-        child.effects
+        child.effects.into_iter().map(|(_, effect)| effect).collect()
     }
 
     /// Parts the records to commit from the effects to hold.
     pub fn split(self) -> (Vec<Record>, Held<O>) {
-        (self.records.into_values().collect(), Held { effects: self.effects })
+        (
+            self.records.into_values().collect(),
+            Held { effects: self.effects.into_iter().map(|(_, effect)| effect).collect() },
+        )
     }
 }
 
@@ -146,5 +177,45 @@ pub trait Store {
     /// Those of [`Store::write`].
     fn commit(&mut self, records: &[Record]) -> Result<Durable, Self::Fault> {
         self.write(records).map(|()| Durable(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Disk;
+
+    impl Store for Disk {
+        type Fault = std::convert::Infallible;
+
+        fn write(&mut self, _: &[Record]) -> Result<(), Self::Fault> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_early_effect_leaves_before_the_commit_but_overtakes_nothing() {
+        let mut out = Outbox::new();
+        out.emit_early("heard 1");
+        out.emit_early("heard 2");
+        out.emit("ack 2");
+        out.emit_early("heard 3");
+        assert_eq!(out.effects().count(), 4);
+        assert_eq!([out.next_early(), out.next_early(), out.next_early()], [Some("heard 1"), Some("heard 2"), None]);
+        let (records, held) = out.split();
+        let durable = Disk.commit(&records).unwrap();
+        assert_eq!(held.open(durable), ["ack 2", "heard 3"]);
+    }
+
+    #[test]
+    fn a_host_that_asks_for_none_gets_early_effects_with_the_others() {
+        let (mut out, mut child) = (Outbox::new(), Outbox::new());
+        child.emit_early("heard");
+        child.emit("ack");
+        out.absorb(child, |effect| effect);
+        let (records, held) = out.split();
+        let durable = Disk.commit(&records).unwrap();
+        assert_eq!(held.open(durable), ["heard", "ack"]);
     }
 }

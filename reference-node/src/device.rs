@@ -4,10 +4,15 @@
 //!   commands ──▶ ┐                                                 ┌─▶ Event ─▶ whoever shows it
 //!   session ───▶ ├─ wants, step … step ─▶ commit ─▶ open ──────────┼─▶ Send ──▶ line ─▶ node
 //!   deadline ──▶ ┘     (all that waits)      └─ failed: the end    └─▶ Dial ──▶ dialler
+//!                         └─ early ─▶ Event
 //! ```
 //!
-//! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node. Events
-//! wait in a bounded queue: where nobody takes them, the node waits too.
+//! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node; what
+//! somebody said, and the node holds until our Have, is shown before. Events wait in a bounded queue: where nobody takes
+//! them, the node waits too.
+//!
+//! A commit blocks the thread that it runs on. So a device wants a runtime of its own, of one thread, and whoever shows its
+//! events there too: then nothing that they tell each other wakes a thread.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -183,7 +188,7 @@ impl Device {
             let refused = batch.iter().find_map(|input| {
                 if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
             });
-            let effects = self.turn(batch)?;
+            let effects = self.turn(batch).await?;
             self.perform(effects).await;
             if let Some(nk) = refused {
                 return Err(DeviceFault::UnknownNode(nk));
@@ -265,10 +270,11 @@ impl Device {
     }
 
     /// Steps a batch and commits it: gives what may leave now.
-    fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
+    async fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
         let mut out = Outbox::new();
         for input in batch {
             self.step(input, &mut out)?;
+            self.tell_early(&mut out).await;
         }
         let now = self.clock.now().0;
         if self.client.deadline().is_some_and(|at| at <= now) {
@@ -295,6 +301,22 @@ impl Device {
             self.client.idle().iter().for_each(|key| _ = self.client.forget(key));
         }
         Ok(held.open(durable))
+    }
+
+    /// Tells what needn't wait for the commit, as far as there is room, and lets whoever shows it do so. What goes on by
+    /// mail waits: the mail is written down in that commit.
+    async fn tell_early(&mut self, out: &mut Outbox<Output>) {
+        let mut told = false;
+        while self.mailing.is_none()
+            && self.events.capacity() > 0
+            && let Some(effect) = out.next_early()
+        {
+            self.perform(vec![effect]).await;
+            told = true;
+        }
+        if told {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn step(&mut self, input: Input, out: &mut Outbox<Output>) -> Result<(), StoreError> {

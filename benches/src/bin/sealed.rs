@@ -108,9 +108,9 @@ fn measure(plan: Plan, nodes: &Nodes) -> Result<Found, Fault> {
     let mut found = Found { idle_node: a?.max(b?), ..Found::default() };
     // The first pairs are the bursts' of the nodes, the next ones the devices', the last two the lone messages'.
     nodes.make_lines(2 * PAIRS + 2)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if plan.only == Some(Only::Devices) {
-        found.devices = phones::lone(&runtime, &mut phones::meet(&runtime, nodes, PAIRS)?, plan.lone)?;
+        found.devices = phones::lone(&runtime, phones::meet(&runtime, nodes, PAIRS)?, plan.lone)?;
         return Ok(found);
     }
     let pairs = (0..PAIRS).map(|n| talks::join(nodes, n, false)).collect::<Result<Vec<_>, _>>()?;
@@ -124,7 +124,7 @@ fn measure(plan: Plan, nodes: &Nodes) -> Result<Found, Fault> {
     let couples = (PAIRS..2 * PAIRS).map(|n| phones::meet(&runtime, nodes, n)).collect::<Result<Vec<_>, _>>()?;
     let (burst, mut couples) = phones::burst(&runtime, nodes, couples, plan.sealed)?;
     found.devices_burst = burst;
-    found.devices = phones::lone(&runtime, couples.first_mut().ok_or("no couple")?, plan.lone)?;
+    found.devices = phones::lone(&runtime, couples.pop().ok_or("no couple")?, plan.lone)?;
     drop((couples, runtime));
     found.idle_session = talks::idle_session(nodes)?;
     Ok(found)

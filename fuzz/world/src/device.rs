@@ -229,6 +229,11 @@ impl Device {
         Ok(())
     }
 
+    /// What leaves before the commit.
+    pub fn early(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.batch.next_early()).collect()
+    }
+
     /// Commits the batch: `None` where that failed, and the machine was dropped and restored.
     ///
     /// # Errors

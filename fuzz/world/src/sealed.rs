@@ -39,6 +39,10 @@ pub struct Sealed {
     pub said: BTreeMap<ContentId, Told>,
     /// How often each was shown on which device.
     shown: BTreeMap<(ContentId, usize), usize>,
+    /// What each device has shown since its last commit: it may go down before the next, and then shows it again.
+    early: BTreeMap<usize, Vec<Said>>,
+    /// What a device has shown and forgotten: it must come again, the same.
+    forgotten: BTreeMap<(ContentId, usize), Said>,
     /// In which epoch each entry of a log was sealed.
     epochs: BTreeMap<(ConversationId, u64), u64>,
     /// Who is in a conversation in an epoch, and by which tree.
@@ -205,7 +209,7 @@ impl Sealed {
     /// A device shows something.
     ///
     /// # Errors
-    /// I2 where it did before, I18 where it names another author, I11 where it may not read it.
+    /// I2 where it did before, or where what it had shown and forgotten comes otherwise, I18 where it names another author, I11 where it may not read it.
     pub fn shows(&mut self, device: usize, dk: Option<DeviceKey>, said: &Said) -> Result<(), Broken> {
         let Some(told) = self.said.get(&said.id) else {
             return Err(("I18", format!("device {device} shows what nobody said: {}", said.id)));
@@ -223,6 +227,13 @@ impl Sealed {
         if *times > 1 && !self.lied_to && !self.copied.contains(&device) {
             return Err(("I2", format!("device {device} shows {} {times} times", said.id)));
         }
+        if let Some(before) = self.forgotten.remove(&(said.id, device))
+            && (before.conversation, before.seq, &before.content) != (said.conversation, said.seq, &said.content)
+            && !self.lied_to
+        {
+            return Err(("I2", format!("device {device} showed {before:?} and now shows {said:?}")));
+        }
+        self.early.entry(device).or_default().push(said.clone());
         let roster = self.roster(said.conversation, said.seq);
         if let (Some(roster), Some(dk)) = (roster, dk)
             && !roster.contains(&dk)
@@ -257,8 +268,23 @@ impl Sealed {
         Ok(())
     }
 
-    /// A device was started again.
+    /// A device has committed what it did.
+    pub fn is_durable(&mut self, device: usize) {
+        self.early.remove(&device);
+    }
+
+    /// A device was started again: what it showed and didn't store it has never shown.
     pub fn restarted(&mut self, device: usize) {
+        for said in self.early.remove(&device).unwrap_or_default() {
+            let key = (said.id, device);
+            if let Some(times) = self.shown.get_mut(&key) {
+                *times -= 1;
+                if *times == 0 {
+                    self.shown.remove(&key);
+                }
+            }
+            self.forgotten.insert(key, said);
+        }
         self.said.values_mut().filter(|told| told.device == device).for_each(|told| told.heard = None);
     }
 

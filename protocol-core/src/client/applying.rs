@@ -312,7 +312,9 @@ impl Client {
         if spoken_of {
             self.revise(tick, id, (kept.id, seq), seq, kept, first_of(kept), said, out);
         } else {
-            said.into_iter().for_each(|said| Self::tell(said, out));
+            // Until `talk/…` says that it was applied, it is applied again, and told again, under the same seq and id: from
+            // our own record of it, or, where a crash took that too, by the node, which holds it until our Have.
+            said.into_iter().for_each(|said| Self::tell_early(said, out));
         }
     }
 

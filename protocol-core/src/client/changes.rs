@@ -96,9 +96,10 @@ impl Client {
             return (BTreeSet::new(), Vec::new());
         };
         let chains = [self.chain_of(&self.ours.address), self.chain_of(&talk.with)];
-        let members: BTreeSet<DeviceKey> = group.members().iter().map(|member| member.dk).collect();
+        let members = group.members();
+        let known: BTreeSet<DeviceKey> = members.iter().map(|member| member.dk).collect();
         let devices = chains.iter().flatten().flat_map(|chain| chain.devices()).map(|device| device.dk);
-        let missing = devices.filter(|dk| !members.contains(dk)).collect();
+        let missing = devices.filter(|dk| !known.contains(dk)).collect();
         // Whoever was revoked, or is of keys that the person has given up on; not who is on a list that is to come.
         let stays = |member: &Member| {
             let chain = self.chain_of(&member.address);
@@ -106,7 +107,7 @@ impl Client {
                 matches!(chain.has(&leaf_of(member)), Ok(Standing::Current | Standing::Ahead { .. }))
             })
         };
-        let gone = group.members().into_iter().filter(|member| !stays(member) && Some(member.dk) != self.dk());
+        let gone = members.into_iter().filter(|member| !stays(member) && Some(member.dk) != self.dk());
         (missing, gone.map(|member| member.dk).collect())
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Device {
     disk: BTreeMap<Key, Record>,
     session: Option<(SessionId, u64)>,
     pub(crate) reachable: bool,
+    /// Whether it goes down before it has stored what it tells next.
+    pub(crate) falls: bool,
     pub(crate) events: Vec<Event>,
 }
 
@@ -43,6 +45,7 @@ impl Clients {
             disk: BTreeMap::new(),
             session: None,
             reachable: true,
+            falls: false,
             events: Vec::new(),
         });
         let n = self.all.len() - 1;
@@ -156,6 +159,16 @@ impl Clients {
         }
         let mut out = Outbox::new();
         device.client.step(&tick, input, &mut out).unwrap();
+        let early: Vec<Output> = std::iter::from_fn(|| out.next_early()).collect();
+        let falls = device.falls && !early.is_empty();
+        for effect in early {
+            self.perform(world, n, effect);
+        }
+        if falls {
+            self.all[n].falls = false;
+            return self.restart(world, n);
+        }
+        let device = &mut self.all[n];
         for record in out.records() {
             match &record.value {
                 Some(_) => device.disk.insert(record.key.clone(), record.clone()),

@@ -40,6 +40,28 @@ fn what_one_writes_the_other_reads_and_marks_come_back() {
     whole(&world);
 }
 
+/// A device tells what was said before it is durable there. Until it is, the node holds it. [H-13]
+#[test]
+fn what_a_device_told_before_it_went_down_it_tells_again() {
+    let (mut world, mut clients) = two_phones();
+    clients.write(&mut world, 0, &two(), "one");
+    clients.pass(&mut world, 2_000);
+    clients.all[1].falls = true;
+    let told = clients.write(&mut world, 0, &two(), "two");
+    clients.pass(&mut world, 5_000);
+    assert!(!clients.all[1].falls, "it went down");
+    assert_eq!(clients.texts(1), ["one", "two", "two"]);
+    let said = |event: &Event| if let Event::Said(said) = event { Some(said.clone()) } else { None };
+    let said: Vec<_> = clients.all[1].events.iter().filter_map(said).filter(|said| said.id == told).collect();
+    assert_eq!(said[0], said[1], "under the same seq, by the same author");
+    assert_eq!(clients.marks(0, told), [Mark::Queued, Mark::Sent, Mark::Delivered]);
+    clients.restart(&mut world, 1);
+    clients.write(&mut world, 0, &two(), "three");
+    clients.pass(&mut world, 5_000);
+    assert_eq!(clients.texts(1), ["one", "two", "two", "three"], "what is durable is told once");
+    whole(&world);
+}
+
 #[test]
 fn three_devices_talk_over_crashes_of_everything() {
     let (mut world, mut clients) = two_phones();

@@ -29,6 +29,8 @@ const IDLE: Duration = Duration::from_millis(500);
 const READERS: Duration = Duration::from_millis(50);
 /// How long words that went may stay in the log.
 const CUT: Duration = Duration::from_millis(limits::SEARCH_CUT_MS);
+/// How much is written before the thread is woken to hear of it: at each commit that would cost the commit.
+const TOLD: u64 = SMALL / 4;
 /// SQLite's default, which we use.
 const PAGE: u64 = 4096;
 
@@ -36,6 +38,8 @@ const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     wrote: Option<Sender<(u64, bool)>>,
+    /// What was written and not told yet, in bytes.
+    untold: u64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,14 +89,15 @@ impl Checkpointer {
             }
         };
         let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(work)?;
-        Ok(Self { wrote: Some(wrote), thread: Some(thread) })
+        Ok(Self { wrote: Some(wrote), untold: 0, thread: Some(thread) })
     }
 
     /// Tells it that about so many bytes were added to the log, and whether words went that it still has.
-    pub(super) fn wrote(&self, bytes: u64, took_out: bool) {
-        if let Some(wrote) = &self.wrote {
+    pub(super) fn wrote(&mut self, bytes: u64, took_out: bool) {
+        self.untold = self.untold.saturating_add(bytes);
+        if let Some(wrote) = self.wrote.as_ref().filter(|_| took_out || self.untold >= TOLD) {
             // It has ended only where the disk failed: then `broken` says so.
-            let _ = wrote.send((bytes, took_out));
+            let _ = wrote.send((std::mem::take(&mut self.untold), took_out));
         }
     }
 }

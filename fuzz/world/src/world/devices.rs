@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   deed, frame, wake ──▶ step ──▶ commit ──▶ Dial, Send, Close ──▶ sessions
-//!                               ╳ goes down      Event ──▶ the ledger of what was sealed
+//!                          │    ╳ goes down      Event ──▶ the ledger of what was sealed
+//!                          └─ early ─▶ Event ──────▲
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,11 +59,15 @@ impl World {
         let now = self.now;
         let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
         let stepped = device.step(now, input);
+        let early = device.early();
         self.holds(stepped);
-        self.commit_device(index);
+        let told = early.len();
+        early.into_iter().for_each(|effect| self.perform_on_device(index, effect));
+        self.commit_device(index, told);
     }
 
-    fn commit_device(&mut self, index: usize) {
+    /// Commits what a step has made, behind what it has told early.
+    fn commit_device(&mut self, index: usize, told: usize) {
         if self.weather.strikes(Fault::CrashBeforeCommit, &mut self.rng) {
             return self.crash_device(index);
         }
@@ -81,9 +86,10 @@ impl World {
                 });
                 let held = self.sealed.seals(index, used, posts);
                 self.holds(held);
+                self.sealed.is_durable(index);
                 self.lists_only_rise(index);
                 self.marks_hold(index);
-                self.device_effects(index, effects);
+                self.device_effects(index, told, effects);
             }
             Ok(None) => {
                 self.trace.note(self.now, format_args!("device {index} commit failed"));
@@ -103,10 +109,12 @@ impl World {
         }
     }
 
-    fn device_effects(&mut self, index: usize, effects: Vec<Output>) {
+    fn device_effects(&mut self, index: usize, told: usize, effects: Vec<Output>) {
         let after = self.weather.strikes(Fault::CrashAfterCommit, &mut self.rng);
         let among = self.weather.strikes(Fault::CrashAmongEffects, &mut self.rng);
-        let mut left = if after || among { self.rng.index(effects.len()) } else { effects.len() };
+        let all = told + effects.len();
+        let left = if after || among { self.rng.index(all) } else { all };
+        let mut left = left.saturating_sub(told);
         for effect in effects {
             // What is durable, a person finds on the device whenever it is up.
             if left == 0 && !matches!(effect, Output::Event(_)) {
