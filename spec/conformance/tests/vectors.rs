@@ -71,6 +71,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "10-sessions",
         "11-content",
         "13-marks",
+        "14-presence",
     ]
     .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())
     .concat();
