@@ -556,6 +556,12 @@ pub const STATUSES: usize = 256;
 /// How far from now the end of a content may lie, past or future, to be believed.
 pub const EXPIRY_MS: u64 = 366 * DAY;
 
+// Attachments
+/// Longest attachment, in bytes, as it is sealed.
+pub const ATTACHMENT_BYTES: u64 = 256 * 1024 * 1024;
+/// Longest piece of a file that is sealed by itself, in bytes: all of a file's are so long, the last one aside.
+pub const ATTACHMENT_CHUNK_BYTES: usize = 64 * 1024;
+
 // Sessions
 /// How long a session may be silent before a Ping.
 pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;

@@ -1,5 +1,6 @@
 //! Bodies for fuzzers: any bytes at all against one part. libFuzzer, property tests and corpus replay call them alike.
 
+mod attachments;
 mod content;
 mod keys;
 mod names;
@@ -33,6 +34,7 @@ use crate::strategies::{
     trust_input,
 };
 
+pub use attachments::attachment_survives;
 pub use content::content_survives;
 pub use keys::{lists_survive, statements_survive};
 pub use names::{address_survives, dial_survives};

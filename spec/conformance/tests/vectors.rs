@@ -70,6 +70,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "09-hub",
         "10-sessions",
         "11-content",
+        "15-attachments",
     ]
     .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())
     .concat();
@@ -125,9 +126,16 @@ fn what_logs_and_sessions_are_made_of_is_among_the_vectors() {
 fn the_examples_of_the_text_are_vectors() {
     let values: String = committed().iter().map(Family::to_text).collect();
     let mut found = 0;
-    for chapter in
-        ["01-names.md", "02-trust.md", "03-link.md", "07-identity.md", "09-hub.md", "10-sessions.md", "11-content.md"]
-    {
+    for chapter in [
+        "01-names.md",
+        "02-trust.md",
+        "03-link.md",
+        "07-identity.md",
+        "09-hub.md",
+        "10-sessions.md",
+        "11-content.md",
+        "15-attachments.md",
+    ] {
         let text = std::fs::read_to_string(spec(chapter)).unwrap();
         for block in text.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n')) {
             // Hexadecimal of at least 32 bytes in one run: hashes, keys and halves of signatures.
