@@ -21,6 +21,7 @@ mod changes;
 mod contact;
 mod devices;
 mod door;
+mod files;
 mod following;
 mod history;
 mod inner;
@@ -111,6 +112,8 @@ pub struct Client {
     taken: BTreeMap<ConversationId, u64>,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
+    /// Files on their way.
+    files: files::Files,
     timers: Timers,
 }
 
@@ -152,6 +155,7 @@ impl Client {
             comparing: verify::Comparing::default(),
             taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
+            files: files::Files::default(),
             timers: Timers::default(),
         };
         for record in records {
@@ -188,6 +192,7 @@ impl Client {
                 }
                 self.talks.insert(*id, talk);
             }
+            Key::Upload(_) => self.files.take_back(record)?,
             Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
             key => self.hydrate(key, Some(record))?,
         }
@@ -197,7 +202,7 @@ impl Client {
     /// Whether a host brings this record when the device is restored; the others are brought when they are wanted.
     #[must_use]
     pub const fn restored_at_start(key: &Key) -> bool {
-        matches!(key, Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Draft(_))
+        matches!(key, Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Draft(_) | Key::Upload(_))
     }
 
     /// Whose device it is.
@@ -260,6 +265,7 @@ impl Client {
             + self.live.values().map(|live| live.ahead.len()).sum::<usize>()
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
             + self.joining.len()
+            + self.files.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -297,6 +303,7 @@ impl Machine for Client {
         match input {
             Input::Command(command) => self.command(&tick, command, out),
             Input::Session(input) => self.session(&tick, input, out),
+            Input::Bytes(bytes) => self.file_bytes(bytes, out),
             Input::Wake => self.wake(&tick, out),
         }
         Ok(())
@@ -329,6 +336,9 @@ impl Client {
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
+            Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
+            Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
+            Command::GiveUp(hash) => self.give_up_file(hash, out),
         }
     }
 
@@ -343,6 +353,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Files => self.files_go_on(out),
             }
         }
     }

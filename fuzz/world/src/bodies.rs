@@ -20,6 +20,7 @@ use postline_core::limits;
 use postline_core::machine::link;
 use postline_core::seal;
 use postline_core::wire::field::{Accept, Carried, Offer};
+use postline_core::wire::file::File;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
 
@@ -114,6 +115,7 @@ fn says_protocol(frame: &Frame) -> bool {
         frame,
         Frame::Bye { code: Code::Protocol }
             | Frame::Refuse { code: Code::Protocol, .. }
+            | Frame::File(File::Kept { far: Err(Code::Protocol), .. })
             | Frame::Talk(
                 Talk::Unposted { code: Code::Protocol, .. }
                     | Talk::Published { code: Some(Code::Protocol), .. }

@@ -20,6 +20,8 @@ pub(super) enum What {
     Typed,
     /// Make keys known that the node hasn't taken.
     Publish,
+    /// Leave a file that the node had no room for.
+    Files,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
     /// Tell the others what was read.
@@ -61,7 +63,7 @@ impl Timers {
     pub(super) fn talks(&self, most: usize) -> impl Iterator<Item = ConversationId> {
         let talk = |what: &What| match what {
             What::Talk(id) | What::Read(id) => Some(*id),
-            What::Session | What::Dial | What::Ack | What::Lists(_) | What::Typed | What::Publish => None,
+            What::Session | What::Dial | What::Ack | What::Lists(_) | What::Typed | What::Publish | What::Files => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
     }

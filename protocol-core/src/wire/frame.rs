@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::fault::Code;
 use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Pair};
 use crate::time::Millis;
+use crate::wire::file::File;
 use crate::wire::talk::Talk;
 
 /// One frame of a link.
@@ -56,6 +57,8 @@ pub enum Frame {
     Pong(u64),
     /// About a sealed conversation, or the keys that it takes.
     Talk(Talk),
+    /// About a file that is sealed.
+    File(File),
     /// The last frame.
     Bye {
         /// Why.

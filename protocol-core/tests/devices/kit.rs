@@ -271,6 +271,8 @@ impl World {
                 }
                 Output::Close => self.devices[n].node = None,
                 Output::Approve(nk) => self.inbox.push_back((n, SessionIn::Approved { nk, yes: true })),
+                // Nobody here has files.
+                Output::Bytes(_) => {}
                 Output::Event(event) => self.devices[n].events.push(event),
             }
         }
@@ -369,6 +371,7 @@ impl World {
                     self.welcome(n);
                 }
                 node::Output::Talk(talk) => self.talk(n, talk),
+                node::Output::File(_) => {}
                 node::Output::Left(_) | node::Output::Failed(_) => {
                     self.devices[n].node = None;
                     self.inbox.push_back((n, SessionIn::Down));

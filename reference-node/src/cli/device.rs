@@ -104,7 +104,7 @@ fn remembered(dir: &Path, named: Option<NodeAt>) -> Result<Option<NodeAt>, Failu
 impl Running {
     /// Opens the device and lets it run.
     pub(super) fn start(own: &OwnArgs) -> Result<Self, Failure> {
-        let (device, Handle { commands, events }, address) = open(own)?;
+        let (device, Handle { commands, events, files: _ }, address) = open(own)?;
         Ok(Self { address, commands, events, task: tokio::spawn(device.run()) })
     }
 

@@ -5,7 +5,7 @@
 
 use postline_core::client::Event;
 use postline_core::client::io::{
-    Alarm, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Said, Unverified, Who,
+    Alarm, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Said, Unverified, Who,
 };
 use postline_core::limits;
 use serde_json::{Map, Value, json};
@@ -86,6 +86,20 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Backup { .. } => ("backup", json!({})),
         Event::Missing { conversation, from, to } => {
             ("missing", json!({ "conversation": conversation.to_string(), "from": from, "to": to }))
+        }
+        Event::File { file, leaves, far } => {
+            let (far, bytes, why) = match far {
+                Far::Here(bytes) => ("here", Some(*bytes), None),
+                Far::AtNode(bytes) => ("at_node", Some(*bytes), None),
+                Far::Waits(why) => ("waits", None, Some(format!("{why:?}"))),
+                Far::Done => ("done", Some(file.len), None),
+                Far::Failed(why) => ("failed", None, Some(format!("{why:?}"))),
+            };
+            let hash = file.sha256.to_string();
+            let of = json!({
+                "hash": hash, "length": file.len, "leaves": leaves, "far": far, "bytes": bytes, "why": why,
+            });
+            ("file", of)
         }
         Event::Revoked => ("revoked", json!({})),
         Event::HistoryShared { conversation, events } => {
@@ -282,6 +296,18 @@ pub fn text(event: &Event) -> Option<String> {
         Event::NotVerified { who, why } => format!("! {}: {}", address(who), unverified(*why)),
         Event::Backup { .. } => "* here is your backup".to_owned(),
         Event::Missing { from, to, .. } => format!("! {from} to {to} are gone from the node"),
+        Event::File { file, leaves, far } => {
+            let way = if *leaves { "to" } else { "from" };
+            let percent = |bytes: &u64| bytes.saturating_mul(100) / file.len.max(1);
+            match far {
+                Far::Here(bytes) => format!("* a file {way} the node: {} %", percent(bytes)),
+                Far::AtNode(bytes) => format!("* a file on its way to the node: {} %", percent(bytes)),
+                Far::Waits(why) => format!("* a file {way} the node waits: {why:?}"),
+                Far::Done if *leaves => "* the file is at the node".to_owned(),
+                Far::Done => "* the file is here".to_owned(),
+                Far::Failed(why) => format!("! a file {way} the node failed: {why:?}"),
+            }
+        }
         Event::Revoked => "! this device was revoked".to_owned(),
         Event::HistoryShared { events, .. } => format!("* {events} older messages came from another device"),
         Event::Refused { who, why } => shown(&format!("* {} erred: {why}", of_who(who)), 1_024),

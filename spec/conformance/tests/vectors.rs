@@ -102,8 +102,11 @@ fn every_frame_of_sealed_conversations_is_taken_and_refused() {
     let families = committed();
     let talks = families.iter().find(|family| family.name == "talks").unwrap();
     let kind = |vector: &&Vector| vector.input["chunks"][0].as_str().map(|chunk| chunk[8..10].to_owned());
-    for wanted in 16..=27_u8 {
-        let of_kind = || talks.vectors.iter().filter(|vector| kind(vector) == Some(format!("{wanted:02x}")));
+    let files = families.iter().find(|family| family.name == "attachments").unwrap();
+    for wanted in 16..=31_u8 {
+        let of_kind = || {
+            talks.vectors.iter().chain(&files.vectors).filter(|vector| kind(vector) == Some(format!("{wanted:02x}")))
+        };
         let (all, negative) = (of_kind().count(), of_kind().filter(|vector| vector.is_negative()).count());
         assert!(negative >= 6 && all > negative, "type {wanted}: {all} vectors, {negative} refusals");
     }

@@ -199,6 +199,7 @@ impl Both {
                     assert_eq!(behind.is_some(), ready.last_seen > 5, "a copy that isn't told");
                 }
                 device::Output::Talk(talk) => assert!(!matches!(talk, Talk::Login { .. }) && self.device.is_up()),
+                device::Output::File(_) => assert!(self.device.is_up()),
                 device::Output::Left(_) | device::Output::Failed(_) => self.over[0] = true,
             }
         }
@@ -222,6 +223,7 @@ impl Both {
                     assert!(if who.enrols { self.checked } else { enrolled == Some(&who.address) }, "{who:?}");
                 }
                 node::Output::Talk(talk) => assert!(!matches!(talk, Talk::Login { .. }) && self.node.is_up()),
+                node::Output::File(_) => assert!(self.node.is_up()),
                 node::Output::Left(_) | node::Output::Failed(_) => self.over[1] = true,
             }
         }

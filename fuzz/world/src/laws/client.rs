@@ -116,6 +116,8 @@ impl AtNode {
                     Output::Approve(nk) => {
                         inputs.push_back(client::Input::Session(SessionIn::Approved { nk, yes: true }));
                     }
+                    // What is to be done about the bytes of files, nothing comes of; the strategies say what might.
+                    Output::Bytes(_) => {}
                     Output::Event(event) => out.emit(event),
                 }
             }
@@ -144,6 +146,8 @@ impl AtNode {
                     self.tell_node(tick, node::Input::Admit(ready), inputs);
                 }
                 node::Output::Talk(talk) => self.heard.push_back(talk),
+                // Its node answers nothing of files; the strategies do.
+                node::Output::File(_) => {}
                 node::Output::Left(_) | node::Output::Failed(_) => {
                     self.session = None;
                     inputs.push_back(client::Input::Session(SessionIn::Down));

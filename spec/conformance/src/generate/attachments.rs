@@ -4,11 +4,13 @@ use postline_core::content::text::{ClaimedName, Media};
 use postline_core::limits;
 use postline_core::seal::attachment::Sealer;
 use postline_core::seal::{Attachment, Secret};
+use postline_core::wire::cbor::Writer;
 use serde_json::{Value, json};
 
 use super::Making;
+use super::frames::{ask, cbor, framed, wrapped_wrongly};
 use crate::answer::Class;
-use crate::input::{hex, number};
+use crate::input::{as_bytes, hex, number};
 
 const KEY: [u8; 32] = [7; 32];
 const NONCE: [u8; 12] = [8; 12];
@@ -26,7 +28,48 @@ pub(super) fn attachments() -> Making {
     if reading(&mut m).is_none() || opening(&mut m).is_none() {
         m.wrong.push("attachments: what should be sealed was refused".to_owned());
     }
+    frames(&mut m);
     m
+}
+
+/// Frames about files: one of each kind, and what is none.
+fn frames(m: &mut Making) {
+    let hash = hex([6; 32]);
+    let mut kinds = Vec::new();
+    for (shows, frame) in [
+        ("a Keep", json!({ "type": 28, "theirs": "bob@b.example", "hash": hash, "length": 70_000 })),
+        ("a Kept", json!({ "type": 29, "hash": hash, "far": 65_536 })),
+        ("a Kept of what can't be had", json!({ "type": 29, "hash": hash, "code": 39 })),
+        (
+            "a Fetch",
+            json!({ "type": 30, "asker": "bob@b.example", "whose": "ann@a.example", "hash": hash, "length": 70_000,
+                "offset": 65_536 }),
+        ),
+        ("a Piece", json!({ "type": 31, "hash": hash, "offset": 65_536, "bytes": "01020304" })),
+    ] {
+        let made = m.good("frame.make", &["L-2", "B-6"], shows, json!({ "frame": frame }));
+        let bytes = made.get("bytes").and_then(as_bytes).unwrap_or_default();
+        m.good("frames.read", &["L-2", "B-6"], shows, ask(&[&bytes], true));
+        let kind = bytes.get(4).copied().unwrap_or_default();
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+            wrapped_wrongly(m, kind, &bytes);
+        }
+    }
+    let mut bad = |shows: &str, kind: u8, write: &dyn Fn(&mut Writer)| {
+        let frame = framed(kind, &cbor(write));
+        m.bad("frames.read", &["L-2", "B-6"], shows, Class::Malformed, ask(&[&frame], true));
+    };
+    bad("a Keep for nobody", 28, &|w| _ = w.array(3).str("bob").bytes(&[6; 32]).u64(1));
+    bad("a Keep of a short hash", 28, &|w| _ = w.array(3).str("bob@b.example").bytes(&[6; 31]).u64(1));
+    bad("a Kept that says neither", 29, &|w| _ = w.array(3).bytes(&[6; 32]).u64(2).u64(0));
+    bad("a Kept with a code of 17 bits", 29, &|w| _ = w.array(3).bytes(&[6; 32]).u64(1).u64(65_536));
+    bad("a Fetch by nobody", 30, &|w| {
+        w.array(5).str("").str("ann@a.example").bytes(&[6; 32]).u64(1).u64(0);
+    });
+    bad("a Piece over its bound", 31, &|w| {
+        w.array(3).bytes(&[6; 32]).u64(0).bytes(&vec![0; limits::FILE_PIECE_BYTES + 1]);
+    });
 }
 
 /// A file's sealed bytes, and what a content says of it.
