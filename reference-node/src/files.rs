@@ -38,8 +38,9 @@ impl Coming {
     /// Makes room for a file, and says how much of it is here.
     pub(crate) async fn take(&self, spool: &Spool, file: BlobRef) -> Came {
         let opened = match self.leave(file.sha256) {
-            Some((_, partial)) => Ok(partial),
-            None => open(spool, file).await,
+            Some((same, partial)) if same == file => Ok(partial),
+            // Of another length it is another file, which nobody asks for any more.
+            Some(_) | None => open(spool, file).await,
         };
         match opened {
             Ok(partial) if partial.have() == file.len => finish(file, partial).await,
@@ -150,5 +151,107 @@ impl Going {
         }
         self.queue.push_back((file, body, next));
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postline_core::limits;
+    use postline_core::store::sha256;
+
+    use super::*;
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at % 251) as u8).collect()
+    }
+
+    fn named(bytes: &[u8]) -> BlobRef {
+        BlobRef { sha256: sha256(&[bytes]), len: bytes.len() as u64 }
+    }
+
+    /// [B-7]
+    #[tokio::test]
+    async fn a_file_goes_on_where_it_was_cut_and_only_for_whom_it_came_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let (ann, bob) = (spool.of_files("ann"), spool.of_files("bob"));
+        let bytes = bytes(300_000);
+        let file = named(&bytes);
+        for cut in [0, 1, 49_152, 299_999] {
+            let coming = Coming::default();
+            let (_, here) = (coming.take(&ann, file).await, coming.open().remove(&file.sha256).unwrap().1.have());
+            let coming = Coming::default();
+            assert!(matches!(coming.take(&ann, file).await.0, BytesIn::Have(..)));
+            let (from, to) = (here as usize, cut.max(here as usize));
+            assert!(coming.piece(file.sha256, here, &bytes[from..to]).unwrap().is_none());
+        }
+        let (coming, other) = (Coming::default(), Coming::default());
+        assert_eq!(
+            other.take(&bob, file).await.0,
+            BytesIn::Have(file.sha256, 0),
+            "what came from another is not taken"
+        );
+        assert_eq!(coming.take(&ann, file).await.0, BytesIn::Have(file.sha256, 299_999));
+        // What isn't the next piece, and what is of no file, changes nothing.
+        assert!(coming.piece(file.sha256, 5, &[1]).unwrap().is_none());
+        assert!(coming.piece(file.sha256, 299_999, &[1, 2]).unwrap().is_none());
+        assert!(coming.piece(Hash([9; 32]), 0, &[1]).unwrap().is_none());
+        let (whole, partial) = coming.piece(file.sha256, 299_999, &bytes[299_999..]).unwrap().unwrap();
+        let (came, staged) = finish(whole, partial).await;
+        assert_eq!(came, BytesIn::Whole(file));
+        assert!(*staged.unwrap().body().unwrap().to_bytes().unwrap() == *bytes);
+    }
+
+    /// [B-7] (attack 93)
+    #[tokio::test]
+    async fn what_isnt_what_it_was_called_is_dropped_and_what_is_too_long_never_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap().of_files("ann");
+        let (coming, good) = (Coming::default(), bytes(100_000));
+        let file = named(&good);
+        coming.take(&spool, file).await;
+        let mut bad = good.clone();
+        bad[70_000] ^= 1;
+        let (whole, partial) = coming.piece(file.sha256, 0, &bad).unwrap().unwrap();
+        let (came, staged) = finish(whole, partial).await;
+        assert!(came == BytesIn::Spoiled(file) && staged.is_none());
+        assert_eq!(coming.take(&spool, file).await.0, BytesIn::Have(file.sha256, 0), "nothing of it stays");
+        let long = BlobRef { len: limits::ATTACHMENT_BYTES + 1, ..file };
+        assert_eq!(coming.take(&spool, long).await.0, BytesIn::Failed(file.sha256));
+        // Mails and files take no room from each other, and mails have their own bound.
+        let spool = Spool::open(dir.path()).unwrap();
+        let large = BlobRef { sha256: Hash([1; 32]), len: limits::ATTACHMENT_BYTES };
+        let open: Vec<_> = (0..limits::FILE_PARTIAL_BYTES / limits::ATTACHMENT_BYTES)
+            .map(|n| Partial::open(&spool.of_files(&n.to_string()), large).unwrap())
+            .collect();
+        assert!(Partial::open(&spool.of_files("one more"), large).is_err());
+        assert!(Partial::open(&spool, BlobRef { len: limits::MAIL_BYTES, ..large }).is_ok());
+        assert!(Partial::open(&spool, BlobRef { len: limits::MAIL_BYTES + 1, ..large }).is_err());
+        drop(open);
+    }
+
+    /// [B-7]
+    #[test]
+    fn each_file_has_its_turn() {
+        let body = |bytes: &[u8]| Body::Bytes(bytes.into());
+        let (one, two) = (bytes(2 * FILE_PIECE_BYTES + 1), bytes(10));
+        let mut going = Going::default();
+        going.send(named(&one), body(&one), 1);
+        going.send(named(&two), body(&two), 0);
+        let mut next = || {
+            let mut bytes = Vec::new();
+            let done = going.next(&mut bytes).unwrap();
+            (done, bytes.len() / 1_000)
+        };
+        assert_eq!(next(), (None, FILE_PIECE_BYTES / 1_000));
+        assert_eq!(next(), (Some(named(&two).sha256), 0));
+        assert_eq!(next(), (Some(named(&one).sha256), FILE_PIECE_BYTES / 1_000));
+        assert_eq!(next(), (None, 0));
+        going.send(named(&one), body(&one), 0);
+        going.leave(named(&one).sha256);
+        assert!(going.is_empty());
+        // A file that became shorter is no endless one.
+        going.send(BlobRef { len: 11, ..named(&two) }, body(&two), 10);
+        assert!(going.next(&mut Vec::new()).is_err());
     }
 }

@@ -181,6 +181,7 @@ impl Node {
             LinkIn::Body(blob, _) => link::Input::Fetched(link, blob),
             LinkIn::Spoiled(blob) => link::Input::Spoiled(link, blob),
             LinkIn::Garbage(fault) => link::Input::Garbage(link, fault),
+            LinkIn::Bytes(_) => panic!("nobody has files here"),
         };
         self.link(input);
     }
@@ -252,7 +253,8 @@ impl Node {
                 | link::Output::Trust(_)
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_)
-                | link::Output::Talk(_) => panic!("nobody said that"),
+                | link::Output::Talk(_)
+                | link::Output::File(_) => panic!("nobody said that"),
             }
         }
     }
