@@ -13,8 +13,6 @@ use crate::talks::{Burst, Lone, Meter, WINDOW, at};
 
 /// How long the body of a message is.
 const BODY: usize = 200;
-/// Where the names of a burst's messages begin.
-const BURST: usize = 1_000_000;
 
 /// Two devices that have said something to each other.
 pub struct Couple {
@@ -34,7 +32,7 @@ pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault>
         to.enrol().await?;
         from.keys_of(&to.address.clone()).await?;
         to.keys_of(&from.address.clone()).await?;
-        from.write(&to.address, 0, BODY).await?;
+        from.write(&to.address, BODY).await?;
         to.hears().await?;
         from.delivered().await.map(drop)
     })?;
@@ -48,10 +46,10 @@ pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault>
 pub fn lone(runtime: &Runtime, couple: &mut Couple, count: usize) -> Result<Lone, Fault> {
     let Couple { from, to } = couple;
     let (mut there, mut back) = (Vec::new(), Vec::new());
-    for n in 1..=count {
+    for _ in 0..count {
         runtime.block_on(async {
             let began = Instant::now();
-            from.write(&to.address, n, BODY).await?;
+            from.write(&to.address, BODY).await?;
             to.hears().await?;
             there.push(began.elapsed());
             from.delivered().await?;
@@ -93,12 +91,12 @@ pub fn burst(
 
 async fn write(mut from: Talker, theirs: &postline_core::id::Address, count: usize) -> Result<Talker, Fault> {
     let mut under_way = 0;
-    for n in 0..count {
+    for _ in 0..count {
         if under_way == WINDOW {
             from.delivered().await?;
             under_way -= 1;
         }
-        from.write(theirs, BURST + n, BODY).await?;
+        from.write(theirs, BODY).await?;
         under_way += 1;
     }
     for _ in 0..under_way {

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use postline_core::client::io::{Level, Login, Mark, Said, To};
+use postline_core::client::io::{Level, Login, Mark, Said, Saying, To};
 use postline_core::client::{Command, Event};
 use postline_core::id::{Address, ContentId, NodeKey};
-use postline_core::store::sha256;
 use postline_core::wire::talk::Password;
 use postline_node::device::{Device, Dialler, Handle, NodeAt, Place};
 use tokio::runtime::Handle as Runtime;
@@ -76,13 +75,13 @@ impl Talker {
         self.until("keys", is).await
     }
 
-    /// Says something under the name that [`name`] gives it.
+    /// Says something of this length.
     ///
     /// # Errors
     /// Where the device has ended.
-    pub async fn write(&self, to: &Address, n: usize, len: usize) -> Result<(), Fault> {
-        let (to, id) = (To::Person(to.clone()), Some(name(&self.address, n)));
-        self.tell(Command::Write { to, id, body: vec![b'x'; len] }).await
+    pub async fn write(&self, to: &Address, len: usize) -> Result<(), Fault> {
+        let (to, what) = (To::Person(to.clone()), Saying::text(&"x".repeat(len))?);
+        self.tell(Command::Say { to, salt: None, what }).await
     }
 
     /// Waits for something that somebody else said.
@@ -135,10 +134,4 @@ impl Talker {
             }
         }
     }
-}
-
-/// What the `n`th message of somebody is called.
-#[must_use]
-pub fn name(author: &Address, n: usize) -> ContentId {
-    ContentId(sha256(&[author.to_string().as_bytes(), &n.to_be_bytes()]).0)
 }

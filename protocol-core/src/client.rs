@@ -16,6 +16,7 @@
 //! A crash forgets the session and what was asked on it. Spec: `spec/07-identity.md`, `spec/08-sealing.md`,
 //! `spec/10-sessions.md`.
 
+mod applying;
 mod backup;
 mod changes;
 mod contact;
@@ -34,6 +35,7 @@ mod own;
 mod reading;
 mod said;
 mod sealing;
+mod showing;
 mod talk;
 mod timers;
 mod verify;
@@ -45,12 +47,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
 
 use crate::fault::{Misuse, PeerFault, RestoreError};
-use crate::id::{Address, ConversationId, DeviceKey, Hash};
+use crate::id::{Address, ConversationId, DeviceKey, Hash, Identity};
 use crate::limits;
+use crate::seal::lists::Chain;
 use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
+use applying::Views;
 use contact::Contact;
 use door::Door;
 use io::Who;
@@ -94,6 +98,8 @@ pub struct Client {
     packages: BTreeMap<Hash, Option<Vec<u8>>>,
     /// Entries at hand; `None`: nothing was said in it that is kept.
     said: BTreeMap<(ConversationId, u64), Option<Kept>>,
+    /// What became of messages, as far as it is at hand.
+    views: Views,
     /// Questions that are open on this session.
     asks: BTreeMap<u64, Asked>,
     /// What was published on this session, and isn't answered.
@@ -146,6 +152,7 @@ impl Client {
             staged: BTreeMap::new(),
             packages: BTreeMap::new(),
             said: BTreeMap::new(),
+            views: Views::default(),
             asks: BTreeMap::new(),
             publishing: BTreeMap::new(),
             asked: 0,
@@ -187,7 +194,11 @@ impl Client {
             }
             Key::Talk(id) => {
                 let talk = Talk::restore(*id, record)?;
-                if !talk.unmarked.is_empty() {
+                if !talk.unmarked.is_empty()
+                    || talk.applied < talk.seq
+                    || !talk.late.is_empty()
+                    || !talk.adopted.is_empty()
+                {
                     self.timers.set(What::Talk(*id), Some(Millis(0)));
                 }
                 self.talks.insert(*id, talk);
@@ -215,6 +226,18 @@ impl Client {
     #[must_use]
     pub fn dk(&self) -> Option<DeviceKey> {
         self.own.device.as_ref().map(crate::seal::DeviceIdentity::dk)
+    }
+
+    /// Whose device it is, through all changes of address and key; once the person has a list.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.own.chain.as_ref().map(Chain::identity)
+    }
+
+    /// The direct conversation with somebody, where there is a line: it may be still to be made.
+    #[must_use]
+    pub fn direct(&self, with: &Address) -> Option<ConversationId> {
+        self.contacts.get(with)?.direct().map(|(id, _)| id)
     }
 
     /// Whether it is one of the person's devices.
@@ -261,6 +284,7 @@ impl Client {
             + self.groups.len()
             + self.packages.len()
             + self.said.len()
+            + self.views.len()
             + self.asks.len()
             + self.live.values().map(|live| live.ahead.len()).sum::<usize>()
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
@@ -273,7 +297,8 @@ impl Client {
     pub fn idle(&self) -> Vec<Key> {
         let groups = self.groups.keys().map(|id| Key::Group(*id));
         let said = self.said.keys().map(|(id, seq)| Key::Said(*id, *seq));
-        groups.chain(self.packages.keys().map(|hash| Key::Package(*hash))).chain(said).collect()
+        let packages = self.packages.keys().map(|hash| Key::Package(*hash));
+        groups.chain(packages).chain(said).chain(self.views.idle()).collect()
     }
 }
 
@@ -320,7 +345,7 @@ impl Client {
             Command::Enrol { login } => self.enrol(tick, login, out),
             Command::Connect => self.connect(out),
             Command::Disconnect => self.disconnect(tick, out),
-            Command::Write { to, id, body } => self.write(tick, &to, id, body, out),
+            Command::Say { to, salt, what } => self.say_to(tick, &to, salt, &what, out),
             Command::ReadUpTo { conversation, seq } => self.read_up_to(tick, conversation, seq, out),
             Command::AcceptKeys(who) => self.accept_keys(tick, &who, out),
             Command::Join => self.join(tick, out),
@@ -335,6 +360,7 @@ impl Client {
             Command::Restore { bytes, passphrase } => self.restore_backup(tick, &bytes, &passphrase, out),
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
+            Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),

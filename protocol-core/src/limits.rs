@@ -370,8 +370,6 @@ pub const PASSWORD_BYTES: usize = 1_024;
 pub const EVENT_BYTES: usize = 60 * 1024;
 /// Longest message before it is padded and sealed, in bytes; what is longer goes as an attachment.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
-/// Longest body of a message, in bytes: what is said around it within the seal takes the rest.
-pub const BODY_BYTES: usize = 15 * 1024;
 /// Most devices of one person.
 pub const DEVICES: usize = 16;
 
@@ -516,9 +514,15 @@ pub const REPORTS: u32 = 32;
 /// How often in an hour a device says something again because another couldn't open it.
 pub const REPAIRS: u32 = 32;
 
+// What people see
+/// Most messages that one screen shows.
+pub const SCREEN: usize = 64;
+/// So many entries are looked through for messages at once, to note their places in pages: a page is written once for all.
+pub const PAGED_AT_ONCE: u64 = 64;
+
 // Content
-/// Longest content, in bytes: it goes where a body goes.
-pub const CONTENT_BYTES: usize = BODY_BYTES;
+/// Longest content, in bytes: what is said around it within the seal takes the rest.
+pub const CONTENT_BYTES: usize = 15 * 1024;
 /// Most levels of parts within one another, the outermost being the first.
 pub const CONTENT_LEVELS: usize = 4;
 /// Most parts of one content, those that hold others counted too.

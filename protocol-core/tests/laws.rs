@@ -107,7 +107,7 @@ proptest! {
 /// The scripts get somewhere: with an honest node, a device is enrolled and in a conversation within a few steps.
 #[test]
 fn a_device_under_the_laws_gets_into_a_conversation() {
-    use postline_core::client::io::{Login, To};
+    use postline_core::client::io::{Login, Saying, To};
     use postline_core::client::{Command, Input};
     use postline_world::laws::{ClientInput, START, Step, Subject};
     let login = Login { user: "one".to_owned(), password: Password("secret".to_owned().into()) };
@@ -116,7 +116,7 @@ fn a_device_under_the_laws_gets_into_a_conversation() {
     let inputs = [says(Command::Enrol { login: Some(login) })]
         .into_iter()
         .chain(std::iter::repeat_n(ClientInput::Answers, 9))
-        .chain([says(Command::Write { to, id: None, body: b"hello".to_vec() })])
+        .chain([says(Command::Say { to, salt: None, what: Saying::text("hello").unwrap() })])
         .chain(std::iter::repeat_n(ClientInput::Answers, 9));
     obeys::<ClientLaws>(inputs.clone().map(|input| Step { after_ms: 10, fails: false, input }));
     let mut device = ClientLaws::fresh();

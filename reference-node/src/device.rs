@@ -38,7 +38,7 @@ mod say;
 mod tell;
 
 pub use dial::{Dialler, NodeAt, OwnDoor};
-pub use files::{FileFault, Files};
+pub use files::{FileFault, Files, attached};
 use line::{Came, Line};
 pub use mailing::Mailing;
 pub use say::{HELP, Said, Unsaid, parse};
@@ -50,6 +50,8 @@ const WAITING: usize = 256;
 const BATCH: usize = 64;
 /// Look-ups chain, never longer than this.
 const LOOKUPS: usize = 64;
+/// How much the client may have in memory between batches.
+const CROWD: usize = 8 * 1024;
 /// Most records that stay in memory because they were wanted once.
 const WARM: usize = 4_096;
 /// The device wakes at least this often.
@@ -363,6 +365,11 @@ impl Device {
             {
                 self.warm.push_back(key);
             }
+        }
+        // What steps have made themselves, nobody has brought.
+        if self.client.in_memory() > CROWD {
+            self.warm.clear();
+            self.client.idle().iter().for_each(|key| _ = self.client.forget(key));
         }
         Ok(held.open(durable))
     }

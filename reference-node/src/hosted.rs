@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use postline_core::client::io::{Failure, Mark, To};
+use postline_core::client::io::{Failure, Saying, To};
 use postline_core::client::{Command, Event};
 use postline_core::fault::{Code, PeerFault};
-use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, NodeKey};
+use postline_core::id::{Address, ConversationId, DeviceKey, NodeKey};
 use postline_core::limits;
 use postline_core::seal::address;
 use postline_core::server::LoginOk;
@@ -113,7 +113,7 @@ enum Order {
     /// Let the device in that shows this code.
     Approve(String, Answer),
     /// Say this, where these are who hears it.
-    Seal { talk: ConversationId, to: BTreeSet<Address>, id: ContentId, body: Vec<u8>, answer: Answer },
+    Seal { talk: ConversationId, to: BTreeSet<Address>, salt: [u8; 16], text: String, answer: Answer },
 }
 
 /// The hosted devices.
@@ -212,10 +212,10 @@ impl Hosted {
         author: &Address,
         talk: ConversationId,
         to: BTreeSet<Address>,
-        id: ContentId,
-        body: Vec<u8>,
+        salt: [u8; 16],
+        text: String,
     ) -> Result<(), Undone> {
-        self.order(author, |answer| Order::Seal { talk, to, id, body, answer }).await
+        self.order(author, |answer| Order::Seal { talk, to, salt, text, answer }).await
     }
 
     /// Ends them all, in order.
@@ -320,9 +320,10 @@ impl Shared {
 struct Asked {
     stand: Vec<Answer>,
     approve: Option<Answer>,
-    seal: BTreeMap<ContentId, Answer>,
+    /// By salt.
+    seal: BTreeMap<[u8; 16], Answer>,
     /// What was said last: handed in again, since its author heard no answer, it is said already.
-    said: VecDeque<ContentId>,
+    said: VecDeque<[u8; 16]>,
     enrolled: bool,
     talks: BTreeMap<ConversationId, BTreeSet<Address>>,
 }
@@ -460,18 +461,22 @@ impl Asked {
                 self.approve = Some(answer);
                 return Some(Command::AddDevice { code });
             }
-            Order::Seal { talk, to, id, body, answer } => {
+            Order::Seal { talk, to, salt, text, answer } => {
                 if self.talks.get(&talk) != Some(&to) {
                     _ = answer.send(Err(Undone::Others));
                     return None;
                 }
-                if self.said.contains(&id) {
+                if self.said.contains(&salt) {
                     _ = answer.send(Ok(()));
                     return None;
                 }
                 self.seal.retain(|_, waits| !waits.is_closed());
-                self.seal.insert(id, answer);
-                return Some(Command::Write { to: To::Conversation(talk), id: Some(id), body });
+                let Ok(what) = Saying::text(&text) else {
+                    _ = answer.send(Err(Undone::Declined("not a text".to_owned())));
+                    return None;
+                };
+                self.seal.insert(salt, answer);
+                return Some(Command::Say { to: To::Conversation(talk), salt: Some(salt), what });
             }
         }
         None
@@ -489,17 +494,17 @@ impl Asked {
             }
             Event::Added { .. } => self.approve.take().into_iter().for_each(|answer| _ = answer.send(Ok(()))),
             Event::Conversation(talk) => _ = self.talks.insert(talk.id, talk.with.into_iter().collect()),
-            Event::Mark { id, mark, .. } => {
-                if mark == Mark::Queued {
-                    self.said.push_back(id);
-                    self.said.drain(..self.said.len().saturating_sub(SAID));
-                }
-                if let Some(answer) = self.seal.remove(&id) {
-                    _ = answer.send(match mark {
+            Event::Saying { salt, .. } => {
+                self.said.push_back(salt);
+                self.said.drain(..self.said.len().saturating_sub(SAID));
+                self.seal.remove(&salt).into_iter().for_each(|answer| _ = answer.send(Ok(())));
+            }
+            Event::Unsaid { salt, why } => {
+                if let Some(answer) = self.seal.remove(&salt) {
+                    _ = answer.send(match why {
                         // It was handed in before, and its answer was lost.
-                        Mark::Failed(Failure::Again) => Ok(()),
-                        Mark::Failed(why) => Err(Undone::Declined(format!("{why:?}"))),
-                        Mark::Queued | Mark::Sent | Mark::Delivered | Mark::Read => Ok(()),
+                        Failure::Again => Ok(()),
+                        why => Err(Undone::Declined(format!("{why:?}"))),
                     });
                 }
             }

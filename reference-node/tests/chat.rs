@@ -34,17 +34,17 @@ async fn two_people_talk_in_their_terminals() {
     sealed(&mut ann).await;
     sealed(&mut ben).await;
 
-    let id = "11".repeat(32);
-    ann.say(&json!({ "do": "write", "text": "hello, sealed", "id": id }).to_string()).await.unwrap();
+    let salt = "11".repeat(16);
+    ann.say(&json!({ "do": "write", "text": "hello, sealed", "salt": salt }).to_string()).await.unwrap();
     let (said, _) = ben.hears("hello, sealed", PATIENCE).await.unwrap();
     assert_eq!((&said["author"], &said["own"]), (&json!("one@a.example"), &json!(false)));
     for mark in ["sent", "delivered"] {
-        ann.marked(&id, mark, PATIENCE).await.unwrap();
+        ann.marked(&salt, mark, PATIENCE).await.unwrap();
     }
     ben.say("hello yourself").await.unwrap();
     ann.hears("hello yourself", PATIENCE).await.unwrap();
     ben.say(&format!("/read {}", said["seq"])).await.unwrap();
-    ann.marked(&id, "read", PATIENCE).await.unwrap();
+    ann.marked(&salt, "read", PATIENCE).await.unwrap();
 
     // A store is one process's; a typing error is nobody's message.
     let (status, _) = one.run(&["device", "list"], "").await.unwrap();
@@ -103,9 +103,9 @@ async fn t_012_a_person_blocks_another_in_their_terminal() {
         .await
         .unwrap();
     ben.wait_for("contact", PATIENCE, |contact| contact["level"] == 0).await.unwrap();
-    let id = "12".repeat(32);
-    ben.say(&json!({ "do": "write", "text": "nor do I write", "id": id }).to_string()).await.unwrap();
-    ben.marked(&id, "failed", PATIENCE).await.unwrap();
+    let salt = "12".repeat(16);
+    ben.say(&json!({ "do": "write", "text": "nor do I write", "salt": salt }).to_string()).await.unwrap();
+    ben.wait_for("unsaid", PATIENCE, |event| event["salt"] == salt.as_str()).await.unwrap();
     ben.end().await.unwrap();
     let (status, told) = two.run(&["device", "unblock", "one@a.example"], "").await.unwrap();
     assert!(status.success() && told.iter().any(|event| event["blocked"] == false), "{told:?}");

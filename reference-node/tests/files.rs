@@ -21,7 +21,7 @@ use postline_core::seal::Attachment;
 use postline_core::seal::attachment::AttachmentFault;
 use postline_core::wire::talk::Password;
 use postline_node::device::{Device, Dialler, FileFault, Handle, NodeAt, Place};
-use postline_node::lab::{Node, Nodes, PASSWORD};
+use postline_node::lab::{Node, Nodes, PASSWORD, Seat};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -325,4 +325,43 @@ async fn a_file_goes_on_where_it_was_cut_on_each_of_its_ways() {
     }
     assert_eq!(from_one.cuts(), 4, "each upload was cut");
     assert_eq!(to_two.cuts(), 4, "each download was cut");
+}
+
+/// [B-4]
+#[tokio::test]
+async fn two_people_send_each_other_files_by_hand() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let (out, inn) = (nodes.dir().join("out"), nodes.dir().join("in"));
+    std::fs::create_dir_all(&out).unwrap();
+    std::fs::create_dir_all(&inn).unwrap();
+    let mut talking = Vec::new();
+    for (address, peer, node) in
+        [("one@a.example", "two@b.example", &nodes.a), ("two@b.example", "one@a.example", &nodes.b)]
+    {
+        let store = nodes.dir().join(format!("device-{address}"));
+        let seat = Seat::new(common::program(), address, node, store).await.unwrap();
+        seat.enrol().await.unwrap();
+        talking.push(seat.chat(peer).unwrap());
+    }
+    let (mut two, mut one) = (talking.pop().unwrap(), talking.pop().unwrap());
+    for terminal in [&mut one, &mut two] {
+        terminal.wait_for("contact", PATIENCE, |contact| contact["level"].as_u64() >= Some(3)).await.unwrap();
+    }
+    let (path, bytes) = written(&out, "a plan.pdf", 1_500_000);
+    one.say(&format!("/send {}", path.display())).await.unwrap();
+    one.wait_for("file", PATIENCE, |file| file["leaves"] == true && file["far"] == "done").await.unwrap();
+    let (said, _) = two.wait_for("said", PATIENCE, |said| said["files"][0]["name"] == "a plan.pdf").await.unwrap();
+    assert_eq!(said["files"][0]["length"], 1_500_000);
+    two.say(&format!("/fetch {} {}", said["seq"], inn.display())).await.unwrap();
+    let (saved, _) = two.wait_for("saved", PATIENCE, |_| true).await.unwrap();
+    assert_eq!(saved["path"], inn.join("a plan.pdf").display().to_string());
+    assert!(std::fs::read(inn.join("a plan.pdf")).unwrap() == bytes, "it is another file");
+    two.wait_for("file", PATIENCE, |file| file["leaves"] == false && file["far"] == "here").await.unwrap();
+    for line in ["/send /nowhere/at/all", "/fetch 9999 /tmp"] {
+        one.say(line).await.unwrap();
+        one.wait_for("unsaid", PATIENCE, |_| true).await.unwrap();
+    }
+    one.end().await.unwrap();
+    two.end().await.unwrap();
 }

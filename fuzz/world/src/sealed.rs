@@ -74,6 +74,8 @@ struct Seals {
 pub struct Told {
     /// On which device.
     pub device: usize,
+    /// The key that the device had then: two have one, where the one is the other's copy.
+    dk: Option<DeviceKey>,
     /// By whom.
     pub author: Address,
     /// To whom.
@@ -90,9 +92,9 @@ pub struct Told {
 
 impl Sealed {
     /// A person says something.
-    pub fn says(&mut self, id: ContentId, device: usize, author: &Address, to: &Address) {
+    pub fn says(&mut self, id: ContentId, device: usize, dk: Option<DeviceKey>, author: &Address, to: &Address) {
         let (author, to) = (author.clone(), to.clone());
-        let told = Told { device, author, to, place: None, heard: None, mark: None, unopened: BTreeSet::new() };
+        let told = Told { device, dk, author, to, place: None, heard: None, mark: None, unopened: BTreeSet::new() };
         self.said.insert(id, told);
     }
 
@@ -201,7 +203,10 @@ impl Sealed {
             return Err(("I18", format!("device {device} shows what nobody said: {}", said.id)));
         };
         let author = self.devices.get(&said.author.dk).map(|(device, address)| (*device, address));
-        if author != Some((told.device, &told.author)) || said.author.address != told.author {
+        let by = |(device, address): (usize, &Address)| {
+            (device == told.device || told.dk == Some(said.author.dk)) && *address == told.author
+        };
+        if !author.is_some_and(by) || said.author.address != told.author {
             let what = format!("device {device} shows what device {} said as said by {:?}", told.device, said.author);
             return Err(("I18", what));
         }
@@ -213,6 +218,7 @@ impl Sealed {
         let roster = self.roster(said.conversation, said.seq);
         if let (Some(roster), Some(dk)) = (roster, dk)
             && !roster.contains(&dk)
+            && !(said.late && self.came_later(said.conversation, said.seq, dk))
         {
             let what = format!("device {device} reads entry {} of {}, and is not in it", said.seq, said.conversation);
             return Err(("I11", what));
@@ -253,6 +259,13 @@ impl Sealed {
         if let Some(told) = self.said.get_mut(&id) {
             told.unopened.insert(dk);
         }
+    }
+
+    /// Whether a device has come in since an entry: what it couldn't open is said again to it.
+    fn came_later(&self, conversation: ConversationId, seq: u64, dk: DeviceKey) -> bool {
+        let Some(epoch) = self.epochs.get(&(conversation, seq)) else { return true };
+        let later = self.rosters.range((conversation, *epoch)..=(conversation, u64::MAX));
+        later.into_iter().any(|(_, (_, roster))| roster.contains(&dk))
     }
 
     fn roster(&self, conversation: ConversationId, seq: u64) -> Option<&BTreeSet<DeviceKey>> {

@@ -127,7 +127,7 @@ pub fn words(mail: &[u8]) -> Option<String> {
             _ => return None,
         }
     }
-    text.filter(|text| !text.is_empty() && text.len() <= limits::BODY_BYTES)
+    text.filter(|text| !text.is_empty() && text.len() <= limits::CONTENT_BYTES)
 }
 
 #[cfg(test)]

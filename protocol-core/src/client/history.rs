@@ -3,16 +3,17 @@
 //! Everybody else in the conversation leaves it alone: it isn't for them, and they were there. What is told counts as what
 //! the person's own device says, and is shown where the newer device has nothing of its own.
 
+use super::Client;
 use super::inner::{Told, What as Said};
-use super::io::{Author, Declined, Event, Output};
+use super::io::{Declined, Event, Output};
 use super::own::Stage;
-use super::said::{By, Kept};
+use super::said::By;
 use super::timers::What;
-use super::{Client, io};
 use crate::id::{Address, ConversationId, DeviceKey};
 use crate::limits;
 use crate::seal::lists::Chain;
 use crate::step::{Outbox, Tick};
+use crate::wire::content::Content;
 
 /// What is being told of one conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Client {
         let (mut told, mut bytes, mut next) = (Vec::new(), 0, sharing.next);
         for seq in sharing.batch() {
             if let Some(one) = self.told(id, seq) {
-                bytes += one.body.len() + limits::HISTORY_EVENT_BYTES;
+                bytes += one.content.len() + limits::HISTORY_EVENT_BYTES;
                 if bytes > limits::MESSAGE_BYTES - limits::HISTORY_EVENT_BYTES && !told.is_empty() {
                     break;
                 }
@@ -85,31 +86,27 @@ impl Client {
             Some(by) => (by.author.clone(), by.dk),
             None => (self.ours.address.clone(), self.dk()?),
         };
-        let body = kept.body.clone()?;
+        let content = kept.content.as_ref()?.bytes().to_vec();
         // One that fills a message by itself stays where it is.
-        let fits = body.len() + 2 * limits::HISTORY_EVENT_BYTES <= limits::MESSAGE_BYTES;
-        fits.then_some(Told { seq, id: kept.id, author, dk, at: kept.at, body })
+        let fits = content.len() + 2 * limits::HISTORY_EVENT_BYTES <= limits::MESSAGE_BYTES;
+        fits.then_some(Told { seq, author, dk, at: kept.at, content, about: kept.about })
     }
 
     /// An older device of the person tells what it had opened before this one came.
-    pub(super) fn history(&mut self, id: ConversationId, told: Vec<Told>, out: &mut Outbox<Output>) {
+    pub(super) fn history(&mut self, tick: &Tick, id: ConversationId, told: Vec<Told>, out: &mut Outbox<Output>) {
         let Some(joined) = self.talks.get(&id).and_then(|talk| talk.joined) else { return };
         let mut events = 0;
         for told in told {
             let known = matches!(self.said.get(&(id, told.seq)), Some(Some(_)));
-            if told.seq >= joined || known || told.body.len() > limits::BODY_BYTES {
+            let identity = self.chain_of(&told.author).map(Chain::identity);
+            let content = Content::parse(&told.content);
+            let (false, true, Some(identity), Ok(content)) = (known, told.seq < joined, identity, content) else {
                 continue;
-            }
+            };
             events += 1;
-            let hosted = self.is_hosted(&told.author, told.dk);
-            let own = told.author == self.ours.address;
-            let level = self.level_of(&told.author);
-            let by = Some(By { author: told.author.clone(), dk: told.dk, hosted });
-            let body = Some(told.body.clone());
-            self.keep(id, told.seq, Kept { by, id: told.id, at: told.at, body, raw: None }, out);
-            let author = Author { address: told.author, dk: told.dk, level, hosted, own };
-            let (seq, at, body) = (told.seq, told.at, told.body);
-            Self::tell(Event::Said(io::Said { conversation: id, seq, id: told.id, author, at, body }), out);
+            let Told { seq, author, dk, at, about, .. } = told;
+            let by = By { hosted: self.is_hosted(&author, dk), author, identity, dk };
+            self.keep_said(tick, id, seq, by, at, content, about, out);
         }
         Self::tell(Event::HistoryShared { conversation: id, events }, out);
     }

@@ -1,29 +1,34 @@
-//! What is within the seal: which kind of thing is said, what it is called, and the rest. Spec: `spec/08-sealing.md`.
+//! What is within the seal: which kind of thing is said, when, and the rest. Spec: `spec/08-sealing.md`.
 //!
 //! ```text
-//!   inner = [1, kind, id, at, …]
-//!     0 text        body, again / null       again: the entry that some device couldn't open, said once more
-//!     1 read        seq                      everything up to here was seen by the person
-//!     2 not opened  seq                      this device can't open that entry
-//!     3 history     conversation, for, [(seq, id, author, dk, at, body) …], flat
-//!     4 compare     bytes                    a step of comparing codes
-//!     5 compared    ak                       to the person's own devices: the other's key was compared
+//!   inner = [1, kind, at, …]
+//!     0 content     version, content, about / null, again / null
+//!                                                      about: the place of what it replaces, answers or reacts to
+//!                                                      again: the entry that some device couldn't open, said once more
+//!     1 read        seq                                everything up to here was seen by the person
+//!     2 not opened  seq                                this device can't open that entry
+//!     3 history     conversation, for, [(seq, author, dk, at, content, about) …], flat
+//!     4 compare     bytes                              a step of comparing codes
+//!     5 compared    ak                                 to the person's own devices: the other's key was compared
 //! ```
 //!
 //! A kind that we don't know is kept as it came, and not shown. An unknown version too.
 
-use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey};
+use crate::fault::PeerFault;
+use crate::id::{Address, AddressKey, ConversationId, DeviceKey};
 use crate::limits;
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::content::Content;
 
 /// The version that this code writes.
 const VERSION: u64 = 1;
+/// The version of content that it carries ([M-1]).
+const CONTENT: u64 = 1;
 
-/// Something said, with its name and its author's time.
+/// Something said, with its author's time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Inner {
-    pub(super) id: ContentId,
     pub(super) at: Millis,
     pub(super) what: What,
 }
@@ -31,7 +36,7 @@ pub(super) struct Inner {
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Text { body: Vec<u8>, again: Option<u64> },
+    Content { content: Content, about: Option<u64>, again: Option<u64> },
     Read { seq: u64 },
     NotOpened { seq: u64 },
     History { of: ConversationId, to: DeviceKey, told: Vec<Told> },
@@ -43,11 +48,11 @@ pub(super) enum What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) seq: u64,
-    pub(super) id: ContentId,
     pub(super) author: Address,
     pub(super) dk: DeviceKey,
     pub(super) at: Millis,
-    pub(super) body: Vec<u8>,
+    pub(super) content: Vec<u8>,
+    pub(super) about: Option<u64>,
 }
 
 /// What came out of the seal.
@@ -59,26 +64,34 @@ pub(super) enum Read {
     Unknown,
 }
 
+impl From<Malformed> for PeerFault {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self::Sealed(what)
+    }
+}
+
 impl Inner {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let (kind, items) = match &self.what {
-            What::Text { .. } => (0, 2),
+            What::Content { .. } => (0, 4),
             What::Read { .. } => (1, 1),
             What::NotOpened { .. } => (2, 1),
             What::History { .. } => (3, 3),
             What::Compare { .. } => (4, 1),
             What::Compared { .. } => (5, 1),
         };
-        let mut w = Writer::array_of(4 + items);
-        w.u64(VERSION).u64(kind).bytes(&self.id.0).millis(self.at);
+        let mut w = Writer::array_of(3 + items);
+        w.u64(VERSION).u64(kind).millis(self.at);
         match &self.what {
-            What::Text { body, again } => _ = w.bytes(body).maybe(*again, Writer::u64),
+            What::Content { content, about, again } => {
+                w.u64(CONTENT).bytes(content.bytes()).maybe(*about, Writer::u64).maybe(*again, Writer::u64);
+            }
             What::Read { seq } | What::NotOpened { seq } => _ = w.u64(*seq),
             What::History { of, to, told } => {
                 w.bytes(&of.0).bytes(&to.0).array(told.len() as u64 * TOLD);
                 for told in told {
-                    w.u64(told.seq).bytes(&told.id.0).address(&told.author).bytes(&told.dk.0);
-                    w.millis(told.at).bytes(&told.body);
+                    w.u64(told.seq).address(&told.author).bytes(&told.dk.0).millis(told.at).bytes(&told.content);
+                    w.maybe(told.about, Writer::u64);
                 }
             }
             What::Compare { bytes } => _ = w.bytes(bytes),
@@ -90,17 +103,21 @@ impl Inner {
     /// Reads what a member sealed.
     ///
     /// # Errors
-    /// [`Malformed`] for what is no inner of any version, and for a known kind that isn't in its one form.
-    pub(super) fn read(bytes: &[u8]) -> Result<Read, Malformed> {
+    /// [`PeerFault`] for what is no inner of any version, and for a known kind that isn't in its one form.
+    pub(super) fn read(bytes: &[u8]) -> Result<Read, PeerFault> {
         let mut r = Reader::new(bytes);
         let items = r.array(u64::from(u16::MAX))?;
         let (version, kind) = (r.u64()?, r.u64()?);
         if version != VERSION || kind > 5 {
             return Ok(Read::Unknown);
         }
-        let (id, at) = (ContentId(r.fixed()?), r.millis()?);
+        let at = r.millis()?;
         let what = match kind {
-            0 => What::Text { body: r.bytes()?.to_vec(), again: r.maybe(Reader::u64)? },
+            0 if r.u64()? != CONTENT => return Ok(Read::Unknown),
+            0 => {
+                let content = Content::parse(r.bytes()?)?;
+                What::Content { content, about: r.maybe(Reader::u64)?, again: r.maybe(Reader::u64)? }
+            }
             1 => What::Read { seq: r.u64()? },
             2 => What::NotOpened { seq: r.u64()? },
             3 => What::History { of: ConversationId(r.fixed()?), to: DeviceKey(r.fixed()?), told: told(&mut r)? },
@@ -108,12 +125,12 @@ impl Inner {
             _ => What::Compared { ak: AddressKey(r.fixed()?) },
         };
         r.end()?;
-        let inner = Self { id, at, what };
+        let inner = Self { at, what };
         // One form only, so that nobody can say one thing in two ways.
-        if items >= 5 && inner.to_bytes() == bytes {
+        if items >= 4 && inner.to_bytes() == bytes {
             Ok(Read::Known(Box::new(inner)))
         } else {
-            Err(Malformed("an inner in its one form"))
+            Err(PeerFault::Sealed("an inner in its one form"))
         }
     }
 }
@@ -129,11 +146,11 @@ fn told(r: &mut Reader<'_>) -> Result<Vec<Told>, Malformed> {
     let mut one = || {
         Ok(Told {
             seq: r.u64()?,
-            id: ContentId(r.fixed()?),
             author: r.address()?,
             dk: DeviceKey(r.fixed()?),
             at: r.millis()?,
-            body: r.bytes()?.to_vec(),
+            content: r.bytes()?.to_vec(),
+            about: r.maybe(Reader::u64)?,
         })
     };
     (0..items / TOLD).map(|_| one()).collect()
@@ -142,14 +159,17 @@ fn told(r: &mut Reader<'_>) -> Result<Vec<Told>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::message::Fields;
+    use crate::content::part::Part;
 
     fn all() -> Vec<What> {
         let author = Address::parse("ann@a.example").unwrap();
-        let (id, dk) = (ContentId([3; 32]), DeviceKey([4; 32]));
-        let told = Told { seq: 7, id, author, dk, at: Millis(9), body: b"before".to_vec() };
+        let dk = DeviceKey([4; 32]);
+        let told = Told { seq: 7, author, dk, at: Millis(9), content: b"before".to_vec(), about: Some(3) };
+        let content = |text| Content::new(Fields::new([6; 16], Part::plain(text).unwrap())).unwrap();
         vec![
-            What::Text { body: b"hello".to_vec(), again: None },
-            What::Text { body: Vec::new(), again: Some(12) },
+            What::Content { content: content("hello"), about: None, again: None },
+            What::Content { content: content(""), about: Some(11), again: Some(12) },
             What::Read { seq: 5 },
             What::NotOpened { seq: u64::MAX },
             What::History { of: ConversationId([1; 32]), to: dk, told: vec![told] },
@@ -162,7 +182,7 @@ mod tests {
     #[test]
     fn each_kind_is_read_as_it_was_written_and_in_no_other_form() {
         for what in all() {
-            let inner = Inner { id: ContentId([7; 32]), at: Millis(1), what };
+            let inner = Inner { at: Millis(1), what };
             let bytes = inner.to_bytes();
             assert_eq!(Inner::read(&bytes), Ok(Read::Known(Box::new(inner))));
             for cut in 0..bytes.len() {
@@ -174,11 +194,14 @@ mod tests {
 
     #[test]
     fn a_kind_or_version_of_later_days_is_unknown_and_no_fault() {
-        let mut kind = Writer::array_of(5);
-        kind.u64(1).u64(99).bytes(&[7; 32]).u64(1).str("anything");
+        let mut kind = Writer::array_of(4);
+        kind.u64(1).u64(99).u64(1).str("anything");
         assert_eq!(Inner::read(&kind.into_bytes()), Ok(Read::Unknown));
         let mut version = Writer::array_of(3);
         version.u64(2).u64(0).str("anything");
         assert_eq!(Inner::read(&version.into_bytes()), Ok(Read::Unknown));
+        let mut content = Writer::array_of(5);
+        content.u64(1).u64(0).u64(1).u64(2).str("another draft's");
+        assert_eq!(Inner::read(&content.into_bytes()), Ok(Read::Unknown));
     }
 }

@@ -8,11 +8,15 @@
 
 use core::fmt;
 
+use crate::content::message::{Expiry, Topic};
+use crate::content::part::{Part, Words as Text};
+use crate::content::refusal::ContentFault;
 use crate::fault::{Code, PeerFault};
-use crate::id::{Address, AddressKey, BlobRef, ContentId, ConversationId, DeviceKey, Hash, NodeKey};
+use crate::id::{Address, AddressKey, BlobRef, ContentId, ConversationId, DeviceKey, Hash, Identity, NodeKey};
 pub use crate::machine::mark::Failure;
 pub use crate::machine::session::device::Login;
 use crate::time::Millis;
+use crate::wire::content::Content;
 pub use crate::wire::file::{BytesIn, BytesOut};
 use crate::wire::frame::Frame;
 use zeroize::Zeroizing;
@@ -70,14 +74,15 @@ pub enum Command {
     Connect,
     /// Stay away from the node until [`Command::Connect`].
     Disconnect,
-    /// Say something. It is durable once the step is, and answered by [`Event::Mark`]: `queued`, or `failed` and why.
-    Write {
+    /// Say something. It is durable once the step is, and answered by [`Event::Saying`], or by [`Event::Unsaid`] and why.
+    Say {
         /// To whom.
         to: To,
-        /// What it is to be called, never used before; `None`: the device finds a name.
-        id: Option<ContentId>,
-        /// What is said: at most [`BODY_BYTES`](crate::limits::BODY_BYTES).
-        body: Vec<u8>,
+        /// What its name is made of, with what is said ([M-2]): random, and never used before. The same again is said once.
+        /// `None`: the device draws it.
+        salt: Option<[u8; 16]>,
+        /// What is said.
+        what: Saying,
     },
     /// The person has seen everything up to here: told to the others, sealed, and to the person's other devices.
     ReadUpTo {
@@ -136,6 +141,15 @@ pub enum Command {
         /// Its passphrase.
         passphrase: Passphrase,
     },
+    /// Show messages of a conversation, the newest first, as they are now. Answered by [`Event::Screen`].
+    Show {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// Only those before this place; `None`: from the last on.
+        before: Option<u64>,
+        /// How many: at most [`SCREEN`](crate::limits::SCREEN) come.
+        count: usize,
+    },
     /// Share with a newer device of the person what this one has opened, sealed.
     ShareHistory {
         /// With which.
@@ -168,6 +182,64 @@ pub enum To {
     Person(Address),
     /// All who are in a conversation.
     Conversation(ConversationId),
+}
+
+/// What a person says. What is longer than [`CONTENT_BYTES`](crate::limits::CONTENT_BYTES) as a whole isn't said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// A message.
+    Message {
+        /// Its words, or what else it is.
+        body: Part,
+        /// The place of the message that it answers, in the version that is shown now.
+        answers: Option<u64>,
+        /// Its thread.
+        topic: Topic,
+        /// When it is to be forgotten.
+        expires: Option<Expiry>,
+    },
+    /// Other words for the person's own message at this place.
+    Edit {
+        /// The place.
+        message: u64,
+        /// The words, or what else it is now.
+        body: Part,
+    },
+    /// The person's own message at this place is taken back.
+    Retract {
+        /// The place.
+        message: u64,
+    },
+    /// A sign at the message at this place, in the version that is shown now.
+    React {
+        /// The place.
+        message: u64,
+        /// The sign, mostly an emoji: of at most [`SIGN_BYTES`](crate::limits::SIGN_BYTES).
+        sign: String,
+    },
+    /// The person's sign at the message at this place is taken back.
+    Withdraw {
+        /// The place.
+        message: u64,
+        /// The sign.
+        sign: String,
+    },
+}
+
+impl Saying {
+    /// A message of this, which answers nothing.
+    #[must_use]
+    pub fn message(body: Part) -> Self {
+        Self::Message { body, answers: None, topic: Topic::default(), expires: None }
+    }
+
+    /// A message of plain text.
+    ///
+    /// # Errors
+    /// [`ContentFault`], never of its own.
+    pub fn text(text: &str) -> Result<Self, ContentFault> {
+        Part::plain(text).map(Self::message)
+    }
 }
 
 /// A backup's passphrase: wiped when dropped, never printed.
@@ -250,12 +322,47 @@ pub enum Event {
     Contact(Contact),
     /// A conversation is there, or has changed.
     Conversation(Conversation),
+    /// Something that the person says on this device is durable, and on its way: marks follow.
+    Saying {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// What it is called.
+        id: ContentId,
+        /// Of what that name was made.
+        salt: [u8; 16],
+    },
+    /// Something that the person wanted to say is not said, and nothing of it is kept.
+    Unsaid {
+        /// What its name was to be made of.
+        salt: [u8; 16],
+        /// Why.
+        why: Failure,
+    },
     /// Somebody said something: the person on another device of theirs too.
     Said(Said),
+    /// Messages of a conversation, as [`Command::Show`] asked for.
+    Screen(Screen),
+    /// A message that is here is something else now: of one that this person said, too.
+    Changed(Changed),
+    /// Somebody reacted to a message, or took that back.
+    Reacted {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// The message: its first version.
+        id: ContentId,
+        /// Its place.
+        seq: u64,
+        /// Who; `None` for somebody who isn't known here any more.
+        who: Option<Address>,
+        /// The sign.
+        sign: String,
+        /// Whether it is shown now.
+        shown: bool,
+    },
     /// How far something got that this person said.
     Mark {
-        /// In which conversation; `None` where there is none yet.
-        conversation: Option<ConversationId>,
+        /// In which conversation.
+        conversation: ConversationId,
         /// What.
         id: ContentId,
         /// Its place in the conversation, once it has one.
@@ -472,14 +579,130 @@ pub struct Said {
     pub conversation: ConversationId,
     /// Its place.
     pub seq: u64,
-    /// What its author calls it.
+    /// Whether others that lie behind it came before it: it is shown in its place, and marked.
+    pub late: bool,
+    /// What it is called.
     pub id: ContentId,
     /// Who said it.
     pub author: Author,
     /// When, as the author's clock said: for display, never for order.
     pub at: Millis,
     /// What.
-    pub body: Vec<u8>,
+    pub content: Content,
+    /// What it answers.
+    pub answers: Option<Answers>,
+}
+
+/// What a message answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// The version that its author saw.
+    pub version: ContentId,
+    /// The place of the message whose version that is; `None` where it isn't here. Where it comes later,
+    /// [`Now::Answers`] says so.
+    pub message: Option<u64>,
+}
+
+/// Messages of a conversation, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// The messages.
+    pub messages: Vec<Shown>,
+    /// Whether there are earlier ones.
+    pub earlier: bool,
+}
+
+/// A message, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its place.
+    pub seq: u64,
+    /// What it is called: its first version.
+    pub id: ContentId,
+    /// Who said it.
+    pub author: Author,
+    /// When, as the author's clock said.
+    pub at: Millis,
+    /// Its words, in the newest version; or that it is gone.
+    pub now: Words,
+    /// Who shows which sign at it.
+    pub signs: Vec<(Option<Address>, String)>,
+}
+
+/// What is left of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// This.
+    Are {
+        /// 0 for its first version, else the edit's number.
+        no: u32,
+        /// The version.
+        content: Content,
+    },
+    /// Its author took it back.
+    Retracted,
+    /// Somebody removed it.
+    Removed {
+        /// Who.
+        by: Identity,
+    },
+}
+
+/// A message that was shown is something else now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// What the message is called: its first version.
+    pub id: ContentId,
+    /// Its place.
+    pub seq: u64,
+    /// What it is now.
+    pub now: Now,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// Its author has other words for it.
+    Edited {
+        /// What this version is called.
+        version: ContentId,
+        /// The number of the edit.
+        no: u32,
+        /// When, as its author's clock said.
+        at: Millis,
+        /// The words.
+        content: Content,
+    },
+    /// Its author took it back: no words of it are kept here.
+    Retracted,
+    /// Somebody removed it, who may: the same.
+    Removed {
+        /// Who.
+        by: Identity,
+    },
+    /// What it answers has come.
+    Answers {
+        /// The place of that.
+        message: u64,
+    },
+}
+
+impl Said {
+    /// Its words, where it has any.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        words(&self.content)
+    }
+}
+
+/// The words of a content, where it has any: those of the first part that has.
+#[must_use]
+pub fn words(content: &Content) -> Option<&str> {
+    content.fields().body.walk().into_iter().find_map(Part::words).map(Text::as_str)
 }
 
 /// Who said something: told by the credential in the group's tree alone, which their address key has signed.

@@ -114,8 +114,18 @@ impl Client {
 
     /// Takes what is next, as much as there is, and as one step may.
     pub(super) fn drain(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        self.drain_ahead(tick, id, out);
+        self.apply(tick, id, out);
+    }
+
+    fn drain_ahead(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
         for _ in 0..limits::CLIENT_BATCH {
-            let Some(next) = self.talks.get(&id).map(|talk| talk.seq.saturating_add(1)) else { return };
+            let Some(talk) = self.talks.get(&id) else { return };
+            // What came out of turn is applied first: there is room for so much of it.
+            if !talk.late.is_empty() || !talk.adopted.is_empty() {
+                return self.timers.by(What::Talk(id), tick.now);
+            }
+            let next = talk.seq.saturating_add(1);
             let live = self.live(id);
             live.ahead = live.ahead.split_off(&next);
             if live.waits {
@@ -185,6 +195,7 @@ impl Client {
         if let Taken::Waits = taken {
             return taken;
         }
+        self.said.entry((id, event.seq)).or_insert(None);
         if let Some((number, draft)) = own {
             if let (Kind::Create | Kind::Commit, Some(sealed)) = (draft.kind, draft.sealed) {
                 self.keep_change(id, event.seq, sealed.bytes, out);
@@ -409,8 +420,8 @@ impl Client {
             return;
         }
         let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
-        if ours && kept.body.is_some() {
-            Self::tell(Told::Mark { conversation: Some(id), id: kept.id, seq: Some(seq), mark }, out);
+        if ours && kept.content.is_some() {
+            Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark }, out);
         }
     }
 

@@ -3,17 +3,19 @@
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
 use super::inner::{Inner, Read, What as Said};
-use super::io::{self, Author, Event as Told, Failure, Mark, Output, Who};
+use super::io::{Author, Event as Told, Failure, Mark, Output, Who};
 use super::said::{By, Draft, Kept};
 use super::timers::What;
 use super::{Client, Declined};
+use crate::content::uri::Uri;
 use crate::fault::PeerFault;
 use crate::id::{ContentId, ConversationId};
 use crate::limits;
 use crate::seal::mls::{Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
-use crate::wire::cbor::Malformed;
+use crate::time::Millis;
+use crate::wire::content::Content;
 use crate::wire::talk::Event;
 
 impl Client {
@@ -36,7 +38,7 @@ impl Client {
             let (dk, generation) = (opened.member.dk, opened.aad.generation);
             if talk.is_new(dk, opened.epoch, generation, group.epoch()) { Ok(opened) } else { Err(PeerFault::Again) }
         });
-        match opened.and_then(|opened| self.read(&opened).map(|read| (opened, read))) {
+        match opened.and_then(|opened| read(id, &opened).map(|read| (opened, read))) {
             Ok((opened, read)) => {
                 if let Some(head) = opened.aad.head {
                     self.named_head(id, head, seq, out);
@@ -52,34 +54,28 @@ impl Client {
         }
     }
 
-    fn read(&self, opened: &Opened) -> Result<Read, PeerFault> {
-        Inner::read(&opened.plaintext).map_err(|Malformed(what)| PeerFault::Sealed(what))
-    }
-
     /// What came out of the seal.
     fn was_said(&mut self, tick: &Tick, event: &Event, opened: Opened, read: Read, out: &mut Outbox<Output>) {
         let (id, seq) = (event.conversation, event.seq);
         let member = opened.member;
         let own = member.address == self.ours.address;
         let Read::Known(inner) = read else {
-            let raw = Some(opened.plaintext);
-            let content = ContentId(sha256(&[b"postline/1 unknown\0", &id.0, &seq.to_be_bytes()]).0);
-            return self.keep(id, seq, kept(&member, content, tick.now, None, raw), out);
+            let name = ContentId(sha256(&[b"postline/1 unknown\0", &id.0, &seq.to_be_bytes()]).0);
+            let kept = Kept::raw(Some(by(member)), name, tick.now, opened.plaintext);
+            return self.keep(id, seq, kept, out);
         };
         let Some(talk) = self.talks.get_mut(&id) else { return };
         match inner.what {
-            Said::Text { body, again } => {
-                if again.is_some_and(|first| !talk.unopened.remove(&first)) {
-                    return;
-                }
+            Said::Content { content, about, again } => {
+                let place = match again {
+                    Some(first) if !talk.unopened.remove(&first) => return,
+                    Some(first) => first,
+                    None => seq,
+                };
                 if !own {
                     talk.heard = seq;
                 }
-                let at = inner.at.min(tick.now);
-                self.keep(id, seq, kept(&member, inner.id, at, Some(body.clone()), None), out);
-                let author = self.author(&member);
-                let said = io::Said { conversation: id, seq, id: inner.id, author, at, body };
-                Self::tell(Told::Said(said), out);
+                self.keep_said(tick, id, place, by(member), inner.at.min(tick.now), content, about, out);
             }
             Said::Read { seq: upto } if own => {
                 let upto = upto.min(seq);
@@ -112,25 +108,43 @@ impl Client {
             }
             Said::History { of, to, told } => {
                 if own && of == id && Some(to) == self.dk() {
-                    self.history(id, told, out);
+                    self.history(tick, id, told, out);
                 }
             }
         }
     }
 
-    fn author(&self, member: &Member) -> Author {
+    /// Keeps a content that somebody said: it is applied in its turn, or late.
+    #[allow(clippy::too_many_arguments, reason = "all that is known of one content")]
+    pub(super) fn keep_said(
+        &mut self,
+        tick: &Tick,
+        conversation: ConversationId,
+        seq: u64,
+        by: By,
+        at: Millis,
+        content: Content,
+        about: Option<u64>,
+        out: &mut Outbox<Output>,
+    ) {
+        let id = content.id(&Uri::person(by.identity), &Uri::room(conversation));
+        self.keep(conversation, seq, Kept::of(Some(by), id, at, content, about), out);
+        self.apply_late(tick, conversation, seq);
+    }
+
+    pub(super) fn author(&self, by: &By) -> Author {
         Author {
-            address: member.address.clone(),
-            dk: member.dk,
-            level: self.level_of(&member.address),
-            hosted: member.hosted,
-            own: member.address == self.ours.address,
+            address: by.author.clone(),
+            dk: by.dk,
+            level: self.level_of(&by.author),
+            hosted: by.hosted,
+            own: by.author == self.ours.address,
         }
     }
 
     /// Keeps a change of ours: its node doesn't bring it again, and where the group is lost, one joins by it.
     pub(super) fn keep_change(&mut self, id: ConversationId, seq: u64, bytes: Vec<u8>, out: &mut Outbox<Output>) {
-        let kept = Kept { by: None, id: ContentId([0; 32]), at: self.now, body: None, raw: Some(bytes) };
+        let kept = Kept::raw(None, ContentId([0; 32]), self.now, bytes);
         self.keep(id, seq, kept, out);
     }
 
@@ -144,9 +158,9 @@ impl Client {
         let (id, seq) = (event.conversation, event.seq);
         self.said.insert((id, seq), None);
         let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
-        if let Said::Text { body, again: None } = inner.what {
-            let kept = Kept { by: None, id: inner.id, at: inner.at, body: Some(body), raw: None };
-            self.keep(id, seq, kept, out);
+        if let Said::Content { content, about, again: None } = inner.what {
+            let name = self.own_name(id, &content);
+            self.keep(id, seq, Kept::of(None, name, inner.at, content, about), out);
         }
     }
 
@@ -168,16 +182,18 @@ impl Client {
             let ours = kept.clone().filter(|kept| kept.by.is_none());
             let live = self.live(id);
             live.repairs.remove(&(seq, reader.clone(), dk));
-            let Some((content, at, body)) = ours.and_then(|kept| Some((kept.id, kept.at, kept.body?))) else {
+            let Some((name, at, about, content)) =
+                ours.and_then(|kept| Some((kept.id, kept.at, kept.about, kept.content?)))
+            else {
                 continue;
             };
             let known = live.asked.contains_key(&dk) || live.asked.len() < limits::LEAVES;
             let again = known && live.asked.entry(dk).or_default().take(tick.now, limits::REPAIRS);
             if again {
-                let what = Said::Text { body, again: Some(seq) };
-                self.draft(tick, Inner { id: content, at, what }, id, out);
+                let what = Said::Content { content, about, again: Some(seq) };
+                self.draft(tick, &Inner { at, what }, id, out);
             }
-            Self::tell(Told::NotOpenedBy { conversation: id, id: content, reader, dk, again }, out);
+            Self::tell(Told::NotOpenedBy { conversation: id, id: name, reader, dk, again }, out);
         }
         if !self.live(id).repairs.is_empty() {
             self.timers.by(What::Talk(id), tick.now);
@@ -186,10 +202,10 @@ impl Client {
 
     /// What can't be said any more.
     pub(super) fn give_up(&self, draft: &Draft, why: Failure, out: &mut Outbox<Output>) {
-        let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
-        if let Said::Text { again: None, .. } = inner.what {
-            let mark = Mark::Failed(why);
-            Self::tell(Told::Mark { conversation: Some(draft.talk), id: inner.id, seq: None, mark }, out);
+        if let Some(content) = draft.content() {
+            let (conversation, mark) = (draft.talk, Mark::Failed(why));
+            let id = self.own_name(conversation, &content);
+            Self::tell(Told::Mark { conversation, id, seq: None, mark }, out);
         }
     }
 
@@ -222,7 +238,18 @@ impl Client {
     }
 }
 
-fn kept(member: &Member, id: ContentId, at: crate::time::Millis, body: Option<Vec<u8>>, raw: Option<Vec<u8>>) -> Kept {
-    let by = By { author: member.address.clone(), dk: member.dk, hosted: member.hosted };
-    Kept { by: Some(by), id, at, body, raw }
+/// What came out of the seal, where it is what we know in its one form, and a content names nobody else as its author.
+fn read(conversation: ConversationId, opened: &Opened) -> Result<Read, PeerFault> {
+    let read = Inner::read(&opened.plaintext)?;
+    if let Read::Known(inner) = &read
+        && let Said::Content { content, .. } = &inner.what
+    {
+        let sender = Uri::person(opened.member.identity);
+        content.fields().check_origin(&sender, &Uri::room(conversation))?;
+    }
+    Ok(read)
+}
+
+fn by(member: Member) -> By {
+    By { author: member.address, identity: member.identity, dk: member.dk, hosted: member.hosted }
 }

@@ -1,12 +1,17 @@
 //! Things said: those that this device has opened or written, and those of its own that the log doesn't have yet.
 
+use crate::content::kind::Kind as Is;
+use crate::content::uri::Uri;
 use crate::fault::RestoreError;
-use crate::id::{Address, ContentId, ConversationId, DeviceKey};
+use crate::id::{Address, ContentId, ConversationId, DeviceKey, Identity};
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use crate::wire::cbor::{Malformed, Reader};
+use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::content::Content;
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
+
+use super::inner::{Inner, Read, What};
 
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +20,15 @@ pub(super) struct Kept {
     pub(super) by: Option<By>,
     pub(super) id: ContentId,
     pub(super) at: Millis,
-    /// What: `None` for a kind or version of later days, which `raw` holds.
-    pub(super) body: Option<Vec<u8>>,
-    /// What came out of the seal, where we couldn't tell what it is.
+    /// The place of what it is about, as its author says.
+    pub(super) about: Option<u64>,
+    /// Of an edit: of which message. Kept where the words are gone.
+    pub(super) of: Option<ContentId>,
+    /// Whether there are records of what became of it.
+    pub(super) touched: bool,
+    /// What: `None` for a kind or version of later days, which `raw` holds, and for what is gone.
+    pub(super) content: Option<Content>,
+    /// What came out of the seal, where we couldn't tell what it is; a change of ours.
     pub(super) raw: Option<Vec<u8>>,
 }
 
@@ -25,32 +36,57 @@ pub(super) struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct By {
     pub(super) author: Address,
+    pub(super) identity: Identity,
     /// On which device.
     pub(super) dk: DeviceKey,
     pub(super) hosted: bool,
 }
 
 impl Kept {
+    /// Something that was said.
+    pub(super) fn of(by: Option<By>, id: ContentId, at: Millis, content: Content, about: Option<u64>) -> Self {
+        let of = if let Is::Edit { target, .. } = content.fields().kind() { Some(target) } else { None };
+        Self { by, id, at, about, of, touched: false, content: Some(content), raw: None }
+    }
+
+    /// Something that we can't tell, or that isn't for people.
+    pub(super) const fn raw(by: Option<By>, id: ContentId, at: Millis, raw: Vec<u8>) -> Self {
+        Self { by, id, at, about: None, of: None, touched: false, content: None, raw: Some(raw) }
+    }
+
     pub(super) fn record(&self, talk: ConversationId, seq: u64) -> Record {
-        write(Key::Said(talk, seq), 7, |w| {
-            w.maybe(self.by.as_ref(), |w, by| w.address(&by.author)).maybe(self.by.as_ref(), |w, by| w.bytes(&by.dk.0));
-            w.bool(self.by.as_ref().is_some_and(|by| by.hosted)).bytes(&self.id.0).millis(self.at);
-            w.maybe(self.body.as_deref(), |w, body| w.bytes(body)).maybe(self.raw.as_deref(), |w, raw| w.bytes(raw));
+        write(Key::Said(talk, seq), 8, |w| {
+            w.maybe(self.by.as_ref(), |w, by| {
+                w.array(4).address(&by.author).bytes(&by.identity.0).bytes(&by.dk.0).bool(by.hosted)
+            });
+            // A content's name is made of it again.
+            w.maybe(self.content.is_none().then_some(self.id), |w, id| w.bytes(&id.0))
+                .millis(self.at)
+                .maybe(self.about, Writer::u64)
+                .maybe(self.of, |w, id| w.bytes(&id.0));
+            w.bool(self.touched);
+            w.maybe(self.content.as_ref(), |w, content| w.bytes(content.bytes()));
+            w.maybe(self.raw.as_deref(), |w, raw| w.bytes(raw));
         })
     }
 
-    pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
+    /// What a record says; `us` is who this device's person is.
+    pub(super) fn restore(talk: ConversationId, us: Identity, record: &Record) -> Result<Self, RestoreError> {
         read(record, |r| {
-            let bytes = |r: &mut Reader<'_>| r.maybe(|r| r.bytes().map(<[u8]>::to_vec));
-            let (author, dk) = (r.maybe(Reader::address)?, r.maybe(|r| r.fixed().map(DeviceKey))?);
-            let hosted = r.bool()?;
-            Ok(Self {
-                by: author.zip(dk).map(|(author, dk)| By { author, dk, hosted }),
-                id: ContentId(r.fixed()?),
-                at: r.millis()?,
-                body: bytes(r)?,
-                raw: bytes(r)?,
-            })
+            let by: Option<By> = r.maybe(|r| {
+                r.array_of(4)?;
+                let (author, identity) = (r.address()?, Identity(r.fixed()?));
+                Ok(By { author, identity, dk: DeviceKey(r.fixed()?), hosted: r.bool()? })
+            })?;
+            let (id, at) = (r.maybe(|r| r.fixed().map(ContentId))?, r.millis()?);
+            let (about, of) = (r.maybe(Reader::u64)?, r.maybe(|r| r.fixed().map(ContentId))?);
+            let touched = r.bool()?;
+            let content = r.maybe(|r| Content::parse(r.bytes()?).map_err(|_| Malformed("a content")))?;
+            let author = Uri::person(by.as_ref().map_or(us, |by| by.identity));
+            let name = || content.as_ref().map(|content| content.id(&author, &Uri::room(talk)));
+            let id = id.or_else(name).ok_or(Malformed("a name"))?;
+            let raw = r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?;
+            Ok(Self { by, id, at, about, of, touched, content, raw })
         })
     }
 }
@@ -74,6 +110,12 @@ pub(super) struct Sealed {
 }
 
 impl Draft {
+    /// The content that it says for the first time, where it is one.
+    pub(super) fn content(&self) -> Option<Content> {
+        let Ok(Read::Known(inner)) = Inner::read(&self.inner) else { return None };
+        if let What::Content { content, again: None, .. } = inner.what { Some(content) } else { None }
+    }
+
     pub(super) fn record(&self, number: u64) -> Record {
         write(Key::Draft(number), 5, |w| {
             w.bytes(&self.talk.0).u64(self.kind as u64).bytes(&self.inner);

@@ -30,6 +30,7 @@ impl Client {
             return self.timers.by(What::Talk(id), tick.now);
         }
         self.look_for_group(tick, id, out);
+        self.apply(tick, id, out);
         self.drain(tick, id, out);
         self.mark_more(id, out);
         self.repair(tick, id, out);

@@ -24,6 +24,8 @@ use crate::wire::talk::{Event, Head};
 use super::history::Sharing;
 use super::io::Mark;
 
+/// Most entries that are to be applied out of turn: those of a history, or all that wait for names of one.
+const OUT_OF_TURN: u64 = (limits::HISTORY_EVENTS * (limits::WAITING + 1)) as u64;
 /// Most marks that are still to be said: what each of three says at once.
 const UNMARKED: usize = 3 * limits::MARKED as usize;
 
@@ -75,6 +77,14 @@ pub(super) struct Talk {
     pub(super) broken: bool,
     /// Marks that are to be said of entries that weren't at hand. Kept, since how far they come is kept, too.
     pub(super) unmarked: BTreeSet<(u64, Mark)>,
+    /// Up to which entry what was opened is applied.
+    pub(super) applied: u64,
+    /// Up to which entry the places of messages are in pages.
+    pub(super) paged: u64,
+    /// Entries that came out of turn, and are to be applied.
+    pub(super) late: BTreeSet<u64>,
+    /// Entries that are to be applied again: what they name has come.
+    pub(super) adopted: BTreeSet<u64>,
     /// The greatest number that this device has posted under here, of those that are settled: of the others the drafts'
     /// records have it.
     pub(super) posted: u64,
@@ -106,6 +116,10 @@ impl Talk {
             renewed: Millis(0),
             broken: false,
             unmarked: BTreeSet::new(),
+            applied: 0,
+            paged: 0,
+            late: BTreeSet::new(),
+            adopted: BTreeSet::new(),
             posted: 0,
         }
     }
@@ -148,7 +162,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 23, |w| {
+        write(Key::Talk(self.id), 27, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -162,7 +176,9 @@ impl Talk {
             w.list(self.unmarked.iter(), |w, (seq, mark)| {
                 w.array(2).u64(*seq).u64(number_of(mark));
             });
-            w.u64(self.posted);
+            w.u64(self.posted).u64(self.applied).u64(self.paged);
+            w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
+            w.list(self.adopted.iter(), |w, seq| _ = w.u64(*seq));
         })
     }
 
@@ -183,15 +199,16 @@ impl Talk {
                 Ok((dk, (epoch, generation)))
             })?;
             let opened = opened.into_iter().collect();
-            // Older records end here, or behind it.
-            let state = if r.end().is_ok() { 0 } else { r.u64()? };
+            let state = r.u64()?;
             let unmarked = |r: &mut Reader<'_>| {
                 r.array_of(2)?;
                 Ok((r.u64()?, mark_of(r.u64()?)?))
             };
-            let unmarked = if r.is_array() { r.list(UNMARKED as u64, unmarked)? } else { Vec::new() };
-            let unmarked = unmarked.into_iter().collect();
-            let posted = if r.end().is_ok() { 0 } else { r.u64()? };
+            let unmarked = r.list(UNMARKED as u64, unmarked)?.into_iter().collect();
+            let (posted, applied, paged) = (r.u64()?, r.u64()?, r.u64()?);
+            let out_of_turn =
+                |r: &mut Reader<'_>| r.list(OUT_OF_TURN, Reader::u64).map(|seqs| seqs.into_iter().collect());
+            let (late, adopted) = (out_of_turn(r)?, out_of_turn(r)?);
             Ok(Self {
                 id,
                 with,
@@ -216,6 +233,10 @@ impl Talk {
                 renewed,
                 broken,
                 unmarked,
+                applied,
+                paged,
+                late,
+                adopted,
                 posted,
             })
         })
@@ -338,25 +359,5 @@ impl Live {
         if self.hashes.len() > limits::CHAIN_HASHES {
             self.hashes.pop_first();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A record of before the numbers of posts were exact has none: the device's own says what was reserved then.
-    #[test]
-    fn a_record_without_a_number_restores() {
-        let with = Address::parse("ben@b.example").unwrap();
-        let talk = Talk { seq: 7, state: 2, ..Talk::new(ConversationId([1; 32]), with, Hash([2; 32]), true) };
-        let new = talk.record().value.unwrap();
-        // One item less, in the array's head and at the end.
-        let (head, [0x18, items @ .., 0]) = new.split_first().unwrap() else { panic!("{new:?}") };
-        assert_eq!(*head, 0x98);
-        let old = Record::put(Key::Talk(talk.id), [&[0x97], items].concat());
-        assert_eq!(Talk::restore(talk.id, &old), Ok(talk.clone()));
-        let posted = Talk { posted: 300, ..talk };
-        assert_eq!(Talk::restore(posted.id, &posted.record()), Ok(posted));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::io::{Command, Input, SessionIn, To};
+use super::io::{Command, Input, Saying, SessionIn, To};
 use super::said::Kept;
 use super::{Client, Key, Record};
 use crate::fault::RestoreError;
-use crate::id::ConversationId;
+use crate::id::{ConversationId, Identity};
 use crate::limits;
 use crate::seal::mls::{Group, named_in, wanted};
 use crate::wire::frame::Frame;
@@ -26,8 +26,17 @@ impl Client {
     pub fn wants(&self, input: &Input) -> Vec<Key> {
         let mut wants = Wants { client: self, keys: BTreeSet::new() };
         match input {
-            Input::Command(Command::Write { to: To::Conversation(id), .. }) => wants.group(*id),
-            Input::Command(Command::Write { to: To::Person(who), .. } | Command::Verify(who) | Command::Same(who)) => {
+            Input::Command(Command::Say { to, what, .. }) => {
+                let id = match to {
+                    To::Conversation(id) => Some(*id),
+                    To::Person(who) => self.direct(who),
+                };
+                id.into_iter().for_each(|id| wants.saying(id, what));
+            }
+            Input::Command(Command::Show { conversation, before, count }) => {
+                self.screen(*conversation, *before, *count, &mut wants.keys);
+            }
+            Input::Command(Command::Verify(who) | Command::Same(who)) => {
                 let direct = self.contacts.get(who).and_then(super::Contact::direct);
                 direct.into_iter().for_each(|(id, _)| wants.group(id));
             }
@@ -70,10 +79,11 @@ impl Client {
             }
             Key::Package(hash) => _ = self.packages.insert(*hash, bytes),
             Key::Said(id, seq) => {
-                let kept = record.map(Kept::restore).transpose()?;
+                let us = self.identity().unwrap_or(Identity([0; 32]));
+                let kept = record.map(|record| Kept::restore(*id, us, record)).transpose()?;
                 self.said.insert((*id, *seq), kept);
             }
-            _ => {}
+            key => self.views.hydrate(key, record)?,
         }
         Ok(())
     }
@@ -101,7 +111,7 @@ impl Client {
             }
             Key::Package(hash) => self.packages.remove(hash).is_some(),
             Key::Said(id, seq) => self.said.remove(&(*id, *seq)).is_some(),
-            _ => false,
+            key => self.views.forget(key),
         }
     }
 }
@@ -112,6 +122,13 @@ struct Wants<'c> {
 }
 
 impl Wants<'_> {
+    /// What a step that says something needs: the group, what it is about, and what waits to be applied.
+    fn saying(&mut self, id: ConversationId, what: &Saying) {
+        self.going_on(id);
+        // Why it can't be said, the step says.
+        let _why = self.client.contents(id, [0; 16], what, &mut self.keys);
+    }
+
     /// The group of a conversation that is known.
     fn group(&mut self, id: ConversationId) {
         if !self.client.talks.contains_key(&id) || self.client.groups.contains_key(&id) {
@@ -133,6 +150,8 @@ impl Wants<'_> {
     /// of its log.
     fn going_on(&mut self, id: ConversationId) {
         self.group(id);
+        self.keys.extend(self.client.wanted_to_apply(id));
+        self.keys.extend(self.client.wanted_to_page(id));
         let gone = matches!(self.client.groups.get(&id), Some(None));
         if let Some(talk) = self.client.talks.get(&id).filter(|talk| gone && talk.change > 0) {
             self.said(id, talk.change);

@@ -1,88 +1,180 @@
 //! What this person says: durable first, then sealed, posted, and kept until the log has it.
 
+use core::num::NonZeroU32;
+
 use super::Client;
+use super::applying::Wanted;
 use super::inner::{Inner, What as Said};
-use super::io::{Event as Told, Failure, Mark, Output, To};
+use super::io::{Event as Told, Failure, Output, Saying, To};
 use super::own::Stage;
 use super::said::Draft;
-use super::talk::Talk;
-use crate::id::{ContentId, ConversationId, Hash};
+use crate::content::message::Fields;
+use crate::content::uri::Uri;
+use crate::id::{ContentId, ConversationId, Hash, Identity};
 use crate::limits;
+use crate::seal::lists::Chain;
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
+use crate::wire::content::Content;
 use crate::wire::talk::Kind;
+
+/// A content, and the place of what it is about.
+type About = (Content, Option<u64>);
 
 impl Client {
     /// The person says something.
-    pub(super) fn write(
+    pub(super) fn say_to(
         &mut self,
         tick: &Tick,
         to: &To,
-        id: Option<ContentId>,
-        body: Vec<u8>,
+        salt: Option<[u8; 16]>,
+        what: &Saying,
         out: &mut Outbox<Output>,
     ) {
-        let id = id.unwrap_or_else(|| ContentId(sha256(&[b"postline/1 id\0", &tick.entropy]).0));
-        let inner = Inner { id, at: tick.now, what: Said::Text { body, again: None } };
-        match self.may_write(to, &inner, out) {
-            Ok(talk) => {
-                self.draft(tick, inner, talk, out);
-                let (conversation, mark) = (Some(talk), Mark::Queued);
-                Self::tell(Told::Mark { conversation, id, seq: None, mark }, out);
-                self.go_on(tick, talk, out);
+        let salt = salt.unwrap_or_else(|| drawn(tick));
+        match self.may_say(to, salt, what, out) {
+            Ok((conversation, contents)) => {
+                for (content, about) in contents {
+                    let id = self.own_name(conversation, &content);
+                    let what = Said::Content { content, about, again: None };
+                    self.draft(tick, &Inner { at: tick.now, what }, conversation, out);
+                    Self::tell(Told::Saying { conversation, id, salt }, out);
+                }
+                self.go_on(tick, conversation, out);
             }
-            Err(why) => {
-                let mark = Mark::Failed(why);
-                Self::tell(Told::Mark { conversation: None, id, seq: None, mark }, out);
-            }
+            Err(why) => Self::tell(Told::Unsaid { salt, why }, out),
         }
     }
 
-    /// Where it is to be said; the direct conversation is begun where there is none. Whoever has no line gets nothing:
-    /// what was meant to be sealed never goes in the clear by itself (attacks 70, 71).
-    fn may_write(&mut self, to: &To, inner: &Inner, out: &mut Outbox<Output>) -> Result<ConversationId, Failure> {
+    /// What it is, and where it is to be said; the direct conversation is begun where there is none. Whoever has no line gets
+    /// nothing: what was meant to be sealed never goes in the clear by itself (attacks 70, 71).
+    fn may_say(
+        &mut self,
+        to: &To,
+        salt: [u8; 16],
+        what: &Saying,
+        out: &mut Outbox<Output>,
+    ) -> Result<(ConversationId, Vec<About>), Failure> {
         if self.own.stage != Stage::Enrolled {
             return Err(Failure::NotEnrolled);
         }
-        let Said::Text { body, .. } = &inner.what else { return Err(Failure::TooLong) };
-        if body.len() > limits::BODY_BYTES {
-            return Err(Failure::TooLong);
-        }
-        if self.drafts.len() >= limits::DRAFTS {
+        let id = match to {
+            To::Conversation(id) => *id,
+            To::Person(who) => self.direct(who).ok_or(Failure::NoLine)?,
+        };
+        let contents = self.contents(id, salt, what, &mut Wanted::new())?;
+        if self.drafts.len().saturating_add(contents.len()) > limits::DRAFTS {
             return Err(Failure::TooMany);
         }
-        let (id, new) = match to {
-            To::Conversation(id) => (*id, None),
-            To::Person(who) => {
-                let (id, line) = self.contacts.get(who).and_then(super::Contact::direct).ok_or(Failure::NoLine)?;
-                (id, Some(Talk::new(id, who.clone(), line.t2, line.offered)))
-            }
+        let again = |draft: &Draft| {
+            draft.talk == id
+                && draft.content().is_some_and(|waits| contents.iter().any(|(content, _)| *content == waits))
         };
-        let again = |draft: &Draft| matches!(Inner::read(&draft.inner), Ok(super::inner::Read::Known(known)) if known.id == inner.id);
-        if self.drafts.values().filter(|draft| draft.kind == Kind::Message).any(again) {
+        if self.drafts.values().any(again) {
             return Err(Failure::Again);
         }
-        if let (Some(talk), false) = (new, self.talks.contains_key(&id)) {
+        if !self.talks.contains_key(&id) {
             if self.talks.len() >= limits::TALKS {
                 return Err(Failure::TooMany);
             }
-            out.save(talk.record());
-            self.talks.insert(id, talk);
-            self.groups.insert(id, None);
+            if !self.begin(id, out) {
+                return Err(Failure::NoConversation);
+            }
         }
-        if self.talks.contains_key(&id) { Ok(id) } else { Err(Failure::NoConversation) }
+        Ok((id, contents))
+    }
+
+    /// The contents that say it, each with the place of what it is about; what that takes is wanted first. Only a withdrawal
+    /// may be several, or none.
+    pub(super) fn contents(
+        &self,
+        id: ConversationId,
+        salt: [u8; 16],
+        what: &Saying,
+        wanted: &mut Wanted,
+    ) -> Result<Vec<About>, Failure> {
+        let made = |fields: Fields, about| {
+            Content::new(fields).map(|content| vec![(content, about)]).map_err(|_| Failure::TooLong)
+        };
+        match what {
+            Saying::Message { body, answers, topic, expires } => {
+                let (topic, body) = (topic.clone(), body.clone());
+                let mut fields = Fields { topic, expires: *expires, ..Fields::new(salt, body) };
+                let Some(place) = answers else { return made(fields, None) };
+                let version = self.version(id, *place, wanted)?;
+                fields.in_reply_to = Some(version.id);
+                made(fields, Some(version.seq))
+            }
+            Saying::Edit { message, body } => {
+                let version = self.version(id, *message, wanted)?;
+                let first = self.own_first(id, *message, wanted)?;
+                let Fields { topic, expires, in_reply_to, .. } = first.fields().clone();
+                let no = NonZeroU32::new(version.no.saturating_add(1)).ok_or(Failure::TooMany)?;
+                if no.get() > limits::EDIT_NO {
+                    return Err(Failure::TooMany);
+                }
+                let fields = Fields { topic, expires, in_reply_to, ..Fields::new(salt, body.clone()) };
+                made(fields.edit(self.own_name(id, first), no), Some(*message))
+            }
+            Saying::Retract { message } => {
+                self.version(id, *message, wanted)?;
+                let first = self.own_first(id, *message, wanted)?;
+                made(Fields::retract(salt, self.own_name(id, first)), Some(*message))
+            }
+            Saying::React { message, sign } => {
+                let version = self.version(id, *message, wanted)?;
+                let fields = Fields::react(salt, version.id, sign).map_err(|_| Failure::TooLong)?;
+                made(fields, Some(version.seq))
+            }
+            Saying::Withdraw { message, sign } => self.withdrawals(id, salt, *message, sign, wanted),
+        }
+    }
+
+    /// The first version of the person's own message at a place.
+    fn own_first(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Result<&Content, Failure> {
+        let kept = self.kept(id, place, wanted).ok_or(Failure::NoMessage)?;
+        if kept.by.as_ref().is_some_and(|by| by.author != self.ours.address) {
+            return Err(Failure::NotYours);
+        }
+        kept.content.as_ref().ok_or(Failure::NoMessage)
+    }
+
+    /// What takes back a sign of the person's at a message, of whichever version.
+    fn withdrawals(
+        &self,
+        id: ConversationId,
+        salt: [u8; 16],
+        place: u64,
+        sign: &str,
+        wanted: &mut Wanted,
+    ) -> Result<Vec<About>, Failure> {
+        let versions = self.versions(id, place, wanted)?;
+        let reactions = self.reactions(id, place, wanted).ok_or(Failure::NoMessage)?;
+        let who = self.identity().ok_or(Failure::NotEnrolled)?;
+        let mut contents = Vec::new();
+        for (n, (reaction, of)) in reactions.by(who, sign).enumerate() {
+            let Some(version) = versions.iter().find(|version| version.id == of) else { continue };
+            let salt = if n == 0 { salt } else { first_half(sha256(&[&salt, &n.to_be_bytes()])) };
+            let content = Content::new(Fields::withdraw(salt, of, reaction)).map_err(|_| Failure::TooLong)?;
+            contents.push((content, Some(version.seq)));
+        }
+        if contents.is_empty() { Err(Failure::NoMessage) } else { Ok(contents) }
+    }
+
+    /// What a content of this person's is called.
+    pub(super) fn own_name(&self, conversation: ConversationId, content: &Content) -> ContentId {
+        let identity = self.own.chain.as_ref().map_or(Identity([0; 32]), Chain::identity);
+        content.id(&Uri::person(identity), &Uri::room(conversation))
     }
 
     /// Something that devices say to each other.
     pub(super) fn control(&mut self, tick: &Tick, id: ConversationId, what: Said, out: &mut Outbox<Output>) {
-        let mut inner = Inner { id: ContentId([0; 32]), at: tick.now, what };
-        inner.id = ContentId(sha256(&[b"postline/1 control\0", &tick.entropy, &inner.to_bytes()]).0);
-        self.draft(tick, inner, id, out);
+        self.draft(tick, &Inner { at: tick.now, what }, id, out);
         self.timers.by(super::What::Talk(id), tick.now);
     }
 
     /// Keeps it until the log has it.
-    pub(super) fn draft(&mut self, tick: &Tick, inner: Inner, talk: ConversationId, out: &mut Outbox<Output>) {
+    pub(super) fn draft(&mut self, tick: &Tick, inner: &Inner, talk: ConversationId, out: &mut Outbox<Output>) {
         let number = self.number(tick);
         let draft = Draft { talk, kind: Kind::Message, inner: inner.to_bytes(), sealed: None };
         out.save(draft.record(number));
@@ -99,4 +191,15 @@ impl Client {
         self.own.fresh = Some(self.own.number);
         self.own.number
     }
+}
+
+/// What a content's name is made of, where the host brings nothing.
+fn drawn(tick: &Tick) -> [u8; 16] {
+    first_half(sha256(&[b"postline/1 salt\0", &tick.entropy]))
+}
+
+fn first_half(hash: Hash) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.iter_mut().zip(hash.0).for_each(|(to, from)| *to = from);
+    half
 }

@@ -120,6 +120,15 @@ impl Reactions {
         self.people.iter().flat_map(|(who, person)| person.shown().into_iter().map(|sign| (*who, sign)))
     }
 
+    /// A person's reactions with this sign that stand: what a withdrawal names, and of which version each is.
+    pub fn by(&self, who: Identity, sign: &str) -> impl Iterator<Item = (ContentId, ContentId)> {
+        let person = self.people.get(&who).into_iter();
+        person.flat_map(move |person| {
+            let stands = person.reactions.iter().filter(|(id, _)| !person.withdrawn.contains_key(id));
+            stands.filter(move |(_, reaction)| reaction.sign == sign).map(|(id, reaction)| (*id, reaction.version))
+        })
+    }
+
     /// The canonical bytes of what is shown, for the snapshot that all members have alike; `None` where nothing is.
     #[must_use]
     pub fn snapshot(&self) -> Option<Vec<u8>> {

@@ -238,7 +238,8 @@ impl Revisions {
     }
 
     /// The entries whose words are kept.
-    fn words(&self) -> BTreeSet<u64> {
+    #[must_use]
+    pub fn words(&self) -> BTreeSet<u64> {
         let counts = |edit: &&Edit| self.first.as_ref().is_none_or(|first| edit_fault(first, edit).is_none());
         let edits = self.claims.values().flat_map(|claims| claims.edits.values()).filter(counts).map(|edit| edit.seq);
         edits.chain(self.first.iter().filter(|_| !self.is_gone()).map(|first| first.seq)).collect()

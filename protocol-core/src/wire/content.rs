@@ -37,7 +37,7 @@ impl From<Malformed> for ContentFault {
 /// A content: fields that go together, and their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    fields: Fields,
+    fields: Box<Fields>,
     bytes: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ impl Content {
         fields.check()?;
         let bytes = write(&fields);
         check_length(bytes.len())?;
-        Ok(Self { fields, bytes })
+        Ok(Self { fields: Box::new(fields), bytes })
     }
 
     /// Reads a content.
@@ -64,7 +64,11 @@ impl Content {
         reader.end()?;
         fields.check()?;
         // Another spelling would give what is said a second name.
-        if write(&fields) == bytes { Ok(Self { fields, bytes: bytes.to_vec() }) } else { Err(ContentFault::Form) }
+        if write(&fields) == bytes {
+            Ok(Self { fields: Box::new(fields), bytes: bytes.to_vec() })
+        } else {
+            Err(ContentFault::Form)
+        }
     }
 
     /// What it is made of.
@@ -98,7 +102,7 @@ impl Content {
     /// Hash of all that no edit of it may change: its thread, what it answers, and its end ([R-4], attack 56).
     #[must_use]
     pub fn fixed(&self) -> Hash {
-        let Fields { topic, expires, in_reply_to, .. } = &self.fields;
+        let Fields { topic, expires, in_reply_to, .. } = &*self.fields;
         let mut w = Writer::array_of(3);
         w.bytes(topic.as_bytes());
         write_expiry(&mut w, *expires);

@@ -418,7 +418,7 @@ fn a_node_that_says_nonsense_is_refused_and_nothing_is_lost() {
     world.settle();
     world.pass(60_000);
     world.write(0, "still here");
-    world.command(0, Command::Write { to: To::Person(ann()), id: None, body: Vec::new() });
+    world.write_to(0, To::Person(ann()), "to oneself");
     world.pass(5_000);
     assert_eq!(world.texts(1), ["still here"]);
 }

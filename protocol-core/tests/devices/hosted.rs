@@ -29,7 +29,7 @@ fn who_is_hosted_is_shown_so_and_speaks_sealed() {
     world.pass(5_000);
     assert_eq!(world.texts(1), ["to a mail program"]);
     let said = world.said(0);
-    assert!(said[0].author.hosted && said[0].body == b"from a mail program");
+    assert!(said[0].author.hosted && said[0].words() == Some("from a mail program"));
     assert!(!world.said(1)[0].author.hosted);
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use postline_core::client::io::{Contact, Event, Level, Login, Mark, Said, To};
+use postline_core::client::io::{Contact, Event, Level, Login, Mark, Said, Saying, To};
 use postline_core::client::{Client, Command, Input, Ours, Output, SessionIn};
 use postline_core::fault::Code;
 use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, DeviceTag, Hash};
@@ -58,6 +58,8 @@ pub(crate) struct Device {
     dk: Option<DeviceKey>,
     /// How many bytes its disk was asked to take.
     pub(crate) written: usize,
+    /// What a commit takes that is still open: the last of each record is written.
+    commit: Option<BTreeMap<Key, usize>>,
     /// Frames to it that the story holds back.
     pub(crate) held: Option<Vec<Frame>>,
 }
@@ -110,6 +112,8 @@ pub(crate) struct Log {
 pub(crate) struct World {
     pub(crate) now: Millis,
     draws: u64,
+    /// How many records were read from disks.
+    pub(crate) hydrated: usize,
     /// How long devices took for what they were told to say, and for what they opened.
     pub(crate) sealing: Duration,
     pub(crate) devices: Vec<Device>,
@@ -127,6 +131,7 @@ impl World {
         Self {
             now: Millis(1_795_000_000_000),
             draws: 0,
+            hydrated: 0,
             sealing: Duration::ZERO,
             devices: Vec::new(),
             office: Office::default(),
@@ -174,6 +179,7 @@ impl World {
             reachable: true,
             dk: None,
             written: 0,
+            commit: None,
             held: None,
         });
         self.command(n, Command::Enrol { login });
@@ -215,13 +221,18 @@ impl World {
 
     pub(crate) fn write(&mut self, n: usize, text: &str) -> ContentId {
         let to = if self.devices[n].address == ann() { ben() } else { ann() };
-        self.write_to(n, To::Person(to), text.as_bytes())
+        self.write_to(n, To::Person(to), text)
     }
 
-    pub(crate) fn write_to(&mut self, n: usize, to: To, body: &[u8]) -> ContentId {
-        let id = ContentId(sha256(&[b"id", &self.draws.to_be_bytes()]).0);
-        self.command(n, Command::Write { to, id: Some(id), body: body.to_vec() });
-        id
+    /// Says a text, under the name that comes back; of what isn't said, under its salt.
+    pub(crate) fn write_to(&mut self, n: usize, to: To, text: &str) -> ContentId {
+        let [salt, _] = halves(ContentId(sha256(&[b"salt", &self.draws.to_be_bytes()]).0));
+        self.command(n, Command::Say { to, salt: Some(salt), what: Saying::text(text).unwrap() });
+        let said = self.devices[n].events.iter().rev().find_map(|event| match event {
+            Event::Saying { id, salt: of, .. } if *of == salt => Some(*id),
+            _ => None,
+        });
+        said.unwrap_or(unsaid(salt))
     }
 
     /// One step, committed, its effects carried out.
@@ -230,7 +241,7 @@ impl World {
         let tick = Tick { now: self.now, entropy: sha256(&[b"world", &self.draws.to_be_bytes()]).0 };
         let entry = |frame: &Frame| matches!(frame, Frame::Talk(Talk::Event(entry)) if entry.bytes.is_some());
         let seals_or_opens = match &input {
-            Input::Command(command) => matches!(command, Command::Write { .. }),
+            Input::Command(command) => matches!(command, Command::Say { .. }),
             Input::Session(SessionIn::Frame(frame)) => entry(frame),
             _ => false,
         };
@@ -242,6 +253,7 @@ impl World {
                 break;
             }
             for key in wanted {
+                self.hydrated += 1;
                 device.client.hydrate(&key, device.disk.get(&key)).unwrap();
             }
         }
@@ -252,7 +264,12 @@ impl World {
         }
         let effects: Vec<Output> = out.effects().cloned().collect();
         for record in out.records() {
-            device.written += record.value.as_ref().map_or(0, Vec::len) + record.key.to_string().len();
+            let len = record.value.as_ref().map_or(0, Vec::len) + record.key.to_string().len();
+            match (&mut device.commit, &record.key) {
+                // It must be durable before it is posted.
+                (Some(_), Key::Draft(_)) | (None, _) => device.written += len,
+                (Some(commit), key) => _ = commit.insert(key.clone(), len),
+            }
             match &record.value {
                 Some(_) => device.disk.insert(record.key.clone(), record.clone()),
                 None => device.disk.remove(&record.key),
@@ -299,6 +316,15 @@ impl World {
             }
         }
         panic!("it never ends");
+    }
+
+    /// What devices write meanwhile goes into one commit each, but for what must be durable before it is posted.
+    pub(crate) fn in_one_commit(&mut self, doing: impl FnOnce(&mut Self)) {
+        self.devices.iter_mut().for_each(|device| device.commit = Some(BTreeMap::new()));
+        doing(self);
+        for device in &mut self.devices {
+            device.written += device.commit.take().into_iter().flat_map(BTreeMap::into_values).sum::<usize>();
+        }
     }
 
     /// So long passes.
@@ -686,13 +712,15 @@ impl World {
     }
 
     pub(crate) fn texts(&self, n: usize) -> Vec<String> {
-        self.said(n).iter().map(|said| String::from_utf8_lossy(&said.body).into_owned()).collect()
+        self.said(n).iter().map(|said| said.words().unwrap_or_default().to_owned()).collect()
     }
 
     /// The marks of one thing, in order.
     pub(crate) fn marks(&self, n: usize, id: ContentId) -> Vec<Mark> {
         let of = |event: &Event| match event {
             Event::Mark { id: which, mark, .. } if *which == id => Some(mark.clone()),
+            Event::Saying { id: which, .. } if *which == id => Some(Mark::Queued),
+            Event::Unsaid { salt, why } if unsaid(*salt) == id => Some(Mark::Failed(*why)),
             _ => None,
         };
         self.devices[n].events.iter().filter_map(of).collect()
@@ -727,4 +755,13 @@ pub(crate) fn shown(entry: &Entry, author: &Address, reader: &Address, dk: Devic
 
 fn channel(n: usize) -> [u8; 32] {
     [u8::try_from(n).unwrap(); 32]
+}
+
+fn halves(ContentId(id): ContentId) -> [[u8; 16]; 2] {
+    [id[..16].try_into().unwrap(), id[16..].try_into().unwrap()]
+}
+
+/// What stories call something that isn't said, and has no name.
+fn unsaid(salt: [u8; 16]) -> ContentId {
+    ContentId([salt, salt].concat().try_into().unwrap())
 }

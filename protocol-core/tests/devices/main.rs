@@ -18,5 +18,6 @@ mod hosted;
 mod hostile;
 mod kit;
 mod restarts;
+mod sayings;
 mod several_devices;
 mod stalls;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postline_core::client::io::{Event, Login, Mark, To};
+use postline_core::client::io::{Event, Login, Mark, Saying, To};
 use postline_core::client::{Client, Command, Input, Ours, Output, SessionIn as ToClient};
 use postline_core::id::{Address, ContentId, SessionId};
 use postline_core::server::{LoginOk, SessionIn, SessionOut};
@@ -74,10 +74,13 @@ impl Clients {
     }
 
     pub(crate) fn write(&mut self, world: &mut World, n: usize, to: &Address, text: &str) -> ContentId {
-        let id = ContentId(sha256(&[b"id", &self.draws.to_be_bytes()]).0);
         let to = To::Person(to.clone());
-        self.command(world, n, Command::Write { to, id: Some(id), body: text.as_bytes().to_vec() });
-        id
+        self.command(world, n, Command::Say { to, salt: None, what: Saying::text(text).unwrap() });
+        let said = self.all[n].events.iter().rev().find_map(|event| match event {
+            Event::Saying { id, .. } => Some(*id),
+            _ => None,
+        });
+        said.unwrap_or_else(|| panic!("not said: {:#?}", self.all[n].events))
     }
 
     /// The device's process is killed, and started from its disk.
@@ -199,7 +202,7 @@ impl Clients {
 
     pub(crate) fn texts(&self, n: usize) -> Vec<String> {
         let text = |event: &Event| match event {
-            Event::Said(said) => Some(String::from_utf8_lossy(&said.body).into_owned()),
+            Event::Said(said) => said.words().map(str::to_owned),
             _ => None,
         };
         self.all[n].events.iter().filter_map(text).collect()
@@ -208,6 +211,7 @@ impl Clients {
     pub(crate) fn marks(&self, n: usize, id: ContentId) -> Vec<Mark> {
         let mark = |event: &Event| match event {
             Event::Mark { id: which, mark, .. } if *which == id => Some(mark.clone()),
+            Event::Saying { id: which, .. } if *which == id => Some(Mark::Queued),
             _ => None,
         };
         self.all[n].events.iter().filter_map(mark).collect()

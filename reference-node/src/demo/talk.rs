@@ -152,11 +152,12 @@ pub(super) async fn act_two(program: &Path, nodes: &Nodes, say: impl Fn(&str)) -
     Ok(talked)
 }
 
-/// Says something under a name that is known here: gives it, and when it was typed.
+/// Says something with a salt that is known here: gives it, and when it was typed.
 async fn write(from: &mut Terminal, text: &str) -> Result<(String, Instant), PartFault> {
-    let id = format!("{}", postline_core::store::sha256(&[text.as_bytes(), &from.pid().unwrap_or(0).to_be_bytes()]));
-    let typed = from.say(&json!({ "do": "write", "text": text, "id": id }).to_string()).await?;
-    Ok((id, typed))
+    let name = postline_core::store::sha256(&[text.as_bytes(), &from.pid().unwrap_or(0).to_be_bytes()]);
+    let salt: String = name.to_string().chars().take(32).collect();
+    let typed = from.say(&json!({ "do": "write", "text": text, "salt": salt }).to_string()).await?;
+    Ok((salt, typed))
 }
 
 /// Waits until the other's keys are proven.

@@ -14,6 +14,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use postline_core::content::Body as PartBody;
+use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
 use postline_core::fault::Misuse;
 use postline_core::id::Hash;
@@ -21,6 +23,7 @@ use postline_core::seal::Attachment;
 use postline_core::seal::attachment::{AttachmentFault, Opener, Sealer};
 use postline_core::step::Tick;
 use postline_core::time::Millis;
+use postline_core::wire::content::Content;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::spool::{Incoming, Spool, Staged};
@@ -66,6 +69,14 @@ struct Held {
     came: BTreeMap<Hash, Staged>,
 }
 
+/// The sealed files that a content names, whatever is to become of them.
+pub fn attached(content: &Content) -> impl Iterator<Item = &External> {
+    content.fields().body.walk().into_iter().filter_map(|part| match &part.body {
+        PartBody::External(external) => Some(&**external).filter(|external| external.url.as_file().is_some()),
+        PartBody::Nothing | PartBody::Single { .. } | PartBody::Multi(_) => None,
+    })
+}
+
 impl Files {
     pub(super) fn new(spool: &Spool) -> Self {
         Self { spool: spool.of_files("own"), held: Arc::default() }
@@ -105,9 +116,9 @@ impl Files {
         let mut piece = Vec::new();
         while let Some(want) = sealer.wants() {
             piece.resize(want, 0);
-            file.read_exact(&mut piece).map_err(|why| match why.kind() {
-                io::ErrorKind::UnexpectedEof => FileFault::Changed,
-                _ => io(why),
+            file.read_exact(&mut piece).map_err(|why| {
+                let cut = why.kind() == io::ErrorKind::UnexpectedEof;
+                if cut { FileFault::Changed } else { io(why) }
             })?;
             sealer.chunk(&mut piece).map_err(changed)?;
             sealed.write(&piece).map_err(io)?;

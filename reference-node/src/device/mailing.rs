@@ -38,6 +38,9 @@ pub struct Mailing {
     waiting: BTreeSet<Key>,
 }
 
+/// What stands for something said without words: a file, a place.
+const NO_WORDS: &str = "(Something came that this mail program can't show. Add a device to see it.)";
+
 impl Mailing {
     /// Into the mailbox of `reader`, through the owner of this inbox.
     #[must_use]
@@ -66,7 +69,8 @@ impl Mailing {
         let said = out.effects().filter_map(|effect| {
             let Output::Event(Event::Said(said)) = effect else { return None };
             let (conversation, seq) = (said.conversation, said.seq);
-            let (author, reader, at, body) = (&said.author.address, &self.reader, said.at, &said.body);
+            let (author, reader, at) = (&said.author.address, &self.reader, said.at);
+            let body = said.words().unwrap_or(NO_WORDS).as_bytes();
             let mail = || sealed::render(&Said { conversation, seq, author, reader, at, body });
             (!said.author.own).then(|| Record::put(Key::Mailing(conversation, seq), mail()))
         });

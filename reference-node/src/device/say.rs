@@ -6,9 +6,11 @@
 //!   {"do":"write", …}      ─▶ the same, for programs
 //! ```
 
+use std::path::PathBuf;
+
 use postline_core::client::Command;
-use postline_core::client::io::To;
-use postline_core::id::{Address, ContentId, ConversationId, DeviceKey};
+use postline_core::client::io::{Saying, To};
+use postline_core::id::{Address, ConversationId, DeviceKey};
 use serde::Deserialize;
 
 /// What a line asks for.
@@ -16,6 +18,15 @@ use serde::Deserialize;
 pub enum Said {
     /// Of the device.
     Command(Box<Command>),
+    /// To send a file.
+    Send(PathBuf),
+    /// To fetch the files of a message.
+    Fetch {
+        /// Its place.
+        seq: u64,
+        /// Where they go.
+        dir: PathBuf,
+    },
     /// To hear what commands there are.
     Help,
     /// To end.
@@ -42,6 +53,8 @@ pub enum Unsaid {
 pub const HELP: &str = "\
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
+/send PATH        a file, sealed
+/fetch SEQ DIR    the files of a message, into a directory
 /read SEQ         everything up to there was read
 /accept           take the peer's changed keys for theirs
 /add CODE         take a new device of yours that shows this code
@@ -65,14 +78,15 @@ pub fn parse(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result
         return object(line, peer, talk);
     }
     match line.strip_prefix('/') {
-        None => Ok(write(peer, None, line.to_owned())),
-        Some(text) if text.starts_with('/') => Ok(write(peer, None, text.to_owned())),
+        None => write(peer, None, line),
+        Some(text) if text.starts_with('/') => write(peer, None, text),
         Some(command) => words(command, peer, talk),
     }
 }
 
-fn write(peer: &Address, id: Option<ContentId>, text: String) -> Said {
-    said(Command::Write { to: To::Person(peer.clone()), id, body: text.into_bytes() })
+fn write(peer: &Address, salt: Option<[u8; 16]>, text: &str) -> Result<Said, Unsaid> {
+    let what = Saying::text(text).map_err(|_| Unsaid::Want("a text"))?;
+    Ok(said(Command::Say { to: To::Person(peer.clone()), salt, what }))
 }
 
 fn said(command: Command) -> Said {
@@ -85,6 +99,11 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
     match (name, rest) {
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
+        ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
+        ("fetch", rest) => {
+            let (seq, dir) = rest.split_once(' ').ok_or(Unsaid::Want("a message's number and a directory"))?;
+            fetch(seq.parse().ok(), dir.trim())
+        }
         ("read", seq) => read(seq.parse().map_err(|_| Unsaid::Want("the number of a message"))?, talk),
         ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
@@ -109,6 +128,11 @@ fn simple(name: &str, peer: &Address) -> Option<Said> {
     }))
 }
 
+fn fetch(seq: Option<u64>, dir: &str) -> Result<Said, Unsaid> {
+    let seq = seq.ok_or(Unsaid::Want("the number of a message"))?;
+    if dir.is_empty() { Err(Unsaid::Want("a directory")) } else { Ok(Said::Fetch { seq, dir: dir.into() }) }
+}
+
 fn read(seq: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
     Ok(said(Command::ReadUpTo { conversation, seq }))
@@ -124,22 +148,27 @@ fn device(text: &str) -> Result<DeviceKey, Unsaid> {
 struct Object {
     r#do: String,
     text: Option<String>,
-    id: Option<String>,
+    salt: Option<String>,
     seq: Option<u64>,
     code: Option<String>,
     device: Option<String>,
+    path: Option<String>,
 }
 
 fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let object: Object =
         serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
-    let Object { r#do: name, text, id, seq, code, device: key } = object;
-    match (name.as_str(), text, id, seq, code, key) {
-        ("write", Some(text), id, None, None, None) => {
-            let id =
-                id.map(|id| ContentId::parse(&id).map_err(|_| Unsaid::Want("an id, 64 hex digits"))).transpose()?;
-            Ok(write(peer, id, text))
-        }
+    let Object { r#do: name, text, salt, seq, code, device: key, path } = object;
+    if let Some(path) = path {
+        return match (name.as_str(), text, salt, seq, code, key) {
+            ("send", None, None, None, None, None) => Ok(Said::Send(path.into())),
+            ("fetch", None, None, seq, None, None) => fetch(seq, &path),
+            _ => Err(Unsaid::Unknown),
+        };
+    }
+    match (name.as_str(), text, salt, seq, code, key) {
+        ("write", Some(text), None, None, None, None) => write(peer, None, &text),
+        ("write", Some(text), Some(salt), None, None, None) => write(peer, Some(parse_salt(&salt)?), &text),
         ("read", None, None, Some(seq), None, None) => read(seq, talk),
         ("add", None, None, None, Some(code), None) => Ok(said(Command::AddDevice { code })),
         ("revoke", None, None, None, None, Some(key)) => Ok(said(Command::Revoke(device(&key)?))),
@@ -148,6 +177,13 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         (name, None, None, None, None, None) => simple(name, peer).ok_or(Unsaid::Unknown),
         _ => Err(Unsaid::Unknown),
     }
+}
+
+fn parse_salt(text: &str) -> Result<[u8; 16], Unsaid> {
+    let mut salt = [0; 16];
+    let parsed = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
+    salt.copy_from_slice(&parsed.ok_or(Unsaid::Want("a salt, 32 hex digits"))?.to_be_bytes());
+    Ok(salt)
 }
 
 #[cfg(test)]
@@ -162,21 +198,23 @@ mod tests {
         parse(line, &peer(), Some(ConversationId([7; 32])))
     }
 
-    fn text(line: &str) -> Option<Vec<u8>> {
+    fn text(line: &str) -> Option<String> {
         match parsed(line) {
             Ok(Said::Command(command)) => {
-                let Command::Write { to: To::Person(to), body, .. } = *command else { return None };
-                Some(body).filter(|_| to == peer())
+                let Command::Say { to: To::Person(to), what: Saying::Message { body, .. }, .. } = *command else {
+                    return None;
+                };
+                body.words().map(|words| words.as_str().to_owned()).filter(|_| to == peer())
             }
-            Ok(Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
+            Ok(_) | Err(_) => None,
         }
     }
 
     #[test]
     fn what_is_no_command_is_written() {
-        assert_eq!(text("hello there\r\n").as_deref(), Some(&b"hello there"[..]));
-        assert_eq!(text("//etc/hosts").as_deref(), Some(&b"/etc/hosts"[..]));
-        assert_eq!(text(r#"{"do":"write","text":"a\nb"}"#).as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(text("hello there\r\n").as_deref(), Some("hello there"));
+        assert_eq!(text("//etc/hosts").as_deref(), Some("/etc/hosts"));
+        assert_eq!(text(r#"{"do":"write","text":"a\nb"}"#).as_deref(), Some("a\nb"));
         assert_eq!(parsed("\n"), Ok(Said::Nothing));
     }
 
@@ -192,6 +230,8 @@ mod tests {
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
+            ("/send a b.txt".to_owned(), r#"{"do":"send","path":"a b.txt"}"#.to_owned()),
+            ("/fetch 7 in to".to_owned(), r#"{"do":"fetch","seq":7,"path":"in to"}"#.to_owned()),
         ] {
             assert!(parsed(&line).is_ok() && parsed(&line) == parsed(&json), "{line}");
         }
@@ -211,6 +251,12 @@ mod tests {
             r#"{"do":"write","text":"a","to":"b"}"#,
             r#"{"do":"verify","seq":1}"#,
             "/add",
+            "/send",
+            "/fetch",
+            "/fetch 7",
+            "/fetch x in",
+            r#"{"do":"fetch","path":"in"}"#,
+            r#"{"do":"write","text":"a","path":"b"}"#,
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

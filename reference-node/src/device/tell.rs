@@ -5,11 +5,18 @@
 
 use postline_core::client::Event;
 use postline_core::client::io::{
-    Alarm, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Said, Unverified, Who,
+    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Shown, Unverified,
+    Who, Words, words,
 };
+use postline_core::content::external::External;
+use postline_core::content::file_name::SafeName;
+use postline_core::id::Address;
 use postline_core::limits;
+use postline_core::seal::Attachment;
+use postline_core::wire::content::Content;
 use serde_json::{Map, Value, json};
 
+use super::attached;
 use crate::shown::{ADDRESS_BYTES, shown};
 
 /// How much of a text is shown in one line.
@@ -37,11 +44,30 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Devices(devices) => ("devices", json!({ "devices": devices.iter().map(device).collect::<Vec<_>>() })),
         Event::Contact(contact) => ("contact", of_contact(contact)),
         Event::Conversation(conversation) => ("conversation", of_conversation(conversation)),
+        Event::Saying { conversation, id, salt } => {
+            ("saying", json!({ "conversation": conversation.to_string(), "id": id.to_string(), "salt": hex(*salt) }))
+        }
+        Event::Unsaid { salt, why } => ("unsaid", json!({ "salt": hex(*salt), "why": failure(*why) })),
         Event::Said(said) => ("said", of_said(said)),
+        Event::Screen(screen) => (
+            "screen",
+            json!({
+                "conversation": screen.conversation.to_string(), "earlier": screen.earlier,
+                "messages": screen.messages.iter().map(of_shown).collect::<Vec<_>>(),
+            }),
+        ),
+        Event::Changed(changed) => ("changed", of_changed(changed)),
+        Event::Reacted { conversation, id, seq, who, sign, shown } => (
+            "reacted",
+            json!({
+                "conversation": conversation.to_string(), "id": id.to_string(), "seq": seq,
+                "who": who.as_ref().map(ToString::to_string), "sign": sign, "shown": shown,
+            }),
+        ),
         Event::Mark { conversation, id, seq, mark } => (
             "mark",
             json!({
-                "conversation": conversation.map(|id| id.to_string()),
+                "conversation": conversation.to_string(),
                 "id": id.to_string(),
                 "seq": seq,
                 "mark": mark_word(mark),
@@ -135,15 +161,78 @@ fn of_conversation(conversation: &Conversation) -> Value {
     })
 }
 
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn shown_words(content: &Content) -> String {
+    words(content).map_or_else(|| "(nothing that can be shown here)".into(), |text| shown(text, TEXT_BYTES))
+}
+
+fn hex(salt: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(salt))
+}
+
+/// A message as it is now.
+fn of_shown(shown: &Shown) -> Value {
+    let sign = |(who, sign): &(Option<Address>, String)| json!([who.as_ref().map(ToString::to_string), sign]);
+    let (now, no, content) = match &shown.now {
+        Words::Are { no, content } => ("words", Some(no), Some(content)),
+        Words::Retracted => ("retracted", None, None),
+        Words::Removed { .. } => ("removed", None, None),
+    };
+    json!({
+        "seq": shown.seq, "id": shown.id.to_string(), "author": shown.author.address.to_string(), "own": shown.author.own,
+        "at": shown.at.0, "now": now, "edit": no, "text": content.and_then(words), "content": content.and_then(binary),
+        "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(),
+    })
+}
+
+/// What a message is now: its words, or that it is gone.
+fn of_changed(changed: &Changed) -> Value {
+    let mut object = json!({
+        "conversation": changed.conversation.to_string(), "id": changed.id.to_string(), "seq": changed.seq,
+    });
+    let now = match &changed.now {
+        Now::Edited { version, no, at, content } => json!({
+            "now": "edited", "version": version.to_string(), "no": no, "at": at.0,
+            "text": words(content), "content": binary(content),
+        }),
+        Now::Retracted => json!({ "now": "retracted" }),
+        Now::Removed { by } => json!({ "now": "removed", "by": by.to_string() }),
+        Now::Answers { message } => json!({ "now": "answers", "message": message }),
+    };
+    if let (Value::Object(object), Value::Object(now)) = (&mut object, now) {
+        object.extend(now);
+    }
+    object
+}
+
+/// A content that has no words, for programs that can do more with it.
+fn binary(content: &Content) -> Option<String> {
+    let bytes = || base64::Engine::encode(&base64::prelude::BASE64_STANDARD, content.bytes());
+    words(content).is_none().then(bytes)
+}
+
 fn of_said(said: &Said) -> Value {
-    let body = std::str::from_utf8(&said.body);
-    let binary = body.is_err().then(|| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &said.body));
+    let thread = &said.content.fields().topic;
     json!({
         "conversation": said.conversation.to_string(), "seq": said.seq, "id": said.id.to_string(),
         "author": said.author.address.to_string(), "device": said.author.dk.to_string(), "own": said.author.own,
         "level": said.author.level.number(), "hosted": said.author.hosted, "at": said.at.0,
-        "text": body.ok(), "base64": binary,
+        "text": words(&said.content), "content": binary(&said.content), "files": files(&said.content), "late": said.late,
+        "answers": said.answers.map(|answers| json!({ "version": answers.version.to_string(), "message": answers.message })),
+        "thread": (!thread.is_none()).then(|| hex_of(thread.as_bytes())),
     })
+}
+
+/// The sealed files that a content names, with what its author says of them.
+fn files(content: &Content) -> Vec<Value> {
+    let of = |external: &External| {
+        let length = Attachment::read(external).ok().map(|attachment| attachment.size());
+        json!({ "name": SafeName::from(&external.name).as_str(), "length": length, "media": external.media.as_str() })
+    };
+    attached(content).map(of).collect()
 }
 
 fn of_who(who: &Who) -> String {
@@ -172,6 +261,8 @@ fn failure(why: Failure) -> String {
         Failure::TooMany => "too many wait".to_owned(),
         Failure::Again => "said before under this id".to_owned(),
         Failure::NotEnrolled => "this device is not enrolled".to_owned(),
+        Failure::NoMessage => "no such message".to_owned(),
+        Failure::NotYours => "not yours to change".to_owned(),
         Failure::Refused(code) => format!("refused: {code:?}"),
     }
 }
@@ -252,9 +343,41 @@ pub fn text(event: &Event) -> Option<String> {
             format!("* {}: {level}{hosted}{stopped}", address(&contact.address))
         }
         Event::Said(said) => {
-            let body = shown(&String::from_utf8_lossy(&said.body), TEXT_BYTES);
-            format!("{} {}> {body}", said.seq, address(&said.author.address))
+            let answers = said.answers.and_then(|answers| answers.message);
+            let answers = answers.map_or_else(String::new, |message| format!(" (answers {message})"));
+            let late = if said.late { " (late)" } else { "" };
+            let files: String =
+                attached(&said.content).map(|file| format!(" [{}]", SafeName::from(&file.name))).collect();
+            let words = shown_words(&said.content);
+            format!("{} {}{answers}{late}> {words}{files}", said.seq, address(&said.author.address))
         }
+        Event::Screen(screen) => {
+            let lines = screen.messages.iter().rev().map(|message| {
+                let words = match &message.now {
+                    Words::Are { no: 0, content } => shown_words(content),
+                    Words::Are { content, .. } => format!("{} (edited)", shown_words(content)),
+                    Words::Retracted => "(taken back)".to_owned(),
+                    Words::Removed { .. } => "(removed)".to_owned(),
+                };
+                let signs: String =
+                    message.signs.iter().map(|(_, sign)| format!(" {}", shown(sign, TEXT_BYTES))).collect();
+                format!("{} {}> {words}{signs}", message.seq, address(&message.author.address))
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        Event::Changed(Changed { seq, now, .. }) => match now {
+            Now::Edited { content, .. } => format!("~ {seq} (edited)> {}", shown_words(content)),
+            Now::Retracted => format!("~ {seq} was taken back"),
+            Now::Removed { .. } => format!("~ {seq} was removed"),
+            Now::Answers { message } => format!("~ {seq} answers {message}"),
+        },
+        Event::Reacted { seq, who, sign, shown: is_shown, .. } => {
+            let who = who.as_ref().map_or_else(|| "somebody".into(), |who| address(who));
+            let (sign, gone) = (shown(sign, TEXT_BYTES), if *is_shown { "" } else { " no more" });
+            format!("~ {seq} {who} {sign}{gone}")
+        }
+        Event::Saying { .. } => return None,
+        Event::Unsaid { why, .. } => format!("  ✗ {}", failure(*why)),
         Event::Mark { seq, mark, .. } => {
             let which = seq.map_or_else(String::new, |seq| format!(" {seq}"));
             match mark {
@@ -320,21 +443,25 @@ pub fn text(event: &Event) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use postline_core::client::io::{Author, Level, Passphrase, ShownCode};
+    use postline_core::content::message::Fields;
+    use postline_core::content::part::{Disposition, Part};
     use postline_core::id::{Address, ContentId, ConversationId, DeviceKey};
     use postline_core::time::Millis;
+    use postline_core::wire::content::Content;
 
     use super::*;
 
-    fn said(body: &[u8]) -> Event {
+    fn said(body: Part) -> Event {
         let address = Address::parse("\"\u{61}\"@b.example").unwrap_or_else(|_| Address::parse("a@b.example").unwrap());
         let author = Author { address, dk: DeviceKey([2; 32]), level: Level::Keys, hosted: false, own: false };
         let (conversation, id) = (ConversationId([1; 32]), ContentId([3; 32]));
-        Event::Said(Said { conversation, seq: 7, id, author, at: Millis(9), body: body.to_vec() })
+        let content = Content::new(Fields::new([4; 16], body)).unwrap();
+        Event::Said(Said { conversation, seq: 7, late: false, id, author, at: Millis(9), content, answers: None })
     }
 
     #[test]
     fn t_104_what_a_peer_says_moves_no_cursor() {
-        let event = said("a\u{1b}[2J\r\nb\u{202e}c".as_bytes());
+        let event = said(Part::plain("a\u{1b}[2J\r\nb\u{202e}c").unwrap());
         let line = text(&event).unwrap();
         assert!(line.ends_with(r"> a\u{1b}[2J\r\nb\u{202e}c"), "{line}");
         let object = json(&event).to_string();
@@ -344,13 +471,18 @@ mod tests {
 
     #[test]
     fn what_is_no_text_comes_whole_in_base64() {
-        let object = json(&said(&[0xff, 0]));
-        assert_eq!((&object["text"], &object["base64"]), (&Value::Null, &json!("/wA=")));
+        let picture = Part::single(Disposition::RENDER, "image/png", vec![0xff, 0]).unwrap();
+        let object = json(&said(picture));
+        let content = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, object["content"].as_str().unwrap());
+        assert_eq!(object["text"], Value::Null);
+        assert!(Content::parse(&content.unwrap()).is_ok());
     }
 
     #[test]
     fn marks_are_ticks() {
-        let mark = |mark| text(&Event::Mark { conversation: None, id: ContentId([1; 32]), seq: Some(4), mark });
+        let mark = |mark| {
+            text(&Event::Mark { conversation: ConversationId([1; 32]), id: ContentId([1; 32]), seq: Some(4), mark })
+        };
         assert_eq!(mark(Mark::Queued), None);
         assert_eq!(mark(Mark::Sent).as_deref(), Some("  ✓ 4"));
         assert_eq!(mark(Mark::Delivered).as_deref(), Some("  ✓✓ 4"));

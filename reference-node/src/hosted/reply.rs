@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use postline_codec::mime::sealed;
-use postline_core::id::{Address, ContentId, ConversationId};
+use postline_core::id::{Address, ConversationId};
 use postline_core::store::sha256;
 
 use super::{Hosted, Undone};
@@ -38,8 +38,9 @@ impl Hosted {
     pub async fn reply(&self, author: &Address, talk: ConversationId, to: BTreeSet<Address>, mail: &[u8]) -> Reply {
         let Some(words) = sealed::words(mail) else { return Reply::Refused(WORDS) };
         // Handed in again, it is the same message.
-        let name = sha256(&[b"postline/1 hosted reply\0", mail]);
-        match self.seal(author, talk, to, ContentId(name.0), words.into_bytes()).await {
+        let mut salt = [0; 16];
+        salt.iter_mut().zip(sha256(&[b"postline/1 hosted reply\0", mail]).0).for_each(|(to, from)| *to = from);
+        match self.seal(author, talk, to, salt, words).await {
             Ok(()) => Reply::Taken,
             Err(Undone::Others) => Reply::Refused(OTHERS),
             Err(Undone::Late) => Reply::Later,

@@ -39,6 +39,8 @@ pub struct Terminal {
     told: Vec<(Value, Instant)>,
     /// How often it has shown each message.
     shown: BTreeMap<String, usize>,
+    /// What is called how that was said with a salt.
+    names: BTreeMap<String, String>,
 }
 
 impl Seat {
@@ -105,7 +107,7 @@ impl Seat {
         let mut process = self.command(words).stderr(Stdio::inherit()).spawn()?;
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().ok_or("no standard output")?).lines();
-        Ok(Terminal { process, input, output, told: Vec::new(), shown: BTreeMap::new() })
+        Ok(Terminal { process, input, output, told: Vec::new(), shown: BTreeMap::new(), names: BTreeMap::new() })
     }
 }
 
@@ -161,16 +163,26 @@ impl Terminal {
         self.wait_for("said", patience, |said| said.get("text").and_then(Value::as_str) == Some(text)).await
     }
 
-    /// Waits until something said under this id has a mark.
+    /// Waits until something said with this salt has a mark.
     ///
     /// # Errors
     /// As [`wait_for`](Self::wait_for).
-    pub async fn marked(&mut self, id: &str, mark: &str, patience: Duration) -> Result<(Value, Instant), PartFault> {
+    pub async fn marked(&mut self, salt: &str, mark: &str, patience: Duration) -> Result<(Value, Instant), PartFault> {
+        if !self.names.contains_key(salt) {
+            self.wait_for("saying", patience, |event| event.get("salt").and_then(Value::as_str) == Some(salt)).await?;
+        }
+        let id = self.names.get(salt).cloned().unwrap_or_default();
         let is = |event: &Value, key: &str, value: &str| event.get(key).and_then(Value::as_str) == Some(value);
-        self.wait_for("mark", patience, |event| is(event, "id", id) && is(event, "mark", mark)).await
+        self.wait_for("mark", patience, |event| is(event, "id", &id) && is(event, "mark", mark)).await
     }
 
     fn count(&mut self, event: &Value) {
+        let text = |key: &str| event.get(key).and_then(Value::as_str).map(str::to_owned);
+        if text("event").as_deref() == Some("saying")
+            && let (Some(salt), Some(id)) = (text("salt"), text("id"))
+        {
+            self.names.insert(salt, id);
+        }
         if event.get("event").and_then(Value::as_str) == Some("said")
             && let Some(id) = event.get("id").and_then(Value::as_str)
         {

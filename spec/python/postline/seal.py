@@ -5,7 +5,7 @@ from typing import Any, Optional
 from . import cbor
 from .shape import U32, array, digest, need, number
 
-_BUCKETS = (64, 128, 256, 512)
+_BUCKETS = (64, 128, 192, 320, 512)
 _STEP = 1024
 
 

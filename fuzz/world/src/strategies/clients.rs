@@ -1,8 +1,10 @@
 //! What happens to devices, and what a node that isn't honest says to them.
 
 use postline_core::client;
+use postline_core::content::part::{Body, Disposition, Part};
+use postline_core::content::text::Language;
 use postline_core::fault::{Code, PeerFault};
-use postline_core::id::{ContentId, ConversationId, DeviceKey, DeviceTag};
+use postline_core::id::{ConversationId, DeviceKey, DeviceTag};
 use postline_core::limits;
 use postline_core::wire::talk::{Event, Finding, Kind, Line, Origin, Password, Publication, Talk};
 
@@ -45,9 +47,11 @@ fn device_command(rng: &mut Rng) -> client::Command {
                 1 => client::io::To::Person(who),
                 _ => client::io::To::Person(theirs(0)),
             };
-            let id = rng.chance(300).then(|| ContentId([u8::try_from(rng.below(9)).unwrap_or_default(); 32]));
-            let len = if rng.chance(50) { limits::BODY_BYTES + 1 } else { rng.index(40) };
-            Do::Write { to, id, body: vec![b'x'; len] }
+            let salt = rng.chance(300).then(|| [u8::try_from(rng.below(9)).unwrap_or_default(); 16]);
+            let len = if rng.chance(50) { limits::CONTENT_BYTES + 1 } else { rng.index(40) };
+            let body = Part { disposition: Disposition::RENDER, language: Language::default(), body: Body::Nothing };
+            let what = Part::plain(&"x".repeat(len)).unwrap_or(body);
+            Do::Say { to, salt, what: client::io::Saying::message(what) }
         }
         12 => Do::ReadUpTo { conversation: conversation(), seq: rng.below(9) },
         13 => Do::Join,

@@ -189,13 +189,13 @@ impl World {
             Event::Mark { .. } if device.copy_of.is_some() => Ok(()),
             Event::Said(said) => {
                 let (dk, index) = (device.dk, device.copy_of.unwrap_or(index));
-                if !sealed::is_in(&said.body) {
+                if !sealed::is_in(said.content.bytes()) {
                     return Err(("I6", format!("device {index} shows another body than was said: {}", said.id)));
                 }
                 self.sealed.shows(index, dk, said)
             }
             Event::Mark { conversation, id, seq, mark } if device.wrote.contains(id) => {
-                self.sealed.marked(index, *id, conversation.zip(*seq), mark)
+                self.sealed.marked(index, *id, seq.map(|seq| (*conversation, seq)), mark)
             }
             Event::NotOpenedBy { id, dk, .. } => {
                 self.sealed.unopened(*id, *dk);

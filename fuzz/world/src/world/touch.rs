@@ -1,8 +1,12 @@
 //! What people do with their devices: they say and read things, lose the network, get a new phone, give up an old one.
 
-use postline_core::client::io::To;
-use postline_core::client::{Command, Input};
-use postline_core::id::{Address, ContentId};
+use postline_core::client::io::{Saying, To};
+use postline_core::client::{Client, Command, Input};
+use postline_core::content::message::Fields;
+use postline_core::content::part::{Disposition, Part};
+use postline_core::content::uri::Uri;
+use postline_core::id::Address;
+use postline_core::wire::content::Content;
 
 use super::World;
 use crate::device::Device;
@@ -59,16 +63,22 @@ impl World {
     }
 
     fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
-        let id = ContentId(self.rng.bytes());
+        let salt = self.rng.bytes();
         let mut body = sealed::MARK.to_vec();
         body.extend(self.rng.bytes::<16>());
         body.resize(body.len() + len, b'.');
         let Some(device) = self.devices.get_mut(index).filter(|device| device.is_current()) else { return };
-        device.wrote.insert(id);
-        let author = device.address.clone();
-        self.sealed.says(id, index, &author, to);
-        let to = To::Person(to.clone());
-        self.step_device(index, Input::Command(Command::Write { to, id: Some(id), body }));
+        let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body) else { return };
+        let client = device.client.as_ref();
+        let room = client.and_then(|client| Some((client.identity()?, client.direct(to)?)));
+        if let (Some((identity, room)), Ok(content)) = (room, Content::new(Fields::new(salt, part.clone()))) {
+            let (dk, author) = (client.and_then(Client::dk), device.address.clone());
+            let id = content.id(&Uri::person(identity), &Uri::room(room));
+            device.wrote.insert(id);
+            self.sealed.says(id, index, dk, &author, to);
+        }
+        let (to, what) = (To::Person(to.clone()), Saying::message(part));
+        self.step_device(index, Input::Command(Command::Say { to, salt: Some(salt), what }));
     }
 
     fn reads_sealed(&mut self, index: usize) {

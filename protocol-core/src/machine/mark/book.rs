@@ -84,6 +84,8 @@ fn ended(post: Post) -> Option<u64> {
         Post::Failed(Failure::TooMany) => 4,
         Post::Failed(Failure::Again) => 5,
         Post::Failed(Failure::NotEnrolled) => 6,
+        Post::Failed(Failure::NoMessage) => 7,
+        Post::Failed(Failure::NotYours) => 8,
         Post::Failed(Failure::Refused(code)) => REFUSED + u64::from(code as u16),
     })
 }
@@ -97,6 +99,8 @@ fn post(r: &mut Reader<'_>) -> Result<Post, Malformed> {
         4 => Failure::TooMany,
         5 => Failure::Again,
         6 => Failure::NotEnrolled,
+        7 => Failure::NoMessage,
+        8 => Failure::NotYours,
         how => {
             let code = how.checked_sub(REFUSED).and_then(|code| u16::try_from(code).ok());
             Failure::Refused(Code::from_wire(code.ok_or(Malformed("how something ended"))?))

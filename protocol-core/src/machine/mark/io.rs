@@ -47,6 +47,10 @@ pub enum Failure {
     Again,
     /// This device is no device of the person any more, or never was.
     NotEnrolled,
+    /// There is no such message here, or it is gone.
+    NoMessage,
+    /// It is another's to change.
+    NotYours,
     /// The hub refuses it.
     Refused(Code),
 }

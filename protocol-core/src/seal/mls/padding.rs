@@ -1,13 +1,14 @@
 //! Padding of what people say, within the seal: so that a length tells only a bucket (attack 88).
 //!
 //! ```text
-//!   padded = content ‖ 0x01 ‖ 0x00 …      up to 64, 128, 256, 512, 1024 bytes, then to a multiple of 1024
+//!   padded = content ‖ 0x01 ‖ 0x00 …      up to 64, 128, 192, 320, 512, 1024 bytes, then to a multiple of 1024
 //! ```
 
 use crate::fault::PeerFault;
 
 /// The buckets below one kilobyte, which is the step from there.
-const BUCKETS: [usize; 4] = [64, 128, 256, 512];
+/// What stands around a text in a content takes 72 bytes: so texts of up to 56, 120, 248, 440 and 952 look alike.
+const BUCKETS: [usize; 5] = [64, 128, 192, 320, 512];
 const STEP: usize = 1_024;
 
 /// How long content of `len` bytes is once it is padded.
