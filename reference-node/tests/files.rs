@@ -1,6 +1,7 @@
 //! Files go from one device to another by their two nodes: sealed, whole, over cuts, and to nobody else.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
+#![allow(clippy::print_stdout, reason = "figures are printed, and what is skipped")]
 
 mod common;
 
@@ -364,4 +365,37 @@ async fn two_people_send_each_other_files_by_hand() {
     }
     one.end().await.unwrap();
     two.end().await.unwrap();
+}
+
+/// The most that a process ever had in memory, in KiB; `None` where this machine doesn't say.
+fn peak_kib(node: &Node) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()?)).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+/// A file passes through a node's disk, and never lies in its memory: it is twice as long as what that may grow by. [B-7]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_takes_no_room_in_a_nodes_memory() {
+    let World { nodes, mut one, mut two, .. } = world().await;
+    let (path, bytes) = written(nodes.dir(), "large", 32 * 1024 * 1024);
+    let (ours, theirs) = (one.address.clone(), two.address.clone());
+    let (attachment, before) = (one.seal(&path).await, [peak_kib(&nodes.a), peak_kib(&nodes.b)]);
+    let file = attachment.blob();
+    let began = std::time::Instant::now();
+    assert_eq!(one.keeps(&theirs, file).await, Ok(()));
+    let there = began.elapsed();
+    assert_eq!(two.fetches(&ours, file).await, Ok(()));
+    println!("figure files.upload_ms {}", there.as_millis());
+    println!("figure files.device_to_device_ms {}", began.elapsed().as_millis());
+    let saved = two.save(&attachment, "large", nodes.dir()).await.unwrap();
+    assert!(std::fs::read(saved).unwrap() == bytes, "it is another file");
+    for (node, before) in [&nodes.a, &nodes.b].into_iter().zip(before) {
+        let Some((now, before)) = peak_kib(node).zip(before) else {
+            println!("skipped: this machine doesn't say what a process has in memory");
+            continue;
+        };
+        println!("figure files.memory_kib {}", now - before);
+        assert!(now - before <= 16 * 1024, "{} KiB more than before", now - before);
+    }
 }
