@@ -44,11 +44,19 @@ pub enum Canary {
     StaleListTaken,
     /// Key packages are taken for the devices of whoever they say, whatever the person's lists say.
     GhostTaken,
+    /// Whoever wants to edits and takes back what another has said.
+    AnyoneRevises,
+    /// What was taken back comes again by an edit.
+    EditAfterRetract,
+    /// The words of what was taken back stay.
+    WordsStay,
+    /// What somebody says that they have read takes the place of what they said before.
+    ReceiptRegress,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -68,6 +76,10 @@ impl Canary {
         Self::AnyKeyFollows,
         Self::StaleListTaken,
         Self::GhostTaken,
+        Self::AnyoneRevises,
+        Self::EditAfterRetract,
+        Self::WordsStay,
+        Self::ReceiptRegress,
     ];
 }
 

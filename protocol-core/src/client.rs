@@ -31,6 +31,7 @@ mod joining;
 mod keys;
 mod lines;
 mod log;
+mod marking;
 mod own;
 mod reading;
 mod said;
@@ -49,6 +50,7 @@ pub use io::{Command, Declined, Event, Input, Output, SessionIn};
 use crate::fault::{Misuse, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, Hash, Identity};
 use crate::limits;
+use crate::machine::mark::Marks;
 use crate::seal::lists::Chain;
 use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
@@ -83,6 +85,8 @@ pub struct Client {
     own: Own,
     contacts: BTreeMap<Address, Contact>,
     talks: BTreeMap<ConversationId, Talk>,
+    /// How far it has got in each.
+    marks: BTreeMap<ConversationId, Marks>,
     drafts: BTreeMap<u64, Draft>,
     door: Door,
     /// How often it was dialled in vain.
@@ -143,6 +147,7 @@ impl Client {
             own: Own::default(),
             contacts: BTreeMap::new(),
             talks: BTreeMap::new(),
+            marks: BTreeMap::new(),
             drafts: BTreeMap::new(),
             door: Door::Away,
             dials: 0,
@@ -169,6 +174,7 @@ impl Client {
             client.take_back(&record)?;
         }
         client.find_numbers();
+        client.restore_marks();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
         }
@@ -204,6 +210,8 @@ impl Client {
                 self.talks.insert(*id, talk);
             }
             Key::Upload(_) => self.files.take_back(record)?,
+            // Who the person is, the records to come may say.
+            Key::Marks(id) => _ = self.marks.insert(*id, Marks::restore(*id, Identity([0; 32]), record)?),
             Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
             key => self.hydrate(key, Some(record))?,
         }
@@ -213,7 +221,10 @@ impl Client {
     /// Whether a host brings this record when the device is restored; the others are brought when they are wanted.
     #[must_use]
     pub const fn restored_at_start(key: &Key) -> bool {
-        matches!(key, Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Draft(_) | Key::Upload(_))
+        matches!(
+            key,
+            Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Marks(_) | Key::Draft(_) | Key::Upload(_)
+        )
     }
 
     /// Whose device it is.
@@ -288,6 +299,7 @@ impl Client {
             + self.asks.len()
             + self.live.values().map(|live| live.ahead.len()).sum::<usize>()
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
+            + self.marks.values().map(Marks::len).sum::<usize>()
             + self.joining.len()
             + self.files.len()
     }
@@ -347,6 +359,7 @@ impl Client {
             Command::Disconnect => self.disconnect(tick, out),
             Command::Say { to, salt, what } => self.say_to(tick, &to, salt, &what, out),
             Command::ReadUpTo { conversation, seq } => self.read_up_to(tick, conversation, seq, out),
+            Command::TellRead { conversation, tell } => self.choose_to_tell(tick, conversation, tell, out),
             Command::AcceptKeys(who) => self.accept_keys(tick, &who, out),
             Command::Join => self.join(tick, out),
             Command::AddDevice { code } => self.add_device(tick, &code, out),

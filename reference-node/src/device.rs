@@ -455,7 +455,7 @@ impl Device {
 }
 
 /// The records that a device is restored from, as their keys begin.
-const STARTING: [&str; 6] = ["contact/", "draft/", "joining", "own", "talk/", "upload/"];
+const STARTING: [&str; 7] = ["contact/", "draft/", "joining", "marks/", "own", "talk/", "upload/"];
 
 fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
@@ -520,6 +520,7 @@ mod tests {
             Key::Said(talk, 7),
             Key::Draft(9),
             Key::Upload(Hash([1; 32])),
+            Key::Marks(talk),
             Key::Mailing(talk, 7),
             Key::Talks(address),
         ] {

@@ -68,6 +68,38 @@ async fn two_people_talk_in_their_terminals() {
     nodes.stop().await.unwrap();
 }
 
+/// What is read goes along with what is said next, where its person tells it at all.
+#[tokio::test]
+async fn a_person_tells_what_they_read_or_keeps_it_to_themselves() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let [one, two] = seats(&nodes).await;
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+    let salts = [0x21, 0x22, 0x23].map(|byte: u8| format!("{byte:02x}").repeat(16));
+    for (n, (salt, choice)) in salts.iter().zip(["no everywhere", "no", "yes"]).enumerate() {
+        let text = format!("question {n}");
+        ann.say(&json!({ "do": "write", "text": text, "salt": salt }).to_string()).await.unwrap();
+        let (said, _) = ben.hears(&text, PATIENCE).await.unwrap();
+        ben.say(&format!("/tell-read {choice}")).await.unwrap();
+        ben.wait_for("conversation", PATIENCE, |talk| talk["tells_read"] == (choice == "yes")).await.unwrap();
+        ben.say(&format!("/read {}", said["seq"])).await.unwrap();
+        ben.say(&format!("answer {n}")).await.unwrap();
+        ann.hears(&format!("answer {n}"), PATIENCE).await.unwrap();
+        if choice != "yes" {
+            assert!(ann.marked(salt, "read", Duration::ZERO).await.is_err(), "{choice}");
+        }
+    }
+    // A position is whole: the last reading is of the ones before it too.
+    for salt in &salts {
+        ann.marked(salt, "read", PATIENCE).await.unwrap();
+    }
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
+    nodes.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn t_106_a_wrong_password_enrols_nothing_and_a_wrong_key_gets_no_password() {
     const CANARY: &str = "canary-password-91c2";

@@ -5,8 +5,8 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, attachment, codes, content, dial, field, frame, limits, log, offer, people, saying, seal, sealed, session
-from postline import signed, transcript
+from postline import address, attachment, codes, content, dial, field, frame, limits, log, mark, offer, people, saying
+from postline import seal, sealed, session, signed, transcript
 from postline.refusal import Refused
 
 Input = dict[str, Any]
@@ -22,7 +22,7 @@ _NUMBERS = frozenset(
     " number port kind epoch term place after first last newest posted".split()
 )
 # Members that are lists of bytes.
-_LISTS_OF_BYTES = frozenset("ids leaves packages lists only".split())
+_LISTS_OF_BYTES = frozenset("ids leaves packages lists only positions".split())
 
 
 def main() -> None:
@@ -200,6 +200,15 @@ def _frame_make(given: Input) -> Ok:
     if "rcpts" in values:
         values["rcpts"] = [int(item) for item in values["rcpts"]]
     return {"bytes": frame.make(values)}
+
+
+def _position_read(given: Input) -> Ok:
+    upto, beyond = mark.read(_values(given)["bytes"])
+    return {"upto": upto, "beyond": sorted(beyond)}
+
+
+def _position_join(given: Input) -> Ok:
+    return {"bytes": mark.write(mark.join(map(mark.read, _values(given)["positions"])))}
 
 
 def _log_direct(given: Input) -> Ok:
@@ -462,6 +471,8 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "proof.verify": _proof_verify,
     "frames.read": _frames_read,
     "frame.make": _frame_make,
+    "position.read": _position_read,
+    "position.join": _position_join,
     "log.direct": _log_direct,
     "log.tag": _log_tag,
     "log.chain": _log_chain,

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::client::{Client, Input, Ours, Output};
+use postline_core::client::{Client, Event, Input, Ours, Output};
 use postline_core::fault::Misuse;
-use postline_core::id::{Address, ContentId, DeviceKey, SessionId};
+use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, Identity, SessionId};
+use postline_core::machine::mark::Audience;
 use postline_core::seal::Chain;
 use postline_core::seal::mls::ledger;
 use postline_core::step::{Machine, Outbox, Store, Tick};
 use postline_core::store::sha256;
 use postline_core::time::Millis;
+use postline_core::wire::mark::Position;
 
 use crate::disk::{Disk, DiskFull};
 use crate::node::Broken;
@@ -51,6 +53,14 @@ pub struct Device {
     pub(crate) tries: u32,
     /// Marks of what it wrote, to hold the next one to.
     pub(crate) wrote: BTreeSet<ContentId>,
+    /// What was read in each conversation, as it knows: by its person where nobody is named. It never falls.
+    read: BTreeMap<(ConversationId, Option<Identity>), Position>,
+    /// What of its person's reading is settled in each conversation, be it told or kept back.
+    settled: BTreeMap<ConversationId, Position>,
+    /// What of it was told to others.
+    pub(crate) told: BTreeMap<ConversationId, Position>,
+    /// Conversations in which there was a time when nothing could be told.
+    pub(crate) closed: BTreeSet<ConversationId>,
     batch: Outbox<Output>,
     /// The keys under which the batch sealed something: each for one thing, ever. The nonce says nothing of it, since
     /// four of its bytes are drawn (RFC 9420 §6.3.1).
@@ -80,6 +90,10 @@ impl Device {
             lists: BTreeMap::new(),
             tries: 0,
             wrote: BTreeSet::new(),
+            read: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            told: BTreeMap::new(),
+            closed: BTreeSet::new(),
             batch: Outbox::new(),
             sealed: Vec::new(),
             number,
@@ -133,6 +147,42 @@ impl Device {
             if number < before {
                 let what = format!("device {} goes back from list {before} of {whose} to {number}", self.number);
                 return Err(("I15", what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what of its person's reading it has told to others.
+    pub(crate) fn note_told(&mut self) {
+        let Some(client) = &self.client else { return };
+        for talk in client.conversations() {
+            let Some(marks) = client.marks(talk.id) else { continue };
+            let (told, before) = (marks.told(), self.settled.insert(talk.id, marks.told()).unwrap_or_default());
+            if told != before && marks.audience() != Audience::Ourselves {
+                self.told.entry(talk.id).or_default().join(&told);
+            }
+        }
+    }
+
+    /// What was read is never less than it was: somebody, or a bug, has put an older reading in its place.
+    ///
+    /// # Errors
+    /// I4 where it is.
+    pub(crate) fn note_marks(&mut self) -> Result<(), Broken> {
+        let Some(client) = &self.client else { return Ok(()) };
+        for talk in client.conversations() {
+            let Some(marks) = client.marks(talk.id) else { continue };
+            let others = marks.others().map(|who| (Some(who), marks.reading_of(who)));
+            for (who, read) in others.chain([(None, marks.read())]) {
+                let before = self.read.insert((talk.id, who), read).unwrap_or_default();
+                if !before.without(&read).is_empty() {
+                    let what =
+                        format!("on device {} a reading of {who:?} falls from {before:?} to {read:?}", self.number);
+                    return Err(("I4", what));
+                }
+            }
+            if !marks.rules().open {
+                self.closed.insert(talk.id);
             }
         }
         Ok(())
@@ -192,6 +242,12 @@ impl Device {
                 Ok(None)
             }
         }
+    }
+
+    /// What steps have told that nothing has committed yet.
+    pub(crate) fn told(&self) -> Vec<Event> {
+        let event = |effect: &Output| if let Output::Event(event) = effect { Some(event.clone()) } else { None };
+        self.batch.effects().filter_map(event).collect()
     }
 
     /// Forgets some of what was brought.

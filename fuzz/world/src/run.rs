@@ -25,6 +25,10 @@ const DRIFT_PPM: i64 = 10_000;
 const PHONES: u64 = 0x70_686f_6e65;
 /// The same of those about what happens to devices.
 const LOSSES: u64 = 0x6c6f_7373_6573;
+/// What the draws of what people do with what they said begin with, beside the seed.
+const DEALS: u64 = 0x0064_6561_6c73;
+/// The same of those about what people choose.
+const CHOICES: u64 = 0x0063_686f_6963_6573;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -79,12 +83,18 @@ struct Phones {
     use_of: Rng,
     /// What happens to the machines.
     losses: Rng,
+    /// What people do with what they said.
+    deals: Rng,
+    /// Who keeps to themselves what they read.
+    choices: Rng,
 }
 
 impl Phones {
     const fn of(seed: u64) -> Self {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses) }
+        let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
+        let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals }
     }
 }
 
@@ -95,7 +105,7 @@ fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: boo
         settle(&mut world);
         devices::settle(&mut world);
     }
-    let held = if world.broken.is_none() { end(&world) } else { Ok(()) };
+    let held = if world.broken.is_none() { end(&mut world) } else { Ok(()) };
     world.broken = world.broken.take().or(held.err());
     if world.broken.is_none() && is_orderly(&weather) {
         let held = make_friends(&mut world);
@@ -137,6 +147,8 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
     if let Some(mut phones) = phones {
         devices::begin(&mut world, &mut phones.use_of, lasts);
         devices::plan_losses(&mut world, &mut phones.losses, lasts);
+        devices::plan_deals(&mut world, &mut phones.deals, lasts);
+        devices::plan_choices(&mut world, &mut phones.choices, lasts);
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;
@@ -331,7 +343,7 @@ fn settle(world: &mut World) {
 }
 
 /// What must hold when all has come to its end.
-fn end(world: &World) -> Result<(), Broken> {
+fn end(world: &mut World) -> Result<(), Broken> {
     devices::end(world)?;
     world.ledger.check_shown()?;
     world.ledger.check_reports()?;

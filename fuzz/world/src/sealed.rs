@@ -90,6 +90,14 @@ pub struct Told {
     pub unopened: BTreeSet<DeviceKey>,
 }
 
+impl Told {
+    /// Who said it to whom.
+    #[must_use]
+    pub const fn pair(&self) -> (&Address, &Address) {
+        (&self.author, &self.to)
+    }
+}
+
 impl Sealed {
     /// A person says something.
     pub fn says(&mut self, id: ContentId, device: usize, dk: Option<DeviceKey>, author: &Address, to: &Address) {
@@ -285,7 +293,8 @@ impl Sealed {
         have_a_line: impl Fn(&Address, &Address) -> bool,
     ) -> Result<(), Broken> {
         for (id, told) in &self.said {
-            let failed = matches!(told.mark, None | Some(Mark::Failed(_))) || self.copied.contains(&told.device);
+            let failed =
+                matches!(told.mark, None | Some(Mark::Expired | Mark::Failed(_))) || self.copied.contains(&told.device);
             if failed || !current.contains_key(&told.device) || !have_a_line(&told.author, &told.to) {
                 continue;
             }
@@ -306,6 +315,12 @@ impl Sealed {
             }
         }
         Ok(())
+    }
+
+    /// Whether a device has shown something.
+    #[must_use]
+    pub fn is_shown(&self, id: ContentId, device: usize) -> bool {
+        self.shown.contains_key(&(id, device))
     }
 
     /// How often anything was shown.

@@ -11,9 +11,11 @@ mod evil;
 mod liars;
 mod lines;
 mod losses;
+mod marks;
 mod people;
 mod post;
 mod proofs;
+mod sayings;
 mod sessions;
 mod steps;
 mod tape;
@@ -49,6 +51,7 @@ pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};
 use post::{Parcel, Post};
 use proofs::Proofs;
+pub use sayings::Deal;
 use sessions::Session;
 use tape::Tape;
 pub use touch::Touch;
@@ -76,6 +79,8 @@ pub struct World {
     pub devices: Vec<Device>,
     /// What really happened in sealed conversations.
     pub sealed: Sealed,
+    /// What is known of words that people found.
+    pub(crate) sayings: sayings::Sayings,
     /// A node that lies about keys and conversations.
     pub liar: Option<usize>,
     /// What nodes want done on sessions that aren't of these devices, in order: for who plays others.
@@ -206,6 +211,7 @@ impl World {
             events: Vec::new(),
             devices: Vec::new(),
             sealed: Sealed::default(),
+            sayings: sayings::Sayings::default(),
             liar: None,
             sessions: BTreeMap::new(),
             to_devices: Vec::new(),

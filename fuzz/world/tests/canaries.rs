@@ -22,12 +22,13 @@ const SEEDS: u64 = 2_000;
 
 /// Those that other tests notice: `protocol-core`'s own tests of seals the first and of devices the second, the model of
 /// keys the rest.
-const ELSEWHERE: [Canary; 5] = [
+const ELSEWHERE: [Canary; 6] = [
     Canary::AadWithoutConversation,
     Canary::GhostTaken,
     Canary::ProofForAnyLine,
     Canary::ProofOfAnyList,
     Canary::AnyKeyFollows,
+    Canary::EditAfterRetract,
 ];
 
 /// Looks for the first seed that notices the bug, in any weather or in that which brings it out, and says what it says.
@@ -75,5 +76,9 @@ canaries! {
     a_failure_kept_quiet_is_noticed: FailureKeptQuiet is ["I1"];
     a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 95;
+    another_s_words_are_noticed: AnyoneRevises is ["I6"], by run_with_devices;
+    words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
+    //
+    a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

@@ -20,6 +20,7 @@ use super::Client;
 use super::io::{self, Answers, Changed, Event as Told, Now, Output, Who};
 use super::said::Kept;
 use super::timers::What;
+use crate::canary::{self, Canary};
 use crate::content::kind::Kind;
 use crate::id::{Address, ContentId, ConversationId, Hash, Identity};
 use crate::limits;
@@ -398,6 +399,7 @@ impl Client {
     /// Lets go of the words that an entry brought: nothing gives them any more (attack 55).
     fn forget_words(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         if let Some(Some(kept)) = self.said.get_mut(&(id, seq))
+            && !canary::is_on(Canary::WordsStay)
             && kept.content.take().is_some()
         {
             out.save(kept.record(id, seq));

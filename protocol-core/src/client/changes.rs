@@ -82,6 +82,7 @@ impl Client {
         let drafts: BTreeSet<ConversationId> = self.drafts.values().map(|draft| draft.talk).collect();
         let unfinished = |talk: &&super::Talk| {
             drafts.contains(&talk.id)
+                || self.marks(talk.id).is_some_and(crate::machine::mark::Marks::waits)
                 || self.live.get(&talk.id).is_some_and(|live| live.sharing.is_some())
                 || (talk.joined.is_none() && talk.change > 0)
                 || (talk.joined.is_some() && talk.listed != self.lists_of(&talk.with))

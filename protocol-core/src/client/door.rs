@@ -44,7 +44,7 @@ impl Client {
             return Self::decline(Declined::Enrolled, out);
         }
         if self.own.stage == Stage::Over {
-            self.begin_anew(out);
+            self.begin_anew(tick, out);
         }
         if self.own.device.is_none() {
             let seed = sha256(&[b"postline/1 device\0", &tick.entropy]);
@@ -269,8 +269,8 @@ impl Client {
     fn heard(&mut self, tick: &Tick, talk: Talk, out: &mut Outbox<Output>) {
         match talk {
             Talk::Event(event) => self.event(tick, event, out),
-            Talk::Heads(heads) => self.heads(&heads, out),
-            Talk::Delivered { conversation, member, seq } => self.delivered(conversation, &member, seq, out),
+            Talk::Heads(heads) => self.heads(tick, &heads, out),
+            Talk::Delivered { conversation, member, seq } => self.delivered(tick, conversation, &member, seq, out),
             Talk::Unposted { conversation, origin, code } => self.unposted(tick, conversation, origin, code, out),
             Talk::Published { number, code } => self.published(tick, number, code, out),
             Talk::Answer { number, what } => self.answered(tick, number, what, out),

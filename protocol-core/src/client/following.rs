@@ -374,6 +374,7 @@ impl Client {
             devices: group.map_or(0, |group| group.members().len()),
             seq: talk.seq,
             joined: talk.joined.is_some(),
+            tells_read: self.tells_read(talk),
         }
     }
 

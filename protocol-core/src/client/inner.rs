@@ -5,11 +5,12 @@
 //!     0 content     version, content, about / null, again / null
 //!                                                      about: the place of what it replaces, answers or reacts to
 //!                                                      again: the entry that some device couldn't open, said once more
-//!     1 read        seq                                everything up to here was seen by the person
+//!     1 read        position                           what the person has read ([A-5])
 //!     2 not opened  seq                                this device can't open that entry
 //!     3 history     conversation, for, [(seq, author, dk, at, content, about) …], flat
 //!     4 compare     bytes                              a step of comparing codes
 //!     5 compared    ak                                 to the person's own devices: the other's key was compared
+//!   [1, 6, position, inner]                            a content, and with it what its author has read ([A-8])
 //! ```
 //!
 //! A kind that we don't know is kept as it came, and not shown. An unknown version too.
@@ -20,11 +21,14 @@ use crate::limits;
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::content::Content;
+use crate::wire::mark::Position;
 
 /// The version that this code writes.
 const VERSION: u64 = 1;
 /// The version of content that it carries ([M-1]).
 const CONTENT: u64 = 1;
+/// The kind of what has another thing within, and a reading beside it.
+const ALONG: u64 = 6;
 
 /// Something said, with its author's time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(super) struct Inner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Content { content: Content, about: Option<u64>, again: Option<u64> },
-    Read { seq: u64 },
+    Read { read: Position },
     NotOpened { seq: u64 },
     History { of: ConversationId, to: DeviceKey, told: Vec<Told> },
     Compare { bytes: Vec<u8> },
@@ -86,7 +90,8 @@ impl Inner {
             What::Content { content, about, again } => {
                 w.u64(CONTENT).bytes(content.bytes()).maybe(*about, Writer::u64).maybe(*again, Writer::u64);
             }
-            What::Read { seq } | What::NotOpened { seq } => _ = w.u64(*seq),
+            What::Read { read } => read.write(&mut w),
+            What::NotOpened { seq } => _ = w.u64(*seq),
             What::History { of, to, told } => {
                 w.bytes(&of.0).bytes(&to.0).array(told.len() as u64 * TOLD);
                 for told in told {
@@ -118,7 +123,7 @@ impl Inner {
                 let content = Content::parse(r.bytes()?)?;
                 What::Content { content, about: r.maybe(Reader::u64)?, again: r.maybe(Reader::u64)? }
             }
-            1 => What::Read { seq: r.u64()? },
+            1 => What::Read { read: Position::read(&mut r)? },
             2 => What::NotOpened { seq: r.u64()? },
             3 => What::History { of: ConversationId(r.fixed()?), to: DeviceKey(r.fixed()?), told: told(&mut r)? },
             4 => What::Compare { bytes: r.bytes()?.to_vec() },
@@ -132,6 +137,37 @@ impl Inner {
         } else {
             Err(PeerFault::Sealed("an inner in its one form"))
         }
+    }
+}
+
+/// What is said, with a reading beside it: one thing to seal.
+pub(super) fn along(read: Position, inner: &[u8]) -> Vec<u8> {
+    let mut w = Writer::array_of(4);
+    w.u64(VERSION).u64(ALONG);
+    read.write(&mut w);
+    w.bytes(inner);
+    w.into_bytes()
+}
+
+/// The bytes of what is said, and the reading that came along with it.
+///
+/// # Errors
+/// [`Malformed`] for a reading in another form, or beside anything that people don't say.
+pub(super) fn apart(bytes: &[u8]) -> Result<(Option<Position>, &[u8]), Malformed> {
+    let head = |bytes| {
+        let mut r = Reader::new(bytes);
+        r.array(u64::from(u16::MAX))?;
+        Ok::<_, Malformed>((r.u64()?, r.u64()?, r))
+    };
+    let Ok((VERSION, ALONG, mut r)) = head(bytes) else { return Ok((None, bytes)) };
+    let (read, inner) = (Position::read(&mut r)?, r.bytes()?);
+    r.end()?;
+    // Something of later days may be what people say.
+    let is_said = !matches!(head(inner), Ok((VERSION, 1..=ALONG, _)));
+    if is_said && along(read, inner) == bytes {
+        Ok((Some(read), inner))
+    } else {
+        Err(Malformed("a reading beside what people say"))
     }
 }
 
@@ -170,7 +206,7 @@ mod tests {
         vec![
             What::Content { content: content("hello"), about: None, again: None },
             What::Content { content: content(""), about: Some(11), again: Some(12) },
-            What::Read { seq: 5 },
+            What::Read { read: Position::upto(5) },
             What::NotOpened { seq: u64::MAX },
             What::History { of: ConversationId([1; 32]), to: dk, told: vec![told] },
             What::Compare { bytes: b"commitment".to_vec() },
@@ -190,6 +226,29 @@ mod tests {
             }
             assert!(Inner::read(&[&bytes[..], &[0]].concat()).is_err());
         }
+    }
+
+    /// [A-8], [G-15]
+    #[test]
+    fn a_reading_comes_along_with_what_people_say_and_with_nothing_else() {
+        let mut read = Position::upto(4);
+        read.add(8, 8);
+        let named = |what| Inner { at: Millis(1), what }.to_bytes();
+        for what in all() {
+            let (inner, people) = (named(what.clone()), matches!(what, What::Content { .. }));
+            let whole = along(read, &inner);
+            assert_eq!(apart(&whole).ok(), people.then_some((Some(read), &inner[..])), "{what:?}");
+            assert_eq!(apart(&inner), Ok((None, &inner[..])), "by itself");
+            for cut in 3..whole.len() {
+                assert!(apart(&whole[..cut]).is_err(), "cut at {cut}");
+            }
+            assert!(apart(&along(read, &whole)).is_err(), "within itself");
+            assert!(apart(&[&whole[..], &[0]].concat()).is_err());
+        }
+        let mut later = Writer::array_of(3);
+        later.u64(1).u64(99).str("anything");
+        let later = later.into_bytes();
+        assert_eq!(apart(&along(read, &later)), Ok((Some(read), &later[..])));
     }
 
     #[test]

@@ -84,12 +84,22 @@ pub enum Command {
         /// What is said.
         what: Saying,
     },
-    /// The person has seen everything up to here: told to the others, sealed, and to the person's other devices.
+    /// The person has seen everything up to here: told to the others, sealed, and to the person's other devices, where the
+    /// conversation's policy and [`Command::TellRead`] leave it so.
     ReadUpTo {
         /// Of which conversation.
         conversation: ConversationId,
         /// The last that was seen.
         seq: u64,
+    },
+    /// Whether others hear what the person reads, on this device, where a conversation leaves that to each: they do, until
+    /// the person says otherwise. Answered by [`Event::Conversation`] for each to which it makes a difference. What was kept
+    /// to oneself is not told later by itself.
+    TellRead {
+        /// In which conversation; `None`: wherever nothing was chosen for the conversation itself.
+        conversation: Option<ConversationId>,
+        /// Whether they do.
+        tell: bool,
     },
     /// This device is new, for an address that has others: show a code for one of them. Answered by [`Event::Code`].
     Join,
@@ -570,6 +580,8 @@ pub struct Conversation {
     pub seq: u64,
     /// Whether this device can read and write in it now.
     pub joined: bool,
+    /// Whether the person wants the others to hear what they read, where the conversation leaves that to each.
+    pub tells_read: bool,
 }
 
 /// Something that was said.
@@ -720,7 +732,7 @@ pub struct Author {
     pub own: bool,
 }
 
-/// How far something got. Only rises, but for `Failed`, which ends it.
+/// How far something got. Only rises, but for what ends it: it has expired, or failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     /// Durable on this device.
@@ -731,6 +743,8 @@ pub enum Mark {
     Delivered,
     /// Read by the other.
     Read,
+    /// It was to be read until a time that was over before it could be said.
+    Expired,
     /// Not said, and won't be.
     Failed(Failure),
 }

@@ -12,6 +12,7 @@ use super::{Asked, Client};
 use crate::fault::{Code, Misuse, PeerFault};
 use crate::id::Address;
 use crate::limits;
+use crate::machine::mark::Post;
 use crate::seal::lists::{Chain, Verdict};
 use crate::seal::mls::{self, Me};
 use crate::seal::{AddressIdentity, Secret, address};
@@ -250,6 +251,7 @@ impl Client {
         let Some(dk) = self.dk() else { return };
         self.own.stage = Stage::Enrolled;
         out.save(self.own.record());
+        self.restore_marks();
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);
         if self.own.next.is_some() {
             Self::tell(Event::BackupWanted, out);
@@ -387,15 +389,15 @@ impl Client {
     }
 
     /// A device that was one, or a copy of one, begins as a new one: what it knows of people stays, no secret does.
-    pub(super) fn begin_anew(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn begin_anew(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        for (number, draft) in core::mem::take(&mut self.drafts) {
+            out.save(Record::remove(Key::Draft(number)));
+            self.give_up(tick, &draft, Post::Failed(io::Failure::NotEnrolled), out);
+        }
         let own = core::mem::take(&mut self.own);
         // Its node, and behind which number it goes on.
         let (settled, posted, number) = (own.posted, own.posted, own.number);
-        self.own = Own { node: own.node, settled, posted, number, ..Own::default() };
-        for (number, draft) in core::mem::take(&mut self.drafts) {
-            out.save(Record::remove(Key::Draft(number)));
-            self.give_up(&draft, io::Failure::NotEnrolled, out);
-        }
+        self.own = Own { node: own.node, settled, posted, number, quiet: own.quiet, ..Own::default() };
         for talk in self.talks.values_mut() {
             talk.joined = None;
             talk.renewed = Millis(0);

@@ -9,14 +9,16 @@
 
 use std::collections::BTreeMap;
 
-use super::io::{Alarm, Event as Told, Mark, Output, Who};
+use super::io::{Alarm, Event as Told, Output, Who};
 use super::said::Draft;
 use super::talk::{Live, Talk};
 use super::timers::What;
 use super::{Asked, Client};
 use crate::fault::{Code, PeerFault};
-use crate::id::{Address, ConversationId, DeviceTag, Hash, NodeKey};
+use crate::id::{ConversationId, DeviceTag, Hash, NodeKey};
 use crate::limits;
+use crate::machine::mark;
+use crate::seal::lists::Chain;
 use crate::seal::mls::KnownHead;
 use crate::seal::verify_value;
 use crate::step::{Outbox, Tick};
@@ -57,7 +59,7 @@ impl Client {
             live.ahead.insert(came, event);
         }
         if came > next {
-            self.pass_over(id, next, out);
+            self.pass_over(tick, id, next, out);
         }
         self.drain(tick, id, out);
     }
@@ -74,7 +76,7 @@ impl Client {
 
     /// An entry came out of its turn. Where those before it were asked for and the answer is here, they are nowhere: what
     /// there is comes in order, and behind the answer, if not before it. We go on behind them.
-    fn pass_over(&mut self, id: ConversationId, next: u64, out: &mut Outbox<Output>) {
+    fn pass_over(&mut self, tick: &Tick, id: ConversationId, next: u64, out: &mut Outbox<Output>) {
         let asks = self.asks.values().any(|open| *open == Asked::Range { talk: id });
         let live = self.live(id);
         let first = live.ahead.range(next..).next().map(|(seq, _)| *seq).filter(|first| *first > next);
@@ -85,6 +87,7 @@ impl Client {
         // There may have been a group.
         talk.state = talk.state.max(1);
         out.save(talk.record());
+        self.mark(tick, id, mark::Input::Entry { seq: to, by: None }, out);
         Self::tell(Told::Missing { conversation: id, from: next, to }, out);
     }
 
@@ -186,7 +189,7 @@ impl Client {
             (Kind::Commit, Some(bytes)) => self.changed(tick, event, bytes, own.as_ref(), out),
             (Kind::Message, Some(bytes)) => {
                 match &own {
-                    Some((_, draft)) => self.own_message(event, draft, out),
+                    Some((_, draft)) => self.own_message(tick, event, draft, out),
                     None => self.message(tick, event, bytes, out),
                 }
                 Taken::Done
@@ -249,10 +252,13 @@ impl Client {
         }
         let later = live.later.take_if(|head| head.seq <= seq);
         out.save(talk.record());
+        // What the other says, and people see, is worth telling that it was read.
+        let heard = (talk.heard == seq).then(|| talk.with.clone());
+        let by = heard.and_then(|with| self.chain_of(&with)).map(Chain::identity);
+        self.mark(tick, event.conversation, mark::Input::Entry { seq, by }, out);
         if let Some(head) = later {
-            self.head(&head, out);
+            self.head(tick, &head, out);
         }
-        self.marks_of(event.conversation, seq, out);
         self.acknowledge(tick, event.conversation);
     }
 
@@ -285,7 +291,7 @@ impl Client {
     }
 
     /// Heads came: those that their hub signed are compared with what this device has.
-    pub(super) fn heads(&mut self, heads: &Heads, out: &mut Outbox<Output>) {
+    pub(super) fn heads(&mut self, tick: &Tick, heads: &Heads, out: &mut Outbox<Output>) {
         if heads.leaves.len() > limits::HEADS || heads.heads.len() > heads.leaves.len() {
             return Self::refuse(Who::Node, PeerFault::Frame("heads within bounds"), out);
         }
@@ -299,7 +305,7 @@ impl Client {
                 good
             });
             if good && heads.leaves.get(usize::from(*place)) == Some(&head.leaf()) {
-                self.head(head, out);
+                self.head(tick, head, out);
             } else {
                 Self::refuse(Who::Conversation(head.conversation), PeerFault::Signature, out);
             }
@@ -307,7 +313,7 @@ impl Client {
     }
 
     /// A head that its hub has signed.
-    fn head(&mut self, head: &Head, out: &mut Outbox<Output>) {
+    fn head(&mut self, tick: &Tick, head: &Head, out: &mut Outbox<Output>) {
         let id = head.conversation;
         let Some(talk) = self.talks.get_mut(&id) else { return };
         let live = self.live.entry(id).or_default();
@@ -326,12 +332,13 @@ impl Client {
         if ours != head.hash {
             return self.split(id, head.seq, ours, head.hash, out);
         }
-        let before = talk.sent;
-        if head.seq >= before {
-            // It rides along with the next entry's record: what a crash forgets of it is heard, and said, again.
+        if head.seq >= talk.sent {
             talk.signed = Some(KnownHead { seq: head.seq, hash: head.hash });
-            talk.sent = head.seq;
-            self.rise(id, before, head.seq, &Mark::Sent, out);
+            self.mark(tick, id, mark::Input::Sent(head.seq), out);
+        }
+        // It rides along with the next entry's record: what a crash forgets of it is heard, and said, again.
+        if let Some(talk) = self.talks.get_mut(&id) {
+            talk.sent = talk.sent.max(head.seq);
         }
     }
 
@@ -357,81 +364,6 @@ impl Client {
             out.save(talk.record());
         }
         Self::tell(Told::Alarm(Alarm::SplitView { conversation: id, seq, ours, theirs }), out);
-    }
-
-    /// How far the node of a member has it.
-    pub(super) fn delivered(&mut self, id: ConversationId, member: &Address, seq: u64, out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get_mut(&id).filter(|talk| talk.with == *member) else { return };
-        // It may be said before the entry comes, but not long before.
-        let known = talk.seq.saturating_add(limits::RANGE);
-        if seq <= talk.delivered || seq > known {
-            return;
-        }
-        let (before, upto) = (talk.delivered, seq.min(talk.seq));
-        talk.delivered = seq;
-        self.rise(id, before, upto, &Mark::Delivered, out);
-    }
-
-    /// Says a mark of the person's entries behind one, up to another. Those that aren't at hand are marked when they are.
-    pub(super) fn rise(&mut self, id: ConversationId, behind: u64, to: u64, mark: &Mark, out: &mut Outbox<Output>) {
-        let from = behind.saturating_add(1).max(to.saturating_sub(limits::MARKED));
-        let mut later = false;
-        for seq in from..=to {
-            if self.said.contains_key(&(id, seq)) {
-                self.mark(id, seq, mark.clone(), out);
-            } else {
-                if let Some(talk) = self.talks.get_mut(&id) {
-                    talk.mark_later(seq, mark.clone());
-                }
-                later = true;
-            }
-        }
-        if later {
-            self.timers.by(What::Talk(id), self.now);
-        }
-    }
-
-    /// Marks that had to wait for their entries.
-    pub(super) fn mark_more(&mut self, id: ConversationId, out: &mut Outbox<Output>) {
-        for _ in 0..limits::CLIENT_BATCH {
-            let Some((seq, mark)) = self.talks.get(&id).and_then(|talk| talk.unmarked.first().cloned()) else { return };
-            if !self.said.contains_key(&(id, seq)) {
-                break;
-            }
-            self.mark(id, seq, mark, out);
-            if let Some(talk) = self.talks.get_mut(&id) {
-                talk.unmarked.pop_first();
-                if talk.unmarked.is_empty() {
-                    out.save(talk.record());
-                }
-            }
-        }
-        if self.talks.get(&id).is_some_and(|talk| !talk.unmarked.is_empty()) {
-            self.timers.by(What::Talk(id), self.now);
-        }
-    }
-
-    fn mark(&self, id: ConversationId, seq: u64, mark: Mark, out: &mut Outbox<Output>) {
-        let (Some(talk), Some(kept)) = (self.talks.get(&id), self.said.get(&(id, seq)).and_then(Option::as_ref)) else {
-            return;
-        };
-        // Marks only rise, in whatever order they are heard of.
-        if (talk.read_by >= seq && mark < Mark::Read) || (talk.delivered >= seq && mark < Mark::Delivered) {
-            return;
-        }
-        let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
-        if ours && kept.content.is_some() {
-            Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark }, out);
-        }
-    }
-
-    /// What was said of an entry before it came.
-    fn marks_of(&self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get(&id) else { return };
-        let reached = [(talk.sent, Mark::Sent), (talk.delivered, Mark::Delivered), (talk.read_by, Mark::Read)];
-        for (_, mark) in reached.into_iter().filter(|(upto, _)| *upto >= seq) {
-            self.mark(id, seq, mark, out);
-        }
     }
 }
 

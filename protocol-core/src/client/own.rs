@@ -62,11 +62,13 @@ pub(super) struct Own {
     pub(super) stocked: Option<Millis>,
     /// Whether a session is to be kept.
     pub(super) connect: bool,
+    /// Whether the person keeps to themselves what they read, where they chose nothing else for a conversation.
+    pub(super) quiet: bool,
 }
 
 impl Own {
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 17, |w| {
+        write(Key::Own, 18, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -81,6 +83,7 @@ impl Own {
             self.tries.write(w);
             w.maybe(self.turning.as_ref(), |w, (ak, _)| w.bytes(ak.expose()));
             w.maybe(self.turning.as_ref(), |w, (_, next)| w.bytes(next.expose()));
+            w.bool(self.quiet);
         })
     }
 
@@ -108,6 +111,7 @@ impl Own {
             let tries = Tries::read(r)?;
             let secret = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Secret::new));
             let turning = secret(r)?.zip(secret(r)?);
+            let quiet = r.bool()?;
             let own = Self {
                 stage,
                 device,
@@ -126,6 +130,7 @@ impl Own {
                 stock,
                 stocked,
                 connect,
+                quiet,
             };
             Ok((own, chain))
         })?;

@@ -2,20 +2,23 @@
 //!
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
-use super::inner::{Inner, Read, What as Said};
-use super::io::{Author, Event as Told, Failure, Mark, Output, Who};
+use super::Client;
+use super::inner::{Inner, Read, What as Said, apart};
+use super::io::{Author, Event as Told, Output, Who};
 use super::said::{By, Draft, Kept};
 use super::timers::What;
-use super::{Client, Declined};
+use crate::content::kind::Kind;
 use crate::content::uri::Uri;
 use crate::fault::PeerFault;
-use crate::id::{ContentId, ConversationId};
+use crate::id::{ContentId, ConversationId, Identity};
 use crate::limits;
+use crate::machine::mark;
 use crate::seal::mls::{Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
 use crate::time::Millis;
 use crate::wire::content::Content;
+use crate::wire::mark::Position;
 use crate::wire::talk::Event;
 
 impl Client {
@@ -39,7 +42,10 @@ impl Client {
             if talk.is_new(dk, opened.epoch, generation, group.epoch()) { Ok(opened) } else { Err(PeerFault::Again) }
         });
         match opened.and_then(|opened| read(id, &opened).map(|read| (opened, read))) {
-            Ok((opened, read)) => {
+            Ok((opened, (along, read))) => {
+                if let Some(along) = along {
+                    self.has_read(tick, event, opened.member.identity, along, out);
+                }
                 if let Some(head) = opened.aad.head {
                     self.named_head(id, head, seq, out);
                 }
@@ -52,6 +58,11 @@ impl Client {
                 self.not_opened(tick, id, seq, out);
             }
         }
+    }
+
+    /// Somebody tells what they have read; the person on another device of theirs too.
+    fn has_read(&mut self, tick: &Tick, event: &Event, who: Identity, read: Position, out: &mut Outbox<Output>) {
+        self.mark(tick, event.conversation, mark::Input::Read { who, at: event.seq, read }, out);
     }
 
     /// What came out of the seal.
@@ -72,25 +83,13 @@ impl Client {
                     Some(first) => first,
                     None => seq,
                 };
-                if !own {
+                // What changes something, or is a sign at it, asks for no mark (attack 46).
+                if !own && matches!(content.fields().kind(), Kind::Message) {
                     talk.heard = seq;
                 }
                 self.keep_said(tick, id, place, by(member), inner.at.min(tick.now), content, about, out);
             }
-            Said::Read { seq: upto } if own => {
-                let upto = upto.min(seq);
-                if upto > talk.told {
-                    (talk.seen, talk.told) = (talk.seen.max(upto), upto);
-                    Self::tell(Told::ReadElsewhere { conversation: id, seq: upto }, out);
-                }
-            }
-            Said::Read { seq: upto } => {
-                let (before, upto) = (talk.read_by, upto.min(seq));
-                if upto > before {
-                    talk.read_by = upto;
-                    self.rise(id, before, upto, &Mark::Read, out);
-                }
-            }
+            Said::Read { read } => self.has_read(tick, event, member.identity, read, out),
             Said::NotOpened { seq: which } => {
                 let live = self.live(id);
                 if which < seq && live.repairs.len() < limits::CLIENT_BATCH {
@@ -154,13 +153,14 @@ impl Client {
     }
 
     /// Something of this device's came back: it has its place.
-    pub(super) fn own_message(&mut self, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
+    pub(super) fn own_message(&mut self, tick: &Tick, event: &Event, draft: &Draft, out: &mut Outbox<Output>) {
         let (id, seq) = (event.conversation, event.seq);
         self.said.insert((id, seq), None);
         let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return };
         if let Said::Content { content, about, again: None } = inner.what {
             let name = self.own_name(id, &content);
             self.keep(id, seq, Kept::of(None, name, inner.at, content, about), out);
+            self.mark(tick, id, mark::Input::Post(name, mark::Post::Placed(seq)), out);
         }
     }
 
@@ -201,53 +201,26 @@ impl Client {
     }
 
     /// What can't be said any more.
-    pub(super) fn give_up(&self, draft: &Draft, why: Failure, out: &mut Outbox<Output>) {
+    pub(super) fn give_up(&mut self, tick: &Tick, draft: &Draft, how: mark::Post, out: &mut Outbox<Output>) {
         if let Some(content) = draft.content() {
-            let (conversation, mark) = (draft.talk, Mark::Failed(why));
-            let id = self.own_name(conversation, &content);
-            Self::tell(Told::Mark { conversation, id, seq: None, mark }, out);
+            let id = self.own_name(draft.talk, &content);
+            self.mark(tick, draft.talk, mark::Input::Post(id, how), out);
         }
-    }
-
-    /// The person has seen everything up to here.
-    pub(super) fn read_up_to(&mut self, tick: &Tick, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get_mut(&id) else {
-            return Self::decline(Declined::NoConversation(id), out);
-        };
-        let seen = seq.min(talk.seq);
-        if seen <= talk.seen {
-            return;
-        }
-        talk.seen = seen;
-        out.save(talk.record());
-        // Where nothing of theirs is new in it, there is nothing to tell.
-        if talk.heard > talk.told {
-            self.timers.by(What::Read(id), Self::later(tick, limits::READ_MS));
-        }
-    }
-
-    /// Tells the others, and the person's other devices, what was read.
-    pub(super) fn tell_read(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
-        let Some(talk) = self.talks.get_mut(&id).filter(|talk| talk.seen > talk.told && talk.joined.is_some()) else {
-            return;
-        };
-        talk.told = talk.seen;
-        let seq = talk.seen;
-        out.save(talk.record());
-        self.control(tick, id, Said::Read { seq }, out);
     }
 }
 
 /// What came out of the seal, where it is what we know in its one form, and a content names nobody else as its author.
-fn read(conversation: ConversationId, opened: &Opened) -> Result<Read, PeerFault> {
-    let read = Inner::read(&opened.plaintext)?;
+/// Beside it, what its author has read.
+fn read(conversation: ConversationId, opened: &Opened) -> Result<(Option<Position>, Read), PeerFault> {
+    let (along, inner) = apart(&opened.plaintext)?;
+    let read = Inner::read(inner)?;
     if let Read::Known(inner) = &read
         && let Said::Content { content, .. } = &inner.what
     {
         let sender = Uri::person(opened.member.identity);
         content.fields().check_origin(&sender, &Uri::room(conversation))?;
     }
-    Ok(read)
+    Ok((along, read))
 }
 
 fn by(member: Member) -> By {

@@ -1,5 +1,7 @@
 //! Things said: those that this device has opened or written, and those of its own that the log doesn't have yet.
 
+use std::borrow::Cow;
+
 use crate::content::kind::Kind as Is;
 use crate::content::uri::Uri;
 use crate::fault::RestoreError;
@@ -8,10 +10,11 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::content::Content;
+use crate::wire::mark::Position;
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
 
-use super::inner::{Inner, Read, What};
+use super::inner::{Inner, Read, What, along};
 
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,8 @@ pub(super) struct Draft {
     pub(super) kind: Kind,
     /// Of a message: what is within the seal; else empty.
     pub(super) inner: Vec<u8>,
+    /// What the person has read, where that goes along with it.
+    pub(super) along: Option<Position>,
     /// What was posted, and in which epoch; `None`: it is still to be sealed.
     pub(super) sealed: Option<Sealed>,
 }
@@ -110,15 +115,35 @@ pub(super) struct Sealed {
 }
 
 impl Draft {
+    /// What is still to be sealed.
+    pub(super) const fn new(talk: ConversationId, kind: Kind, inner: Vec<u8>) -> Self {
+        Self { talk, kind, inner, along: None, sealed: None }
+    }
+
+    /// What is sealed.
+    pub(super) fn plaintext(&self) -> Cow<'_, [u8]> {
+        self.along.map_or(Cow::Borrowed(&self.inner), |read| Cow::Owned(along(read, &self.inner)))
+    }
+
     /// The content that it says for the first time, where it is one.
     pub(super) fn content(&self) -> Option<Content> {
         let Ok(Read::Known(inner)) = Inner::read(&self.inner) else { return None };
         if let What::Content { content, again: None, .. } = inner.what { Some(content) } else { None }
     }
 
+    /// Whether it was to be read until a time that is over.
+    pub(super) fn is_over(&self, now: Millis) -> bool {
+        let expires = self.content().and_then(|content| content.fields().expires);
+        expires
+            .filter(|expiry| expiry.is_sensible(now))
+            .and_then(|expiry| expiry.end(None))
+            .is_some_and(|end| end <= now)
+    }
+
     pub(super) fn record(&self, number: u64) -> Record {
-        write(Key::Draft(number), 5, |w| {
+        write(Key::Draft(number), 6, |w| {
             w.bytes(&self.talk.0).u64(self.kind as u64).bytes(&self.inner);
+            w.maybe(self.along, |w, read| w.bytes(&read.to_bytes()));
             w.maybe(self.sealed.as_ref(), |w, sealed| w.u64(sealed.epoch));
             w.maybe(self.sealed.as_ref(), |w, sealed| w.bytes(&sealed.bytes));
         })
@@ -134,9 +159,10 @@ impl Draft {
                 _ => return Err(Malformed("a kind of event")),
             };
             let inner = r.bytes()?.to_vec();
+            let along = r.maybe(|r| Position::parse(r.bytes()?))?;
             let (epoch, bytes) = (r.maybe(Reader::u64)?, r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?);
             let sealed = epoch.zip(bytes).map(|(epoch, bytes)| Sealed { epoch, bytes });
-            Ok(Self { talk, kind, inner, sealed })
+            Ok(Self { talk, kind, inner, along, sealed })
         })
     }
 }

@@ -7,12 +7,14 @@
 //! ```
 
 use super::Client;
+use super::inner::What as Said;
 use super::io::{Failure, Output};
 use super::said::{Draft, Sealed};
 use super::timers::What;
 use crate::fault::Code;
 use crate::id::{Address, ConversationId};
 use crate::limits;
+use crate::machine::mark;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
@@ -32,20 +34,21 @@ impl Client {
         self.look_for_group(tick, id, out);
         self.apply(tick, id, out);
         self.drain(tick, id, out);
-        self.mark_more(id, out);
+        self.say_marks(id, out);
         self.repair(tick, id, out);
         self.share(tick, id, out);
         let unlisted = self.live.get(&id).and_then(|live| live.unlisted);
         if let Some((at, _)) = unlisted.filter(|(at, _)| *at > tick.now) {
             return self.timers.by(What::Talk(id), at);
         }
+        self.go_on_telling(tick, id);
         if self.may_change(id) && self.members(tick, id, out) {
             self.seal(tick, id, out);
         }
     }
 
     /// Whether anything may be sealed here now.
-    fn may_change(&self, id: ConversationId) -> bool {
+    pub(super) fn may_change(&self, id: ConversationId) -> bool {
         let Some(talk) = self.talks.get(&id) else { return false };
         self.online()
             && self.is_enrolled()
@@ -63,12 +66,21 @@ impl Client {
         let waiting: Vec<u64> =
             self.drafts.iter().filter(|(_, draft)| waits(draft)).map(|(number, _)| *number).collect();
         for number in waiting.iter().take(room) {
-            let Some(Some(group)) = self.groups.get_mut(&id) else { return };
+            if !matches!(self.groups.get(&id), Some(Some(_))) {
+                return;
+            }
+            if self.drafts.get(number).is_some_and(|draft| draft.is_over(tick.now)) {
+                self.expire(tick, *number, out);
+                continue;
+            }
             let Some(mut draft) = self.drafts.remove(number) else { continue };
-            match group.seal(tick, head, &draft.inner, out) {
+            self.take_along(tick, &mut draft, out);
+            let Some(Some(group)) = self.groups.get_mut(&id) else { return };
+            match group.seal(tick, head, &draft.plaintext(), out) {
                 Ok(bytes) => draft.sealed = Some(Sealed { epoch, bytes }),
                 Err(_) => {
                     // The epoch's keys are used up: a commit makes new ones.
+                    out.save(draft.record(*number));
                     self.drafts.insert(*number, draft);
                     return self.renew(tick, id, out);
                 }
@@ -87,6 +99,13 @@ impl Client {
         if room == limits::CLIENT_BATCH && waiting.len() > room {
             self.timers.by(What::Talk(id), tick.now);
         }
+    }
+
+    /// What was to be read until a time that is over is not said any more.
+    fn expire(&mut self, tick: &Tick, number: u64, out: &mut Outbox<Output>) {
+        let Some(draft) = self.drafts.get(&number).cloned() else { return };
+        self.forget_draft(number, out);
+        self.give_up(tick, &draft, mark::Post::Expired, out);
     }
 
     /// Posts what is sealed.
@@ -154,7 +173,7 @@ impl Client {
         out: &mut Outbox<Output>,
     ) {
         let number = self.number(tick);
-        let draft = Draft { talk: id, kind, inner: Vec::new(), sealed: Some(sealed) };
+        let draft = Draft { sealed: Some(sealed), ..Draft::new(id, kind, Vec::new()) };
         out.save(draft.record(number));
         self.own.posted = number;
         self.post(number, &draft, out);
@@ -232,7 +251,10 @@ impl Client {
             | Code::BadKeys
             | Code::Login => {
                 self.forget_draft(number, out);
-                self.give_up(&draft, Failure::Refused(code), out);
+                self.give_up(tick, &draft, mark::Post::Failed(Failure::Refused(code)), out);
+                if let Some(read) = draft.along {
+                    self.control(tick, id, Said::Read { read }, out);
+                }
             }
         }
     }

@@ -5,24 +5,25 @@
 //!            ───────────────▲ seq
 //!            ─────────▲ signed          by the hub, and equal to the chain
 //!            ───────▲ delivered         at the other's node
-//!            ─────▲ read_by             by the other
 //! ```
+//!
+//! How far it was read, and by whom, [`Marks`](crate::machine::mark::Marks) know.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault::RestoreError;
 use crate::id::{Address, ConversationId, DeviceKey, Hash};
 use crate::limits;
+use crate::machine::mark::{Mark, Policy};
 use crate::seal::mls::{KnownHead, Package};
 use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
-use crate::wire::cbor::{Malformed, Reader};
+use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log;
 use crate::wire::record::{read, write};
 use crate::wire::talk::{Event, Head};
 
 use super::history::Sharing;
-use super::io::Mark;
 
 /// Most entries that are to be applied out of turn: those of a history, or all that wait for names of one.
 const OUT_OF_TURN: u64 = (limits::HISTORY_EVENTS * (limits::WAITING + 1)) as u64;
@@ -49,18 +50,16 @@ pub(super) struct Talk {
     pub(super) joined: Option<u64>,
     /// The newest head that the hub signed, and that is ours too. Not kept: the hub says it again.
     pub(super) signed: Option<KnownHead>,
-    /// Up to where the hub has signed.
+    /// Up to where the hub has signed. This and the next ride along, so that a restart says few marks again.
     pub(super) sent: u64,
-    /// Up to where the other's node has everything.
+    /// Up to where the other's node has everything that is here.
     pub(super) delivered: u64,
-    /// Up to where the other has read.
-    pub(super) read_by: u64,
-    /// The newest entry in which the other said something.
+    /// The newest entry in which the other said something that people see.
     pub(super) heard: u64,
-    /// Up to where this person has read.
-    pub(super) seen: u64,
-    /// Up to where that was told.
-    pub(super) told: u64,
+    /// What the conversation has agreed on about telling what one has read.
+    pub(super) policy: Policy,
+    /// What the person chose about it here; `None`: as everywhere.
+    pub(super) tells: Option<bool>,
     /// The epoch and the generation of the newest message of each device that was opened.
     pub(super) opened: BTreeMap<DeviceKey, (u64, u32)>,
     /// Entries that didn't open, and may come again: the newest.
@@ -104,10 +103,9 @@ impl Talk {
             signed: None,
             sent: 0,
             delivered: 0,
-            read_by: 0,
             heard: 0,
-            seen: 0,
-            told: 0,
+            policy: Policy::default(),
+            tells: None,
             opened: BTreeMap::new(),
             unopened: BTreeSet::new(),
             change: 0,
@@ -162,11 +160,12 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 27, |w| {
+        write(Key::Talk(self.id), 26, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
-            w.u64(self.sent).u64(self.delivered).u64(self.read_by).u64(self.heard).u64(self.seen).u64(self.told);
+            w.u64(self.sent).u64(self.delivered).u64(self.heard);
+            w.u64(self.policy as u64).maybe(self.tells, Writer::bool);
             w.list(self.unopened.iter(), |w, seq| _ = w.u64(*seq));
             w.u64(self.change).u64(self.listed.0).u64(self.listed.1).millis(self.renewed).bool(self.broken);
             w.list(self.opened.iter(), |w, (dk, (epoch, generation))| {
@@ -174,7 +173,7 @@ impl Talk {
             });
             w.u64(self.state);
             w.list(self.unmarked.iter(), |w, (seq, mark)| {
-                w.array(2).u64(*seq).u64(number_of(mark));
+                w.array(2).u64(*seq).u64(*mark as u64);
             });
             w.u64(self.posted).u64(self.applied).u64(self.paged);
             w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
@@ -187,8 +186,8 @@ impl Talk {
             let (with, t2, ours, seq) = (r.address()?, Hash(r.fixed()?), r.bool()?, r.u64()?);
             let hash = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Hash));
             let (chain, epoch, joined) = (hash(r)?, r.u64()?, r.maybe(Reader::u64)?);
-            let sent = r.u64()?;
-            let (delivered, read_by, heard, seen, told) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+            let (sent, delivered, heard) = (r.u64()?, r.u64()?, r.u64()?);
+            let (policy, tells) = (policy_of(r.u64()?)?, r.maybe(Reader::bool)?);
             let unopened = r.list(limits::UNOPENED as u64, Reader::u64)?.into_iter().collect();
             let (change, listed) = (r.u64()?, (r.u64()?, r.u64()?));
             let (renewed, broken) = (r.millis()?, r.bool()?);
@@ -221,10 +220,9 @@ impl Talk {
                 signed: None,
                 sent,
                 delivered,
-                read_by,
                 heard,
-                seen,
-                told,
+                policy,
+                tells,
                 opened,
                 unopened,
                 change,
@@ -243,15 +241,6 @@ impl Talk {
     }
 }
 
-const fn number_of(mark: &Mark) -> u64 {
-    match mark {
-        Mark::Queued | Mark::Failed(_) => 0,
-        Mark::Sent => 1,
-        Mark::Delivered => 2,
-        Mark::Read => 3,
-    }
-}
-
 const fn mark_of(number: u64) -> Result<Mark, Malformed> {
     match number {
         0 => Ok(Mark::Queued),
@@ -259,6 +248,15 @@ const fn mark_of(number: u64) -> Result<Mark, Malformed> {
         2 => Ok(Mark::Delivered),
         3 => Ok(Mark::Read),
         _ => Err(Malformed("a mark")),
+    }
+}
+
+const fn policy_of(number: u64) -> Result<Policy, Malformed> {
+    match number {
+        0 => Ok(Policy::Required),
+        1 => Ok(Policy::Optional),
+        2 => Ok(Policy::Forbidden),
+        _ => Err(Malformed("a policy")),
     }
 }
 
@@ -358,6 +356,28 @@ impl Live {
         self.hashes.insert(seq, hash);
         if self.hashes.len() > limits::CHAIN_HASHES {
             self.hashes.pop_first();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_restores_to_what_it_was_written_of() {
+        let with = Address::parse("ben@b.example").unwrap();
+        let new = Talk::new(ConversationId([1; 32]), with, Hash([2; 32]), true);
+        let unmarked = [Mark::Queued, Mark::Sent, Mark::Delivered, Mark::Read].map(|mark| (mark as u64, mark)).into();
+        let mut talk = Talk { seq: 7, state: 2, posted: 300, heard: 6, unmarked, ..new.clone() };
+        for talk in [new, talk.clone()] {
+            assert_eq!(Talk::restore(talk.id, &talk.record()), Ok(talk));
+        }
+        for policy in [Policy::Required, Policy::Optional, Policy::Forbidden] {
+            for tells in [None, Some(true), Some(false)] {
+                (talk.policy, talk.tells) = (policy, tells);
+                assert_eq!(Talk::restore(talk.id, &talk.record()), Ok(talk.clone()));
+            }
         }
     }
 }

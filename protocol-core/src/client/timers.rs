@@ -62,8 +62,15 @@ impl Timers {
     /// The conversations that are next, whenever that is: at most so many.
     pub(super) fn talks(&self, most: usize) -> impl Iterator<Item = ConversationId> {
         let talk = |what: &What| match what {
-            What::Talk(id) | What::Read(id) => Some(*id),
-            What::Session | What::Dial | What::Ack | What::Lists(_) | What::Typed | What::Publish | What::Files => None,
+            What::Talk(id) => Some(*id),
+            What::Session
+            | What::Dial
+            | What::Ack
+            | What::Lists(_)
+            | What::Typed
+            | What::Publish
+            | What::Files
+            | What::Read(_) => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
     }

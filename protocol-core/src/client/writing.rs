@@ -8,10 +8,12 @@ use super::inner::{Inner, What as Said};
 use super::io::{Event as Told, Failure, Output, Saying, To};
 use super::own::Stage;
 use super::said::Draft;
+use crate::canary::{self, Canary};
 use crate::content::message::Fields;
 use crate::content::uri::Uri;
 use crate::id::{ContentId, ConversationId, Hash, Identity};
 use crate::limits;
+use crate::machine::mark::{self, Post};
 use crate::seal::lists::Chain;
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
@@ -38,6 +40,7 @@ impl Client {
                     let id = self.own_name(conversation, &content);
                     let what = Said::Content { content, about, again: None };
                     self.draft(tick, &Inner { at: tick.now, what }, conversation, out);
+                    self.mark(tick, conversation, mark::Input::Post(id, Post::Queued), out);
                     Self::tell(Told::Saying { conversation, id, salt }, out);
                 }
                 self.go_on(tick, conversation, out);
@@ -70,7 +73,12 @@ impl Client {
             draft.talk == id
                 && draft.content().is_some_and(|waits| contents.iter().any(|(content, _)| *content == waits))
         };
-        if self.drafts.values().any(again) {
+        let known = |(content, _): &About| {
+            let post = self.marks(id).and_then(|marks| marks.post(&self.own_name(id, content)));
+            // What has failed may be said again.
+            matches!(post, Some(Post::Queued | Post::Placed(_)))
+        };
+        if contents.iter().any(known) || self.drafts.values().any(again) {
             return Err(Failure::Again);
         }
         if !self.talks.contains_key(&id) {
@@ -133,7 +141,8 @@ impl Client {
     /// The first version of the person's own message at a place.
     fn own_first(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Result<&Content, Failure> {
         let kept = self.kept(id, place, wanted).ok_or(Failure::NoMessage)?;
-        if kept.by.as_ref().is_some_and(|by| by.author != self.ours.address) {
+        let others = kept.by.as_ref().is_some_and(|by| by.author != self.ours.address);
+        if others && !canary::is_on(Canary::AnyoneRevises) {
             return Err(Failure::NotYours);
         }
         kept.content.as_ref().ok_or(Failure::NoMessage)
@@ -176,7 +185,7 @@ impl Client {
     /// Keeps it until the log has it.
     pub(super) fn draft(&mut self, tick: &Tick, inner: &Inner, talk: ConversationId, out: &mut Outbox<Output>) {
         let number = self.number(tick);
-        let draft = Draft { talk, kind: Kind::Message, inner: inner.to_bytes(), sealed: None };
+        let draft = Draft::new(talk, Kind::Message, inner.to_bytes());
         out.save(draft.record(number));
         self.drafts.insert(number, draft);
     }

@@ -24,6 +24,8 @@ fn a_message_makes_a_device_write_a_kibibyte() {
         world.write(0, "first");
         world.pass(5_000);
         world.devices.iter_mut().for_each(|device| device.written = 0);
+        let marks = |world: &World, n: usize| world.devices[n].disk[&Key::Marks(crate::kit::theirs())].clone();
+        let before = [0, 1].map(|n| marks(&world, n));
         let text = "x".repeat(200);
         for _ in 0..MESSAGES / window {
             world.in_one_commit(|world| {
@@ -38,6 +40,7 @@ fn a_message_makes_a_device_write_a_kibibyte() {
         println!("figure device.written_by_author_bytes_at_window_{window} {author}");
         println!("figure device.written_by_reader_bytes_at_window_{window} {reader}");
         assert!((author + reader) / 2 <= most, "{author} and {reader} bytes at window {window}");
+        assert_eq!([0, 1].map(|n| marks(&world, n)), before, "being sent and delivered makes no record");
     }
 }
 

@@ -25,14 +25,14 @@ use crate::kit::{World, ann, ben, theirs};
 const T2: Hash = Hash([0x72; 32]);
 
 /// Ben, whose devices do what the story says.
-struct Ben {
+pub(crate) struct Ben {
     ak: AddressIdentity,
     chain: Chain,
     draws: u64,
 }
 
 /// A device of his.
-struct Scripted {
+pub(crate) struct Scripted {
     device: DeviceIdentity,
     leaf: Signed<Leaf>,
     secrets: BTreeMap<Key, Vec<u8>>,
@@ -139,6 +139,18 @@ impl Scripted {
         world.settle();
     }
 
+    /// It says something, whatever it is: sealed in its group, and taken by the hub.
+    pub(crate) fn says(&mut self, world: &mut World, person: &mut Ben, plaintext: &[u8]) -> u64 {
+        self.number += 1;
+        let bytes = self.group.as_mut().unwrap().seal(&person.tick(world), None, plaintext, &mut Outbox::<()>::new());
+        let epoch = world.office.logs[&theirs()].epoch;
+        let origin = Origin { device: DeviceTag([9; 8]), number: self.number };
+        let (kind, bytes) = (Kind::Message, bytes.unwrap());
+        world.append(&ben(), Post { conversation: theirs(), origin, kind, epoch, members: Vec::new(), bytes });
+        world.settle();
+        world.office.logs[&theirs()].entries.len() as u64
+    }
+
     /// Whether it can read the last message of the log.
     fn reads_last(&mut self, world: &World, ben: &mut Ben) -> bool {
         let entries = &world.office.logs[&theirs()].entries;
@@ -175,7 +187,7 @@ fn ann_and_ben() -> (World, Ben, Scripted) {
     (world, person, device)
 }
 
-fn talking() -> (World, Ben, Scripted) {
+pub(crate) fn talking() -> (World, Ben, Scripted) {
     let (mut world, mut person, mut device) = ann_and_ben();
     world.write(0, "hello");
     world.pass(60_000);

@@ -17,6 +17,7 @@ mod first_words;
 mod hosted;
 mod hostile;
 mod kit;
+mod marks;
 mod restarts;
 mod sayings;
 mod several_devices;

@@ -21,6 +21,7 @@ mod a_way_back_from_suspension;
 mod an_accept_is_said_again;
 mod clients;
 mod crossed_offers_make_one_line;
+mod delivered_tells_nothing_of_devices;
 mod keys_make_it_l3;
 mod mail_that_another_keeps;
 mod phones;

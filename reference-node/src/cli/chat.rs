@@ -132,7 +132,11 @@ impl Chat {
             }
             Event::Saying { id, salt, .. } if self.typed.remove(salt) => _ = self.said.insert(*id),
             Event::Unsaid { salt, .. } => _ = self.typed.remove(salt),
-            Event::Mark { id, mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Failed(_), .. } => {
+            Event::Mark {
+                id,
+                mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Expired | Mark::Failed(_),
+                ..
+            } => {
                 self.said.remove(id);
             }
             // What others say is heard too, and shown with its author.

@@ -56,6 +56,8 @@ pub const HELP: &str = "\
 /send PATH        a file, sealed
 /fetch SEQ DIR    the files of a message, into a directory
 /read SEQ         everything up to there was read
+/tell-read yes|no [everywhere]
+                  whether others hear what you read, here or where you chose nothing else
 /accept           take the peer's changed keys for theirs
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
@@ -105,6 +107,10 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
             fetch(seq.parse().ok(), dir.trim())
         }
         ("read", seq) => read(seq.parse().map_err(|_| Unsaid::Want("the number of a message"))?, talk),
+        ("tell-read", "yes") => tell_read(true, false, talk),
+        ("tell-read", "no") => tell_read(false, false, talk),
+        ("tell-read", "yes everywhere") => tell_read(true, true, talk),
+        ("tell-read", "no everywhere") => tell_read(false, true, talk),
         ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
         ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
@@ -138,6 +144,13 @@ fn read(seq: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     Ok(said(Command::ReadUpTo { conversation, seq }))
 }
 
+fn tell_read(tell: bool, everywhere: bool, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    if !everywhere && talk.is_none() {
+        return Err(Unsaid::Want("a conversation; there is none yet"));
+    }
+    Ok(said(Command::TellRead { conversation: talk.filter(|_| !everywhere), tell }))
+}
+
 fn device(text: &str) -> Result<DeviceKey, Unsaid> {
     DeviceKey::parse(text).map_err(|_| Unsaid::Want("a device's key, 64 hex digits"))
 }
@@ -153,18 +166,27 @@ struct Object {
     code: Option<String>,
     device: Option<String>,
     path: Option<String>,
+    tell: Option<bool>,
+    everywhere: Option<bool>,
 }
 
 fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let object: Object =
         serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
-    let Object { r#do: name, text, salt, seq, code, device: key, path } = object;
+    let Object { r#do: name, text, salt, seq, code, device: key, tell, everywhere, path } = object;
     if let Some(path) = path {
-        return match (name.as_str(), text, salt, seq, code, key) {
-            ("send", None, None, None, None, None) => Ok(Said::Send(path.into())),
-            ("fetch", None, None, seq, None, None) => fetch(seq, &path),
+        return match (name.as_str(), text, salt, seq, code, key, tell.or(everywhere)) {
+            ("send", None, None, None, None, None, None) => Ok(Said::Send(path.into())),
+            ("fetch", None, None, seq, None, None, None) => fetch(seq, &path),
             _ => Err(Unsaid::Unknown),
         };
+    }
+    match (name.as_str(), tell) {
+        ("tell_read", Some(tell)) if [&text, &salt, &code, &key] == [&None; 4] && seq.is_none() => {
+            return tell_read(tell, everywhere.unwrap_or_default(), talk);
+        }
+        (_, None) if everywhere.is_none() => {}
+        _ => return Err(Unsaid::Unknown),
     }
     match (name.as_str(), text, salt, seq, code, key) {
         ("write", Some(text), None, None, None, None) => write(peer, None, &text),
@@ -227,6 +249,8 @@ mod tests {
             ("/block".to_owned(), r#"{"do":"block"}"#.to_owned()),
             ("/unblock".to_owned(), r#"{"do":"unblock"}"#.to_owned()),
             ("/read 7".to_owned(), r#"{"do":"read","seq":7}"#.to_owned()),
+            ("/tell-read no".to_owned(), r#"{"do":"tell_read","tell":false}"#.to_owned()),
+            ("/tell-read yes everywhere".to_owned(), r#"{"do":"tell_read","tell":true,"everywhere":true}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
@@ -257,6 +281,11 @@ mod tests {
             "/fetch x in",
             r#"{"do":"fetch","path":"in"}"#,
             r#"{"do":"write","text":"a","path":"b"}"#,
+            "/tell-read",
+            "/tell-read perhaps",
+            r#"{"do":"tell_read"}"#,
+            r#"{"do":"tell_read","tell":true,"seq":1}"#,
+            r#"{"do":"verify","tell":true}"#,
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

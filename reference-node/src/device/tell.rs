@@ -157,7 +157,7 @@ fn of_conversation(conversation: &Conversation) -> Value {
         "conversation": conversation.id.to_string(),
         "with": conversation.with.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "epoch": conversation.epoch, "devices": conversation.devices, "seq": conversation.seq,
-        "joined": conversation.joined,
+        "joined": conversation.joined, "tells_read": conversation.tells_read,
     })
 }
 
@@ -249,6 +249,7 @@ const fn mark_word(mark: &Mark) -> &'static str {
         Mark::Sent => "sent",
         Mark::Delivered => "delivered",
         Mark::Read => "read",
+        Mark::Expired => "expired",
         Mark::Failed(_) => "failed",
     }
 }
@@ -385,6 +386,7 @@ pub fn text(event: &Event) -> Option<String> {
                 Mark::Sent => format!("  ✓{which}"),
                 Mark::Delivered => format!("  ✓✓{which}"),
                 Mark::Read => format!("  ✓✓{which} read"),
+                Mark::Expired => format!("  ✗{which} too late to be said"),
                 Mark::Failed(why) => format!("  ✗{which} {}", failure(*why)),
             }
         }
@@ -487,6 +489,7 @@ mod tests {
         assert_eq!(mark(Mark::Sent).as_deref(), Some("  ✓ 4"));
         assert_eq!(mark(Mark::Delivered).as_deref(), Some("  ✓✓ 4"));
         assert_eq!(mark(Mark::Read).as_deref(), Some("  ✓✓ 4 read"));
+        assert_eq!(mark(Mark::Expired).as_deref(), Some("  ✗ 4 too late to be said"));
         assert_eq!(mark(Mark::Failed(Failure::NoLine)).as_deref(), Some("  ✗ 4 no line with them"));
     }
 

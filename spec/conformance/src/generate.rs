@@ -8,6 +8,7 @@ mod fields;
 mod frames;
 mod groups;
 mod logs;
+mod marks;
 mod mint;
 mod names;
 mod people;
@@ -42,6 +43,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         groups::groups(),
         signed::ids(),
         logs::logs(),
+        marks::marks(),
         signed::offers(),
         people::people(),
         sealed::sealed(),

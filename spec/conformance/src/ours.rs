@@ -6,6 +6,7 @@ mod fields;
 mod frames;
 mod groups;
 mod logs;
+mod marks;
 mod names;
 mod people;
 mod sealed;
@@ -125,6 +126,8 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "heads.verify" => logs::verify_heads(input),
         "change.make" => logs::make_change(input),
         "change.read" => logs::read_change(input),
+        "position.read" => marks::read(input),
+        "position.join" => marks::join(input),
         "session.device.make" => sessions::make_device(input),
         "session.device.read" => sessions::read_device(input),
         "session.node.make" => sessions::make_node(input),

@@ -70,6 +70,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "09-hub",
         "10-sessions",
         "11-content",
+        "13-marks",
         "15-attachments",
     ]
     .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())

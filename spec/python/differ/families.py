@@ -405,6 +405,22 @@ def _float_item(bits: int) -> bytes:
     return b"\xfb" + bits.to_bytes(8, "big")
 
 
+def positions(rng: random.Random, ask: Ask) -> None:
+    """Reading positions: joined in any order, read as they are, and spoilt."""
+    made: list[str] = []
+    for _ in range(4):
+        bits = sum(1 << place for place in {rng.randint(1, rng.choice((7, 40, 255))) for _ in range(rng.randint(0, 9))})
+        beyond = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+        upto = rng.choice((0, rng.randrange(20), rng.randrange(300), rng.getrandbits(64), (1 << 64) - 9))
+        made.append(cbor.write([upto, beyond]).hex())
+    good = [one for one in made if "ok" in ask("marks", "position.read", {"bytes": one})]
+    for _ in range(3):
+        joined = ask("marks", "position.join", {"positions": rng.sample(good, rng.randint(0, len(good)))})
+        whole = bytes.fromhex(joined["ok"]["bytes"])
+        for spoilt in [whole] + [spoilt_bytes(rng, whole) for _ in range(4)]:
+            ask("marks", "position.read", {"bytes": spoilt.hex()})
+
+
 FAMILIES: dict[str, Family] = {
     "addresses": addresses,
     "contents": contents,
@@ -414,6 +430,7 @@ FAMILIES: dict[str, Family] = {
     "transcripts": transcripts,
     "frames": frames,
     "logs": logs,
+    "marks": positions,
     "sessions": sessions,
     "people": persons,
     "sealed": seals,

@@ -8,7 +8,7 @@ use postline_core::time::{HOUR, MINUTE, SECOND};
 use crate::node::Broken;
 use crate::rng::Rng;
 use crate::weather::{Fault, Weather};
-use crate::world::{Deed, Touch, World};
+use crate::world::{Deal, Deed, Touch, World};
 
 /// In how many of a thousand runs with devices a node lies to devices.
 const LIES: u64 = 250;
@@ -102,6 +102,37 @@ pub(super) fn plan_losses(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Draws what people do with what they have said: by itself too.
+pub(super) fn plan_deals(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for _ in 0..rng.below(12) {
+        let Some(who) = rng.pick(&people).cloned() else { return };
+        let deal = match rng.below(8) {
+            0..=2 => Deal::Edits,
+            3 => Deal::TakesBack,
+            4 | 5 => Deal::Signs,
+            6 => Deal::Unsigns,
+            _ => Deal::Answers,
+        };
+        let (at, nth) = (rng.below(lasts), rng.draw());
+        world.plan_deed(at, Deed::Touch(who, nth, Touch::Deals(deal, rng.draw())));
+    }
+}
+
+/// Draws who keeps to themselves what they read, and for how long: by itself too.
+pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for who in people {
+        let (nth, from) = (rng.draw(), rng.below(lasts));
+        let to = from + rng.below(lasts - from + 1);
+        if rng.chance(300) {
+            world.plan_deed(from, Deed::Touch(who.clone(), nth, Touch::Tells(false)));
+            world.plan_deed(to, Deed::Touch(who.clone(), nth, Touch::Reads));
+            world.plan_deed(to + SECOND, Deed::Touch(who, nth, Touch::Tells(true)));
+        }
+    }
+}
+
 /// Lets time pass until devices have said what they had to say.
 pub(super) fn settle(world: &mut World) {
     let mut passed = 0;
@@ -111,18 +142,22 @@ pub(super) fn settle(world: &mut World) {
         passed += span;
         if world.devices_are_settled() {
             // What others still owe each other comes within this.
-            return world.pass(10 * MINUTE);
+            world.pass(10 * MINUTE);
+            return world.last_words();
         }
         span = (span * 2).min(HOUR);
     }
 }
 
 /// What must hold of all that was sealed, when all has come to its end.
-pub(super) fn end(world: &World) -> Result<(), Broken> {
+pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     world.search()?;
     // Who lies can keep everything back.
     if world.liar.is_some() {
         return Ok(());
     }
-    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))
+    let views = world.looks();
+    world.check_views(&views)?;
+    world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))?;
+    world.both_know_what_was_read()
 }

@@ -53,6 +53,9 @@ fn device_command(rng: &mut Rng) -> client::Command {
             let what = Part::plain(&"x".repeat(len)).unwrap_or(body);
             Do::Say { to, salt, what: client::io::Saying::message(what) }
         }
+        12 if rng.chance(300) => {
+            Do::TellRead { conversation: rng.chance(500).then(conversation), tell: rng.chance(500) }
+        }
         12 => Do::ReadUpTo { conversation: conversation(), seq: rng.below(9) },
         13 => Do::Join,
         14 => Do::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() },

@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::client::io::{CodeFor, Login, Mark, Who};
+use postline_core::client::io::{CodeFor, Login, Mark, Said, Who};
 use postline_core::client::{Command, Event, Input, Output, SessionIn};
+use postline_core::content::part::Body;
 use postline_core::fault::PeerFault;
 use postline_core::id::{Address, DeviceKey, Pair};
 use postline_core::time::{MINUTE, SECOND};
@@ -81,6 +82,7 @@ impl World {
                 let held = self.sealed.seals(index, used, posts);
                 self.holds(held);
                 self.lists_only_rise(index);
+                self.marks_hold(index);
                 self.device_effects(index, effects);
             }
             Ok(None) => {
@@ -192,6 +194,15 @@ impl World {
                 if !sealed::is_in(said.content.bytes()) {
                     return Err(("I6", format!("device {index} shows another body than was said: {}", said.id)));
                 }
+                if said.answers.is_some() {
+                    let by = body_of(said).and_then(|body| self.answered_by(body));
+                    let whose = by == Some(&said.author.address);
+                    return if whose {
+                        Ok(())
+                    } else {
+                        Err(("I18", format!("device {index} shows an answer of nobody: {}", said.id)))
+                    };
+                }
                 self.sealed.shows(index, dk, said)
             }
             Event::Mark { conversation, id, seq, mark } if device.wrote.contains(id) => {
@@ -267,4 +278,9 @@ impl World {
 fn brief(input: &Input) -> String {
     let text = format!("{input:?}");
     text.get(..400).map_or(text.clone(), str::to_owned)
+}
+
+/// The body of something that was said.
+fn body_of(said: &Said) -> Option<&[u8]> {
+    if let Body::Single { bytes, .. } = &said.content.fields().body.body { Some(bytes) } else { None }
 }

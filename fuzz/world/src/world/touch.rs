@@ -9,6 +9,7 @@ use postline_core::id::Address;
 use postline_core::wire::content::Content;
 
 use super::World;
+use super::sayings::Deal;
 use crate::device::Device;
 use crate::node::Broken;
 use crate::sealed;
@@ -18,8 +19,12 @@ use crate::sealed;
 pub enum Touch {
     /// Says something to somebody, with so much after its mark.
     Says(Address, usize),
+    /// Deals with something that was said.
+    Deals(Deal, u64),
     /// Has seen everything that is there.
     Reads,
+    /// Chooses whether others hear what they read.
+    Tells(bool),
     /// Goes where there is no network, or comes back.
     Reaches(bool),
     /// Runs out of battery.
@@ -51,7 +56,11 @@ impl World {
         let Some(index) = of(&all) else { return };
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
+            Touch::Deals(deal, nth) => self.deals(index, nth, deal),
             Touch::Reads => self.reads_sealed(index),
+            Touch::Tells(tell) => {
+                self.step_device(index, Input::Command(Command::TellRead { conversation: None, tell }));
+            }
             Touch::Reaches(reachable) => self.reaches(index, reachable),
             Touch::Crashes => self.crash_device(index),
             Touch::Adds => self.add_device(who),
@@ -62,13 +71,13 @@ impl World {
         }
     }
 
-    fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
+    pub(super) fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
         let salt = self.rng.bytes();
         let mut body = sealed::MARK.to_vec();
         body.extend(self.rng.bytes::<16>());
         body.resize(body.len() + len, b'.');
         let Some(device) = self.devices.get_mut(index).filter(|device| device.is_current()) else { return };
-        let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body) else { return };
+        let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body.clone()) else { return };
         let client = device.client.as_ref();
         let room = client.and_then(|client| Some((client.identity()?, client.direct(to)?)));
         if let (Some((identity, room)), Ok(content)) = (room, Content::new(Fields::new(salt, part.clone()))) {
@@ -76,12 +85,13 @@ impl World {
             let id = content.id(&Uri::person(identity), &Uri::room(room));
             device.wrote.insert(id);
             self.sealed.says(id, index, dk, &author, to);
+            self.sayings.found(&body, &author, Some(id));
         }
         let (to, what) = (To::Person(to.clone()), Saying::message(part));
         self.step_device(index, Input::Command(Command::Say { to, salt: Some(salt), what }));
     }
 
-    fn reads_sealed(&mut self, index: usize) {
+    pub(super) fn reads_sealed(&mut self, index: usize) {
         let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return };
         let talks: Vec<_> = client.conversations().map(|talk| (talk.id, talk.seq)).collect();
         for (conversation, seq) in talks {
@@ -107,7 +117,7 @@ impl World {
             }
         }
         // Devices that were put back may have lost all of them.
-        let shown = self.sealed.shown() > 0 && self.sealed.copied.is_empty();
+        let shown = self.sealed.shown() > 0 && self.sealed.copied.is_empty() && !self.sayings.taken_back;
         if shown && !self.devices.iter().any(|device| device.disk.holds(sealed::is_in)) {
             return Err(("I14", "the search finds no body on any device, where they are".to_owned()));
         }

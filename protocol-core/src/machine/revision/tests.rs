@@ -167,6 +167,17 @@ fn t_053_a_retract_before_its_message_keeps_the_words_out() {
     assert_eq!((gone.view(), outputs), (View::Retracted, vec![Output::Shown(View::Retracted)]));
 }
 
+/// The model notices an edit that comes after a retract and wins.
+#[test]
+fn a_seeded_bug_that_brings_words_back_is_noticed() {
+    let events = [first(), heard(2, ANN, What::Retract), heard(3, ANN, edit(1))];
+    assert_eq!(told(&events).view(), model(&events));
+    canary::set(Some(Canary::EditAfterRetract));
+    let seeded = told(&events).view();
+    canary::set(None);
+    assert_ne!(seeded, model(&events));
+}
+
 /// attack 54: taken back and removed are two things, and both absorb.
 #[test]
 fn t_054_a_removal_is_shown_as_one_and_absorbs_too() {
