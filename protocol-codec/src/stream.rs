@@ -15,9 +15,10 @@
 //! |    7 | Trust  | `[ours, theirs, step, bytes, signature]`            | 128… |        | anything; passed over       |
 //! |    8 | Mark   | `[id, reached, id, reached …]`                      | 16 … 27 | Talk | as in `talk`                |
 //! |      |        |                                                     | 28 … 31 | File | as in `file`                |
+//! |      |        |                                                     |  129 | Whisper | as in `whisper`            |
 //!
 //! A Carry's `body` is the body itself up to [`CARRY_INLINE_BYTES`], and `[hash, length]` above. Bodies are strictly
-//! deterministic CBOR (RFC 8949 §4.2.1), one item, nothing behind it. Type 12 is kept for Whisper. What a frame may say
+//! deterministic CBOR (RFC 8949 §4.2.1), one item, nothing behind it. What a frame may say
 //! when is the machines' to judge; bodies and pieces of bodies are handed out beside their frame.
 
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reach
 mod file;
 mod strict;
 mod talk;
+mod whisper;
 
 /// A frame that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +190,7 @@ fn check_bytes(frame: &Frame, bytes: Option<&[u8]>) -> Result<(), Misuse> {
         | Frame::Pong(_)
         | Frame::Talk(_)
         | Frame::File(_)
+        | Frame::Whisper(_)
         | Frame::Bye { .. } => None,
     };
     if got == want { Ok(()) } else { Err(Misuse::OutOfPlace("the bytes that the frame speaks of")) }
@@ -208,6 +211,8 @@ const PING: u8 = 13;
 const PONG: u8 = 14;
 const BYE: u8 = 15;
 const MAY_BE_IGNORED: u8 = 128;
+/// In the range of what may be ignored: who doesn't know it misses nothing that lasts.
+const WHISPER: u8 = 129;
 
 const ASK_MARKS: u64 = 0;
 const ASK_BODY: u64 = 1;
@@ -234,6 +239,7 @@ const fn kind_of(frame: &Frame) -> u8 {
         Frame::Bye { .. } => BYE,
         Frame::Talk(talk) => talk::kind_of(talk),
         Frame::File(file) => file::kind_of(file),
+        Frame::Whisper(_) => WHISPER,
         Frame::Unknown { kind } => *kind,
     }
 }
@@ -295,12 +301,14 @@ fn write(frame: &Frame, bytes: &[u8], w: &mut Writer) {
         }
         Frame::Talk(talk) => talk::write(talk, w),
         Frame::File(file) => file::write(file, bytes, w),
+        Frame::Whisper(whisper) => whisper::write(whisper, w),
     }
 }
 
 fn decode(kind: u8, body: &[u8]) -> Result<Incoming, PeerFault> {
     match kind {
         HELLO => return Ok(Incoming { frame: Frame::Hello(body.to_vec()), bytes: None }),
+        WHISPER => {}
         MAY_BE_IGNORED.. => return Ok(Incoming { frame: Frame::Unknown { kind }, bytes: None }),
         _ => {}
     }
@@ -379,6 +387,7 @@ fn read(kind: u8, r: &mut Reader<'_>) -> Result<Incoming, Malformed> {
         BYE => Frame::Bye { code: read_code(r)? },
         _ if file::is_known(kind) => Frame::File(file::read(kind, r, &mut bytes)?),
         _ if talk::is_known(kind) => Frame::Talk(talk::read(kind, r)?),
+        WHISPER => Frame::Whisper(whisper::read(r)?),
         _ => return Err(Malformed("a type of version 1")),
     };
     Ok(Incoming { frame, bytes })

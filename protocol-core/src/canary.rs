@@ -52,11 +52,15 @@ pub enum Canary {
     WordsStay,
     /// What somebody says that they have read takes the place of what they said before.
     ReceiptRegress,
+    /// A member's node says `delivered` only while a device of the member's is connected.
+    DeliveredWaitsForDevice,
+    /// Whether somebody is here is told to whoever has a line with them, whether the other agrees or not.
+    ShownToWhoDoesNotAgree,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -80,6 +84,8 @@ impl Canary {
         Self::EditAfterRetract,
         Self::WordsStay,
         Self::ReceiptRegress,
+        Self::DeliveredWaitsForDevice,
+        Self::ShownToWhoDoesNotAgree,
     ];
 }
 

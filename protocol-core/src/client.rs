@@ -6,6 +6,7 @@
 //!               │                ▲            ▲                    ▲                   │
 //!  Session ────▶│ door ──▶ log ──┴── reading ─┘                    │                   │──▶ Dial, Send, Close
 //!  Wake ───────▶│  └─────▶ keys (own, contacts) ──▶ seal::lists ───┘                   │
+//!               │  └─────▶ presence ──▶ machine::presence (who is here, who writes)    │
 //!               └──────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -33,6 +34,7 @@ mod lines;
 mod log;
 mod marking;
 mod own;
+mod presence;
 mod reading;
 mod said;
 mod sealing;
@@ -46,11 +48,14 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
+pub use said::{Words, words};
+pub use talk::with;
 
 use crate::fault::{Misuse, PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, DeviceKey, Hash, Identity};
 use crate::limits;
 use crate::machine::mark::Marks;
+use crate::machine::presence::device::Presence;
 use crate::seal::lists::Chain;
 use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
@@ -124,6 +129,8 @@ pub struct Client {
     unknown: BTreeSet<ConversationId>,
     /// Files on their way.
     files: files::Files,
+    /// What is whispered.
+    presence: Presence,
     timers: Timers,
 }
 
@@ -142,6 +149,7 @@ impl Client {
     /// [`RestoreError`] for a record that is damaged, or written by a newer version.
     pub fn restore(ours: Ours, records: impl IntoIterator<Item = Record>) -> Result<Self, RestoreError> {
         let mut client = Self {
+            presence: Presence::new(ours.address.clone()),
             ours,
             now: Millis(0),
             own: Own::default(),
@@ -175,6 +183,7 @@ impl Client {
         }
         client.find_numbers();
         client.restore_marks();
+        client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
         }
@@ -302,6 +311,7 @@ impl Client {
             + self.marks.values().map(Marks::len).sum::<usize>()
             + self.joining.len()
             + self.files.len()
+            + self.presence.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -378,6 +388,10 @@ impl Client {
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
             Command::GiveUp(hash) => self.give_up_file(hash, out),
+            Command::Agree { with, agrees } => self.agree(with, agrees, out),
+            Command::AllowTyping(may) => self.allow_typing(may, out),
+            Command::Active => self.active(out),
+            Command::Typing { conversation } => self.typing(conversation, out),
         }
     }
 
@@ -393,6 +407,7 @@ impl Client {
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
                 What::Files => self.files_go_on(out),
+                What::Whisper => self.whispers_due(out),
             }
         }
     }

@@ -110,7 +110,7 @@ pub const DIAL_MS: u64 = 30 * SECOND;
 pub const WANT_MS: u64 = CONFIRM_MS;
 /// Most frames per second on a link that bring nothing forward: pings, unknown types, empty lists, stale answers.
 pub const LINK_NOISE_PER_SECOND: u32 = 64;
-/// Most frames per second on a link that are bound by no window: marks, questions, and trust steps sixteenfold.
+/// Most frames per second on a link that are bound by no window: marks, questions, whispers and trust steps sixteenfold.
 pub const LINK_TALK_PER_SECOND: u32 = 65_536;
 /// How long a settled link may be silent before a Ping.
 pub const LINK_IDLE_MS: u64 = 60 * SECOND;
@@ -258,6 +258,18 @@ pub const TRACE_LINES: u64 = 2_000_000;
 pub const TRACE_LINE_BYTES: usize = 4 * 1024;
 /// Most trace lines of one answer.
 pub const TRACE_SHOWN: usize = 1_000;
+/// Longest question to the index of what is said, in bytes.
+pub const SEARCH_BYTES: usize = 1_024;
+/// Most words, phrases and beginnings of words of one question.
+pub const SEARCH_WORDS: usize = 16;
+/// Shortest beginning of a word that is looked for, in characters.
+pub const SEARCH_BEGINNING: usize = 2;
+/// Most messages of one answer.
+pub const SEARCH_FOUND: usize = 256;
+/// Most entries among which one question looks; what lies further back is left, and said so.
+pub const SEARCH_ENTRIES: u64 = 1024 * 1024;
+/// How long what was taken back may stay in the write-ahead log of a device's store, unless something reads there.
+pub const SEARCH_CUT_MS: u64 = SECOND;
 /// How long a damaged record is kept aside for the operator.
 pub const QUARANTINE_MS: u64 = 30 * DAY;
 /// How old a file in a Maildir's `tmp` must be before it counts as debris.
@@ -592,7 +604,7 @@ pub const FILE_PARTIAL_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 // Sessions
 /// How long a session may be silent before a Ping.
 pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;
-/// Most frames per second of a device; what it publishes and asks counts sixteenfold.
+/// Most frames per second of a device; what it publishes, asks and whispers counts sixteenfold.
 pub const SESSION_TALK_PER_SECOND: u32 = 8_192;
 /// Most posts of a device that have not come back to it.
 pub const SESSION_WINDOW_ITEMS: usize = 256;
@@ -722,6 +734,8 @@ pub const PRESENCE_RENEW_MS: u64 = 2 * MINUTE;
 pub const LAST_SEEN_MS: u64 = 15 * MINUTE;
 /// Most pairs with one other node, and most contacts of a device, whose presence is known.
 pub const PRESENCE_CONTACTS: usize = 1_024;
+/// Most entries and choices of people that a node keeps, with all nodes.
+pub const PRESENCES: usize = 131_072;
 /// Most changes in one whisper.
 pub const PRESENCE_DELTAS: usize = 64;
 /// Most whispers of another node that are heard in a second.

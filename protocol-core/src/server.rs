@@ -5,7 +5,7 @@
 //!  Mail, Filter ─▶│ arrivals ─▶ trust (per pair) ─▶ queue (per lane)      │──▶ Took, Stamp, Deliver, Smtp
 //!  Evidence ─────▶│                 ▲                  │  ▲               │──▶ Seek
 //!  Link ─────────▶│ greeting ─▶ link (per node) ◀──────┘  │               │──▶ Link, Dial
-//!  Session ──────▶│ session (per device) ─▶ keys, talks   │               │──▶ Session
+//!  Session ──────▶│ session (per device) ─▶ keys, talks, presence         │──▶ Session
 //!  Report, Wake ─▶│                 └── settled, marks ───┘               │──▶ Event
 //!                 └───────────────────────────────────────────────────────┘
 //! ```
@@ -29,6 +29,7 @@ mod logs;
 mod names;
 mod notes;
 mod posts;
+mod presence;
 mod proofs;
 mod questions;
 mod queues;
@@ -72,6 +73,7 @@ use keys::{Keys, Known};
 use logs::Talks;
 use notes::Notes;
 use posts::Posts;
+use presence::Whispers;
 use sessions::Sessions;
 use strangers::Strangers;
 use timers::{Timers, Who};
@@ -130,6 +132,7 @@ pub struct Server {
     posts: Posts,
     keys: Keys,
     files: Files,
+    whispers: Whispers,
 }
 
 /// A connection before its other end has proven a key.
@@ -186,6 +189,7 @@ impl Server {
             posts: Posts::default(),
             keys: Keys::default(),
             files: Files::default(),
+            whispers: Whispers::default(),
         };
         for record in records {
             server.take_back(&record)?;
@@ -360,6 +364,7 @@ impl Server {
             + self.talks.in_memory()
             + self.posts.len()
             + self.files_in_memory()
+            + self.whispers.in_memory()
     }
 
     /// The domains that the operator blocks.
@@ -474,6 +479,7 @@ impl Server {
                     Who::Comers => self.comers_due(tick, out),
                     Who::Posts(hub) => self.posts_due(tick, hub, out),
                     Who::Files => self.files_due(tick, out),
+                    Who::Whisper(nk) => self.whispers_due(tick, nk, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
                     Who::Keys => {
                         self.settle_lines(tick, out);

@@ -23,3 +23,4 @@ pub mod signed;
 pub mod statement;
 pub mod taken;
 pub mod talk;
+pub mod whisper;

@@ -15,6 +15,7 @@ mod args;
 mod chat;
 mod device;
 mod docs;
+mod search;
 mod show;
 
 use std::error::Error;
@@ -169,6 +170,15 @@ fn run(cli: Cli, parts: &impl Parts, out: &mut dyn Write) -> Result<u8, Failure>
         Command::Device(DeviceCommand::Approve { address }) => {
             let code = admin::Code(device::code()?.as_str().to_owned());
             ask(&config()?, &Request::DeviceApprove { address, code }, cli.json, out)?;
+        }
+        Command::Device(DeviceCommand::Search { words, with, most, rebuild, own }) => {
+            let (dir, _) = device::place(&own)?;
+            if rebuild {
+                search::rebuild(&dir)?;
+            }
+            if !words.is_empty() {
+                search::search(&dir, &search::Asked::of(&words, with, most)?, cli.json, out)?;
+            }
         }
         Command::Device(command) => return device::run(command, cli.json, out),
         Command::Demo(demo) => return Ok(u8::from(!parts.demo(&demo, cli.json)?)),

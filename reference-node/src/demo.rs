@@ -6,11 +6,13 @@
 //!                                    └──────── reply ──────┘        then: link, express mails, kill and restart of b
 //! ```
 //!
-//! Then act two, on devices (`demo/talk.rs`): sealed messages between `postline chat` processes.
+//! Then act two, on devices (`demo/talk.rs`): sealed messages between `postline chat` processes; and act three
+//! (`demo/sayings.rs`): what people do with what they said.
 //!
 //! Both nodes are processes of this very program, set up by `init` and reached as any mail program would reach them. The
 //! result depends on trust, on mails lost and on mails doubled, never on how fast the machine is.
 
+mod sayings;
 mod talk;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cli::{Demo, PartFault};
 use crate::lab::{Inbox, Letter, Nodes, Person, Plan, attached};
+use sayings::Sayings;
 use talk::Talked;
 
 /// How many express mails go each way, and how many ordinary ones are timed.
@@ -65,6 +68,8 @@ struct Found {
     connections_per_mail: f64,
     /// Act two.
     talk: Talked,
+    /// Act three.
+    sayings: Sayings,
 }
 
 /// Runs the demo; `false` where it failed.
@@ -95,9 +100,10 @@ pub fn run(demo: &Demo, json: bool) -> Result<bool, PartFault> {
         if json {
             writeln!(io::stdout(), "{}", serde_json::to_string(&found)?)?;
         } else {
-            writeln!(io::stdout(), "\n{}\n{}", summary(&found), found.talk.summary())?;
+            writeln!(io::stdout(), "\n{}\n{}\n{}", summary(&found), found.talk.summary(), found.sayings.summary())?;
         }
-        Ok(found.trust == "L2" && found.lost == 0 && found.duplicates == 0 && found.talk.is_well())
+        let acts = found.talk.is_well() && found.sayings.is_well();
+        Ok(found.trust == "L2" && found.lost == 0 && found.duplicates == 0 && acts)
     })
 }
 
@@ -181,6 +187,7 @@ impl Story {
 
         self.count(nodes).await?;
         self.found.talk = talk::act_two(&std::env::current_exe()?, nodes, |what| self.say(nodes, what)).await?;
+        self.found.sayings = sayings::act_three(&std::env::current_exe()?, nodes, |what| self.say(nodes, what)).await?;
         Ok(())
     }
 

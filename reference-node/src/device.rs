@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postline_core::client::io::{BytesIn, BytesOut, Far};
-use postline_core::client::{Client, Command, Event, Input, Ours, Output, SessionIn};
+use postline_core::client::{Client, Command, Event, Input, Ours, Output, SessionIn, words};
 use postline_core::fault::{Code, RestoreError};
 use postline_core::id::{Address, NodeKey};
 use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::files::{self as bytes, Coming};
 use crate::private_file;
-use crate::store::{Store, StoreError};
+use crate::store::{Said as Kept, Store, StoreError};
 
 mod dial;
 pub mod files;
@@ -146,7 +146,8 @@ impl Device {
     fn begin(place: Place, dialler: Dialler, mut mailing: Option<Mailing>) -> Result<(Self, Handle), DeviceFault> {
         private_file::create_dir(&place.dir).map_err(|why| DeviceFault::Io { path: place.dir.clone(), why })?;
         own(&place)?;
-        let mut store = Store::open(&place.dir)?;
+        // Who has only a mail program searches the mailbox, which has it all: so the node has no index of their words.
+        let mut store = Store::open_said(&place.dir, Kept { words, searched: mailing.is_none() })?;
         let client = restore(&place, mailing.is_some(), &mut store)?;
         if let Some(mailing) = &mut mailing {
             mailing.begin(&mut store)?;

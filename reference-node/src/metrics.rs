@@ -253,6 +253,7 @@ impl Metrics {
             Frame::Talk(Talk::Event(_)) => "event",
             Frame::Talk(Talk::Heads(_)) => "heads",
             Frame::Talk(Talk::Delivered { .. }) => "delivered",
+            Frame::Whisper(_) => "whisper",
             _ => return,
         };
         self.talk.get_or_create(&[("what", what), ("way", way)]).inc();

@@ -531,8 +531,11 @@ fn arrived(effect: &Output) -> Option<MailId> {
 /// Whether somebody waits for an effect: an ack can wait, the mail that it makes room for on the link can't.
 fn is_awaited(effect: &Output) -> bool {
     match effect {
-        Output::Link(_, LinkOut::Send(frame)) => !matches!(frame, Frame::Mark(_) | Frame::Answer(_)),
-        Output::Event(_) => false,
+        Output::Link(_, LinkOut::Send(frame)) => {
+            !matches!(frame, Frame::Mark(_) | Frame::Answer(_) | Frame::Whisper(_))
+        }
+        // What is whispered has no record: it makes nobody's sync come sooner, so that no sync tells of it.
+        Output::Session(_, SessionOut::Send(Frame::Whisper(_))) | Output::Event(_) => false,
         Output::Link(..)
         | Output::Session(..)
         | Output::Took(..)
@@ -556,11 +559,15 @@ fn can_wait(input: &Input) -> bool {
                     | Frame::Mark(_)
                     | Frame::Answer(_)
                     | Frame::Pong(_)
+                    | Frame::Whisper(_)
                     | Frame::File(File::Piece { .. })
             )
         }
         // How far a device has read is its cursor's to keep; what it makes room for is awaited by itself.
-        Input::Session(_, SessionIn::Frame(Frame::Pong(_) | Frame::Talk(Talk::Have { .. })) | SessionIn::Down) => true,
+        Input::Session(
+            _,
+            SessionIn::Frame(Frame::Pong(_) | Frame::Whisper(_) | Frame::Talk(Talk::Have { .. })) | SessionIn::Down,
+        ) => true,
         // What a piece of a file brings forward is awaited by itself.
         Input::Session(_, SessionIn::Frame(Frame::File(File::Piece { .. })) | SessionIn::Bytes(BytesIn::Sent(_)))
         | Input::Link(_, LinkIn::Bytes(BytesIn::Sent(_))) => true,

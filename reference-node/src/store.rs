@@ -10,30 +10,36 @@
 //! One process holds a store at a time; its [`Reader`]s look on from other tasks. A body lives exactly as long as a
 //! record holds it. A commit that fails at its sync is unknown: after reopening, all of it is there or none, and what was
 //! acknowledged before always is. What to do with a damaged record, and when to purge, is left to the owner.
+//!
+//! A device's store also keeps an index of what its records say, and writes over what is taken back; see [`Said`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use postline_core::id::{BlobRef, Hash};
+use postline_core::id::{BlobRef, ConversationId, Hash};
 use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::spool::{Body, Spool, Staged};
-use change::Change;
+use change::{Change, Finished};
 use checkpoint::Checkpointer;
 pub use copy::{Copied, copy};
+pub use index::WordsOf;
 pub use reader::Reader;
+pub use search::{Found, Hit, Query, SearchFault, Unasked};
 pub use trace::{About, TraceLine};
 
 mod change;
 mod checkpoint;
 mod copy;
+mod index;
 mod reader;
 mod rows;
 mod schema;
+mod search;
 mod trace;
 
 /// The one writer of a node's records.
@@ -49,7 +55,18 @@ pub struct Store {
     spool: Spool,
     broken: Arc<OnceLock<String>>,
     generation: u64,
+    said: Option<Said>,
     _lease: File,
+}
+
+/// What a device's store does about what its records say.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    /// What says the words of a record. Once they are gone from it they are gone from the store's files, within a second
+    /// of the commit.
+    pub words: WordsOf,
+    /// Whether there is an index of them.
+    pub searched: bool,
 }
 
 /// Why the store did not do what it was asked.
@@ -124,10 +141,33 @@ impl Store {
     /// [`StoreError::InUse`], [`Newer`](StoreError::Newer), [`Foreign`](StoreError::Foreign),
     /// [`Corrupt`](StoreError::Corrupt), and the disk's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::begin(dir, None)
+    }
+
+    /// Opens the store of a device as [`open`](Self::open) does. Its index is made from the records where there is none,
+    /// where it is of another version, and where it is damaged.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_said(dir: &Path, said: Said) -> Result<Self, StoreError> {
+        Self::begin(dir, Some(said))
+    }
+
+    fn begin(dir: &Path, said: Option<Said>) -> Result<Self, StoreError> {
         let lease = schema::lease(dir)?;
         schema::renew_wal(dir)?;
         let conn = schema::connect(dir)?;
         schema::migrate(dir, &conn)?;
+        if let Some(said) = said {
+            schema::overwrite(&conn)?;
+            if said.searched {
+                index::ready(&conn, said.words)?
+            } else {
+                index::drop_all(&conn)?
+            }
+            // Whoever had it before may have been stopped between taking words out and cutting the log.
+            checkpoint::cut(&conn)?;
+        }
         let spool = Spool::open(&dir.join(schema::SPOOL))?;
         change::sweep(&conn, &spool)?;
         crate::spool::sync_dir(dir)?;
@@ -142,6 +182,7 @@ impl Store {
             behind,
             spool,
             broken,
+            said,
             _lease: lease,
         })
     }
@@ -238,6 +279,31 @@ impl Store {
         rows::body(&self.conn, &self.spool, blob, false)
     }
 
+    /// Looks for what was said, in these conversations or in all: at most `max`, the newest first.
+    ///
+    /// # Errors
+    /// [`SearchFault`].
+    pub fn search(
+        &self,
+        query: &Query,
+        within: Option<&BTreeSet<ConversationId>>,
+        max: usize,
+    ) -> Result<Found, SearchFault> {
+        let said = self.said.filter(|said| said.searched).ok_or(SearchFault::NoIndex)?;
+        search::find(&self.conn, said.words, query, within, max)
+    }
+
+    /// Makes the index of what is said anew, where the store has one, and sees that it is sound.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn rebuild_index(&mut self) -> Result<(), StoreError> {
+        self.usable()?;
+        let Some(said) = self.said.filter(|said| said.searched) else { return Ok(()) };
+        let made = index::ready_anew(&self.conn, said.words).and_then(|()| Ok(checkpoint::cut(&self.conn).map(drop)?));
+        self.judge(made)
+    }
+
     /// What is remembered about a mail, oldest first, at most [`TRACE_SHOWN`](postline_core::limits::TRACE_SHOWN) lines.
     ///
     /// # Errors
@@ -283,7 +349,8 @@ impl Store {
     /// Those of a write.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.commit_all(&[])?;
-        checkpoint::run(&self.conn).map(drop).map_err(StoreError::from)
+        let fold = if self.said.is_some() { checkpoint::cut } else { checkpoint::run };
+        fold(&self.conn).map(drop).map_err(StoreError::from)
     }
 
     fn usable(&self) -> Result<(), StoreError> {
@@ -335,11 +402,12 @@ impl Store {
 
     fn transact<T>(&mut self, work: impl FnOnce(&mut Change<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let transaction = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
-        let mut change = Change::new(&transaction);
+        let mut change = Change::new(&transaction, self.said);
         let done = work(&mut change)?;
-        let (unlink, bytes) = change.finish()?;
+        let Finished { unlink, bytes, took_out, said } = change.finish()?;
         transaction.commit()?;
-        self.checkpointer.wrote(bytes);
+        self.said = said;
+        self.checkpointer.wrote(bytes, took_out);
         for number in unlink {
             // What stays is swept when the store is next opened.
             let _ = fs::remove_file(self.spool.path(number));

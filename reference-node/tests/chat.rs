@@ -68,6 +68,44 @@ async fn two_people_talk_in_their_terminals() {
     nodes.stop().await.unwrap();
 }
 
+/// [W-1] [W-3] [W-7]
+#[tokio::test]
+async fn two_people_see_who_is_here_and_who_writes() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let [one, two] = seats(&nodes).await;
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+    ann.say("hello").await.unwrap();
+    ben.hears("hello", PATIENCE).await.unwrap();
+    ann.say("/presence on").await.unwrap();
+    ann.wait_for("agreement", PATIENCE, |said| said["agrees"] == true).await.unwrap();
+    ben.say(r#"{"do":"presence","on":true}"#).await.unwrap();
+    for (terminal, whom) in [(&mut ann, "two@b.example"), (&mut ben, "one@a.example")] {
+        let here = |seen: &serde_json::Value| seen["who"] == whom && seen["is"] == "here";
+        terminal.wait_for("presence", PATIENCE, here).await.unwrap();
+    }
+    ben.say("/typing on").await.unwrap();
+    ben.say("/typing").await.unwrap();
+    ann.wait_for("typing", PATIENCE, |seen| seen["who"] == "two@b.example" && seen["now"] == true).await.unwrap();
+    ben.say("what I wrote").await.unwrap();
+    ann.wait_for("typing", PATIENCE, |seen| seen["now"] == false).await.unwrap();
+    ben.say("/presence off").await.unwrap();
+    for (terminal, whom) in [(&mut ann, "two@b.example"), (&mut ben, "one@a.example")] {
+        let gone = |seen: &serde_json::Value| seen["who"] == whom && seen["is"] == "unknown";
+        terminal.wait_for("presence", PATIENCE, gone).await.unwrap();
+    }
+    ann.end().await.unwrap();
+    // What ann chose is kept where they chose it; what was whispered is nowhere.
+    let mut ann = one.chat("two@b.example").unwrap();
+    ben.say("/presence on").await.unwrap();
+    ann.wait_for("presence", PATIENCE, |seen| seen["is"] == "here").await.unwrap();
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
+    nodes.stop().await.unwrap();
+}
+
 /// What is read goes along with what is said next, where its person tells it at all.
 #[tokio::test]
 async fn a_person_tells_what_they_read_or_keeps_it_to_themselves() {
@@ -97,6 +135,48 @@ async fn a_person_tells_what_they_read_or_keeps_it_to_themselves() {
     }
     ann.end().await.unwrap();
     ben.end().await.unwrap();
+    nodes.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_said_is_found_in_the_terminal_and_beside_it() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let [one, two] = seats(&nodes).await;
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+    ann.say("Shall we have lunch at the harbour?").await.unwrap();
+    ben.hears("Shall we have lunch at the harbour?", PATIENCE).await.unwrap();
+    ben.say("Any day, at the Grünmarkt").await.unwrap();
+    ann.hears("Any day, at the Grünmarkt", PATIENCE).await.unwrap();
+
+    ann.say("/find grunm* \"at the\"").await.unwrap();
+    let (found, _) = ann.wait_for("found", PATIENCE, |_| true).await.unwrap();
+    assert_eq!((&found["hits"][0]["text"], &found["whole"]), (&json!("Any day, at the Grünmarkt"), &json!(true)));
+    assert_eq!((&found["hits"][0]["author"], found["hits"].as_array().unwrap().len()), (&json!("two@b.example"), 1));
+    ann.say("/find o*").await.unwrap();
+    ann.wait_for("unsaid", PATIENCE, |_| true).await.unwrap();
+    // From another process, while the chat goes on: what one said, and what was said to one.
+    let search = |words: &'static [&str]| {
+        let mut all = vec!["device", "search"];
+        all.extend(words);
+        all
+    };
+    let (status, told) = two.run(&search(&["harbour"]), "").await.unwrap();
+    assert!(status.success() && told[0]["hits"][0]["seq"] == 2, "{told:?}");
+    let (_, told) = one.run(&search(&["at the", "--with", "two@b.example"]), "").await.unwrap();
+    assert_eq!(told[0]["hits"].as_array().unwrap().len(), 2, "{told:?}");
+    let (_, told) = one.run(&search(&["at the", "--with", "nobody@b.example"]), "").await.unwrap();
+    assert_eq!(told[0]["hits"], json!([]), "{told:?}");
+    let (status, _) = one.run(&search(&["-*-"]), "").await.unwrap();
+    assert!(!status.success(), "there is no word in it");
+    let (status, _) = one.run(&search(&["--rebuild"]), "").await.unwrap();
+    assert!(!status.success(), "the store is in use");
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
+    let (status, told) = one.run(&search(&["lunch", "--rebuild"]), "").await.unwrap();
+    assert!(status.success() && told[0]["hits"][0]["author"].is_null(), "{told:?}");
     nodes.stop().await.unwrap();
 }
 

@@ -19,7 +19,7 @@ _BYTES = frozenset(
 )
 _NUMBERS = frozenset(
     "t x now version type generation last_seq window_items window_bytes largest seq submitted length code step offset"
-    " number port kind epoch term place after first last newest posted".split()
+    " number port kind epoch term place after first last newest posted word chosen".split()
 )
 # Members that are lists of bytes.
 _LISTS_OF_BYTES = frozenset("ids leaves packages lists only positions".split())
@@ -193,8 +193,9 @@ def _frame_make(given: Input) -> Ok:
     values = _values(given["frame"])
     if "body" in values:
         values["body"] = bytes.fromhex(values["body"])
-    if "heads" in values:
-        values["heads"] = [_values(head) for head in values["heads"]]
+    for name in ("heads", "deltas", "choices"):
+        if name in values:
+            values[name] = [_values(item) for item in values[name]]
     if "marks" in values:
         values["marks"] = [(bytes.fromhex(name), int(reached)) for name, reached in values["marks"]]
     if "rcpts" in values:

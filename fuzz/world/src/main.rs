@@ -104,9 +104,10 @@ fn many(wanted: &Wanted) -> ExitCode {
         }
     }
     if wanted.devices {
-        let Totals { seeds, steps, devices, sealed, shown, .. } = sum;
+        let Totals { seeds, steps, devices, sealed, shown, whispered: (seen, written), .. } = sum;
         println!(
-            "figure world_devices {seeds} seeds, {steps} steps, {devices} devices, {sealed} sealed, {shown} shown"
+            "figure world_devices {seeds} seeds, {steps} steps, {devices} devices, {sealed} sealed, {shown} shown, \
+             {seen} times seen, {written} writing"
         );
     } else {
         println!("figure world_seeds {}", sum.seeds);
@@ -129,6 +130,7 @@ struct Totals {
     devices: usize,
     sealed: usize,
     shown: usize,
+    whispered: (u64, u64),
     failed: Vec<Run>,
 }
 
@@ -141,6 +143,8 @@ impl Totals {
         self.devices += other.devices;
         self.sealed += other.sealed;
         self.shown += other.shown;
+        self.whispered.0 += other.whispered.0;
+        self.whispered.1 += other.whispered.1;
         self.failed.extend(other.failed);
     }
 }
@@ -165,6 +169,8 @@ fn work(next: &AtomicU64, end: u64, until: Option<Instant>, wanted: &Wanted) -> 
         totals.devices += run.devices;
         totals.sealed += run.sealed;
         totals.shown += run.shown;
+        totals.whispered.0 += run.whispered.0;
+        totals.whispered.1 += run.whispered.1;
         if run.broken.is_some() {
             totals.failed.push(run);
             next.store(end, Ordering::Relaxed);

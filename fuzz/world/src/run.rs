@@ -29,6 +29,8 @@ const LOSSES: u64 = 0x6c6f_7373_6573;
 const DEALS: u64 = 0x0064_6561_6c73;
 /// The same of those about what people choose.
 const CHOICES: u64 = 0x0063_686f_6963_6573;
+/// The same, of who is whispered about.
+const WHISPERS: u64 = 0x7768_6973_7065;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -57,6 +59,8 @@ pub struct Run {
     pub sealed: usize,
     /// How often one was shown.
     pub shown: usize,
+    /// How often somebody was shown to be here or away, and to be writing.
+    pub whispered: (u64, u64),
 }
 
 /// Runs a seed.
@@ -87,6 +91,8 @@ struct Phones {
     deals: Rng,
     /// Who keeps to themselves what they read.
     choices: Rng,
+    /// What is whispered, where anything is.
+    whispers: Option<Rng>,
 }
 
 impl Phones {
@@ -94,7 +100,8 @@ impl Phones {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
         let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
         let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals }
+        let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers }
     }
 }
 
@@ -121,6 +128,7 @@ fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: boo
         devices: world.devices.len(),
         sealed: world.sealed.said.len(),
         shown: world.sealed.shown(),
+        whispered: world.whispered,
         lines_up: lines_up.count(),
         lines: world.trace.lines().to_vec(),
         broken: world.broken,
@@ -149,6 +157,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         devices::plan_losses(&mut world, &mut phones.losses, lasts);
         devices::plan_deals(&mut world, &mut phones.deals, lasts);
         devices::plan_choices(&mut world, &mut phones.choices, lasts);
+        if let Some(whispers) = &mut phones.whispers {
+            devices::plan_whispers(&mut world, whispers, lasts);
+        }
     }
     plan(&mut world, &mut rng, lasts);
     world.people_accept = true;

@@ -228,6 +228,7 @@ pub fn frame(rng: &mut Rng) -> Frame {
         16 => Frame::Pong(seq),
         _ => match rng.below(4) {
             0 => Frame::Bye { code: code(rng.draw()) },
+            1 if rng.chance(700) => Frame::Whisper(talks::whisper(rng)),
             1 => Frame::Unknown { kind: 200 },
             2 => Frame::Proof(vec![0; 64]),
             _ => Frame::Hello(hello(rng)),
@@ -279,6 +280,7 @@ fn session_frame(rng: &mut Rng) -> Frame {
     match rng.below(7) {
         0 => Frame::Ping(rng.draw()),
         1 => Frame::Pong(rng.draw()),
+        2 if rng.chance(700) => Frame::Whisper(talks::whisper(rng)),
         2 => Frame::Unknown { kind: 200 },
         3 => Frame::File(file(rng)),
         _ => Frame::Talk(talk(rng)),

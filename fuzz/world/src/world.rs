@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use postline_core::client;
 use postline_core::client::io::Passphrase;
 use postline_core::content::mail::Rcpt;
-use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, SessionId};
+use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, Pair, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
@@ -36,6 +36,7 @@ use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 use postline_core::wire::file::BytesOut;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
+use postline_core::wire::whisper::Whisper;
 
 use crate::bytes::mailbox_of;
 use crate::device::Device;
@@ -99,6 +100,12 @@ pub struct World {
     pub steps: u64,
     /// Whether people take a key that is proposed to them.
     pub people_accept: bool,
+    /// Who ever agreed to be seen, and by whom.
+    pub(crate) agreed: BTreeSet<Pair>,
+    /// How often somebody was shown to be here or away, and to be writing.
+    pub whispered: (u64, u64),
+    /// What nodes say to each other, and when, in order, where somebody wants to hear it: by whom.
+    pub overheard: Option<Vec<(usize, Millis, Frame)>>,
     /// What each node looked up, in order.
     lookups: Vec<(usize, &'static str)>,
     rng: Rng,
@@ -222,6 +229,9 @@ impl World {
             broken: None,
             steps: 0,
             people_accept: false,
+            agreed: BTreeSet::new(),
+            whispered: (0, 0),
+            overheard: None,
             lookups: Vec::new(),
             rng: Rng::new(seed),
             queue: BTreeMap::new(),
@@ -349,6 +359,11 @@ impl World {
     /// Something happens on a connection, at one end.
     pub fn tell_link(&mut self, node: usize, link: LinkId, what: LinkIn) {
         self.comes_back(0, node, Input::Link(link, what));
+    }
+
+    /// The same, of what is whispered.
+    pub fn whispers_on_link(&mut self, node: usize, link: LinkId, whisper: Whisper) {
+        self.comes_back(0, node, Input::Link(link, LinkIn::Frame(Frame::Whisper(whisper))));
     }
 
     // Time.

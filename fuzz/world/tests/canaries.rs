@@ -21,14 +21,15 @@ use postline_world::weather::Fault;
 const SEEDS: u64 = 2_000;
 
 /// Those that other tests notice: `protocol-core`'s own tests of seals the first and of devices the second, the model of
-/// keys the rest.
-const ELSEWHERE: [Canary; 6] = [
+/// keys the next, the model of versions the one after, and the story that compares who is online with who isn't the last.
+const ELSEWHERE: [Canary; 7] = [
     Canary::AadWithoutConversation,
     Canary::GhostTaken,
     Canary::ProofForAnyLine,
     Canary::ProofOfAnyList,
     Canary::AnyKeyFollows,
     Canary::EditAfterRetract,
+    Canary::DeliveredWaitsForDevice,
 ];
 
 /// Looks for the first seed that notices the bug, in any weather or in that which brings it out, and says what it says.
@@ -80,5 +81,6 @@ canaries! {
     words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
     //
     a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
+    who_is_shown_to_who_does_not_agree_is_noticed: ShownToWhoDoesNotAgree is ["I24"], by run_with_devices;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

@@ -51,10 +51,11 @@ fn a_record_let_go_of_before_its_wake_is_brought_again() {
 /// list, before anybody could be asked (631); the answer to one published list was taken for the next one's (941). A question
 /// that waited for a link was said after the person had blocked whom it was about (1027). Who was woken before the time to
 /// look for key packages again set no new time, and never looked again (1607). And what a copy said
-/// before it was told was held for another's by the simulator itself (3681).
+/// before it was told was held for another's by the simulator itself (3681). A message that was taken back was never marked
+/// as read (90006).
 #[test]
 fn devices_keep_what_they_once_broke() {
-    for seed in [0, 1, 26, 42, 99, 121, 193, 205, 213, 631, 941, 979, 1027, 1607, 3681] {
+    for seed in [0, 1, 26, 42, 99, 121, 193, 205, 213, 631, 941, 979, 1027, 1607, 3681, 90_006] {
         let run = run_with_devices(seed, &[], false);
         assert_eq!(run.broken, None, "seed {seed}, {}: `world --devices --seed {seed}` tells it", run.weather);
     }

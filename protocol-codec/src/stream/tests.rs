@@ -7,6 +7,7 @@ use postline_core::wire::hello::Hello;
 use postline_core::wire::talk::{
     Event, Finding, Head, Heads, Kind, Line, Origin, Password, Post, Publication, Question, Talk,
 };
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 use proptest::prelude::*;
 
 use super::*;
@@ -76,7 +77,23 @@ fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
     ]
     .into_iter()
     .chain(talks().into_iter().map(|talk| (Frame::Talk(talk), None)))
+    .chain(whispers().into_iter().map(|whisper| (Frame::Whisper(whisper), None)))
     .collect()
+}
+
+/// One of each thing that is whispered.
+fn whispers() -> Vec<Whisper> {
+    let (ann, bob) = (address("ann@a.example"), address("bob@b.example"));
+    let delta = |word| Delta { of: ann.clone(), to: bob.clone(), word };
+    let words = [Word::Silent, Word::Agrees, Word::Shows(Seen::Here), Word::Shows(Seen::Away(Millis(900_000)))];
+    let choice = |agrees| Choice { theirs: bob.clone(), chosen: Millis(70_000), agrees };
+    vec![
+        Whisper::Vector(words.map(delta).to_vec()),
+        Whisper::Vector(Vec::new()),
+        Whisper::Types(ann.clone(), ConversationId([1; 32])),
+        Whisper::Active,
+        Whisper::Choices(vec![choice(true), choice(false)]),
+    ]
 }
 
 /// One of each kind of frame about sealed conversations, and of each thing that they may say.
@@ -243,6 +260,24 @@ fn t_092_lengths_that_lie_are_found_out_as_soon_as_they_are_read() {
     assert_eq!(fault_of(&framed(128, &[])), None);
 }
 
+/// [L-14] [W-11] What is whispered may be passed over by who doesn't know it, and is judged by who does.
+#[test]
+fn t_095_a_whisper_is_of_its_form_and_within_its_bounds() {
+    let of = |n: usize| {
+        Whisper::Vector(vec![
+            Delta { of: address("ann@a.example"), to: address("bob@b.example"), word: Word::Silent };
+            n
+        ])
+    };
+    for (n, taken) in [(0, true), (limits::PRESENCE_DELTAS, true), (limits::PRESENCE_DELTAS + 1, false), (900, false)] {
+        assert_eq!(fault_of(&bytes_of(&Frame::Whisper(of(n)), None)).is_none(), taken, "{n} changes");
+    }
+    // Another whisper, a word of another number, a word of two items, nothing.
+    for body in [&[0x81, 0x04][..], &[0x82, 0x00, 0x81, 0x80], &[0x80], &[0x81, 0x00], &[0x82, 0x02, 0x80], &[]] {
+        assert!(fault_of(&framed(WHISPER, body)).is_some(), "{body:?}");
+    }
+}
+
 #[test]
 fn t_092_a_body_has_nothing_behind_it_and_nothing_missing() {
     for (frame, bytes) in one_of_each() {
@@ -403,7 +438,7 @@ fn any_frame() -> impl Strategy<Value = (Frame, Option<Vec<u8>>)> {
             (Frame::Chunk { blob: Hash(blob), offset, len }, Some(bytes))
         },
     );
-    let unknown = (MAY_BE_IGNORED..).prop_map(|kind| (Frame::Unknown { kind }, None));
+    let unknown = (WHISPER + 1..).prop_map(|kind| (Frame::Unknown { kind }, None));
     prop_oneof![8 => bare.prop_map(|frame| (frame, None)), 3 => any_carry(), 1 => chunk, 1 => unknown]
 }
 

@@ -17,6 +17,7 @@ use crate::wire::log;
 use crate::wire::record::{read, write};
 
 use super::io::{self, Level};
+use super::presence::Chosen;
 
 /// What the device knows of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(super) struct Contact {
     pub(super) tries: Tries,
     /// Whether nothing is sealed to them until the person decides.
     pub(super) suspended: bool,
+    /// Whether the person agrees to see them, and be seen by them; `None`: they never chose.
+    pub(super) presence: Option<Chosen>,
 }
 
 /// A line with them.
@@ -61,6 +64,7 @@ impl Contact {
             pin: None,
             tries: Tries::default(),
             suspended: false,
+            presence: None,
         }
     }
 
@@ -92,7 +96,7 @@ impl Contact {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Contact(self.address.clone()), 11, |w| {
+        write(Key::Contact(self.address.clone()), 12, |w| {
             w.maybe(self.line, |w, line| w.bytes(&line.t2.0));
             w.bool(self.line.is_some_and(|line| line.offered));
             w.maybe(self.line, |w, line| w.bytes(&line.nk.0));
@@ -101,6 +105,7 @@ impl Contact {
             w.bool(self.verified).bool(self.suspended);
             w.maybe(self.pin, |w, pin| w.bytes(&pin_bytes(&pin)));
             self.tries.write(w);
+            w.maybe(self.presence, |w, chosen| w.array(2).millis(chosen.at).bool(chosen.agrees));
         })
     }
 
@@ -115,7 +120,15 @@ impl Contact {
             let (verified, suspended) = (r.bool()?, r.bool()?);
             let pin = r.maybe(|r| read_pin(r.bytes()?))?;
             let tries = Tries::read(r)?;
-            Ok((Self { address, line, chain: None, proven, proved, verified, pin, tries, suspended }, chain))
+            // Older records end here.
+            let chosen = |r: &mut Reader<'_>| {
+                r.array_of(2)?;
+                Ok(Chosen { at: r.millis()?, agrees: r.bool()? })
+            };
+            let presence = if r.end().is_ok() { None } else { r.maybe(chosen)? };
+            let contact =
+                Self { address, line, chain: None, proven, proved, verified, pin, tries, suspended, presence };
+            Ok((contact, chain))
         })?;
         contact.chain = chain.map(|bytes| Chain::decode(&record.key, &bytes)).transpose()?;
         Ok(contact)

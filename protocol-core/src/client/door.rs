@@ -156,6 +156,7 @@ impl Client {
                 device::Output::Ready { nk, ready, behind } => self.ready(tick, nk, &ready, behind, out),
                 device::Output::Talk(talk) => self.heard(tick, talk, out),
                 device::Output::File(file) => self.file_heard(tick, file, out),
+                device::Output::Whisper(whisper) => self.whispered(whisper, out),
                 device::Output::Left(code) => self.left(tick, code, out),
                 device::Output::Failed(fault) => self.failed(tick, fault, out),
             }
@@ -218,6 +219,7 @@ impl Client {
     /// What was under way on the session is over with it.
     fn forget_session(&mut self, out: &mut Outbox<Output>) {
         self.asks.clear();
+        self.whispers_down(out);
         // Whether the node has done it, nobody knows: the person says it again.
         let blocks = self.publishing.values().filter(|open| matches!(open, Published::Block(..))).count();
         (0..blocks).for_each(|_| Self::decline(Declined::Offline, out));
@@ -249,6 +251,7 @@ impl Client {
             return self.over(tick, out);
         }
         Self::tell(Event::Online, out);
+        self.whispers_up(out);
         self.ask_lists(&self.ours.address.clone(), out);
         self.publish(tick, out);
         self.post_again(out);

@@ -19,6 +19,7 @@ use crate::time::Millis;
 use crate::wire::content::Content;
 pub use crate::wire::file::{BytesIn, BytesOut};
 use crate::wire::frame::Frame;
+pub use crate::wire::whisper::Seen;
 use zeroize::Zeroizing;
 
 /// What the world tells the device.
@@ -150,6 +151,23 @@ pub enum Command {
         bytes: Vec<u8>,
         /// Its passphrase.
         passphrase: Passphrase,
+    },
+    /// Whether the person agrees to see whether a contact is here, and be seen by them: off until they agree, and nothing is
+    /// seen unless the other agrees too. Answered by [`Event::Agreement`] for each contact that it changes.
+    Agree {
+        /// With whom; `None`: with all, and with those who come later too.
+        with: Option<Address>,
+        /// Whether they agree.
+        agrees: bool,
+    },
+    /// Whether others may see that the person writes: off until they allow it.
+    AllowTyping(bool),
+    /// The person does something. May be said at every turn: the node hears it only so often, and only where somebody may see it.
+    Active,
+    /// The person is writing. May be said at every key: it is told only so often, and only where it is allowed.
+    Typing {
+        /// In which conversation.
+        conversation: ConversationId,
     },
     /// Show messages of a conversation, the newest first, as they are now. Answered by [`Event::Screen`].
     Show {
@@ -350,6 +368,30 @@ pub enum Event {
     },
     /// Somebody said something: the person on another device of theirs too.
     Said(Said),
+    /// What is seen of a contact is now this; `None`: nothing. As the nodes say: never proven, and never older than it says.
+    Presence {
+        /// Of whom.
+        who: Address,
+        /// Whether they are here, or when they were last, rounded.
+        seen: Option<Seen>,
+    },
+    /// Somebody writes, or does so no more. As the nodes say.
+    Typing {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// Who.
+        who: Address,
+        /// Whether they do.
+        now: bool,
+    },
+    /// Whether the person agrees to see a contact, and be seen by them, is now this: by their own word, or since they took it back
+    /// on another device, or since there is no line any more.
+    Agreement {
+        /// The contact.
+        with: Address,
+        /// Whether they agree.
+        agrees: bool,
+    },
     /// Messages of a conversation, as [`Command::Show`] asked for.
     Screen(Screen),
     /// A message that is here is something else now: of one that this person said, too.
@@ -825,6 +867,8 @@ pub enum Declined {
     LastDevice,
     /// Nothing is known of this person.
     NoContact(Address),
+    /// There is room for so many, and no more.
+    TooMany(usize),
     /// There is nothing to answer.
     NothingPending,
     /// No such conversation here.

@@ -253,6 +253,7 @@ impl Client {
         out.save(self.own.record());
         self.restore_marks();
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);
+        self.whispers_up(out);
         if self.own.next.is_some() {
             Self::tell(Event::BackupWanted, out);
         }
@@ -409,6 +410,7 @@ impl Client {
         self.staged.clear();
         self.live.clear();
         self.joining = super::Joining::default();
+        self.allow_typing_no_more();
         out.save(self.joining.record());
         out.save(self.own.record());
     }

@@ -16,6 +16,7 @@ use crate::seal::address;
 use crate::seal::lists::{Chain, Proof, Succession, Verdict};
 use crate::seal::pin::Level as Pinned;
 use crate::step::{Outbox, Tick};
+use crate::time::Millis;
 use crate::wire::keys::KeyProof;
 use crate::wire::list::DeviceList;
 use crate::wire::statement::Signed;
@@ -39,7 +40,12 @@ impl Client {
             out.save(contact.record());
             Self::tell(Event::Contact(contact.shown()), out);
         }
-        let direct = contact.direct().map(|(id, _)| id);
+        let (direct, gone) = (contact.direct().map(|(id, _)| id), contact.line.is_none());
+        if gone {
+            self.agree_no_more(&line.theirs, Millis(0), out);
+        } else {
+            self.lined(&line.theirs, out);
+        }
         if let Some(bytes) = line.proof {
             self.proofs.insert(line.theirs.clone(), bytes);
         }
@@ -172,11 +178,12 @@ impl Client {
 
     /// The person takes whatever keys another has now: what was known of them is forgotten, and asked for anew.
     pub(super) fn accept_keys(&mut self, tick: &Tick, who: &Address, out: &mut Outbox<Output>) {
+        self.agree_no_more(who, Millis(0), out);
         let Some(contact) = self.contacts.get_mut(who) else {
             return Self::decline(Declined::NoContact(who.clone()), out);
         };
-        let line = contact.line;
-        *contact = Contact { line, proved: contact.proved, ..Contact::new(who.clone()) };
+        let (line, proved, presence) = (contact.line, contact.proved, contact.presence);
+        *contact = Contact { line, proved, presence, ..Contact::new(who.clone()) };
         out.save(contact.record());
         Self::tell(Event::Contact(contact.shown()), out);
         self.ask_lists(who, out);

@@ -192,7 +192,8 @@ impl Client {
         let ours = kept.by.as_ref().is_none_or(|by| by.author == self.ours.address);
         // Where it has got further by now, that is said of it.
         let is_so_far = self.marks.get(&id).is_some_and(|marks| marks.with_all(seq) == Some(mark));
-        if ours && is_so_far && kept.content.is_some() {
+        // Of what was taken back too: its words are gone, and it was said. What has other bytes is no content.
+        if ours && is_so_far && kept.raw.is_none() {
             Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark: mark.into() }, out);
         }
     }

@@ -64,11 +64,15 @@ pub(super) struct Own {
     pub(super) connect: bool,
     /// Whether the person keeps to themselves what they read, where they chose nothing else for a conversation.
     pub(super) quiet: bool,
+    /// Whether others may see that the person writes.
+    pub(super) typing: bool,
+    /// Whether the person agrees to be seen by contacts that are new.
+    pub(super) seen: bool,
 }
 
 impl Own {
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 18, |w| {
+        write(Key::Own, 20, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -84,6 +88,7 @@ impl Own {
             w.maybe(self.turning.as_ref(), |w, (ak, _)| w.bytes(ak.expose()));
             w.maybe(self.turning.as_ref(), |w, (_, next)| w.bytes(next.expose()));
             w.bool(self.quiet);
+            w.bool(self.typing).bool(self.seen);
         })
     }
 
@@ -111,7 +116,7 @@ impl Own {
             let tries = Tries::read(r)?;
             let secret = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Secret::new));
             let turning = secret(r)?.zip(secret(r)?);
-            let quiet = r.bool()?;
+            let (quiet, typing, seen) = (r.bool()?, r.bool()?, r.bool()?);
             let own = Self {
                 stage,
                 device,
@@ -131,6 +136,8 @@ impl Own {
                 stocked,
                 connect,
                 quiet,
+                typing,
+                seen,
             };
             Ok((own, chain))
         })?;

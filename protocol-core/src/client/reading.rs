@@ -87,7 +87,9 @@ impl Client {
                 if !own && matches!(content.fields().kind(), Kind::Message) {
                     talk.heard = seq;
                 }
+                let who = member.address.clone();
                 self.keep_said(tick, id, place, by(member), inner.at.min(tick.now), content, about, out);
+                self.wrote(&who, id, out);
             }
             Said::Read { read } => self.has_read(tick, event, member.identity, read, out),
             Said::NotOpened { seq: which } => {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::content::kind::Kind as Is;
+use crate::content::part::Part;
 use crate::content::uri::Uri;
 use crate::fault::RestoreError;
 use crate::id::{Address, ContentId, ConversationId, DeviceKey, Identity};
@@ -15,6 +16,39 @@ use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
 
 use super::inner::{Inner, Read, What, along};
+
+/// What an entry says in words, and whose it is: what a host may make a search index of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Its entry.
+    pub seq: u64,
+    /// Who said it; `None`: this device.
+    pub author: Option<Address>,
+    /// When, as its author says.
+    pub at: Millis,
+    /// The words.
+    pub text: String,
+}
+
+/// The words in a record, where it is one of an entry that says any: of a message, or of an edit. Of equal records they are
+/// equal.
+#[must_use]
+pub fn words(record: &Record) -> Option<Words> {
+    let Key::Said(conversation, seq) = record.key else { return None };
+    record.value.as_ref()?;
+    // Whose this device is goes into names alone.
+    let kept = Kept::restore(conversation, Identity([0; Identity::LEN]), record).ok()?;
+    let content = kept.content?;
+    let fields = content.fields();
+    if !matches!(fields.kind(), Is::Message | Is::Edit { .. }) {
+        return None;
+    }
+    let parts: Vec<&str> = fields.body.walk().into_iter().filter_map(Part::words).map(|words| words.as_str()).collect();
+    let text = Some(parts.join("\n")).filter(|text| !text.is_empty())?;
+    Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, text })
+}
 
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,5 +198,41 @@ impl Draft {
             let sealed = epoch.zip(bytes).map(|(epoch, bytes)| Sealed { epoch, bytes });
             Ok(Self { talk, kind, inner, along, sealed })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_an_entry_that_has_text() {
+        use crate::content::message::Fields;
+        let (talk, author) = (ConversationId([1; 32]), Address::parse("ann@a.example").unwrap());
+        let by = By { author: author.clone(), identity: Identity([5; 32]), dk: DeviceKey([2; 32]), hosted: false };
+        let content = |body: Part| Content::new(Fields::new([4; 16], body)).unwrap();
+        let kept = |body: Part| Kept::of(Some(by.clone()), ContentId([3; 32]), Millis(4), content(body), None);
+        let hello = || Part::plain("hello there").unwrap();
+        let said = words(&kept(hello()).record(talk, 7)).unwrap();
+        assert_eq!((said.conversation, said.seq, said.at), (talk, 7, Millis(4)));
+        assert_eq!((said.author, said.text.as_str()), (Some(author), "hello there"));
+        let mut own = kept(hello());
+        own.by = None;
+        assert_eq!(
+            words(&own.record(talk, 7)).map(|said| (said.author, said.text)),
+            Some((None, "hello there".into()))
+        );
+        let mut forgotten = kept(hello());
+        forgotten.content = None;
+        let raw = Kept::raw(Some(by.clone()), ContentId([3; 32]), Millis(4), b"hello there".to_vec());
+        let of = |fields: Fields| Kept { content: Some(Content::new(fields).unwrap()), ..kept(hello()) };
+        let react = of(Fields::react([4; 16], ContentId([1; 32]), "yes").unwrap());
+        let retract = of(Fields::retract([4; 16], ContentId([1; 32])));
+        for wordless in [forgotten, raw, react, retract, kept(Part::plain("").unwrap())] {
+            assert_eq!(words(&wordless.record(talk, 7)), None, "{wordless:?}");
+        }
+        assert_eq!(words(&Record::remove(Key::Said(talk, 7))), None);
+        assert_eq!(words(&Record::put(Key::Said(talk, 7), vec![0x80])), None, "damaged");
+        assert_eq!(words(&Record { key: Key::Draft(7), ..kept(hello()).record(talk, 7) }), None);
     }
 }

@@ -30,6 +30,13 @@ const OUT_OF_TURN: u64 = (limits::HISTORY_EVENTS * (limits::WAITING + 1)) as u64
 /// Most marks that are still to be said: what each of three says at once.
 const UNMARKED: usize = 3 * limits::MARKED as usize;
 
+/// With whom the conversation of a record is, where it is one of a conversation.
+#[must_use]
+pub fn with(record: &Record) -> Option<Vec<Address>> {
+    let Key::Talk(id) = record.key else { return None };
+    Some(vec![Talk::restore(id, record).ok()?.with])
+}
+
 /// What the device knows of a direct conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Talk {

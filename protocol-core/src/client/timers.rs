@@ -24,6 +24,8 @@ pub(super) enum What {
     Files,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
+    /// Somebody is known to be here, or to write, no more.
+    Whisper,
     /// Tell the others what was read.
     Read(ConversationId),
 }
@@ -70,7 +72,8 @@ impl Timers {
             | What::Typed
             | What::Publish
             | What::Files
-            | What::Read(_) => None,
+            | What::Read(_)
+            | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
     }

@@ -86,6 +86,8 @@ pub struct Link {
 const TRUST_COST: u32 = 16;
 /// What a question, its answer, and a list of heads count.
 const TALK_COST: u32 = 16;
+/// What a whisper counts: it may have us look up as many pairs as it names.
+const WHISPER_COST: u32 = 16;
 
 /// Our own dial, until it is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,6 +300,7 @@ impl Link {
             Input::Talk(talk) => Change::Say(vec![Frame::Talk(talk)]),
             Input::File(file) => Change::Say(vec![Frame::File(file)]),
             Input::Bytes(bytes) => Change::Bytes(bytes),
+            Input::Whisper(whisper) => Change::Say(vec![Frame::Whisper(whisper)]),
             Input::Marks(marks) => Change::Say(marks.chunks(limits::MARK_IDS).map(|m| Frame::Mark(m.into())).collect()),
             Input::Answer(marks) => {
                 Change::Say(marks.chunks(limits::MARK_IDS).map(|m| Frame::Answer(m.into())).collect())
@@ -430,6 +433,10 @@ impl Link {
             Frame::File(file) => {
                 talk(&mut rates, file_cost(&file)?, 1)?;
                 Heard::Told(Output::File(file))
+            }
+            Frame::Whisper(whisper) => {
+                talk(&mut rates, WHISPER_COST, 1)?;
+                Heard::Told(Output::Whisper(whisper))
             }
             Frame::Hello(_) | Frame::Proof(_) | Frame::Ready(_) | Frame::Bye { .. } => {
                 return Err(PeerFault::Frame("no greeting on a link that is up"));

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use crate::id::{Address, ConversationId};
 use crate::limits::{self, PRESENCE_MS};
 use crate::time::Millis;
+use crate::wire::whisper::Seen;
 
 pub mod device;
 pub mod node;
@@ -32,22 +33,11 @@ pub mod node;
 #[cfg(test)]
 mod tests;
 
-/// What is known of somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// They are here.
-    Here,
-    /// They were, at about this time.
-    Away(Millis),
-}
-
-impl Shown {
-    /// As coarse as it is ever said, and not from the future.
-    fn rounded(self, now: Millis) -> Self {
-        match self {
-            Self::Here => Self::Here,
-            Self::Away(last) => Self::Away(rounded(last.min(now))),
-        }
+/// As coarse as it is ever said, and not from the future.
+fn coarse(shown: Seen, now: Millis) -> Seen {
+    match shown {
+        Seen::Here => Seen::Here,
+        Seen::Away(last) => Seen::Away(rounded(last.min(now))),
     }
 }
 

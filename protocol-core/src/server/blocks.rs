@@ -41,6 +41,7 @@ impl Server {
             self.pairs.keys().filter(|pair| *pair.theirs.domain() == domain).map(|pair| pair.theirs.clone());
         let parted: BTreeSet<Address> = of_domain.collect();
         self.unask(tick, |_, whose| *whose.domain() == domain, out);
+        self.whispers_block(tick, &domain, out);
         self.blocked.insert(domain);
         for theirs in parted {
             self.talks_part(tick, &theirs, out);

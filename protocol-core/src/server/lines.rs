@@ -63,6 +63,7 @@ impl Server {
                         self.talks_resume(tick, pair, out);
                     } else if from == trust::TrustState::Trusted {
                         self.talks_part(tick, &pair.theirs, out);
+                        self.whispers_part(tick, pair, out);
                         self.unask(tick, |asker, whose| *asker == pair.ours && *whose == pair.theirs, out);
                     }
                 }
@@ -132,9 +133,13 @@ impl Server {
         }
     }
 
-    /// Whether something about conversations or keys waits for a node's link.
+    /// Whether something about conversations or keys waits for a node's link, or somebody who is here.
     pub(super) fn waits_for(&self, nk: NodeKey) -> bool {
-        self.posts.wait_for(nk) || self.talks.is_behind(nk) || self.keys.wait_for(nk) || self.fetches_from(nk)
+        self.posts.wait_for(nk)
+            || self.talks.is_behind(nk)
+            || self.keys.wait_for(nk)
+            || self.whispers.want_link(nk, self.now)
+            || self.fetches_from(nk)
     }
 }
 
@@ -443,6 +448,7 @@ impl Server {
             link::Output::Down(code) => {
                 out.emit(Output::Event(Event::LinkDown { nk, code }));
                 self.store_posts(nk, out);
+                self.whispers_down(tick, nk, out);
                 self.unasked(nk);
                 self.link_files_down(nk);
                 self.want_again(tick, nk, out);
@@ -471,6 +477,7 @@ impl Server {
             link::Output::MarksWanted(ids) => self.answer_marks(tick, nk, ids, out),
             link::Output::Talk(talk) => self.talk_came(tick, nk, talk, out),
             link::Output::File(file) => self.file_from_node(tick, nk, file, out),
+            link::Output::Whisper(whisper) => self.node_whispers(tick, nk, whisper, out),
             link::Output::Fault(why) => out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why })),
         }
     }
@@ -492,6 +499,7 @@ impl Server {
         self.fetch_again(tick, nk, out);
         self.pump(tick, nk, out);
         self.talks_up(tick, nk, out);
+        self.whispers_up(tick, nk, out);
     }
 
     /// Another node says something about conversations, or keys.

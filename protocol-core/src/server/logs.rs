@@ -9,6 +9,7 @@ use super::Server;
 use super::io::{Event, Output};
 use super::readers::{Comer, Flow};
 use super::timers::Who;
+use crate::canary::{self, Canary};
 use crate::fault::{PeerFault, RestoreError};
 use crate::id::{Address, ConversationId, NodeKey, Pair};
 use crate::limits;
@@ -198,6 +199,7 @@ impl Server {
                 }
                 self.say_via(tick, via, talk, out);
             }
+            log::Output::Tell(_) if canary::is_on(Canary::DeliveredWaitsForDevice) && !self.is_read_now(id) => {}
             log::Output::Tell(talk) => {
                 if let Some(hub) = self.talks.log(id).and_then(Log::hub)
                     && self.gate(tick, id, hub) == Gate::Open
@@ -231,6 +233,12 @@ impl Server {
             }
             log::Output::Freed(via, items, bytes) => self.freed(tick, via, items, bytes, out),
         }
+    }
+
+    /// Whether a device of somebody of ours in a conversation is connected: what nothing that is said may depend on.
+    fn is_read_now(&self, id: ConversationId) -> bool {
+        let members = self.talks.log(id).into_iter().flat_map(Log::members);
+        members.filter(|(_, nk)| nk.is_none()).any(|(ours, _)| self.online(ours).next().is_some())
     }
 
     /// Whether a line between somebody here and somebody at that node lets this conversation go on.

@@ -318,6 +318,11 @@ impl Server {
                         self.file_from_device(tick, session, &who, file, out);
                     }
                 }
+                Wants::Whisper(whisper) => {
+                    if let Some(who) = self.online_at(session).cloned() {
+                        self.device_whispers(tick, session, &who, whisper, out);
+                    }
+                }
                 Wants::Left(code) => {
                     out.emit(Output::Session(session, SessionOut::Close));
                     self.end_session(session, code, out);

@@ -25,6 +25,8 @@ pub(super) enum Who {
     Posts(NodeKey),
     /// Files that something should come of.
     Files,
+    /// What is whispered with a node: somebody's lease ends.
+    Whisper(NodeKey),
 }
 
 #[derive(Debug, Default)]

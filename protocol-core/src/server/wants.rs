@@ -10,6 +10,7 @@ use crate::machine::queue::Origin;
 use crate::store::Key;
 use crate::wire::frame::{Ask, Carry, Frame, TrustStep};
 use crate::wire::talk::{Publication, Question, Talk};
+use crate::wire::whisper::Whisper;
 
 use super::book::Seen;
 
@@ -54,6 +55,10 @@ pub(super) fn wants(server: &Server, input: &Input) -> Vec<Key> {
                     wants.pair_and_node(Pair { ours: who.address.clone(), theirs: theirs.clone() });
                 }
                 wants.talk(talk);
+            }
+            if let (SessionIn::Frame(Frame::Whisper(whisper)), Some(who)) = (input, server.online_at(*session)) {
+                server.whisper_wants(who, whisper).into_iter().for_each(|pair| wants.pair(pair));
+                wants.whisper(whisper);
             }
         }
         Input::Command(Command::RevokeDevice(address, dk)) => wants.device(address, *dk),
@@ -222,6 +227,7 @@ impl Wants<'_> {
             }
             LinkIn::Frame(Frame::File(file)) => self.keys.extend(self.server.node_file_wants(file)),
             LinkIn::Bytes(bytes) => self.keys.extend(self.server.bytes_want(None, Some(link), bytes)),
+            LinkIn::Frame(Frame::Whisper(whisper)) => self.whisper(whisper),
             LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {
                 ids.iter().for_each(|id| self.seen(Seen::id_of(nk, *id)));
             }
@@ -272,6 +278,13 @@ impl Wants<'_> {
             | Talk::Answer { .. }
             | Talk::Line(_)
             | Talk::Login { .. } => {}
+        }
+    }
+
+    /// What something that is whispered needs: of the entries, nothing; of who writes, the conversation and its lines.
+    fn whisper(&mut self, whisper: &Whisper) {
+        if let Whisper::Types(_, conversation) = whisper {
+            self.conversation(*conversation, &[]);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Pair};
 use crate::time::Millis;
 use crate::wire::file::File;
 use crate::wire::talk::Talk;
+use crate::wire::whisper::Whisper;
 
 /// One frame of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub enum Frame {
     Talk(Talk),
     /// About a file that is sealed.
     File(File),
+    /// Who is here, and who writes: said now or never. A node that doesn't know it may ignore it.
+    Whisper(Whisper),
     /// The last frame.
     Bye {
         /// Why.

@@ -26,6 +26,7 @@ use postline_core::wire::log::{HeadsSigned, Link, chain, direct, root, tag};
 use postline_core::wire::talk::{
     Event as Entry, Finding, Head, Heads, Kind, Line, Password, Post, Publication, Question, Talk,
 };
+use postline_core::wire::whisper::Whisper;
 
 pub(crate) const PASSWORD: &str = "correct horse";
 const T2: Hash = Hash([0x72; 32]);
@@ -94,6 +95,8 @@ pub(crate) struct Office {
     pub(crate) unlisted: BTreeSet<DeviceKey>,
     /// Posts that the story holds back.
     pub(crate) posts: Option<Vec<(usize, Post)>>,
+    /// What devices whispered, in order.
+    pub(crate) whispers: Vec<(usize, Whisper)>,
     /// Every frame that left a device, as the world could have seen it.
     pub(crate) tape: Vec<Frame>,
 }
@@ -398,6 +401,7 @@ impl World {
                 }
                 node::Output::Talk(talk) => self.talk(n, talk),
                 node::Output::File(_) => {}
+                node::Output::Whisper(whisper) => self.office.whispers.push((n, whisper)),
                 node::Output::Left(_) | node::Output::Failed(_) => {
                     self.devices[n].node = None;
                     self.inbox.push_back((n, SessionIn::Down));

@@ -311,6 +311,8 @@ impl Device {
                 Output::Talk(talk) => self.heard.push(talk),
                 Output::File(_) => {}
                 Output::Left(code) => (self.session, self.left) = (None, Some(code)),
+                // These have chosen nothing.
+                Output::Whisper(whisper) => panic!("{whisper:?}"),
                 Output::Failed(why) => panic!("{why}"),
             }
         }

@@ -150,7 +150,11 @@ impl Phones {
     /// The world goes on, and so do the devices.
     pub(crate) fn pass(&mut self, world: &mut World, ms: u64) {
         // The longer it takes, the less the devices hurry.
-        let step = 1.max(ms / 300);
+        self.pass_by(world, ms, 1.max(ms / 300));
+    }
+
+    /// The same, the devices looking up so often.
+    pub(crate) fn pass_by(&mut self, world: &mut World, ms: u64, step: u64) {
         for _ in 0..ms / step {
             self.turn(world);
             world.pass(step);
@@ -314,6 +318,8 @@ impl Phone {
                 Output::Talk(talk) => self.hear(talk),
                 Output::File(file) => self.files.push(file),
                 Output::Left(_) => self.session = None,
+                // These have chosen nothing.
+                Output::Whisper(whisper) => panic!("{whisper:?}"),
                 Output::Failed(why) => panic!("{why}"),
             }
         }

@@ -350,6 +350,23 @@ pub(super) enum DeviceCommand {
         #[command(flatten)]
         own: OwnArgs,
     },
+    /// Look for what was said, in this device's own store: words, "phrases", and beginnings of words before a `*`
+    Search {
+        /// What to look for; all of it must be said in one message
+        #[arg(required_unless_present = "rebuild")]
+        words: Vec<String>,
+        /// Only with this correspondent
+        #[arg(long, value_name = "ADDRESS", value_parser = Address::parse)]
+        with: Option<Address>,
+        /// How many at most, the newest first
+        #[arg(long, value_name = "COUNT", default_value_t = super::search::MOST)]
+        most: usize,
+        /// Make the index of what was said anew first
+        #[arg(long)]
+        rebuild: bool,
+        #[command(flatten)]
+        own: OwnArgs,
+    },
     /// Compare codes with a correspondent; answer `same` or `differ` on standard input
     Verify {
         /// With whom

@@ -6,13 +6,14 @@
 //! ```
 #![allow(clippy::wildcard_enum_match_arm, reason = "of the many events, each command waits for its own")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Read as _, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use postline_core::client::io::Mark;
+use postline_core::client::io::{Mark, Saying, To, Words};
 use postline_core::client::{Command, Event};
+use postline_core::content::message::Topic;
 use postline_core::id::{Address, ContentId, ConversationId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
@@ -21,8 +22,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::args::OwnArgs;
 use super::device::{Running, runtime, stopped, tell};
+use super::search::{self, Asked};
 use super::{Failure, show};
 use crate::device::{HELP, Said, parse};
+use crate::shown::shown;
+use crate::store::Query;
 
 mod files;
 
@@ -30,15 +34,18 @@ use files::{Next, Sending};
 
 /// The longest line that is read.
 const LINE_BYTES: u64 = 256 * 1024;
+/// Of how many messages it is remembered what they are called.
+const SHOWN: usize = 4_096;
 /// How long what was said may take to be the node's, once input has ended. What waits longer stays in the store.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
 pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let mut running = Running::start(own)?;
+        let (peer, dir) = (peer.clone(), running.dir.clone());
+        let (typed, said, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let files = Sending::new(running.files.clone(), peer.clone());
-        let (typed, said) = (BTreeSet::new(), BTreeSet::new());
-        let mut chat = Chat { peer: peer.clone(), talk: None, typed, said, files, json };
+        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, files, json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -47,12 +54,16 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
 
 struct Chat {
     peer: Address,
+    /// The device's store, where what was said is looked for.
+    dir: PathBuf,
     /// The conversation, once there is one.
     talk: Option<ConversationId>,
-    /// The salts of what was typed here and isn't durable yet.
-    typed: BTreeSet<[u8; 16]>,
-    /// What was said here and isn't the node's yet.
-    said: BTreeSet<ContentId>,
+    /// The salts of what was typed here and isn't durable yet, with its thread.
+    typed: BTreeMap<[u8; 16], Topic>,
+    /// What was said here and isn't the node's yet, with its thread.
+    said: BTreeMap<ContentId, Topic>,
+    /// The names and threads of messages that were shown, by their places: the last of them.
+    shown: BTreeMap<u64, (ContentId, Topic)>,
     files: Sending,
     json: bool,
 }
@@ -81,20 +92,24 @@ impl Chat {
                     None => return Err(stopped()),
                 },
                 line = lines.recv(), if until.is_none() => match line {
-                    Some(line) => match self.typed(&line?, out)? {
-                        Typed::Nothing => {}
-                        Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
-                        Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
-                        Typed::Send(path) => {
-                            let next = self.files.send(path).await;
-                            self.goes_on(device, next, out).await?;
-                        }
-                        Typed::Fetch(seq, dir) => {
-                            for next in self.files.fetch(seq, &dir) {
+                    Some(line) => {
+                        // Whoever types is here: said only where somebody may see it.
+                        device.commands.send(Command::Active).await.map_err(|_| stopped())?;
+                        match self.typed(&line?, out)? {
+                            Typed::Nothing => {}
+                            Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
+                            Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
+                            Typed::Send(path) => {
+                                let next = self.files.send(path).await;
                                 self.goes_on(device, next, out).await?;
                             }
+                            Typed::Fetch(seq, dir) => {
+                                for next in self.files.fetch(seq, &dir) {
+                                    self.goes_on(device, next, out).await?;
+                                }
+                            }
                         }
-                    },
+                    }
                     None => until = Some(Instant::now() + LAST_WORDS),
                 },
                 () = sleep_until(late), if until.is_some() => {
@@ -130,14 +145,21 @@ impl Chat {
             Event::Conversation(conversation) if conversation.with.contains(&self.peer) => {
                 self.talk = Some(conversation.id);
             }
-            Event::Saying { id, salt, .. } if self.typed.remove(salt) => _ = self.said.insert(*id),
+            Event::Saying { id, salt, .. } => {
+                if let Some(topic) = self.typed.remove(salt) {
+                    self.said.insert(*id, topic);
+                }
+            }
             Event::Unsaid { salt, .. } => _ = self.typed.remove(salt),
             Event::Mark {
                 id,
+                seq,
                 mark: Mark::Sent | Mark::Delivered | Mark::Read | Mark::Expired | Mark::Failed(_),
                 ..
             } => {
-                self.said.remove(id);
+                if let (Some(topic), Some(seq)) = (self.said.remove(id), seq) {
+                    self.show(*seq, *id, topic);
+                }
             }
             // What others say is heard too, and shown with its author.
             Event::Said(said) => {
@@ -145,10 +167,27 @@ impl Chat {
                 if said.author.address == self.peer {
                     self.talk = Some(said.conversation);
                 }
+                if self.talk == Some(said.conversation) {
+                    self.show(said.seq, said.id, said.content.fields().topic.clone());
+                }
+            }
+            Event::Screen(screen) if self.talk == Some(screen.conversation) => {
+                for message in &screen.messages {
+                    let Words::Are { content, .. } = &message.now else { continue };
+                    self.show(message.seq, message.id, content.fields().topic.clone());
+                }
             }
             _ => {}
         }
         tell(event, self.json, out)
+    }
+
+    /// Remembers what a message is called, for who begins a thread at it.
+    fn show(&mut self, seq: u64, id: ContentId, topic: Topic) {
+        self.shown.insert(seq, (id, topic));
+        if self.shown.len() > SHOWN {
+            self.shown.pop_first();
+        }
     }
 
     fn typed(&mut self, line: &str, out: &mut dyn Write) -> Result<Typed, Failure> {
@@ -157,6 +196,10 @@ impl Chat {
             Ok(Said::Quit) => return Ok(Typed::Quit),
             Ok(Said::Send(path)) => return Ok(Typed::Send(path)),
             Ok(Said::Fetch { seq, dir }) => return Ok(Typed::Fetch(seq, dir)),
+            Ok(Said::Find(text)) => {
+                self.find(&text, out)?;
+                return Ok(Typed::Nothing);
+            }
             Ok(Said::Help) => {
                 if self.json {
                     show::json(out, &json!({ "event": "help", "text": HELP }))?
@@ -166,15 +209,18 @@ impl Chat {
                 out.flush()?;
                 return Ok(Typed::Nothing);
             }
+            Ok(Said::Thread { message, body, salt }) => {
+                let Some((id, topic)) = self.shown.get(&message) else {
+                    self.unsaid("want a message that was shown here; /history shows the last", out)?;
+                    return Ok(Typed::Nothing);
+                };
+                let topic = if topic.is_none() { Topic::from_first(*id) } else { topic.clone() };
+                let what = Saying::Message { body, answers: None, topic, expires: None };
+                Command::Say { to: To::Person(self.peer.clone()), salt, what }
+            }
             Ok(Said::Command(command)) => *command,
             Err(why) => {
-                let why = why.to_string();
-                if self.json {
-                    show::json(out, &json!({ "event": "unsaid", "why": why }))?;
-                } else {
-                    writeln!(out, "! {why}")?;
-                }
-                out.flush()?;
+                self.unsaid(&why.to_string(), out)?;
                 return Ok(Typed::Nothing);
             }
         };
@@ -188,8 +234,30 @@ impl Chat {
             Some(salt) => salt,
             None => fresh()?,
         };
-        self.typed.insert(salt);
+        let topic = if let Saying::Message { topic, .. } = &what { topic.clone() } else { Topic::default() };
+        self.typed.insert(salt, topic);
         Ok(Command::Say { to, salt: Some(salt), what })
+    }
+
+    fn find(&self, text: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        let query = match Query::parse(text) {
+            Ok(query) => query,
+            Err(why) => return self.unsaid(&why.to_string(), out),
+        };
+        match search::look(&self.dir, &Asked { query, with: Some(self.peer.clone()), most: search::MOST }) {
+            Ok(found) => search::tell(&found, self.json, out),
+            Err(why) => self.unsaid(&why.to_string(), out),
+        }
+    }
+
+    /// What was typed is not done.
+    fn unsaid(&self, why: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.json {
+            show::json(out, &json!({ "event": "unsaid", "why": why }))?;
+        } else {
+            writeln!(out, "! {}", shown(why, 1_024))?;
+        }
+        Ok(out.flush()?)
     }
 }
 

@@ -37,6 +37,8 @@ const BACKUP_BYTES: u64 = 16 * 1024 * 1024;
 /// A device that runs, and how it is told and heard.
 pub(super) struct Running {
     pub(super) address: Address,
+    /// Where its store is.
+    pub(super) dir: PathBuf,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) files: Files,
@@ -44,7 +46,7 @@ pub(super) struct Running {
 }
 
 /// Opens the device that the arguments name.
-pub(super) fn open(own: &OwnArgs) -> Result<(Device, Handle, Address), Failure> {
+pub(super) fn open(own: &OwnArgs) -> Result<(Device, Handle, Place), Failure> {
     // To whoever runs this; in the background it would be noise.
     let quiet = Log { format: LogFormat::Text, level: LogLevel::Warn };
     crate::log::install(quiet).map_err(|why| Failure::Part(why.into()))?;
@@ -52,13 +54,13 @@ pub(super) fn open(own: &OwnArgs) -> Result<(Device, Handle, Address), Failure> 
     private_file::create_dir(&dir)?;
     let node = remembered(&dir, own.node.clone())?;
     let dialler = Dialler::new(address.domain().clone(), node, own.nk, own.roots.as_deref())?;
-    let (device, handle) =
-        Device::open(Place { dir, address: address.clone() }, dialler).map_err(|why| Failure::Part(why.into()))?;
-    Ok((device, handle, address))
+    let place = Place { dir, address };
+    let (device, handle) = Device::open(place.clone(), dialler).map_err(|why| Failure::Part(why.into()))?;
+    Ok((device, handle, place))
 }
 
 /// Where the store is, and whose.
-fn place(own: &OwnArgs) -> Result<(PathBuf, Address), Failure> {
+pub(super) fn place(own: &OwnArgs) -> Result<(PathBuf, Address), Failure> {
     let kept = |dir: &Path| {
         let text = std::fs::read_to_string(dir.join("address")).ok()?;
         Address::parse(text.trim_end()).ok()
@@ -105,8 +107,8 @@ fn remembered(dir: &Path, named: Option<NodeAt>) -> Result<Option<NodeAt>, Failu
 impl Running {
     /// Opens the device and lets it run.
     pub(super) fn start(own: &OwnArgs) -> Result<Self, Failure> {
-        let (device, Handle { commands, events, files }, address) = open(own)?;
-        Ok(Self { address, commands, events, files, task: tokio::spawn(device.run()) })
+        let (device, Handle { commands, events, files }, Place { dir, address }) = open(own)?;
+        Ok(Self { address, dir, commands, events, files, task: tokio::spawn(device.run()) })
     }
 
     async fn tell(&self, command: Command) -> Result<(), Failure> {
@@ -186,9 +188,9 @@ impl Asked {
             DeviceCommand::Add { own } => {
                 (own, What::Add { code: secret("Code of the new device: ")?.trim().to_owned() })
             }
-            // Asked of the running node: they are no device's of this machine.
-            DeviceCommand::Host { .. } | DeviceCommand::Approve { .. } => {
-                return Err(Failure::Usage("this is for the node's operator".into()));
+            // Asked of the running node, or of a store that may be in use: no device runs for them.
+            DeviceCommand::Host { .. } | DeviceCommand::Approve { .. } | DeviceCommand::Search { .. } => {
+                return Err(Failure::Usage("no device of this machine does this".into()));
             }
             DeviceCommand::Revoke { device, stolen, own } => {
                 let backup = stolen.map(|file| opened(&file)).transpose()?;

@@ -1,15 +1,17 @@
 //! What is typed to a device, a line at a time: words for a person, a command behind a slash, or a JSON object.
 //!
 //! ```text
-//!   hello there            ─▶ written to the peer
-//!   /verify, /read 7 …     ─▶ a command; `//` begins a text with one slash
-//!   {"do":"write", …}      ─▶ the same, for programs
+//!   hello there                ─▶ said to the peer
+//!   /edit 7 hello, /verify …   ─▶ a command; a number is a message's place; `//` begins a text with one slash
+//!   {"do":"write", …}          ─▶ the same, for programs
 //! ```
 
 use std::path::PathBuf;
 
 use postline_core::client::Command;
 use postline_core::client::io::{Saying, To};
+use postline_core::content::message::Topic;
+use postline_core::content::part::Part;
 use postline_core::id::{Address, ConversationId, DeviceKey};
 use serde::Deserialize;
 
@@ -26,6 +28,17 @@ pub enum Said {
         seq: u64,
         /// Where they go.
         dir: PathBuf,
+    },
+    /// To look for these words in what was said with the peer.
+    Find(String),
+    /// To say this in the thread of a message, whose name who asks knows.
+    Thread {
+        /// The message's place.
+        message: u64,
+        /// The words.
+        body: Part,
+        /// What its name is to be made of.
+        salt: Option<[u8; 16]>,
     },
     /// To hear what commands there are.
     Help,
@@ -49,8 +62,17 @@ pub enum Unsaid {
     Want(&'static str),
 }
 
+/// How many messages are shown where nobody says how many.
+const SCREEN: usize = 20;
+
 /// What `/help` says.
 pub const HELP: &str = "\
+/reply N TEXT     answer message N
+/thread N TEXT    say something in the thread of message N, or begin one
+/edit N TEXT      other words for your message N
+/retract N        take your message N back
+/react N SIGN     a sign at message N; /unreact N SIGN takes it back
+/history [N]      the last N messages, as they are now
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
 /send PATH        a file, sealed
@@ -58,10 +80,13 @@ pub const HELP: &str = "\
 /read SEQ         everything up to there was read
 /tell-read yes|no [everywhere]
                   whether others hear what you read, here or where you chose nothing else
+/find WORDS       what was said with the peer, on this device: words, phrases in quotes, begin*
 /accept           take the peer's changed keys for theirs
 /add CODE         take a new device of yours that shows this code
 /revoke KEY       a device of yours is none any more
 /share KEY        share what this device has opened with a newer one of yours
+/presence on|off  whether the peer and you see if the other is here; `all on|off`: for everybody
+/typing           you are writing; `on|off`: whether others may see that
 /block, /unblock  no line with the peer any more, or again as with strangers
 /connect, /disconnect
 /quit             or the end of input
@@ -91,6 +116,29 @@ fn write(peer: &Address, salt: Option<[u8; 16]>, text: &str) -> Result<Said, Uns
     Ok(said(Command::Say { to: To::Person(peer.clone()), salt, what }))
 }
 
+/// Something about the message at a place.
+fn about(peer: &Address, salt: Option<[u8; 16]>, what: Saying) -> Said {
+    said(Command::Say { to: To::Person(peer.clone()), salt, what })
+}
+
+fn answer(peer: &Address, salt: Option<[u8; 16]>, message: u64, text: &str) -> Result<Said, Unsaid> {
+    let (body, answers) = (part(text)?, Some(message));
+    Ok(about(peer, salt, Saying::Message { body, answers, topic: Topic::default(), expires: None }))
+}
+
+fn part(text: &str) -> Result<Part, Unsaid> {
+    Some(text).filter(|text| !text.is_empty()).and_then(|text| Part::plain(text).ok()).ok_or(Unsaid::Want("a text"))
+}
+
+fn sign(text: &str) -> Result<String, Unsaid> {
+    Some(text.to_owned()).filter(|text| !text.is_empty()).ok_or(Unsaid::Want("a sign"))
+}
+
+fn history(talk: Option<ConversationId>, before: Option<u64>, count: usize) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Show { conversation, before, count }))
+}
+
 fn said(command: Command) -> Said {
     Said::Command(Box::new(command))
 }
@@ -98,7 +146,32 @@ fn said(command: Command) -> Said {
 fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     let rest = rest.trim();
+    // A message's place, and what stands behind it.
+    let placed = || {
+        let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let message: u64 = number.parse().map_err(|_| Unsaid::Want("the number of a message"))?;
+        Ok((message, rest.trim()))
+    };
     match (name, rest) {
+        ("reply", _) => placed().and_then(|(message, text)| answer(peer, None, message, text)),
+        ("thread", _) => {
+            placed().and_then(|(message, text)| Ok(Said::Thread { message, body: part(text)?, salt: None }))
+        }
+        ("edit", _) => {
+            placed().and_then(|(message, text)| Ok(about(peer, None, Saying::Edit { message, body: part(text)? })))
+        }
+        ("retract", _) => match placed()? {
+            (message, "") => Ok(about(peer, None, Saying::Retract { message })),
+            _ => Err(Unsaid::Unknown),
+        },
+        ("react", _) => {
+            placed().and_then(|(message, text)| Ok(about(peer, None, Saying::React { message, sign: sign(text)? })))
+        }
+        ("unreact", _) => {
+            placed().and_then(|(message, text)| Ok(about(peer, None, Saying::Withdraw { message, sign: sign(text)? })))
+        }
+        ("history", "") => history(talk, None, SCREEN),
+        ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
         ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
@@ -111,12 +184,33 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("tell-read", "no") => tell_read(false, false, talk),
         ("tell-read", "yes everywhere") => tell_read(true, true, talk),
         ("tell-read", "no everywhere") => tell_read(false, true, talk),
+        ("find", text) if !text.is_empty() => Ok(Said::Find(text.to_owned())),
         ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
         ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
+        ("presence", rest) => {
+            let all = rest.strip_prefix("all ");
+            let with = Some(peer.clone()).filter(|_| all.is_none());
+            Ok(said(Command::Agree { with, agrees: switch(all.unwrap_or(rest))? }))
+        }
+        ("typing", "") => typing(talk),
+        ("typing", rest) => Ok(said(Command::AllowTyping(switch(rest)?))),
         (name, "") => simple(name, peer).ok_or(Unsaid::Unknown),
         _ => Err(Unsaid::Unknown),
     }
+}
+
+fn switch(word: &str) -> Result<bool, Unsaid> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Unsaid::Want("on or off")),
+    }
+}
+
+fn typing(talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Typing { conversation }))
 }
 
 /// The commands that say nothing but their name.
@@ -155,50 +249,82 @@ fn device(text: &str) -> Result<DeviceKey, Unsaid> {
     DeviceKey::parse(text).map_err(|_| Unsaid::Want("a device's key, 64 hex digits"))
 }
 
-/// A command as programs say it.
+/// A command as programs say it. What has no fields is written with braces: so that none is taken.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Object {
-    r#do: String,
-    text: Option<String>,
-    salt: Option<String>,
-    seq: Option<u64>,
-    code: Option<String>,
-    device: Option<String>,
-    path: Option<String>,
-    tell: Option<bool>,
-    everywhere: Option<bool>,
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+enum Object {
+    Write { text: String, salt: Option<String> },
+    Reply { message: u64, text: String, salt: Option<String> },
+    Thread { message: u64, text: String, salt: Option<String> },
+    Edit { message: u64, text: String, salt: Option<String> },
+    Retract { message: u64, salt: Option<String> },
+    React { message: u64, sign: String, salt: Option<String> },
+    Unreact { message: u64, sign: String, salt: Option<String> },
+    History { before: Option<u64>, count: Option<usize> },
+    Find { text: String },
+    Send { path: String },
+    Fetch { seq: u64, path: String },
+    Read { seq: u64 },
+    TellRead { tell: bool, everywhere: Option<bool> },
+    Presence { on: bool, all: Option<bool> },
+    Typing { on: Option<bool> },
+    Add { code: String },
+    Revoke { device: String },
+    Share { device: String },
+    Verify {},
+    Same {},
+    Differ {},
+    Accept {},
+    Block {},
+    Unblock {},
+    Connect {},
+    Disconnect {},
+    Quit {},
 }
 
 fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let object: Object =
         serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
-    let Object { r#do: name, text, salt, seq, code, device: key, tell, everywhere, path } = object;
-    if let Some(path) = path {
-        return match (name.as_str(), text, salt, seq, code, key, tell.or(everywhere)) {
-            ("send", None, None, None, None, None, None) => Ok(Said::Send(path.into())),
-            ("fetch", None, None, seq, None, None, None) => fetch(seq, &path),
-            _ => Err(Unsaid::Unknown),
-        };
-    }
-    match (name.as_str(), tell) {
-        ("tell_read", Some(tell)) if [&text, &salt, &code, &key] == [&None; 4] && seq.is_none() => {
-            return tell_read(tell, everywhere.unwrap_or_default(), talk);
+    let salted = |salt: Option<String>| salt.map(|salt| parse_salt(&salt)).transpose();
+    Ok(match object {
+        Object::Write { text, salt } => write(peer, salted(salt)?, &text)?,
+        Object::Reply { message, text, salt } => answer(peer, salted(salt)?, message, &text)?,
+        Object::Thread { message, text, salt } => Said::Thread { message, body: part(&text)?, salt: salted(salt)? },
+        Object::Edit { message, text, salt } => {
+            about(peer, salted(salt)?, Saying::Edit { message, body: part(&text)? })
         }
-        (_, None) if everywhere.is_none() => {}
-        _ => return Err(Unsaid::Unknown),
-    }
-    match (name.as_str(), text, salt, seq, code, key) {
-        ("write", Some(text), None, None, None, None) => write(peer, None, &text),
-        ("write", Some(text), Some(salt), None, None, None) => write(peer, Some(parse_salt(&salt)?), &text),
-        ("read", None, None, Some(seq), None, None) => read(seq, talk),
-        ("add", None, None, None, Some(code), None) => Ok(said(Command::AddDevice { code })),
-        ("revoke", None, None, None, None, Some(key)) => Ok(said(Command::Revoke(device(&key)?))),
-        ("share", None, None, None, None, Some(key)) => Ok(said(Command::ShareHistory { with: device(&key)? })),
-        ("quit", None, None, None, None, None) => Ok(Said::Quit),
-        (name, None, None, None, None, None) => simple(name, peer).ok_or(Unsaid::Unknown),
-        _ => Err(Unsaid::Unknown),
-    }
+        Object::Retract { message, salt } => about(peer, salted(salt)?, Saying::Retract { message }),
+        Object::React { message, sign: text, salt } => {
+            about(peer, salted(salt)?, Saying::React { message, sign: sign(&text)? })
+        }
+        Object::Unreact { message, sign: text, salt } => {
+            about(peer, salted(salt)?, Saying::Withdraw { message, sign: sign(&text)? })
+        }
+        Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
+        Object::Find { text } => Said::Find(text),
+        Object::Send { path } => Said::Send(path.into()),
+        Object::Fetch { seq, path } => fetch(Some(seq), &path)?,
+        Object::Read { seq } => read(seq, talk)?,
+        Object::TellRead { tell, everywhere } => tell_read(tell, everywhere.unwrap_or_default(), talk)?,
+        Object::Presence { on: agrees, all } => {
+            let with = Some(peer.clone()).filter(|_| all != Some(true));
+            said(Command::Agree { with, agrees })
+        }
+        Object::Typing { on: Some(may) } => said(Command::AllowTyping(may)),
+        Object::Typing { on: None } => typing(talk)?,
+        Object::Add { code } => said(Command::AddDevice { code }),
+        Object::Revoke { device: key } => said(Command::Revoke(device(&key)?)),
+        Object::Share { device: key } => said(Command::ShareHistory { with: device(&key)? }),
+        Object::Verify {} => said(Command::Verify(peer.clone())),
+        Object::Same {} => said(Command::Same(peer.clone())),
+        Object::Differ {} => said(Command::Differ(peer.clone())),
+        Object::Accept {} => said(Command::AcceptKeys(peer.clone())),
+        Object::Block {} => said(Command::Block(peer.clone())),
+        Object::Unblock {} => said(Command::Unblock(peer.clone())),
+        Object::Connect {} => said(Command::Connect),
+        Object::Disconnect {} => said(Command::Disconnect),
+        Object::Quit {} => Said::Quit,
+    })
 }
 
 fn parse_salt(text: &str) -> Result<[u8; 16], Unsaid> {
@@ -251,11 +377,24 @@ mod tests {
             ("/read 7".to_owned(), r#"{"do":"read","seq":7}"#.to_owned()),
             ("/tell-read no".to_owned(), r#"{"do":"tell_read","tell":false}"#.to_owned()),
             ("/tell-read yes everywhere".to_owned(), r#"{"do":"tell_read","tell":true,"everywhere":true}"#.to_owned()),
+            ("/reply 7 yes, we do".to_owned(), r#"{"do":"reply","message":7,"text":"yes, we do"}"#.to_owned()),
+            ("/thread 7 about that".to_owned(), r#"{"do":"thread","message":7,"text":"about that"}"#.to_owned()),
+            ("/edit 7 no".to_owned(), r#"{"do":"edit","message":7,"text":"no"}"#.to_owned()),
+            ("/retract 7".to_owned(), r#"{"do":"retract","message":7}"#.to_owned()),
+            ("/react 7 👍".to_owned(), r#"{"do":"react","message":7,"sign":"👍"}"#.to_owned()),
+            ("/unreact 7 👍".to_owned(), r#"{"do":"unreact","message":7,"sign":"👍"}"#.to_owned()),
+            ("/history".to_owned(), r#"{"do":"history"}"#.to_owned()),
+            ("/history 5".to_owned(), r#"{"do":"history","count":5}"#.to_owned()),
+            ("/find a \"b c\"".to_owned(), r#"{"do":"find","text":"a \"b c\""}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
             ("/send a b.txt".to_owned(), r#"{"do":"send","path":"a b.txt"}"#.to_owned()),
             ("/fetch 7 in to".to_owned(), r#"{"do":"fetch","seq":7,"path":"in to"}"#.to_owned()),
+            ("/presence on".to_owned(), r#"{"do":"presence","on":true}"#.to_owned()),
+            ("/presence all off".to_owned(), r#"{"do":"presence","on":false,"all":true}"#.to_owned()),
+            ("/typing".to_owned(), r#"{"do":"typing"}"#.to_owned()),
+            ("/typing off".to_owned(), r#"{"do":"typing","on":false}"#.to_owned()),
         ] {
             assert!(parsed(&line).is_ok() && parsed(&line) == parsed(&json), "{line}");
         }
@@ -266,6 +405,18 @@ mod tests {
         for line in [
             "/verfy",
             "/read",
+            "/find",
+            "/reply 7",
+            "/reply all yes",
+            "/edit 7",
+            "/retract",
+            "/retract 7 please",
+            "/react 7",
+            "/thread x y",
+            "/history all",
+            r#"{"do":"retract","message":7,"text":"x"}"#,
+            r#"{"do":"edit","message":-1,"text":"x"}"#,
+            r#"{"do":"write","text":"a","salt":"12"}"#,
             "/read x",
             "/revoke 12",
             "/same all",
@@ -286,6 +437,12 @@ mod tests {
             r#"{"do":"tell_read"}"#,
             r#"{"do":"tell_read","tell":true,"seq":1}"#,
             r#"{"do":"verify","tell":true}"#,
+            "/presence",
+            "/presence maybe",
+            "/typing all",
+            r#"{"do":"presence"}"#,
+            r#"{"do":"typing","on":true,"text":"a"}"#,
+            r#"{"do":"verify","on":true}"#,
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

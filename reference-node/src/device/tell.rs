@@ -5,8 +5,8 @@
 
 use postline_core::client::Event;
 use postline_core::client::io::{
-    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Shown, Unverified,
-    Who, Words, words,
+    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Seen, Shown,
+    Unverified, Who, Words, words,
 };
 use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
@@ -110,6 +110,11 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Verified { who } => ("verified", json!({ "who": who.to_string() })),
         Event::NotVerified { who, why } => ("not_verified", json!({ "who": who.to_string(), "why": unverified(*why) })),
         Event::Backup { .. } => ("backup", json!({})),
+        Event::Presence { who, seen } => ("presence", of_presence(who, *seen)),
+        Event::Typing { conversation, who, now } => {
+            ("typing", json!({ "conversation": conversation.to_string(), "who": who.to_string(), "now": now }))
+        }
+        Event::Agreement { with, agrees } => ("agreement", json!({ "with": with.to_string(), "agrees": agrees })),
         Event::Missing { conversation, from, to } => {
             ("missing", json!({ "conversation": conversation.to_string(), "from": from, "to": to }))
         }
@@ -143,6 +148,15 @@ fn device(device: &Device) -> Value {
         "device": device.dk.to_string(), "name": device.name, "hosted": device.hosted, "added": device.added.0,
         "this": device.this,
     })
+}
+
+fn of_presence(who: &Address, seen: Option<Seen>) -> Value {
+    let (is, last) = match seen {
+        None => ("unknown", None),
+        Some(Seen::Here) => ("here", None),
+        Some(Seen::Away(last)) => ("away", Some(last.0)),
+    };
+    json!({ "who": who.to_string(), "is": is, "last": last })
 }
 
 fn of_contact(contact: &Contact) -> Value {
@@ -184,8 +198,15 @@ fn of_shown(shown: &Shown) -> Value {
     json!({
         "seq": shown.seq, "id": shown.id.to_string(), "author": shown.author.address.to_string(), "own": shown.author.own,
         "at": shown.at.0, "now": now, "edit": no, "text": content.and_then(words), "content": content.and_then(binary),
-        "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(),
+        "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(), "thread": content.and_then(thread),
+        "answers": content.and_then(|content| content.fields().in_reply_to).map(|version| version.to_string()),
     })
+}
+
+/// The thread that a content is in, where it is in one.
+fn thread(content: &Content) -> Option<String> {
+    let thread = &content.fields().topic;
+    (!thread.is_none()).then(|| hex_of(thread.as_bytes()))
 }
 
 /// What a message is now: its words, or that it is gone.
@@ -215,14 +236,13 @@ fn binary(content: &Content) -> Option<String> {
 }
 
 fn of_said(said: &Said) -> Value {
-    let thread = &said.content.fields().topic;
     json!({
         "conversation": said.conversation.to_string(), "seq": said.seq, "id": said.id.to_string(),
         "author": said.author.address.to_string(), "device": said.author.dk.to_string(), "own": said.author.own,
         "level": said.author.level.number(), "hosted": said.author.hosted, "at": said.at.0,
         "text": words(&said.content), "content": binary(&said.content), "files": files(&said.content), "late": said.late,
         "answers": said.answers.map(|answers| json!({ "version": answers.version.to_string(), "message": answers.message })),
-        "thread": (!thread.is_none()).then(|| hex_of(thread.as_bytes())),
+        "thread": thread(&said.content),
     })
 }
 
@@ -290,6 +310,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
+        Declined::TooMany(_) => "too_many",
     }
 }
 
@@ -310,6 +331,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
+        Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
 }
 
@@ -420,6 +442,17 @@ pub fn text(event: &Event) -> Option<String> {
         Event::Verified { who } => format!("* {} is who they are: the codes are the same", address(who)),
         Event::NotVerified { who, why } => format!("! {}: {}", address(who), unverified(*why)),
         Event::Backup { .. } => "* here is your backup".to_owned(),
+        Event::Presence { who, seen } => match seen {
+            None => format!("* whether {} is here isn't known", address(who)),
+            Some(Seen::Here) => format!("* {} is here", address(who)),
+            Some(Seen::Away(last)) => format!("* {} was here at about {}", address(who), crate::words::utc(last.0)),
+        },
+        Event::Typing { who, now: true, .. } => format!("* {} is writing", address(who)),
+        Event::Typing { now: false, .. } => return None,
+        Event::Agreement { with, agrees: true } => {
+            format!("* {} may see whether you are here, if they agree too", address(with))
+        }
+        Event::Agreement { with, agrees: false } => format!("* {} can't see whether you are here", address(with)),
         Event::Missing { from, to, .. } => format!("! {from} to {to} are gone from the node"),
         Event::File { file, leaves, far } => {
             let way = if *leaves { "to" } else { "from" };

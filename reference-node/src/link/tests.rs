@@ -254,7 +254,8 @@ impl Node {
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_)
                 | link::Output::Talk(_)
-                | link::Output::File(_) => panic!("nobody said that"),
+                | link::Output::File(_)
+                | link::Output::Whisper(_) => panic!("nobody said that"),
             }
         }
     }

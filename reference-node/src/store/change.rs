@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postline_core::client::Words;
 use postline_core::id::{BlobRef, Hash};
 use postline_core::limits;
-use postline_core::store::Record;
+use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{StoreError, count_to_sql, millis_to_sql, rows};
+use super::index::{self, Became, Turned};
+use super::{Said, StoreError, count_to_sql, millis_to_sql, rows};
 use crate::spool::{Spool, Staged, StagedBytes};
 
 /// What happens within one transaction.
@@ -22,6 +24,26 @@ pub(super) struct Change<'a> {
     unlink: Vec<u64>,
     /// About how many bytes it adds to the write-ahead log.
     bytes: u64,
+    /// Of a device's store.
+    said: Option<Said>,
+    /// Words that come and go with their records.
+    turned: Vec<Turned>,
+    /// Whether some words are gone, or may be.
+    took_out: bool,
+    /// Whether a record was damaged that may have had words.
+    doubted: bool,
+}
+
+/// What is left to do once it is committed.
+pub(super) struct Finished {
+    /// Files to remove.
+    pub(super) unlink: Vec<u64>,
+    /// About how many bytes it added to the write-ahead log.
+    pub(super) bytes: u64,
+    /// Whether words were taken out, which earlier pages of the log have.
+    pub(super) took_out: bool,
+    /// What the store does about words from now on.
+    pub(super) said: Option<Said>,
 }
 
 /// What a record is before it is changed, its value aside.
@@ -36,8 +58,10 @@ struct Older {
 const ROW_COST: u64 = 2 * 4096;
 
 impl<'a> Change<'a> {
-    pub(super) fn new(conn: &'a Connection) -> Self {
-        Self { conn, kept: BTreeSet::new(), loose: BTreeSet::new(), unlink: Vec::new(), bytes: ROW_COST }
+    pub(super) fn new(conn: &'a Connection, said: Option<Said>) -> Self {
+        let (kept, loose) = (BTreeSet::new(), BTreeSet::new());
+        let (turned, took_out, doubted) = (Vec::new(), false, false);
+        Self { conn, kept, loose, unlink: Vec::new(), bytes: ROW_COST, said, turned, took_out, doubted }
     }
 
     /// Puts or removes a record.
@@ -46,9 +70,12 @@ impl<'a> Change<'a> {
         let Some(value) = &record.value else { return self.remove(&key) };
         let expires = record.expires.map(millis_to_sql);
         let sum = rows::sum(&key, value, record.blob, expires);
+        let said = self.said.and_then(|said| (said.words)(record));
         if record.blob.is_none() && self.insert_new(&key, value, expires, sum)? {
+            self.turned.extend(said.map(Turned::In));
             return Ok(());
         }
+        self.turn(&record.key, said)?;
         let older = self.older(&key)?;
         let held = older.and_then(|older| older.blob);
         if let Some(blob) = record.blob {
@@ -97,10 +124,33 @@ impl<'a> Change<'a> {
     }
 
     fn remove(&mut self, key: &str) -> Result<(), StoreError> {
+        if self.said.is_some()
+            && let Some(key) = Key::parse(key)
+        {
+            self.turn(&key, None)?;
+        }
         let mut remove = self.conn.prepare_cached("DELETE FROM record WHERE key = ?1 RETURNING blob")?;
         let held = remove.query_row([key], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()?;
         self.loose.extend(held.flatten().map(Hash));
         self.bytes += ROW_COST;
+        Ok(())
+    }
+
+    /// Words of a record that is there already are replaced.
+    fn turn(&mut self, key: &Key, now: Option<Words>) -> Result<(), StoreError> {
+        let Some(said) = self.said.filter(|_| matches!(key, Key::Said(..))) else { return Ok(()) };
+        let before = match rows::get(self.conn, key) {
+            Err(StoreError::Damaged { .. }) => {
+                (self.doubted, self.took_out) = (true, true);
+                None
+            }
+            found => found?.as_ref().and_then(said.words),
+        };
+        if before.as_ref().map(|before| &before.text) != now.as_ref().map(|now| &now.text) {
+            self.took_out |= before.is_some();
+            self.turned.extend(before.map(Turned::Out));
+            self.turned.extend(now.map(Turned::In));
+        }
         Ok(())
     }
 
@@ -182,12 +232,14 @@ impl<'a> Change<'a> {
             [key],
         )?;
         self.conn.execute("DELETE FROM record WHERE key = ?1", [key])?;
+        self.doubted |= key.starts_with("said/");
         tracing::error!(key, "a damaged record was put aside");
         Ok(())
     }
 
-    /// Drops the bodies that nobody holds. Gives the files to remove after the commit, and how much was written.
-    pub(super) fn finish(mut self) -> Result<(Vec<u64>, u64), StoreError> {
+    /// Has the index follow the records, and drops the bodies that nobody holds.
+    pub(super) fn finish(mut self) -> Result<Finished, StoreError> {
+        self.follow()?;
         let mut drop_body = self.conn.prepare_cached(
             "DELETE FROM body WHERE sha256 = ?1
              AND NOT EXISTS (SELECT 1 FROM record WHERE blob = ?1)
@@ -197,7 +249,20 @@ impl<'a> Change<'a> {
             let file: Option<Option<i64>> = drop_body.query_row([hash.0], |row| row.get(0)).optional()?;
             self.unlink.extend(file.flatten().map(i64::cast_unsigned));
         }
-        Ok((self.unlink, self.bytes))
+        let Self { unlink, bytes, took_out, said, .. } = self;
+        Ok(Finished { unlink, bytes, took_out, said })
+    }
+
+    fn follow(&mut self) -> Result<(), StoreError> {
+        let Some(said) = self.said.as_mut().filter(|said| said.searched) else { return Ok(()) };
+        if self.doubted {
+            index::doubt(self.conn)?;
+            said.searched = false;
+        } else if !self.turned.is_empty() {
+            said.searched = index::turn(self.conn, &self.turned)? == Became::Whole;
+            self.bytes += self.turned.len() as u64 * ROW_COST;
+        }
+        Ok(())
     }
 }
 

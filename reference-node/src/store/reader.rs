@@ -1,12 +1,13 @@
 //! A second handle that only looks: for tasks that send bodies, and for an operator's commands.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use postline_core::id::BlobRef;
+use postline_core::id::{BlobRef, ConversationId};
 use postline_core::store::{Key, Record};
 use rusqlite::Connection;
 
-use super::{About, Restored, StoreError, TraceLine, rows, schema, trace};
+use super::{About, Found, Query, Restored, SearchFault, StoreError, TraceLine, WordsOf, rows, schema, search, trace};
 use crate::spool::{Body, Spool};
 
 /// Reads what is committed, while the store writes. Holds no lease.
@@ -55,6 +56,20 @@ impl Reader {
     /// The disk's.
     pub fn file(&self, blob: BlobRef) -> Result<Option<Body>, StoreError> {
         rows::body(&self.conn, &self.spool, blob, false)
+    }
+
+    /// Looks for what was said on a device, as [`Store::search`](super::Store::search) does.
+    ///
+    /// # Errors
+    /// [`SearchFault`].
+    pub fn search(
+        &self,
+        words: WordsOf,
+        query: &Query,
+        within: Option<&BTreeSet<ConversationId>>,
+        max: usize,
+    ) -> Result<Found, SearchFault> {
+        search::find(&self.conn, words, query, within, max)
     }
 
     /// What is remembered about a mail, oldest first, at most [`TRACE_SHOWN`](postline_core::limits::TRACE_SHOWN) lines.

@@ -138,6 +138,11 @@ pub(super) fn connect(dir: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// Has a connection write over what is deleted wherever it stood, whatever that costs.
+pub(super) fn overwrite(conn: &Connection) -> Result<(), StoreError> {
+    Ok(conn.pragma_update(None, "secure_delete", "ON")?)
+}
+
 /// Opens a connection that can only read.
 pub(super) fn connect_read_only(dir: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

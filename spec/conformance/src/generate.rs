@@ -17,6 +17,7 @@ mod sessions;
 mod signed;
 mod talks;
 mod transcripts;
+mod whispers;
 
 use std::path::Path;
 
@@ -50,6 +51,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         sessions::sessions(),
         talks::talks(),
         transcripts::transcripts(),
+        whispers::whispers(),
     ];
     made.into_iter().map(Making::done).collect()
 }

@@ -13,6 +13,7 @@ mod sealed;
 mod sessions;
 mod talk;
 mod transcripts;
+mod whisper;
 
 use postline_core::fault::PeerFault;
 use serde_json::Value;

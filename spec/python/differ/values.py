@@ -156,8 +156,25 @@ def a_talk(rng: random.Random) -> Json:
     return {"type": kind, "conversation": talk, "seq": number(rng)} | member
 
 
+def a_whisper(rng: random.Random) -> Json:
+    """Something that is whispered."""
+    size, form = rng.choice((0, 1, 3, 64)), rng.randrange(4)
+    if form == 0:
+        words = ({"word": 0}, {"word": 1}, {"word": 2}, {"last": number(rng)})
+        deltas = [{"of": address(rng), "to": address(rng)} | rng.choice(words) for _ in range(size)]
+        return {"type": 129, "deltas": deltas}
+    if form == 1:
+        return {"type": 129, "who": address(rng), "conversation": hexed(rng, 32)}
+    if form == 2:
+        return {"type": 129}
+    choices = [{"theirs": address(rng), "chosen": number(rng), "agrees": rng.random() < 0.5} for _ in range(size)]
+    return {"type": 129, "choices": choices}
+
+
 def a_frame(rng: random.Random) -> Json:
     """One frame of any type."""
+    if rng.random() < 0.1:
+        return a_whisper(rng)
     if rng.random() < 0.5:
         return a_talk(rng)
     kind = rng.choice((1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15))

@@ -7,7 +7,7 @@ A shape is a function from the body's CBOR to the members of the object; what is
 
 from typing import Any, Callable
 
-from . import cbor, talk
+from . import cbor, talk, whisper
 from .limits import LIMITS
 from .refusal import Refused
 from .shape import U32, address, array, code, digest, identifier, need, number, octets
@@ -58,7 +58,7 @@ def make(frame: Frame) -> bytes:
 
 
 def _read(kind: int, body: bytes) -> Frame:
-    if kind >= _FIRST_IGNORED:
+    if kind >= _FIRST_IGNORED and kind not in _SHAPES:
         return {"type": kind}
     if kind == _HELLO:
         return {"type": kind, "bytes": body}
@@ -71,6 +71,8 @@ def _body(kind: int, frame: Frame) -> Any:
         return talk.body(kind, frame)
     if kind == 29:
         return [frame["hash"], *([1, frame["code"]] if "code" in frame else [0, frame["far"]])]
+    if kind == whisper.TYPE:
+        return whisper.body(frame)
     match kind:
         case 2:
             return frame["signature"]
@@ -225,4 +227,5 @@ _SHAPES: dict[int, Callable[[Any], Frame]] = talk.SHAPES | {
     13: _ping,
     14: _ping,
     15: _bye,
+    whisper.TYPE: whisper.read,
 }

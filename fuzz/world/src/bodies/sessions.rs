@@ -200,6 +200,7 @@ impl Both {
                 }
                 device::Output::Talk(talk) => assert!(!matches!(talk, Talk::Login { .. }) && self.device.is_up()),
                 device::Output::File(_) => assert!(self.device.is_up()),
+                device::Output::Whisper(_) => assert!(self.device.is_up(), "a whisper before Ready"),
                 device::Output::Left(_) | device::Output::Failed(_) => self.over[0] = true,
             }
         }
@@ -224,6 +225,7 @@ impl Both {
                 }
                 node::Output::Talk(talk) => assert!(!matches!(talk, Talk::Login { .. }) && self.node.is_up()),
                 node::Output::File(_) => assert!(self.node.is_up()),
+                node::Output::Whisper(_) => assert!(self.node.is_up(), "a whisper before Ready"),
                 node::Output::Left(_) | node::Output::Failed(_) => self.over[1] = true,
             }
         }

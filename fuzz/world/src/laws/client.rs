@@ -19,6 +19,7 @@ use postline_core::wire::frame::{Frame, Ready};
 use postline_core::wire::list::Device;
 use postline_core::wire::log::{HeadsSigned, direct};
 use postline_core::wire::talk::{Event as Entry, Finding, Head, Heads, Line, Post, Publication, Question, Talk};
+use postline_core::wire::whisper::Whisper;
 
 use super::{Records, START, Subject, identity, must, ours, theirs};
 
@@ -32,6 +33,8 @@ pub enum ClientInput {
     Client(client::Input),
     /// The node says something, whatever it is.
     Says(Talk),
+    /// The node whispers something.
+    Whispers(Whisper),
     /// The node answers the oldest thing that it heard, honestly.
     Answers,
 }
@@ -148,6 +151,8 @@ impl AtNode {
                 node::Output::Talk(talk) => self.heard.push_back(talk),
                 // Its node answers nothing of files; the strategies do.
                 node::Output::File(_) => {}
+                // A node answers nothing to it.
+                node::Output::Whisper(_) => {}
                 node::Output::Left(_) | node::Output::Failed(_) => {
                     self.session = None;
                     inputs.push_back(client::Input::Session(SessionIn::Down));
@@ -235,6 +240,12 @@ impl Machine for AtNode {
         match input {
             ClientInput::Client(input) => self.run(&mut ticks, input, out),
             ClientInput::Says(talk) => self.says(&mut ticks, talk, out),
+            ClientInput::Whispers(whisper) => {
+                if self.session.as_ref().is_some_and(node::Session::is_up) {
+                    let input = SessionIn::Frame(Frame::Whisper(whisper));
+                    self.run(&mut ticks, client::Input::Session(input), out);
+                }
+            }
             ClientInput::Answers => self.answers(&mut ticks, out),
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use postline_core::id::Address;
+use postline_core::id::{Address, Pair};
 use postline_core::time::{HOUR, MINUTE, SECOND};
 
 use crate::node::Broken;
@@ -129,6 +129,37 @@ pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
             world.plan_deed(from, Deed::Touch(who.clone(), nth, Touch::Tells(false)));
             world.plan_deed(to, Deed::Touch(who.clone(), nth, Touch::Reads));
             world.plan_deed(to + SECOND, Deed::Touch(who, nth, Touch::Tells(true)));
+        }
+    }
+}
+
+/// Whether people of a seed's world agree to be seen: of a quarter of all, and of none that found a bug before.
+pub(super) const fn whispers(seed: u64) -> bool {
+    matches!(seed % 8, 4 | 6)
+}
+
+/// Draws who agrees to be seen by the other, who writes, and who stirs, and when: by itself, as above.
+pub(super) fn plan_whispers(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = {
+        let all: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+        all.into_iter().collect()
+    };
+    let [one, two] = people.as_slice() else { return };
+    for (who, other) in [(one, two), (two, one)] {
+        for _ in 0..2 + rng.below(8) {
+            let touch = match rng.below(8) {
+                0..=2 => Touch::Agrees(other.clone(), rng.chance(750)),
+                3 | 4 => Touch::Types(other.clone()),
+                _ => Touch::Stirs,
+            };
+            // Close to each other at times, within a lease.
+            let span = [lasts, 10 * MINUTE, MINUTE].get(rng.index(3)).copied().unwrap_or(lasts);
+            let at = rng.below(span.min(lasts));
+            world.plan_deed(at, Deed::Touch(who.clone(), rng.draw(), touch));
+        }
+        if rng.chance(200) {
+            let pair = Pair { ours: who.clone(), theirs: other.clone() };
+            world.plan_deed(rng.below(lasts), Deed::Block(pair, true));
         }
     }
 }

@@ -24,7 +24,8 @@ pub fn client_input(rng: &mut Rng) -> ClientInput {
             3 => client::SessionIn::Garbage(PeerFault::Frame("a frame")),
             _ => client::SessionIn::Frame(frame(rng)),
         })),
-        5..=11 => ClientInput::Answers,
+        5..=10 => ClientInput::Answers,
+        11 => ClientInput::Whispers(super::talks::whisper(rng)),
         12..=14 => ClientInput::Says(talk(rng)),
         _ => ClientInput::Client(client::Input::Wake),
     }
@@ -34,10 +35,10 @@ fn device_command(rng: &mut Rng) -> client::Command {
     use client::Command as Do;
     let (dk, who) = (DeviceKey([u8::try_from(rng.below(3)).unwrap_or_default(); 32]), theirs(rng.below(2)));
     let password = Password("secret".to_owned().into());
-    match rng.below(23) {
-        20 => Do::Keep { theirs: who, file: super::some_file(rng) },
-        21 => Do::Fetch { whose: who, file: super::some_file(rng) },
-        22 => Do::GiveUp(super::some_file(rng).sha256),
+    match rng.below(27) {
+        24 => Do::Keep { theirs: who, file: super::some_file(rng) },
+        25 => Do::Fetch { whose: who, file: super::some_file(rng) },
+        26 => Do::GiveUp(super::some_file(rng).sha256),
         0..=3 => Do::Enrol { login: Some(client::io::Login { user: "one".to_owned(), password }) },
         4 | 5 => Do::Connect,
         6 => Do::Disconnect,
@@ -64,7 +65,11 @@ fn device_command(rng: &mut Rng) -> client::Command {
         17 if rng.chance(500) => Do::Same(theirs(0)),
         17 => Do::Differ(theirs(0)),
         18 => Do::AcceptKeys(theirs(0)),
-        _ => Do::BackupKept,
+        19 => Do::BackupKept,
+        20 | 21 => Do::Agree { with: Some(theirs(0)).filter(|_| rng.chance(700)), agrees: rng.chance(700) },
+        22 if rng.chance(500) => Do::AllowTyping(rng.chance(800)),
+        22 => Do::Active,
+        _ => Do::Typing { conversation: conversation() },
     }
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use postline_core::fault::Code;
 use postline_core::limits;
 use postline_core::machine::mark::{self, Failure, Policy, Post, Rules};
-use postline_core::machine::presence::node::{Delta, Types, Word};
-use postline_core::machine::presence::{Shown, device, node};
+use postline_core::machine::presence::node::Types;
+use postline_core::machine::presence::{device, node};
 use postline_core::wire::mark::Position;
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 use crate::laws::talks::{TALK, content, members, pair, person};
 use crate::laws::{START, ours, theirs};
@@ -66,8 +67,8 @@ pub fn mark_input(rng: &mut Rng) -> mark::Input {
     }
 }
 
-fn shown(rng: &mut Rng) -> Shown {
-    if rng.chance(500) { Shown::Here } else { Shown::Away(START.plus(rng.draw() % (limits::PRESENCE_MS * 20))) }
+fn shown(rng: &mut Rng) -> Seen {
+    if rng.chance(500) { Seen::Here } else { Seen::Away(START.plus(rng.draw() % (limits::PRESENCE_MS * 20))) }
 }
 
 fn delta(rng: &mut Rng) -> Delta {
@@ -77,6 +78,24 @@ fn delta(rng: &mut Rng) -> Delta {
         _ => Word::Shows(shown(rng)),
     };
     Delta { of: theirs(rng.draw()), to: ours(), word }
+}
+
+fn choice(rng: &mut Rng) -> Choice {
+    let chosen = START.plus(rng.below(9));
+    Choice { theirs: theirs(rng.draw()), chosen, agrees: rng.chance(800) }
+}
+
+/// Something that anybody whispers, fitting or not.
+pub(crate) fn whisper(rng: &mut Rng) -> Whisper {
+    match rng.below(8) {
+        0..=2 => Whisper::Vector((0..rng.index(4)).map(|_| delta(rng)).collect()),
+        3 | 4 => {
+            let who = if rng.chance(300) { ours() } else { theirs(rng.draw()) };
+            Whisper::Types(who, if rng.chance(500) { crate::laws::conversation() } else { TALK })
+        }
+        5 => Whisper::Active,
+        _ => Whisper::Choices((0..rng.index(4)).map(|_| choice(rng)).collect()),
+    }
 }
 
 fn types(rng: &mut Rng, ours_writes: bool) -> Types {
@@ -110,7 +129,7 @@ pub fn device_presence_input(rng: &mut Rng) -> device::Input {
     match rng.below(16) {
         0 | 1 => device::Input::Up,
         2 => device::Input::Down,
-        3 | 4 => device::Input::Agree(contact, rng.chance(800)),
+        3 | 4 => device::Input::Choose(choice(rng)),
         5 => device::Input::AllowTyping(rng.chance(800)),
         6 | 7 => device::Input::Active,
         8 => device::Input::Types(TALK, rng.index(60)),

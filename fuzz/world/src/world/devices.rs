@@ -208,6 +208,16 @@ impl World {
             Event::Mark { conversation, id, seq, mark } if device.wrote.contains(id) => {
                 self.sealed.marked(index, *id, seq.map(|seq| (*conversation, seq)), mark)
             }
+            Event::Presence { who, seen: Some(_) } => {
+                self.whispered.0 += 1;
+                let pair = Pair { ours: device.address.clone(), theirs: who.clone() };
+                // A lying node can show what it likes, but to nobody who doesn't agree.
+                if self.agreed.contains(&pair) { Ok(()) } else { Err(("I24", format!("device {index} shows {who}"))) }
+            }
+            Event::Typing { now: true, .. } => {
+                self.whispered.1 += 1;
+                Ok(())
+            }
             Event::NotOpenedBy { id, dk, .. } => {
                 self.sealed.unopened(*id, *dk);
                 Ok(())

@@ -15,13 +15,18 @@ use postline_core::time::Millis;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::list::Device;
 use postline_core::wire::talk::{Finding, Talk};
+use postline_core::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 use super::World;
 
 impl World {
     /// What a lying node says to a device in the place of a frame.
     pub(super) fn lied(&mut self, frame: Frame, whose: Option<&Address>) -> Vec<Frame> {
-        let Frame::Talk(talk) = frame else { return vec![frame] };
+        let talk = match frame {
+            Frame::Talk(talk) => talk,
+            Frame::Whisper(whisper) => return self.whispered_lies(whisper, whose),
+            frame => return vec![frame],
+        };
         // Key packages are asked for seldom, and are what a ghost comes in by.
         let packages = matches!(talk, Talk::Answer { what: Ok(Finding::Packages(_)), .. });
         let lies = self.rng.chance(if packages { 700 } else { 100 });
@@ -77,6 +82,18 @@ impl World {
             talk => vec![talk],
         };
         talks.into_iter().map(Frame::Talk).collect()
+    }
+
+    /// Whispers that nobody made: who is here, who writes, and what a person agreed to.
+    fn whispered_lies(&mut self, whisper: Whisper, whose: Option<&Address>) -> Vec<Frame> {
+        let mut whispers = vec![whisper.clone()];
+        if let (Some(theirs), Whisper::Vector(deltas), true) = (whose.cloned(), &whisper, self.rng.chance(500)) {
+            let word = Word::Shows(Seen::Away(Millis(self.rng.draw())));
+            let lies = deltas.iter().map(|delta| Delta { word, ..delta.clone() }).collect();
+            let choice = Choice { theirs, chosen: Millis(self.rng.draw()), agrees: true };
+            whispers.extend([Whisper::Vector(lies), Whisper::Choices(vec![choice])]);
+        }
+        whispers.into_iter().map(Frame::Whisper).collect()
     }
 
     /// At times a list from long ago in the place of those that were asked for.

@@ -143,6 +143,8 @@ impl World {
             LinkOut::Send(frame) => {
                 self.prove(index, link, end, &frame);
                 self.note_entries(index, &frame);
+                let now = self.now;
+                self.overheard.iter_mut().for_each(|heard| heard.push((index, now, frame.clone())));
                 let piece = match frame {
                     Frame::Carry(carry) => match self.with_body(index, carry) {
                         Some(piece) => {

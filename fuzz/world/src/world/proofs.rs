@@ -13,6 +13,7 @@ use postline_core::wire::hello::{End, Hello, Proof};
 use postline_core::wire::log::direct;
 use postline_core::wire::signed::{OnConnection, Signable};
 use postline_core::wire::talk::{Question, Talk};
+use postline_core::wire::whisper::{Delta, Whisper, Word};
 
 use super::World;
 use crate::bytes::mailbox_of;
@@ -96,6 +97,10 @@ impl World {
                 let peer = conn.ends.get(1 - end).copied().unwrap_or_default();
                 self.is_between_friends(index, peer, talk)
             }
+            Frame::Whisper(whisper) if !self.devices.is_empty() => {
+                let peer = conn.ends.get(1 - end).copied().unwrap_or_default();
+                self.is_whispered_to_friends(index, peer, whisper)
+            }
             _ => Ok(()),
         }
     }
@@ -119,6 +124,64 @@ impl World {
             _ => return Ok(()),
         };
         self.is_of_friends(index, peer, conversation)
+    }
+
+    /// I24: of nobody is anything told who didn't agree to it, nor to anybody without a line; and whether they are here only where
+    /// both agreed. What was told may be taken back at the end of a line.
+    fn is_whispered_to_friends(&self, index: usize, peer: usize, whisper: &Whisper) -> Result<(), Broken> {
+        let wrong = |what: &str| Err(("I24", format!("node {index} whispers to node {peer} {what}: {whisper:?}")));
+        match whisper {
+            Whisper::Vector(deltas) => {
+                for Delta { of, to, word } in deltas {
+                    let (pair, mirrored) =
+                        (Pair { ours: of.clone(), theirs: to.clone() }, Pair { ours: to.clone(), theirs: of.clone() });
+                    if self.home(of) != Some(index) || self.home(to) != Some(peer) || !self.agreed.contains(&pair) {
+                        return wrong("of somebody who didn't agree, or to somebody else");
+                    }
+                    if matches!(word, Word::Shows(_)) && !self.agreed.contains(&mirrored) {
+                        return wrong("what only two who agree may know");
+                    }
+                    if *word != Word::Silent {
+                        self.have_a_line(index, peer, |known| *known == pair)?;
+                    }
+                }
+                Ok(())
+            }
+            Whisper::Types(who, conversation) => {
+                if self.home(who) != Some(index) {
+                    return wrong("of somebody who isn't its own");
+                }
+                self.is_of_friends(index, peer, *conversation)
+            }
+            Whisper::Active | Whisper::Choices(_) => wrong("what only devices say"),
+        }
+    }
+
+    /// I24, on sessions: a node shows its people nobody but those with whom they agree.
+    pub(super) fn whispers_to_its_own(&self, index: usize, ours: &Address, whisper: &Whisper) -> Result<(), Broken> {
+        let Whisper::Vector(deltas) = whisper else { return Ok(()) };
+        let may = |delta: &Delta| {
+            let pair = Pair { ours: ours.clone(), theirs: delta.of.clone() };
+            let mirrored = Pair { ours: delta.of.clone(), theirs: ours.clone() };
+            let lawless = self.home(&delta.of).is_some_and(|home| self.ledger.lawless.contains(&home));
+            delta.to == *ours
+                && (delta.word == Word::Silent
+                    || (self.agreed.contains(&pair) && (lawless || self.agreed.contains(&mirrored))))
+        };
+        if deltas.iter().all(may) { Ok(()) } else { Err(("I24", format!("node {index} shows {ours} {deltas:?}"))) }
+    }
+
+    /// I24, on sessions: a device says of its person what they have chosen, and nothing else.
+    pub(super) fn device_whispers(&self, index: usize, whisper: &Whisper) -> Result<(), Broken> {
+        let Some(ours) = self.devices.get(index).map(|device| &device.address) else { return Ok(()) };
+        let agreed = |theirs: &Address| self.agreed.contains(&Pair { ours: ours.clone(), theirs: theirs.clone() });
+        let holds = match whisper {
+            Whisper::Choices(choices) => choices.iter().all(|choice| !choice.agrees || agreed(&choice.theirs)),
+            Whisper::Active => self.agreed.iter().any(|pair| pair.ours == *ours),
+            Whisper::Types(who, _) => who == ours,
+            Whisper::Vector(_) => false,
+        };
+        if holds { Ok(()) } else { Err(("I24", format!("device {index} whispers {whisper:?}"))) }
     }
 
     fn is_of_friends(&self, index: usize, peer: usize, conversation: ConversationId) -> Result<(), Broken> {

@@ -77,6 +77,10 @@ impl World {
 
     /// A device says something.
     pub(super) fn device_says(&mut self, device: usize, frame: &Frame) {
+        if let Frame::Whisper(whisper) = frame {
+            let held = self.device_whispers(device, whisper);
+            self.holds(held);
+        }
         if let Some(id) = self.devices.get(device).and_then(|device| device.session) {
             self.put_on_session(id, 0, frame);
         }
@@ -95,6 +99,7 @@ impl World {
         match what {
             SessionOut::Send(frame) => {
                 self.note_entries(index, frame);
+                self.note_whisper(index, id, frame);
                 for frame in self.lied_on(index, id, frame) {
                     self.put_on_session(id, 1, &frame);
                 }
@@ -111,6 +116,18 @@ impl World {
             SessionOut::Close => self.end_session(id, 1),
         }
         true
+    }
+
+    /// What a lawful node whispers to a device is what its person may know.
+    fn note_whisper(&mut self, index: usize, id: SessionId, frame: &Frame) {
+        let Frame::Whisper(whisper) = frame else { return };
+        let device = self.sessions.get(&id).and_then(|session| self.devices.get(session.device));
+        if let Some(ours) =
+            device.map(|device| device.address.clone()).filter(|_| !self.ledger.lawless.contains(&index))
+        {
+            let held = self.whispers_to_its_own(index, &ours, whisper);
+            self.holds(held);
+        }
     }
 
     /// What reaches a device of what its node says.

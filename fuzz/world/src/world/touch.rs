@@ -5,7 +5,7 @@ use postline_core::client::{Client, Command, Input};
 use postline_core::content::message::Fields;
 use postline_core::content::part::{Disposition, Part};
 use postline_core::content::uri::Uri;
-use postline_core::id::Address;
+use postline_core::id::{Address, Pair};
 use postline_core::wire::content::Content;
 
 use super::World;
@@ -21,6 +21,12 @@ pub enum Touch {
     Says(Address, usize),
     /// Deals with something that was said.
     Deals(Deal, u64),
+    /// Agrees to see, and be seen by, somebody; or doesn't any more.
+    Agrees(Address, bool),
+    /// Lets others see that they write, and writes to somebody.
+    Types(Address),
+    /// Does something.
+    Stirs,
     /// Has seen everything that is there.
     Reads,
     /// Chooses whether others hear what they read.
@@ -57,6 +63,9 @@ impl World {
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
             Touch::Deals(deal, nth) => self.deals(index, nth, deal),
+            Touch::Agrees(with, agrees) => self.agrees(index, with, agrees),
+            Touch::Types(to) => self.types(index, &to),
+            Touch::Stirs => self.step_device(index, Input::Command(Command::Active)),
             Touch::Reads => self.reads_sealed(index),
             Touch::Tells(tell) => {
                 self.step_device(index, Input::Command(Command::TellRead { conversation: None, tell }));
@@ -89,6 +98,25 @@ impl World {
         }
         let (to, what) = (To::Person(to.clone()), Saying::message(part));
         self.step_device(index, Input::Command(Command::Say { to, salt: Some(salt), what }));
+    }
+
+    /// A person says who may see whether they are here. What was agreed to once is known: nobody else is ever told.
+    fn agrees(&mut self, index: usize, with: Address, agrees: bool) {
+        let Some(ours) = self.devices.get(index).map(|device| device.address.clone()) else { return };
+        if agrees {
+            self.agreed.insert(Pair { ours, theirs: with.clone() });
+        }
+        self.step_device(index, Input::Command(Command::Agree { with: Some(with), agrees }));
+        self.step_device(index, Input::Command(Command::Active));
+    }
+
+    fn types(&mut self, index: usize, to: &Address) {
+        self.step_device(index, Input::Command(Command::AllowTyping(true)));
+        let Some(client) = self.devices.get(index).and_then(|device| device.client.as_ref()) else { return };
+        let talks: Vec<_> = client.conversations().filter(|talk| talk.with.contains(to)).map(|talk| talk.id).collect();
+        for conversation in talks {
+            self.step_device(index, Input::Command(Command::Typing { conversation }));
+        }
     }
 
     pub(super) fn reads_sealed(&mut self, index: usize) {

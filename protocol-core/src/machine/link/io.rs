@@ -7,6 +7,7 @@ use crate::id::{BlobRef, CarryId, Hash, LinkId, MailId, NodeKey};
 use crate::wire::file::{BytesOut, File};
 use crate::wire::frame::{Carry, ExpressEnvelope, Frame, Mark, Trust};
 use crate::wire::talk::Talk;
+use crate::wire::whisper::Whisper;
 
 /// What a link is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub enum Input {
     File(File),
     /// Something is to be done about the bytes of a file, if the link is up: else it is asked for again once it is.
     Bytes(BytesOut),
+    /// Something is whispered, if the link is up: else it isn't said at all.
+    Whisper(Whisper),
     /// A connection is wanted, for at most [`WANT_MS`](crate::limits::WANT_MS) if it can't be had.
     Want,
     /// A connection that has proven the key is gone.
@@ -118,6 +121,8 @@ pub enum Output {
     Talk(Talk),
     /// Something about a file came.
     File(File),
+    /// Something was whispered.
+    Whisper(Whisper),
     /// The other node erred.
     Fault(PeerFault),
 }

@@ -1,14 +1,15 @@
 //! A device's side: it tells its node when its person is here, or writes, and shows what its node tells. See
 //! [`presence`](super).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Lease, Shown, Typed};
+use super::{Lease, Typed, coarse};
 use crate::fault::Misuse;
 use crate::id::{Address, ConversationId};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::Millis;
+use crate::wire::whisper::{Choice, Seen};
 
 /// What a device's side is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub enum Input {
     Up,
     /// It isn't.
     Down,
-    /// Whether the person agrees to see, and be seen by, this contact.
-    Agree(Address, bool),
+    /// The person has chosen whether to see, and be seen by, a contact. What was chosen later counts; of two at once, that they don't agree.
+    Choose(Choice),
     /// Whether others may see that the person writes.
     AllowTyping(bool),
     /// The person does something.
@@ -26,7 +27,7 @@ pub enum Input {
     /// The person writes in a conversation of so many members.
     Types(ConversationId, usize),
     /// The node tells what is seen of a contact.
-    Shows(Address, Option<Shown>),
+    Shows(Address, Option<Seen>),
     /// The node tells that somebody writes.
     HeardTypes(Address, ConversationId),
     /// Somebody said something: they write no more.
@@ -38,8 +39,8 @@ pub enum Input {
 /// What goes to the node. It is never queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// Whether the person agrees with this contact.
-    Agrees(Address, bool),
+    /// What the person has chosen, at most [`PRESENCE_DELTAS`](limits::PRESENCE_DELTAS) at once.
+    Choices(Vec<Choice>),
     /// The person is here.
     Active,
     /// The person writes in this conversation.
@@ -52,7 +53,7 @@ pub enum Output {
     /// Tell the node.
     Say(Word),
     /// What the person sees of a contact is now this.
-    Shows(Address, Option<Shown>),
+    Shows(Address, Option<Seen>),
     /// Somebody writes in a conversation, or does so no more.
     Types {
         /// Who.
@@ -69,11 +70,11 @@ pub enum Output {
 pub struct Presence {
     us: Address,
     up: bool,
-    agrees: BTreeSet<Address>,
+    choices: BTreeMap<Address, Choice>,
     typing: bool,
     /// When this session last heard that the person is here.
     said: Option<Millis>,
-    contacts: BTreeMap<Address, (Shown, Lease)>,
+    contacts: BTreeMap<Address, (Seen, Lease)>,
     typed: Typed,
     /// Who writes, and until when.
     writers: BTreeMap<(ConversationId, Address), Millis>,
@@ -86,7 +87,7 @@ impl Presence {
         Self {
             us,
             up: false,
-            agrees: BTreeSet::new(),
+            choices: BTreeMap::new(),
             typing: false,
             said: None,
             contacts: BTreeMap::new(),
@@ -95,9 +96,21 @@ impl Presence {
         }
     }
 
+    /// What the person has chosen about a contact.
+    #[must_use]
+    pub fn choice(&self, contact: &Address) -> Option<&Choice> {
+        self.choices.get(contact)
+    }
+
+    /// Whether the person agrees to see, and be seen by, a contact.
+    #[must_use]
+    pub fn agrees(&self, contact: &Address) -> bool {
+        self.choices.get(contact).is_some_and(|choice| choice.agrees)
+    }
+
     /// What is seen of a contact.
     #[must_use]
-    pub fn shown(&self, contact: &Address) -> Option<Shown> {
+    pub fn shown(&self, contact: &Address) -> Option<Seen> {
         self.contacts.get(contact).map(|(shown, _)| *shown)
     }
 
@@ -109,7 +122,7 @@ impl Presence {
     /// How many things it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.agrees.len() + self.contacts.len() + self.typed.0.len() + self.writers.len()
+        self.choices.len() + self.contacts.len() + self.typed.0.len() + self.writers.len()
     }
 
     /// Whether it holds nothing.
@@ -141,26 +154,28 @@ impl Presence {
         match input {
             Input::Up => {
                 (self.up, self.said) = (true, None);
-                self.agrees.iter().for_each(|with| out.emit(Output::Say(Word::Agrees(with.clone(), true))));
+                let choices: Vec<Choice> = self.choices.values().cloned().collect();
+                let said = choices.chunks(limits::PRESENCE_DELTAS).map(|some| Word::Choices(some.to_vec()));
+                said.for_each(|word| out.emit(Output::Say(word)));
             }
             Input::Down => {
                 self.up = false;
                 self.contacts.values_mut().for_each(|(_, lease)| lease.ends(now));
             }
-            Input::Agree(with, agrees) => self.agree(with, agrees, out),
+            Input::Choose(choice) => self.choose(choice, out),
             Input::AllowTyping(may) => self.typing = may,
             Input::Active => {
                 let due = self.said.is_none_or(|said| now.since(said) >= limits::PRESENCE_RENEW_MS);
                 // Where nobody may see it, the node needn't know.
-                if self.up && due && !self.agrees.is_empty() {
+                if self.up && due && self.choices.values().any(|choice| choice.agrees) {
                     self.said = Some(now);
                     out.emit(Output::Say(Word::Active));
                 }
             }
             Input::Types(conversation, members) => self.types(now, conversation, members, out),
             Input::Shows(contact, shown) => {
-                let shown = shown.filter(|_| self.agrees.contains(&contact));
-                self.show(contact, shown.map(|shown| shown.rounded(now)), out);
+                let shown = shown.filter(|_| self.agrees(&contact));
+                self.show(contact, shown.map(|shown| coarse(shown, now)), out);
             }
             Input::HeardTypes(who, conversation) => self.heard_types(now, who, conversation, out),
             Input::Said(who, conversation) => self.no_more((conversation, who), out),
@@ -168,14 +183,23 @@ impl Presence {
         }
     }
 
-    fn agree(&mut self, with: Address, agrees: bool, out: &mut Outbox<Output>) {
-        let room = self.agrees.len() < limits::PRESENCE_CONTACTS;
-        let changes = if agrees { room && self.agrees.insert(with.clone()) } else { self.agrees.remove(&with) };
-        if changes && self.up {
-            out.emit(Output::Say(Word::Agrees(with.clone(), agrees)));
+    fn choose(&mut self, choice: Choice, out: &mut Outbox<Output>) {
+        let counts = match self.choices.get(&choice.theirs) {
+            Some(known) => (known.chosen, !known.agrees) < (choice.chosen, !choice.agrees),
+            None => self.choices.len() < limits::PRESENCE_CONTACTS,
+        };
+        if !counts {
+            return;
         }
-        if !agrees {
-            self.show(with, None, out);
+        self.choices.insert(choice.theirs.clone(), choice.clone());
+        if choice.agrees {
+            // Who hasn't heard yet that the person is here hears it the next time.
+            self.said = None;
+        } else {
+            self.show(choice.theirs.clone(), None, out);
+        }
+        if self.up {
+            out.emit(Output::Say(Word::Choices(vec![choice])));
         }
     }
 
@@ -207,7 +231,7 @@ impl Presence {
     }
 
     /// What the person sees of a contact is this from now on.
-    fn show(&mut self, contact: Address, shown: Option<Shown>, out: &mut Outbox<Output>) {
+    fn show(&mut self, contact: Address, shown: Option<Seen>, out: &mut Outbox<Output>) {
         let before = self.shown(&contact);
         match shown {
             Some(shown) if before.is_some() || self.contacts.len() < limits::PRESENCE_CONTACTS => {

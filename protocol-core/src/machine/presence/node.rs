@@ -3,44 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Lease, Shown, Typed, rounded};
+use super::{Lease, Typed, coarse, rounded};
+use crate::canary::{self, Canary};
 use crate::fault::{Misuse, PeerFault};
 use crate::id::{Address, ConversationId, Pair};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::{Millis, SECOND};
-
-/// An entry of the vector: what one node tells of a person, to one who has a line with them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Word {
-    /// Nothing: the person doesn't agree, or nothing was said.
-    #[default]
-    Silent,
-    /// They agree; and the other hasn't yet, or there is no more to tell.
-    Agrees,
-    /// Both agree, and this is how it is.
-    Shows(Shown),
-}
-
-/// A change of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// Whose.
-    pub of: Address,
-    /// For whom.
-    pub to: Address,
-    /// What it is now.
-    pub word: Word,
-}
-
-/// What goes over the link. It is never queued: where there is no link, it isn't said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whisper {
-    /// Changes of the vector, at most [`PRESENCE_DELTAS`](limits::PRESENCE_DELTAS).
-    Vector(Vec<Delta>),
-    /// Somebody writes in a conversation.
-    Types(Address, ConversationId),
-}
+use crate::wire::whisper::{Delta, Seen, Whisper, Word};
 
 /// Somebody writes in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +51,11 @@ pub enum Input {
 /// What a node's side wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Whisper this to the other node.
+    /// Whisper this to the other node: a [`Whisper::Vector`] or a [`Whisper::Types`], never queued. Where there is no link, it
+    /// isn't said.
     Say(Whisper),
     /// What our person sees of the other is now this: to all of our person's devices.
-    Shows(Pair, Option<Shown>),
+    Shows(Pair, Option<Seen>),
     /// Somebody writes: to the devices of these people of ours.
     Types(Address, ConversationId, Vec<Address>),
     /// The other node says what it may not; nothing of it is kept.
@@ -95,6 +66,8 @@ pub enum Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     up: bool,
+    /// Whether both ends are this node: then nobody else can whisper too much.
+    within: bool,
     contacts: BTreeMap<Pair, Contact>,
     /// When a person of ours was last here.
     here: BTreeMap<Address, Millis>,
@@ -115,7 +88,7 @@ struct Contact {
 }
 
 impl Contact {
-    fn shown(&self) -> Option<Shown> {
+    fn shown(&self) -> Option<Seen> {
         match self.heard {
             Word::Shows(shown) if self.agrees => Some(shown),
             Word::Shows(_) | Word::Silent | Word::Agrees => None,
@@ -130,8 +103,49 @@ impl Presence {
         Self::default()
     }
 
+    /// The same for people of this node among themselves: what it says is what it hears.
+    #[must_use]
+    pub fn within() -> Self {
+        Self { up: true, within: true, ..Self::default() }
+    }
+
+    /// Drops the entries of those who don't agree, and of whom nothing was said: told of their line again, they are the same,
+    /// since who then hears of it says their own word again.
+    pub fn rest(&mut self) {
+        let before = self.contacts.len();
+        self.contacts.retain(|_, contact| contact.agrees || contact.said != Word::Silent);
+        if self.contacts.len() < before {
+            let ours: BTreeSet<&Address> = self.contacts.keys().map(|pair| &pair.ours).collect();
+            self.here.retain(|person, _| ours.contains(person));
+        }
+    }
+
+    /// What our one of two sees of the other.
+    #[must_use]
+    pub fn shows(&self, pair: &Pair) -> Option<Seen> {
+        self.contacts.get(pair)?.shown()
+    }
+
+    /// Whether somebody of ours is here now, and agrees to be seen: then the link is worth a dial.
+    #[must_use]
+    pub fn wants_link(&self, now: Millis) -> bool {
+        let here = |ours: &Address| self.here.get(ours).is_some_and(|last| now.since(*last) < limits::PRESENCE_MS);
+        self.contacts.iter().any(|(pair, contact)| contact.agrees && here(&pair.ours))
+    }
+
+    /// Whether there is an entry for two.
+    #[must_use]
+    pub fn has(&self, pair: &Pair) -> bool {
+        self.contacts.contains_key(pair)
+    }
+
+    /// The pairs of which something is known.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.contacts.keys()
+    }
+
     /// What a person of ours sees of the others: for a device that comes.
-    pub fn shown<'p>(&'p self, ours: &'p Address) -> impl Iterator<Item = (&'p Address, Shown)> {
+    pub fn shown<'p>(&'p self, ours: &'p Address) -> impl Iterator<Item = (&'p Address, Seen)> {
         let of_ours = self.contacts.iter().filter(move |(pair, _)| pair.ours == *ours);
         of_ours.filter_map(|(pair, contact)| Some((&pair.theirs, contact.shown()?)))
     }
@@ -153,9 +167,10 @@ impl Presence {
     fn word(&self, now: Millis, pair: &Pair, contact: &Contact) -> Word {
         match (contact.agrees, contact.heard, self.here.get(&pair.ours)) {
             (false, ..) => Word::Silent,
-            (true, Word::Silent, _) | (true, _, None) => Word::Agrees,
-            (true, _, Some(last)) if now.since(*last) < limits::PRESENCE_MS => Word::Shows(Shown::Here),
-            (true, _, Some(last)) => Word::Shows(Shown::Away(rounded(*last))),
+            (true, Word::Silent, _) if !canary::is_on(Canary::ShownToWhoDoesNotAgree) => Word::Agrees,
+            (true, _, None) => Word::Agrees,
+            (true, _, Some(last)) if now.since(*last) < limits::PRESENCE_MS => Word::Shows(Seen::Here),
+            (true, _, Some(last)) => Word::Shows(Seen::Away(rounded(*last))),
         }
     }
 
@@ -173,7 +188,7 @@ impl Presence {
             | Input::Wake => return Ok(()),
         };
         let (since, count) = self.heard;
-        if now.since(since) < SECOND && count >= limits::WHISPERS_PER_SECOND {
+        if !self.within && now.since(since) < SECOND && count >= limits::WHISPERS_PER_SECOND {
             return Err(PeerFault::Rate { max: limits::WHISPERS_PER_SECOND, per_ms: SECOND });
         }
         let (got, max) = (heard as u64, limits::PRESENCE_DELTAS as u64);
@@ -196,7 +211,7 @@ impl Machine for Presence {
 
     /// When somebody's lease ends.
     fn deadline(&self) -> Option<Millis> {
-        let shown = |contact: &&Contact| contact.said == Word::Shows(Shown::Here);
+        let shown = |contact: &&Contact| contact.said == Word::Shows(Seen::Here);
         let ours = self.contacts.iter().filter(|(_, contact)| shown(contact));
         let ours = ours.filter_map(|(pair, _)| Some(self.here.get(&pair.ours)?.plus(limits::PRESENCE_MS)));
         ours.chain(self.contacts.values().filter_map(|contact| contact.lease.0)).min()
@@ -242,10 +257,15 @@ impl Presence {
                     deltas.into_iter().map(|Delta { of, to, word }| (pair(of, to), word)).collect();
                 for (pair, word) in last {
                     let heard = match word {
-                        Word::Shows(shown) => Word::Shows(shown.rounded(now)),
+                        Word::Shows(shown) => Word::Shows(coarse(shown, now)),
                         Word::Silent | Word::Agrees => word,
                     };
                     let known = self.change(&pair, out, |contact| {
+                        // The first word of them on this link: it may be that they had no ear yet for ours, which is said again.
+                        let first = contact.heard == Word::Silent || contact.lease != Lease::default();
+                        if first && heard != Word::Silent {
+                            contact.said = Word::Silent;
+                        }
                         (contact.heard, contact.lease) = (heard, Lease::default());
                     });
                     strange |= !known;

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::node::{Delta, Types, Whisper, Word};
-use super::{Shown, device, node};
+use super::node::Types;
+use super::{device, node};
 use crate::fault::PeerFault;
 use crate::id::{Address, ConversationId, Pair};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::{HOUR, MINUTE, Millis, SECOND};
+use crate::wire::whisper::{Choice, Delta, Seen, Whisper, Word};
 
 const TALK: ConversationId = ConversationId([1; 32]);
 /// A full hour: rounding leaves it as it is.
@@ -58,7 +59,7 @@ fn hears(word: Word) -> node::Input {
     node::Input::Vector(vec![Delta { of: ben(), to: ann(), word }])
 }
 
-const HERE: Word = Word::Shows(Shown::Here);
+const HERE: Word = Word::Shows(Seen::Here);
 
 /// Ann's node, which has a link with Ben's, and a line between the two.
 fn linked() -> node::Presence {
@@ -72,6 +73,8 @@ fn linked() -> node::Presence {
 fn agreed() -> node::Presence {
     let mut node = linked();
     assert_eq!(tell(&mut node, START, node::Input::Agree(pair(), true)), [says(ann(), ben(), Word::Agrees)]);
+    // Who is heard for the first time may have had no ear yet for what was said.
+    assert_eq!(tell(&mut node, START, hears(Word::Agrees)), [says(ann(), ben(), Word::Agrees)]);
     assert_eq!(tell(&mut node, START, hears(Word::Agrees)), []);
     node
 }
@@ -85,7 +88,7 @@ fn presence_is_told_once_both_agree_and_taken_back_when_one_doesn_t() {
     assert_eq!(tell(&mut node, START, hears(HERE)), []);
     assert_eq!(node.shown(&ann()).count(), 0);
     let both = tell(&mut node, START, node::Input::Agree(pair(), true));
-    assert_eq!(both, [node::Output::Shows(pair(), Some(Shown::Here)), says(ann(), ben(), HERE)]);
+    assert_eq!(both, [node::Output::Shows(pair(), Some(Seen::Here)), says(ann(), ben(), HERE)]);
     // Ben's person changes their mind: Ann sees nothing, and is shown no more.
     let one = tell(&mut node, START, hears(Word::Silent));
     assert_eq!(one, [node::Output::Shows(pair(), None), says(ann(), ben(), Word::Agrees)]);
@@ -103,13 +106,13 @@ fn a_lease_runs_out_into_a_time_that_is_rounded() {
     let end = renewed + limits::PRESENCE_MS;
     assert_eq!(node.deadline(), Some(Millis(end)));
     assert_eq!(tell(&mut node, end - 1, node::Input::Wake), []);
-    let away = Word::Shows(Shown::Away(Millis(START + limits::LAST_SEEN_MS)));
+    let away = Word::Shows(Seen::Away(Millis(START + limits::LAST_SEEN_MS)));
     assert_eq!(tell(&mut node, end, node::Input::Wake), [says(ann(), ben(), away)]);
     assert_eq!(node.deadline(), None);
     // What the other says is rounded too, whatever it says, and never from the future.
     for (said, seen) in [(START + 29 * MINUTE, START + 15 * MINUTE), (u64::MAX, START + 30 * MINUTE)] {
-        let heard = tell(&mut node, START + 40 * MINUTE, hears(Word::Shows(Shown::Away(Millis(said)))));
-        assert_eq!(heard, [node::Output::Shows(pair(), Some(Shown::Away(Millis(seen))))]);
+        let heard = tell(&mut node, START + 40 * MINUTE, hears(Word::Shows(Seen::Away(Millis(said)))));
+        assert_eq!(heard, [node::Output::Shows(pair(), Some(Seen::Away(Millis(seen))))]);
     }
 }
 
@@ -118,7 +121,7 @@ fn a_lease_runs_out_into_a_time_that_is_rounded() {
 fn a_link_that_is_down_is_a_lease_that_runs_out() {
     let mut node = agreed();
     tell(&mut node, START, node::Input::Active(ann()));
-    assert_eq!(tell(&mut node, START, hears(HERE)), [node::Output::Shows(pair(), Some(Shown::Here))]);
+    assert_eq!(tell(&mut node, START, hears(HERE)), [node::Output::Shows(pair(), Some(Seen::Here))]);
     assert_eq!(tell(&mut node, START + MINUTE, node::Input::Down), [], "a short cut shows nowhere");
     assert_eq!(tell(&mut node, START + 2 * MINUTE, node::Input::Up), [says(ann(), ben(), HERE)]);
     // Ben's side doesn't say it again: it is gone with the lease.
@@ -126,10 +129,11 @@ fn a_link_that_is_down_is_a_lease_that_runs_out() {
     tell(&mut node, end - 1, node::Input::Wake);
     assert_eq!(node.shown(&ann()).count(), 1);
     assert_eq!(tell(&mut node, end, node::Input::Wake)[0], node::Output::Shows(pair(), None));
-    // Said again in time, it stays.
+    // Said again in time, it stays; and the first word on a new link is answered by ours.
     tell(&mut node, end, hears(HERE));
     tell(&mut node, end, node::Input::Down);
     tell(&mut node, end, node::Input::Up);
+    assert_eq!(tell(&mut node, end, hears(HERE)), [says(ann(), ben(), Word::Shows(Seen::Away(Millis(START))))]);
     assert_eq!(tell(&mut node, end, hears(HERE)), []);
     assert_eq!(node.deadline(), None);
 }
@@ -141,7 +145,7 @@ fn t_095_nothing_is_whispered_to_or_heard_of_a_stranger() {
     let room = node.len();
     let stranger = Pair { ours: ann(), theirs: eve() };
     assert_eq!(tell(&mut node, START, node::Input::Agree(stranger, true)), []);
-    for word in [Word::Agrees, HERE, Word::Shows(Shown::Away(Millis(START)))] {
+    for word in [Word::Agrees, HERE, Word::Shows(Seen::Away(Millis(START)))] {
         let deltas = vec![Delta { of: eve(), to: ann(), word }, Delta { of: ben(), to: ann(), word: Word::Agrees }];
         let outputs = tell(&mut node, START, node::Input::Vector(deltas));
         assert_eq!(outputs, [node::Output::Refused(PeerFault::NotTrusted)], "and the rest goes on");
@@ -235,6 +239,14 @@ fn the_vector_of_many_is_bounded_and_said_in_parts() {
     assert_eq!(tell(&mut node, START, node::Input::Wake), [], "what was said is said");
 }
 
+fn choice(theirs: Address, chosen: u64, agrees: bool) -> Choice {
+    Choice { theirs, chosen: Millis(chosen), agrees }
+}
+
+fn chooses(theirs: Address, chosen: u64, agrees: bool) -> device::Input {
+    device::Input::Choose(choice(theirs, chosen, agrees))
+}
+
 fn device() -> device::Presence {
     let mut device = device::Presence::new(ann());
     tell(&mut device, START, device::Input::Up);
@@ -246,8 +258,8 @@ fn device() -> device::Presence {
 fn a_device_says_that_its_person_is_here_to_whom_it_concerns_and_not_too_often() {
     let mut device = device();
     assert_eq!(tell(&mut device, START, device::Input::Active), [], "nobody may see it");
-    let agrees = device::Output::Say(device::Word::Agrees(ben(), true));
-    assert_eq!(tell(&mut device, START, device::Input::Agree(ben(), true)), std::slice::from_ref(&agrees));
+    let agrees = device::Output::Say(device::Word::Choices(vec![choice(ben(), 1, true)]));
+    assert_eq!(tell(&mut device, START, chooses(ben(), 1, true)), std::slice::from_ref(&agrees));
     let active = [device::Output::Say(device::Word::Active)];
     assert_eq!(tell(&mut device, START, device::Input::Active), active);
     assert_eq!(tell(&mut device, START + limits::PRESENCE_RENEW_MS - 1, device::Input::Active), []);
@@ -263,18 +275,25 @@ fn a_device_says_that_its_person_is_here_to_whom_it_concerns_and_not_too_often()
 #[test]
 fn a_device_shows_contacts_with_whom_its_person_agrees_as_long_as_it_knows() {
     let mut device = device();
-    let here = || device::Input::Shows(ben(), Some(Shown::Here));
+    let here = || device::Input::Shows(ben(), Some(Seen::Here));
     assert_eq!(tell(&mut device, START, here()), [], "not agreed");
-    tell(&mut device, START, device::Input::Agree(ben(), true));
-    assert_eq!(tell(&mut device, START, here()), [device::Output::Shows(ben(), Some(Shown::Here))]);
+    tell(&mut device, START, chooses(ben(), 1, true));
+    assert_eq!(tell(&mut device, START, here()), [device::Output::Shows(ben(), Some(Seen::Here))]);
     assert_eq!(tell(&mut device, START, here()), []);
     tell(&mut device, START, device::Input::Down);
     assert_eq!(device.deadline(), Some(Millis(START + limits::PRESENCE_MS)));
     let over = tell(&mut device, START + limits::PRESENCE_MS, device::Input::Wake);
     assert_eq!(over, [device::Output::Shows(ben(), None)]);
     tell(&mut device, START, here());
-    let no = tell(&mut device, START, device::Input::Agree(ben(), false));
+    let no = tell(&mut device, START, chooses(ben(), 2, false));
     assert_eq!(no, [device::Output::Shows(ben(), None)]);
+    // What was chosen before counts no more, and of two at once the careful one does.
+    for (chosen, agrees) in [(1, true), (2, true)] {
+        assert_eq!(tell(&mut device, START, chooses(ben(), chosen, agrees)), []);
+        assert!(!device.agrees(&ben()));
+    }
+    tell(&mut device, START, chooses(ben(), 3, true));
+    assert!(device.agrees(&ben()));
 }
 
 /// [W-7]
@@ -309,8 +328,8 @@ fn a_device_knows_so_many_and_no_more() {
     let mut device = device();
     for n in 0..3 * limits::PRESENCE_CONTACTS {
         let contact = address(&format!("p{n}@b.example"));
-        tell(&mut device, START, device::Input::Agree(contact.clone(), true));
-        tell(&mut device, START, device::Input::Shows(contact.clone(), Some(Shown::Here)));
+        tell(&mut device, START, chooses(contact.clone(), 1, true));
+        tell(&mut device, START, device::Input::Shows(contact.clone(), Some(Seen::Here)));
         tell(&mut device, START, device::Input::HeardTypes(contact, TALK));
     }
     assert_eq!(device.len(), 2 * limits::PRESENCE_CONTACTS + limits::TYPISTS);
@@ -327,7 +346,7 @@ fn any_input() -> impl Strategy<Value = node::Input> {
         Just(Word::Silent),
         Just(Word::Agrees),
         Just(HERE),
-        any::<u64>().prop_map(|at| Word::Shows(Shown::Away(Millis(at)))),
+        any::<u64>().prop_map(|at| Word::Shows(Seen::Away(Millis(at)))),
     ];
     let delta = (people(), word).prop_map(|((ours, theirs), word)| Delta { of: theirs, to: ours, word });
     let types = |who, to, members| Types { who, conversation: TALK, members, to: BTreeSet::from([to]) };
@@ -387,6 +406,7 @@ proptest! {
                         let pair = Pair { ours, theirs: who.clone() };
                         prop_assert!(lines.contains(&pair));
                     },
+                    node::Output::Say(other) => prop_assert!(false, "what only devices say: {:?}", other),
                     node::Output::Shows(_, None) | node::Output::Refused(_) => {}
                 }
             }

@@ -19,6 +19,7 @@ use crate::wire::frame::{Frame, Ready};
 use crate::wire::session::{DeviceHello, End, NodeHello, Proof, VERSION};
 use crate::wire::signed::Signable;
 use crate::wire::talk::{Password, Talk};
+use crate::wire::whisper::Whisper;
 
 /// Whom a device dials, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ pub enum Output {
     Talk(Talk),
     /// Something about a file came.
     File(File),
+    /// Something was whispered.
+    Whisper(Whisper),
     /// The node left, or we did. The session is over: close.
     Left(Code),
     /// The node erred. The session is over: close.
@@ -232,6 +235,7 @@ impl Session {
                 Heard::Nothing => Change::NOTHING,
                 Heard::Talk(talk) => Change { out: Some(Output::Talk(talk)), ..Change::NOTHING },
                 Heard::File(file) => Change { out: Some(Output::File(file)), ..Change::NOTHING },
+                Heard::Whisper(whisper) => Change { out: Some(Output::Whisper(whisper)), ..Change::NOTHING },
                 Heard::Answer(frame) => Change { say: vec![frame], ..Change::NOTHING },
                 Heard::Left(code) => return Ok(Change::over(None, Output::Left(code))),
             },

@@ -19,6 +19,7 @@ use crate::wire::frame::{Frame, Ready};
 use crate::wire::session::{DeviceHello, End, NodeHello, Proof};
 use crate::wire::signed::Signable;
 use crate::wire::talk::{Password, Talk};
+use crate::wire::whisper::Whisper;
 
 /// What the front door lends for a step.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,8 @@ pub enum Output {
     Talk(Talk),
     /// Something about a file came.
     File(File),
+    /// Something was whispered.
+    Whisper(Whisper),
     /// The device left, or we ended it. The session is over: close.
     Left(Code),
     /// The device erred, and was told as much as it may know. The session is over: close.
@@ -198,6 +201,7 @@ impl Session {
                 Heard::Nothing => Change::NOTHING,
                 Heard::Talk(talk) => Change { out: Some(Output::Talk(talk)), ..Change::NOTHING },
                 Heard::File(file) => Change { out: Some(Output::File(file)), ..Change::NOTHING },
+                Heard::Whisper(whisper) => Change { out: Some(Output::Whisper(whisper)), ..Change::NOTHING },
                 Heard::Answer(frame) => Change { say: vec![frame], ..Change::NOTHING },
                 Heard::Left(code) => return Ok(Change::over(None, Output::Left(code))),
             },

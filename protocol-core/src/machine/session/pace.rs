@@ -6,6 +6,7 @@ use crate::time::{Millis, SECOND};
 use crate::wire::file::File;
 use crate::wire::frame::Frame;
 use crate::wire::talk::Talk;
+use crate::wire::whisper::Whisper;
 
 /// A session that is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub(super) enum Heard {
     Nothing,
     Talk(Talk),
     File(File),
+    Whisper(Whisper),
     Answer(Frame),
     Left(crate::fault::Code),
 }
@@ -50,6 +52,12 @@ impl Pace {
                 }
                 Heard::File(file)
             }
+            Frame::Whisper(whisper) => {
+                if bounded {
+                    self.talk.plus(now, WHISPER_COST, limits::SESSION_TALK_PER_SECOND)?;
+                }
+                Heard::Whisper(whisper)
+            }
             Frame::Ping(number) => {
                 self.noise.plus(now, 1, limits::LINK_NOISE_PER_SECOND)?;
                 Heard::Answer(Frame::Pong(number))
@@ -69,7 +77,9 @@ impl Pace {
             | Frame::Mark(_)
             | Frame::Chunk { .. }
             | Frame::Ask(_)
-            | Frame::Answer(_) => return Err(PeerFault::Frame("talk, ping, pong or bye on a session that is up")),
+            | Frame::Answer(_) => {
+                return Err(PeerFault::Frame("talk, whisper, ping, pong or bye on a session that is up"));
+            }
         };
         (self.heard, self.pinged) = (now, false);
         Ok(heard)
@@ -121,6 +131,9 @@ const fn file_cost(file: &File) -> u32 {
         File::Kept { .. } | File::Piece { .. } => 1,
     }
 }
+
+/// What a whisper costs: it may have us look up as many pairs as it names.
+const WHISPER_COST: u32 = 16;
 
 /// How many of something came within the running second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

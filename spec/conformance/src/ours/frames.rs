@@ -12,7 +12,7 @@ use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reach
 use postline_core::wire::talk::Talk;
 use serde_json::{Value, json};
 
-use super::{Not, Said, talk};
+use super::{Not, Said, talk, whisper};
 use crate::input::{Input, Unfit, as_bytes, as_number, hex, number};
 
 pub(super) fn read(input: Input<'_>) -> Said {
@@ -127,6 +127,7 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
             object
         }
         Frame::File(file) => shown_file(file, bytes),
+        Frame::Whisper(whisper) => whisper::shown(&whisper),
         Frame::Unknown { kind } => json!({ "type": kind }),
     }
 }
@@ -259,6 +260,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         15 => Frame::Bye { code: code(frame)? },
         kind @ 16..=27 => Frame::Talk(talk::asked(kind, frame)?),
         kind @ 28..=31 => Frame::File(asked_file(kind, frame, &mut bytes)?),
+        whisper::TYPE => Frame::Whisper(whisper::asked(frame)?),
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };
     Ok((frame, bytes))

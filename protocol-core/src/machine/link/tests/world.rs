@@ -129,7 +129,9 @@ impl World {
             Output::MarksWanted(ids) => {
                 assert!(ids.iter().all(|id| self.nodes[i].taken.get(id) == Some(&Ok(()))), "what came before is taken");
             }
-            Output::Trust(_) | Output::Marks(_) | Output::Talk(_) | Output::File(_) => panic!("nobody said that"),
+            Output::Trust(_) | Output::Marks(_) | Output::Talk(_) | Output::File(_) | Output::Whisper(_) => {
+                panic!("nobody said that")
+            }
         }
     }
 

@@ -1,0 +1,139 @@
+//! Act three: what two people do with what they said. Each thing is done once, and in the end both see the same.
+//!
+//! ```text
+//!   one                                   two
+//!   a message ──────────────────────────▶ an answer, a thread begun at it
+//!   other words for the message ────────▶ a sign at it, and one that is taken back
+//!   a message, taken back ──────────────▶ read
+//!   ── both ask for what there is now: alike? ── both look for what was taken back: nothing
+//! ```
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::PartFault;
+use crate::lab::{Nodes, Seat, Terminal};
+
+/// How long anything may take before the demo calls it lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is said and taken back.
+const REGRETTED: &str = "regrettable words";
+
+/// What act three found.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Sayings {
+    /// What was done, in order.
+    played: Vec<&'static str>,
+    /// Whether both saw the same in the end.
+    alike: bool,
+    /// Whether what stayed was found on both devices, and what was taken back on neither.
+    searched: bool,
+}
+
+impl Sayings {
+    /// Whether all is as it must be.
+    pub(super) const fn is_well(&self) -> bool {
+        self.alike && self.searched
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let (views, search) =
+            (if self.alike { "alike" } else { "DIFFERENT" }, if self.searched { "right" } else { "WRONG" });
+        format!("said: {}; both views {views}; search {search}", self.played.join(", "))
+    }
+}
+
+/// Plays act three on nodes that have a line, with the devices of act two; `say` tells how it goes.
+pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str)) -> Result<Sayings, PartFault> {
+    let seat = |address, node, dir: &str| Seat::new(program, address, node, nodes.dir().join(dir));
+    let here = seat("one@a.example", &nodes.a, "one-laptop").await?;
+    let there = seat("two@b.example", &nodes.b, "two-laptop").await?;
+    let (mut one, mut two) = (here.chat("two@b.example")?, there.chat("one@a.example")?);
+    let mut played = Vec::new();
+
+    let lunch = said(&mut one, &mut two, "lunch at one?", "lunch at one?").await?;
+    played.push("message");
+    let yes = said(&mut two, &mut one, &format!("/reply {lunch} gladly"), "gladly").await?;
+    played.push("answer");
+    said(&mut two, &mut one, &format!("/thread {yes} and where?"), "and where?").await?;
+    played.push("thread");
+    one.say(&format!("/edit {lunch} lunch at two?")).await?;
+    for terminal in [&mut one, &mut two] {
+        becomes(terminal, lunch, "edited").await?;
+    }
+    played.push("edit");
+    for (line, sign, shown) in [("react", "👍", true), ("react", "🎉", true), ("unreact", "🎉", false)] {
+        two.say(&format!("/{line} {lunch} {sign}")).await?;
+        for terminal in [&mut one, &mut two] {
+            let is =
+                |event: &Value| text(event, "sign") == Some(sign) && event.get("shown") == Some(&Value::Bool(shown));
+            terminal.wait_for("reacted", PATIENCE, is).await?;
+        }
+    }
+    played.extend(["reaction", "reaction taken back"]);
+    let regretted = said(&mut one, &mut two, REGRETTED, REGRETTED).await?;
+    one.say(&format!("/retract {regretted}")).await?;
+    for terminal in [&mut one, &mut two] {
+        becomes(terminal, regretted, "retracted").await?;
+    }
+    played.push("retract");
+    two.say(&format!("/read {regretted}")).await?;
+    one.wait_for("mark", PATIENCE, |mark| place(mark) == Some(lunch) && text(mark, "mark") == Some("read")).await?;
+    played.push("read");
+    say("they answered, edited, reacted, took back and read; each of it once");
+
+    let alike = view(&mut one).await? == view(&mut two).await?;
+    let mut searched = true;
+    for terminal in [&mut one, &mut two] {
+        let (stays, gone) = (hits(terminal, "lunch two").await?, hits(terminal, "regret*").await?);
+        searched &= stays == 1 && gone == 0;
+    }
+    say(if alike { "both see the same" } else { "they DON'T see the same" });
+    one.end().await?;
+    two.end().await?;
+    Ok(Sayings { played, alike, searched })
+}
+
+fn text<'v>(event: &'v Value, field: &str) -> Option<&'v str> {
+    event.get(field).and_then(Value::as_str)
+}
+
+fn place(event: &Value) -> Option<u64> {
+    event.get("seq").and_then(Value::as_u64)
+}
+
+/// Types a line, and waits until the other hears its words: gives their place.
+async fn said(from: &mut Terminal, to: &mut Terminal, line: &str, words: &str) -> Result<u64, PartFault> {
+    from.say(line).await?;
+    let (said, _) = to.hears(words, PATIENCE).await?;
+    let seq = place(&said).ok_or("no place")?;
+    let is = |mark: &Value| place(mark) == Some(seq) && text(mark, "mark") == Some("sent");
+    from.wait_for("mark", PATIENCE, is).await?;
+    Ok(seq)
+}
+
+async fn becomes(terminal: &mut Terminal, seq: u64, now: &str) -> Result<(), PartFault> {
+    let is = |changed: &Value| place(changed) == Some(seq) && text(changed, "now") == Some(now);
+    terminal.wait_for("changed", PATIENCE, is).await.map(drop)
+}
+
+/// The last messages as a device shows them, without what differs for whom they are shown.
+async fn view(terminal: &mut Terminal) -> Result<Vec<Value>, PartFault> {
+    terminal.say("/history 6").await?;
+    let (mut screen, _) = terminal.wait_for("screen", PATIENCE, |_| true).await?;
+    let mut messages = screen.get_mut("messages").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        message.remove("own");
+    }
+    if messages.is_empty() { Err("nothing is shown".into()) } else { Ok(messages) }
+}
+
+/// How many messages a search finds.
+async fn hits(terminal: &mut Terminal, words: &str) -> Result<usize, PartFault> {
+    terminal.say(&format!("/find {words}")).await?;
+    let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await?;
+    Ok(found.get("hits").and_then(Value::as_array).map_or(0, Vec::len))
+}

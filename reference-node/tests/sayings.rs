@@ -1,0 +1,158 @@
+//! What two people do with what they said: answers, edits, retracts, signs, threads; on real nodes, from their terminals.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::PATIENCE;
+use postline_node::lab::{Nodes, Seat, Terminal};
+use serde_json::{Value, json};
+
+/// A device of one and one of two, in conversation, on nodes that have a line.
+async fn talking(nodes: &Nodes) -> ([Seat; 2], [Terminal; 2]) {
+    let one = Seat::new(common::program(), "one@a.example", &nodes.a, nodes.dir().join("one")).await.unwrap();
+    let two = Seat::new(common::program(), "two@b.example", &nodes.b, nodes.dir().join("two")).await.unwrap();
+    one.enrol().await.unwrap();
+    two.enrol().await.unwrap();
+    let (mut ann, mut ben) = (one.chat("two@b.example").unwrap(), two.chat("one@a.example").unwrap());
+    for terminal in [&mut ann, &mut ben] {
+        terminal.wait_for("contact", PATIENCE, |contact| contact["level"].as_u64() >= Some(3)).await.unwrap();
+    }
+    ([one, two], [ann, ben])
+}
+
+/// Says something and waits until the other hears it: gives its place.
+async fn says(from: &mut Terminal, to: &mut Terminal, line: &str, text: &str) -> u64 {
+    from.say(line).await.unwrap();
+    let (said, _) = to.hears(text, PATIENCE).await.unwrap();
+    let seq = said["seq"].as_u64().unwrap();
+    // The author knows the place by the mark.
+    from.wait_for("mark", PATIENCE, |mark| mark["seq"] == seq && mark["mark"] == "sent").await.unwrap();
+    seq
+}
+
+/// Waits until the message at a place is something else, for both.
+async fn becomes(terminals: &mut [Terminal; 2], seq: u64, now: &str) -> Value {
+    let mut last = Value::Null;
+    for terminal in terminals {
+        let is = |changed: &Value| changed["seq"] == seq && changed["now"] == now;
+        (last, _) = terminal.wait_for("changed", PATIENCE, is).await.unwrap();
+    }
+    last
+}
+
+/// What a terminal shows, without what differs for whom it is shown.
+async fn view(terminal: &mut Terminal, line: &str) -> Vec<Value> {
+    terminal.say(line).await.unwrap();
+    let (screen, _) = terminal.wait_for("screen", PATIENCE, |_| true).await.unwrap();
+    let mut messages = screen["messages"].as_array().unwrap().clone();
+    for message in &mut messages {
+        message.as_object_mut().unwrap().remove("own");
+    }
+    messages
+}
+
+#[tokio::test]
+async fn both_see_the_same_of_what_is_answered_edited_signed_and_taken_back() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let (_, [mut ann, mut ben]) = talking(&nodes).await;
+    let lunch = says(&mut ann, &mut ben, "lunch at one?", "lunch at one?").await;
+    let yes = says(&mut ben, &mut ann, &format!("/reply {lunch} yes"), "yes").await;
+    let where_to = says(&mut ann, &mut ben, &format!("/thread {yes} where to?"), "where to?").await;
+    let there = says(&mut ben, &mut ann, &format!("/thread {where_to} to the harbour"), "to the harbour").await;
+    let oops = says(&mut ann, &mut ben, "wrong window", "wrong window").await;
+
+    ann.say(&format!("/edit {lunch} lunch at two?")).await.unwrap();
+    let mut both = [ann, ben];
+    let changed = becomes(&mut both, lunch, "edited").await;
+    assert_eq!((&changed["text"], &changed["no"]), (&json!("lunch at two?"), &json!(1)));
+    for sign in ["👍", "🎉"] {
+        both[1].say(&format!("/react {lunch} {sign}")).await.unwrap();
+        both[0].wait_for("reacted", PATIENCE, |event| event["sign"] == sign && event["shown"] == true).await.unwrap();
+    }
+    both[1].say(&format!("/unreact {lunch} 🎉")).await.unwrap();
+    let gone = |event: &Value| event["sign"] == "🎉" && event["shown"] == false;
+    both[0].wait_for("reacted", PATIENCE, gone).await.unwrap();
+    both[0].say(&format!("/retract {oops}")).await.unwrap();
+    becomes(&mut both, oops, "retracted").await;
+
+    let [mut ann, mut ben] = both;
+    let (here, there_) = (view(&mut ann, "/history").await, view(&mut ben, "/history").await);
+    assert_eq!(here, there_);
+    let find = |seq: u64| here.iter().find(|message| message["seq"] == seq).unwrap().clone();
+    assert_eq!((find(lunch)["text"].clone(), find(lunch)["edit"].clone()), (json!("lunch at two?"), json!(1)));
+    assert_eq!(find(lunch)["signs"], json!([["two@b.example", "👍"]]));
+    assert_eq!(find(yes)["answers"], find(lunch)["id"], "the version that was there then, the first");
+    assert_eq!((&find(where_to)["thread"], &find(there)["thread"]), (&find(yes)["id"], &find(yes)["id"]));
+    assert_eq!((find(oops)["now"].clone(), find(oops)["text"].clone()), (json!("retracted"), Value::Null));
+    assert_eq!(view(&mut ann, "/history 2").await.len(), 2);
+
+    // Nobody changes another's words, or what isn't there; and the conversation goes on.
+    for wrong in
+        [format!("/edit {yes} no"), format!("/retract {yes}"), "/react 9999 👍".into(), "/thread 9999 x".into()]
+    {
+        ann.say(&wrong).await.unwrap();
+        ann.wait_for("unsaid", PATIENCE, |_| true).await.unwrap();
+    }
+    says(&mut ann, &mut ben, "see you", "see you").await;
+    assert_eq!(ann.end().await.unwrap() + ben.end().await.unwrap(), 0, "nothing was shown twice");
+    nodes.stop().await.unwrap();
+}
+
+/// In which files of a device the words stand.
+fn traces(seat: &Seat, words: &str) -> Vec<String> {
+    let files = common::files(&seat.store).into_iter().filter(|file| file.is_file());
+    let has = |file: &std::path::PathBuf| String::from_utf8_lossy(&std::fs::read(file).unwrap()).contains(words);
+    files.filter(has).map(|file| file.display().to_string()).collect()
+}
+
+#[tokio::test]
+async fn t_105_what_is_taken_back_is_found_no_more_and_in_no_byte_of_either_device() {
+    const CANARY: &str = "canaryword4711";
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let (seats, [mut ann, mut ben]) = talking(&nodes).await;
+    let kept = says(&mut ann, &mut ben, "words that stay", "words that stay").await;
+    let text = format!("words with a {CANARY} in them");
+    let said = says(&mut ann, &mut ben, &text, &text).await;
+    let mut both = [ann, ben];
+    both[0].say(&format!("/edit {said} other words, and the {CANARY} again")).await.unwrap();
+    becomes(&mut both, said, "edited").await;
+    for terminal in &mut both {
+        terminal.say(&format!("/find {CANARY}")).await.unwrap();
+        let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await.unwrap();
+        assert!(!found["hits"].as_array().unwrap().is_empty(), "{found}");
+    }
+    for seat in &seats {
+        assert!(!traces(seat, CANARY).is_empty(), "the scan finds what is there");
+    }
+    both[0].say(&format!("/retract {said}")).await.unwrap();
+    becomes(&mut both, said, "retracted").await;
+    for terminal in &mut both {
+        terminal.say(&format!("/find {CANARY}")).await.unwrap();
+        let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await.unwrap();
+        assert_eq!(found["hits"], json!([]));
+        terminal.say("/find words").await.unwrap();
+        let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await.unwrap();
+        assert_eq!(found["hits"][0]["seq"], kept, "{found}");
+    }
+    // The log that is ahead of the file has it until it is cut, on devices that go on.
+    for seat in &seats {
+        let began = Instant::now();
+        while let left = traces(seat, CANARY)
+            && !left.is_empty()
+        {
+            assert!(began.elapsed() < PATIENCE, "{left:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    for terminal in both {
+        terminal.end().await.unwrap();
+    }
+    for seat in &seats {
+        assert_eq!(traces(seat, CANARY), Vec::<String>::new());
+    }
+    nodes.stop().await.unwrap();
+}
