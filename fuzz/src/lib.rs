@@ -19,9 +19,10 @@ use postline_node::dovecot::auth::{AuthFault, Dialog, Heard};
 pub type Body = fn(&[u8]);
 
 /// Every target, and the part that it tries.
-pub const TARGETS: [(&str, Body); 29] = [
+pub const TARGETS: [(&str, Body); 30] = [
     ("address", postline_world::bodies::address_survives),
     ("admin", admin_survives),
+    ("attachment", postline_world::bodies::attachment_survives),
     ("auth", auth_survives),
     ("config", config_survives),
     ("content", postline_world::bodies::content_survives),

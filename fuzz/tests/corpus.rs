@@ -67,7 +67,7 @@ fn changed_texts_are_survived() {
 
 #[test]
 fn changed_seals_are_survived() {
-    survives_changes(&["sealed", "vault"], CHANGED_SCRIPTS, 4_096);
+    survives_changes(&["attachment", "sealed", "vault"], CHANGED_SCRIPTS, 4_096);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! |    6 | Refuse | `[seq, code, [index …]]`                            |   15 | Bye    | `code`                      |
 //! |    7 | Trust  | `[ours, theirs, step, bytes, signature]`            | 128… |        | anything; passed over       |
 //! |    8 | Mark   | `[id, reached, id, reached …]`                      | 16 … 27 | Talk | as in `talk`                |
+//! |      |        |                                                     | 28 … 31 | File | as in `file`                |
 //! |      |        |                                                     |  129 | Whisper | as in `whisper`            |
 //!
 //! A Carry's `body` is the body itself up to [`CARRY_INLINE_BYTES`], and `[hash, length]` above. Bodies are strictly
@@ -27,8 +28,10 @@ use postline_core::id::{BlobRef, CarryId, Hash, Pair};
 use postline_core::limits::{self, CARRY_INLINE_BYTES, CHUNK_BYTES, FRAME_BYTES, HELLO_BYTES};
 use postline_core::store::sha256;
 use postline_core::wire::cbor::{Malformed, Reader, Writer};
+use postline_core::wire::file::File;
 use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust, TrustStep};
 
+mod file;
 mod strict;
 mod talk;
 mod whisper;
@@ -38,7 +41,7 @@ mod whisper;
 pub struct Incoming {
     /// The frame.
     pub frame: Frame,
-    /// The body of a Carry that brings it along, or the bytes of a Chunk.
+    /// The body of a Carry that brings it along, or the bytes of a Chunk or Piece.
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -136,7 +139,7 @@ impl FrameReader {
     }
 }
 
-/// Appends a frame's bytes to `out`. `bytes` are the body of a Carry of at most [`CARRY_INLINE_BYTES`], or of a Chunk.
+/// Appends a frame's bytes to `out`. `bytes` are the body of a Carry of at most [`CARRY_INLINE_BYTES`], or of a Chunk or Piece.
 ///
 /// # Errors
 /// [`Misuse::OutOfPlace`] where `bytes` aren't those that the frame speaks of, or the frame is too long. Then `out` is as
@@ -171,7 +174,7 @@ fn check_bytes(frame: &Frame, bytes: Option<&[u8]>) -> Result<(), Misuse> {
     let got = bytes.map(|bytes| bytes.len() as u64);
     let want = match frame {
         Frame::Carry(carry) if carry.body.len <= CARRY_INLINE_BYTES => Some(carry.body.len),
-        Frame::Chunk { len, .. } => Some(u64::from(*len)),
+        Frame::Chunk { len, .. } | Frame::File(File::Piece { len, .. }) => Some(u64::from(*len)),
         Frame::Unknown { .. } => got,
         Frame::Carry(_)
         | Frame::Hello(_)
@@ -186,6 +189,7 @@ fn check_bytes(frame: &Frame, bytes: Option<&[u8]>) -> Result<(), Misuse> {
         | Frame::Ping(_)
         | Frame::Pong(_)
         | Frame::Talk(_)
+        | Frame::File(_)
         | Frame::Whisper(_)
         | Frame::Bye { .. } => None,
     };
@@ -214,7 +218,7 @@ const ASK_MARKS: u64 = 0;
 const ASK_BODY: u64 = 1;
 
 const fn is_known(kind: u8) -> bool {
-    matches!(kind, HELLO..=ANSWER | PING..=BYE | MAY_BE_IGNORED..) || talk::is_known(kind)
+    matches!(kind, HELLO..=ANSWER | PING..=BYE | MAY_BE_IGNORED..) || talk::is_known(kind) || file::is_known(kind)
 }
 
 const fn kind_of(frame: &Frame) -> u8 {
@@ -234,6 +238,7 @@ const fn kind_of(frame: &Frame) -> u8 {
         Frame::Pong(_) => PONG,
         Frame::Bye { .. } => BYE,
         Frame::Talk(talk) => talk::kind_of(talk),
+        Frame::File(file) => file::kind_of(file),
         Frame::Whisper(_) => WHISPER,
         Frame::Unknown { kind } => *kind,
     }
@@ -295,6 +300,7 @@ fn write(frame: &Frame, bytes: &[u8], w: &mut Writer) {
             w.u64(*code as u64);
         }
         Frame::Talk(talk) => talk::write(talk, w),
+        Frame::File(file) => file::write(file, bytes, w),
         Frame::Whisper(whisper) => whisper::write(whisper, w),
     }
 }
@@ -379,6 +385,7 @@ fn read(kind: u8, r: &mut Reader<'_>) -> Result<Incoming, Malformed> {
         PING => Frame::Ping(r.u64()?),
         PONG => Frame::Pong(r.u64()?),
         BYE => Frame::Bye { code: read_code(r)? },
+        _ if file::is_known(kind) => Frame::File(file::read(kind, r, &mut bytes)?),
         _ if talk::is_known(kind) => Frame::Talk(talk::read(kind, r)?),
         WHISPER => Frame::Whisper(whisper::read(r)?),
         _ => return Err(Malformed("a type of version 1")),

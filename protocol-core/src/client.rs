@@ -23,6 +23,7 @@ mod changes;
 mod contact;
 mod devices;
 mod door;
+mod files;
 mod following;
 mod history;
 mod inner;
@@ -126,6 +127,8 @@ pub struct Client {
     taken: BTreeMap<ConversationId, u64>,
     /// Conversations of which something came that nothing leads to, on this session.
     unknown: BTreeSet<ConversationId>,
+    /// Files on their way.
+    files: files::Files,
     /// What is whispered.
     presence: Presence,
     timers: Timers,
@@ -172,6 +175,7 @@ impl Client {
             comparing: verify::Comparing::default(),
             taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
+            files: files::Files::default(),
             timers: Timers::default(),
         };
         for record in records {
@@ -214,6 +218,7 @@ impl Client {
                 }
                 self.talks.insert(*id, talk);
             }
+            Key::Upload(_) => self.files.take_back(record)?,
             // Who the person is, the records to come may say.
             Key::Marks(id) => _ = self.marks.insert(*id, Marks::restore(*id, Identity([0; 32]), record)?),
             Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
@@ -225,7 +230,10 @@ impl Client {
     /// Whether a host brings this record when the device is restored; the others are brought when they are wanted.
     #[must_use]
     pub const fn restored_at_start(key: &Key) -> bool {
-        matches!(key, Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Marks(_) | Key::Draft(_))
+        matches!(
+            key,
+            Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Marks(_) | Key::Draft(_) | Key::Upload(_)
+        )
     }
 
     /// Whose device it is.
@@ -302,6 +310,7 @@ impl Client {
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
             + self.marks.values().map(Marks::len).sum::<usize>()
             + self.joining.len()
+            + self.files.len()
             + self.presence.len()
     }
 
@@ -341,6 +350,7 @@ impl Machine for Client {
         match input {
             Input::Command(command) => self.command(&tick, command, out),
             Input::Session(input) => self.session(&tick, input, out),
+            Input::Bytes(bytes) => self.file_bytes(bytes, out),
             Input::Wake => self.wake(&tick, out),
         }
         Ok(())
@@ -375,6 +385,9 @@ impl Client {
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
+            Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
+            Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
+            Command::GiveUp(hash) => self.give_up_file(hash, out),
             Command::Agree { with, agrees } => self.agree(with, agrees, out),
             Command::AllowTyping(may) => self.allow_typing(may, out),
             Command::Active => self.active(out),
@@ -393,6 +406,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Files => self.files_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }
         }

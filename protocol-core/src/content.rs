@@ -14,6 +14,7 @@
 pub mod evidence;
 pub mod extension;
 pub mod external;
+pub mod file_name;
 pub mod item;
 pub mod kind;
 pub mod mail;

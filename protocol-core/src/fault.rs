@@ -232,6 +232,20 @@ pub enum PeerFault {
         /// The seq that follows.
         want: u64,
     },
+    // Files
+    /// No such file here, or not for the speaker.
+    #[error("no such file")]
+    NoFile,
+    /// No room for a file.
+    #[error("{what}: {got}, at most {max}")]
+    Quota {
+        /// Of what.
+        what: &'static str,
+        /// How much there would be.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
     // What people say
     /// Something said about a message that its author may not say so: another's edit, one that changes more than words.
     #[error("bad event: {0}")]
@@ -298,6 +312,8 @@ pub enum Code {
     Behind = 37,
     /// The device isn't in its person's newest device list, as far as the node knows.
     Unlisted = 38,
+    /// No such file, or not for the asker.
+    NoFile = 39,
 }
 
 impl Code {
@@ -323,6 +339,7 @@ impl Code {
             36 => Self::Login,
             37 => Self::Behind,
             38 => Self::Unlisted,
+            39 => Self::NoFile,
             _ => Self::Protocol,
         }
     }
@@ -346,7 +363,7 @@ impl PeerFault {
             Self::Version(_) => Code::Version,
             Self::Late(_) => Code::Timeout,
             Self::Generation { .. } => Code::Generation,
-            Self::Rate { .. } | Self::Full { .. } => Code::Busy,
+            Self::Rate { .. } | Self::Full { .. } | Self::Quota { .. } => Code::Busy,
             Self::WrongPeer
             | Self::Replayed
             | Self::Automatic
@@ -369,6 +386,7 @@ impl PeerFault {
             Self::Login | Self::WrongCode => Code::Login,
             Self::Behind { .. } => Code::Behind,
             Self::Unlisted => Code::Unlisted,
+            Self::NoFile => Code::NoFile,
         }
     }
 }

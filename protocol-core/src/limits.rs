@@ -572,6 +572,35 @@ pub const STATUSES: usize = 256;
 /// How far from now the end of a content may lie, past or future, to be believed.
 pub const EXPIRY_MS: u64 = 366 * DAY;
 
+// Attachments
+/// Longest attachment, in bytes, as it is sealed.
+pub const ATTACHMENT_BYTES: u64 = 256 * 1024 * 1024;
+/// Longest piece of a file that is sealed by itself, in bytes: all of a file's are so long, the last one aside.
+pub const ATTACHMENT_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Longest piece of a file on its way, in bytes.
+pub const FILE_PIECE_BYTES: usize = 48 * 1024;
+/// After so many bytes of a file who sends it, or waits for it, hears how far it is.
+pub const FILE_TOLD_BYTES: u64 = 1024 * 1024;
+/// Most files on their way from a device, to it, and for it from other nodes, at a time.
+pub const FILE_TRANSFERS: usize = 4;
+/// Most files on their way over a link at a time, each way.
+pub const FILE_FETCHES: usize = 8;
+/// How long nothing may come of a file before it is given up.
+pub const FILE_WAIT_MS: u64 = MINUTE;
+/// Most files of one person that a node keeps.
+pub const FILES: usize = 256;
+/// Most bytes of them.
+pub const FILES_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Most bytes of them that are for, or from, one other person.
+pub const FILES_BYTES_PER_PAIR: u64 = 1024 * 1024 * 1024;
+/// How long a node keeps a file, from when it was left, or fetched.
+pub const FILE_MS: u64 = 30 * DAY;
+/// Most files that a device is leaving with its node.
+pub const UPLOADS: usize = 64;
+/// Most bytes of files that came in part and wait for their connection to come back; the oldest goes first.
+pub const FILE_PARTIAL_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
 // Sessions
 /// How long a session may be silent before a Ping.
 pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;

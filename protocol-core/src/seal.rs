@@ -2,6 +2,7 @@
 
 pub mod address;
 mod aead;
+pub mod attachment;
 pub mod code;
 pub mod device;
 pub mod field;
@@ -17,6 +18,7 @@ pub mod tries;
 pub mod vault;
 
 pub use address::AddressIdentity;
+pub use attachment::Attachment;
 pub use device::DeviceIdentity;
 pub use lists::Chain;
 pub use node::NodeIdentity;

@@ -19,6 +19,7 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod files;
 mod heads;
 mod here;
 pub mod io;
@@ -35,6 +36,7 @@ mod queues;
 mod readers;
 mod relays;
 mod sessions;
+mod shelf;
 mod strangers;
 mod talks;
 mod timers;
@@ -66,6 +68,7 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::frame::Carry;
 use book::{Pending, Route, Seen};
+use files::Files;
 use keys::{Keys, Known};
 use logs::Talks;
 use notes::Notes;
@@ -128,6 +131,7 @@ pub struct Server {
     talks: Talks,
     posts: Posts,
     keys: Keys,
+    files: Files,
     whispers: Whispers,
 }
 
@@ -184,6 +188,7 @@ impl Server {
             talks: Talks::default(),
             posts: Posts::default(),
             keys: Keys::default(),
+            files: Files::default(),
             whispers: Whispers::default(),
         };
         for record in records {
@@ -281,6 +286,7 @@ impl Server {
                 self.keys.lists.insert((whose.clone(), *number), record.and_then(|record| record.value.clone()));
             }
             Key::Packages(ours, dk) => self.take_packages((ours.clone(), *dk), record)?,
+            Key::Shelf(ours) => self.take_shelf(ours, record)?,
             Key::Notes(ours) => {
                 let notes = record.map(Notes::restore).transpose()?.unwrap_or_default();
                 self.keys.notes.insert(ours.clone(), notes);
@@ -332,6 +338,7 @@ impl Server {
             Key::Proofs(pair) => self.forget_proofs(pair),
             Key::List(whose, number) => self.keys.lists.remove(&(whose.clone(), *number)).is_some(),
             Key::Packages(ours, dk) => self.keys.packages.remove(&(ours.clone(), *dk)).is_some(),
+            Key::Shelf(ours) => self.forget_shelf(ours),
             Key::Notes(ours) => self.keys.notes.remove(ours).is_some(),
             Key::Note(ours, number) => self.keys.note_bytes.remove(&(ours.clone(), *number)).is_some(),
             Key::Keys(address) => self.keys.known.remove(address).is_some(),
@@ -356,6 +363,7 @@ impl Server {
             + self.keys.in_memory()
             + self.talks.in_memory()
             + self.posts.len()
+            + self.files_in_memory()
             + self.whispers.in_memory()
     }
 
@@ -470,6 +478,7 @@ impl Server {
                     Who::Log(talk) => self.log_due(tick, talk, out),
                     Who::Comers => self.comers_due(tick, out),
                     Who::Posts(hub) => self.posts_due(tick, hub, out),
+                    Who::Files => self.files_due(tick, out),
                     Who::Whisper(nk) => self.whispers_due(tick, nk, out),
                     Who::Greeting(link) => self.greeting(tick, link, crate::machine::greeting::Input::Wake, out),
                     Who::Keys => {

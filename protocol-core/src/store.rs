@@ -67,6 +67,10 @@ pub enum Key {
     Cursor(ConversationId, DeviceKey),
     /// That another node hasn't acked everything of a conversation of which we are the hub.
     Behind(NodeKey, ConversationId),
+    /// Which files are kept of one of our addresses, and for whom.
+    Shelf(Address),
+    /// A file that is kept of one of our addresses, by the hash of its sealed bytes, which hang on this record.
+    File(Address, Hash),
     /// A post of a device of ours, by its number, that waits for the way to its hub.
     Post(ConversationId, DeviceKey, u64),
 
@@ -91,6 +95,8 @@ pub enum Key {
     Said(ConversationId, u64),
     /// What the device has posted and not seen sequenced, by its number.
     Draft(u64),
+    /// A file that the device leaves with its node, by the hash of its sealed bytes, which hang on this record.
+    Upload(Hash),
     /// What became of a message, by the id of its first version.
     Message(ConversationId, ContentId),
     /// The reactions to a message, by the id of its first version.
@@ -139,6 +145,8 @@ impl fmt::Display for Key {
             Self::Entry(talk, seq) => write!(f, "entry/{talk}/{seq:016x}"),
             Self::Cursor(talk, dk) => write!(f, "cursor/{talk}/{dk}"),
             Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
+            Self::Shelf(ours) => write!(f, "shelf/{}", escape(ours)),
+            Self::File(ours, hash) => write!(f, "file/{}/{hash}", escape(ours)),
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
             Self::Joining => f.write_str("joining"),
@@ -149,6 +157,7 @@ impl fmt::Display for Key {
             Self::Epoch(talk, epoch) => write!(f, "epoch/{talk}/{epoch:016x}"),
             Self::Package(hash) => write!(f, "package/{hash}"),
             Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
+            Self::Upload(hash) => write!(f, "upload/{hash}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
             Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
             Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
@@ -207,6 +216,8 @@ impl Key {
             ["entry", id, seq] => Self::Entry(talk(id)?, number(seq)?),
             ["cursor", id, dk] => Self::Cursor(talk(id)?, device(dk)?),
             ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
+            ["shelf", ours] => Self::Shelf(address(ours)?),
+            ["file", ours, hash] => Self::File(address(ours)?, Hash::parse(hash).ok()?),
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
             ["joining"] => Self::Joining,
@@ -217,6 +228,7 @@ impl Key {
             ["epoch", id, epoch] => Self::Epoch(talk(id)?, number(epoch)?),
             ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
+            ["upload", hash] => Self::Upload(Hash::parse(hash).ok()?),
             ["draft", n] => Self::Draft(number(n)?),
             ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
             ["name", id, version] => Self::Name(talk(id)?, ContentId::parse(version).ok()?),

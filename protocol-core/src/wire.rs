@@ -8,6 +8,7 @@ pub mod compare;
 pub mod confirm;
 pub mod content;
 pub mod field;
+pub mod file;
 pub mod frame;
 pub mod hello;
 pub mod keys;

@@ -19,25 +19,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use postline_core::client::io::{BytesIn, BytesOut, Far};
 use postline_core::client::{Client, Command, Event, Input, Ours, Output, SessionIn, words};
-use postline_core::fault::RestoreError;
+use postline_core::fault::{Code, RestoreError};
 use postline_core::id::{Address, NodeKey};
 use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
+use postline_core::wire::file::File;
+use postline_core::wire::frame::Frame;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::files::{self as bytes, Coming};
 use crate::private_file;
 use crate::store::{Said as Kept, Store, StoreError};
 
 mod dial;
+pub mod files;
 mod line;
 mod mailing;
 mod say;
 mod tell;
 
 pub use dial::{Dialler, NodeAt, OwnDoor};
+pub use files::{FileFault, Files, attached};
 use line::{Came, Line};
 pub use mailing::Mailing;
 pub use say::{HELP, Said, Unsaid, parse};
@@ -107,6 +113,9 @@ pub struct Device {
     /// The connection that counts; what older ones still say is passed over.
     current: u64,
     line: Option<Line>,
+    files: Files,
+    /// Files that are being fetched.
+    fetching: Coming,
     warm: VecDeque<Key>,
     /// Of a device that its node runs: what becomes of what is said to its person.
     mailing: Option<Mailing>,
@@ -118,6 +127,8 @@ pub struct Handle {
     pub commands: mpsc::Sender<Command>,
     /// Where events come.
     pub events: mpsc::Receiver<Event>,
+    /// The sealed files that are to leave, or came.
+    pub files: Files,
 }
 
 impl Device {
@@ -149,6 +160,7 @@ impl Device {
         let (commands, wanted) = mpsc::channel(WAITING);
         let (events, happened) = mpsc::channel(WAITING);
         let (coming, came) = mpsc::channel(WAITING);
+        let files = Files::new(&store.spool());
         let device = Self {
             client,
             store,
@@ -161,10 +173,12 @@ impl Device {
             coming,
             current: 0,
             line: None,
+            files: files.clone(),
+            fetching: Coming::default(),
             warm: VecDeque::new(),
             mailing,
         };
-        Ok((device, Handle { commands, events: happened }))
+        Ok((device, Handle { commands, events: happened, files }))
     }
 
     /// Runs until nobody can command it any more.
@@ -189,7 +203,7 @@ impl Device {
                 if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
             });
             let effects = self.turn(batch).await?;
-            self.perform(effects).await;
+            self.perform(effects).await?;
             if let Some(nk) = refused {
                 return Err(DeviceFault::UnknownNode(nk));
             }
@@ -247,8 +261,23 @@ impl Device {
 
     /// What a connection said; `None` where it doesn't count any more.
     fn heard(&mut self, of: u64, came: Came) -> Option<Input> {
+        if let Came::Fetched(bytes, staged) = came {
+            // Whatever connection brought it: its bytes are here.
+            staged.into_iter().for_each(|staged| self.files.keep(staged));
+            return Some(Input::Bytes(bytes));
+        }
         if of != self.current {
             return None;
+        }
+        if let Came::Frame(Frame::File(File::Piece { hash, offset, .. }), Some(bytes)) = &came {
+            match self.fetching.piece(*hash, *offset, bytes) {
+                Ok(None) => {}
+                Ok(Some((file, partial))) => self.tell_of(async move { bytes::finish(file, partial).await }),
+                Err(error) => {
+                    tracing::error!(%error, "a file can't be kept");
+                    return Some(Input::Bytes(BytesIn::Failed(*hash)));
+                }
+            }
         }
         Some(Input::Session(match came {
             Came::Up(line, channel) => {
@@ -259,7 +288,8 @@ impl Device {
                 tracing::warn!(%why, "the node can't be reached");
                 SessionIn::Unreached
             }
-            Came::Frame(frame) => SessionIn::Frame(frame),
+            Came::Frame(frame, _) => SessionIn::Frame(frame),
+            Came::Sent(bytes) | Came::Fetched(bytes, _) => return Some(Input::Bytes(bytes)),
             Came::Garbage(fault) => SessionIn::Garbage(fault),
             Came::Approved { nk, yes } => SessionIn::Approved { nk, yes },
             Came::Down => {
@@ -269,10 +299,58 @@ impl Device {
         }))
     }
 
+    /// Has the device told what became of a file.
+    fn tell_of(&self, came: impl Future<Output = bytes::Came> + Send + 'static) {
+        let coming = self.coming.clone();
+        tokio::spawn(async move {
+            let (bytes, staged) = came.await;
+            // A device that has ended has nobody to tell.
+            let _ended = coming.send((0, Came::Fetched(bytes, staged))).await;
+        });
+    }
+
+    /// Brings the bytes of a file that is to leave to where a record can hold them; whether they are there.
+    fn stage(&mut self, input: &Input) -> Result<bool, StoreError> {
+        let Input::Command(Command::Keep { file, .. }) = input else { return Ok(true) };
+        match self.files.take_leaving(file.sha256) {
+            Some(staged) if staged.blob == *file => self.store.stage(staged),
+            Some(_) | None => return Ok(self.store.file(*file)?.is_some()),
+        }
+        Ok(true)
+    }
+
+    /// Does something about the bytes of a file.
+    fn bytes(&mut self, what: BytesOut) -> Result<(), StoreError> {
+        match what {
+            BytesOut::Take(file) => {
+                let (fetching, spool) = (self.fetching.clone(), self.files.spool().clone());
+                self.tell_of(async move { fetching.take(&spool, file).await });
+            }
+            BytesOut::Leave(file) => {
+                self.line.iter().for_each(|line| line.leave(file.sha256));
+                // What came of it stays.
+                drop(self.fetching.leave(file.sha256));
+            }
+            BytesOut::Send(file, from) => {
+                if let (Some(line), Some(body)) = (&self.line, self.store.file(file)?) {
+                    line.send(file, body, from);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Steps a batch and commits it: gives what may leave now.
     async fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
         let mut out = Outbox::new();
         for input in batch {
+            if !self.stage(&input)? {
+                if let Input::Command(Command::Keep { file, .. }) = input {
+                    tracing::error!(hash = %file.sha256, "a file that was never sealed here");
+                    out.emit(Output::Event(Event::File { file, leaves: true, far: Far::Failed(Code::Spoiled) }));
+                }
+                continue;
+            }
             self.step(input, &mut out)?;
             self.tell_early(&mut out).await;
         }
@@ -353,7 +431,7 @@ impl Device {
         Ok(())
     }
 
-    async fn perform(&mut self, effects: Vec<Output>) {
+    async fn perform(&mut self, effects: Vec<Output>) -> Result<(), StoreError> {
         let mut said = Vec::new();
         for effect in effects {
             match effect {
@@ -379,6 +457,13 @@ impl Device {
                         let _ended = coming.send((current, Came::Approved { nk, yes })).await;
                     });
                 }
+                Output::Bytes(what) => {
+                    // What was said before goes before.
+                    if let Some(line) = &self.line {
+                        line.say(&std::mem::take(&mut said));
+                    }
+                    self.bytes(what)?;
+                }
                 Output::Event(event) => {
                     // Nobody may want to hear any more.
                     let _ended = self.events.send(event).await;
@@ -388,11 +473,12 @@ impl Device {
         if let Some(line) = &self.line {
             line.say(&said);
         }
+        Ok(())
     }
 }
 
 /// The records that a device is restored from, as their keys begin.
-const STARTING: [&str; 6] = ["contact/", "draft/", "joining", "marks/", "own", "talk/"];
+const STARTING: [&str; 7] = ["contact/", "draft/", "joining", "marks/", "own", "talk/", "upload/"];
 
 fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
@@ -456,6 +542,7 @@ mod tests {
             Key::Package(Hash([1; 32])),
             Key::Said(talk, 7),
             Key::Draft(9),
+            Key::Upload(Hash([1; 32])),
             Key::Marks(talk),
             Key::Mailing(talk, 7),
             Key::Talks(address),

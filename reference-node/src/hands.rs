@@ -158,6 +158,17 @@ impl Bodies {
     }
 }
 
+impl Bodies {
+    /// A file that `blob` names, its hash unchecked: whoever fetches it checks it.
+    ///
+    /// # Errors
+    /// Where the disk fails, or the file is gone.
+    pub fn file(&self, blob: BlobRef) -> io::Result<Body> {
+        let found = self.reader.lock().unwrap_or_else(PoisonError::into_inner).file(blob);
+        found.map_err(io::Error::other)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the file is gone"))
+    }
+}
+
 impl Hands {
     /// Hands that put what they find out into `inbox`.
     ///

@@ -356,7 +356,7 @@ impl Keeper<'_> {
     /// Runs the device once: whether that was all.
     async fn run(&mut self) -> bool {
         self.asked = Asked { said: std::mem::take(&mut self.asked.said), ..Asked::default() };
-        let (device, Handle { commands, mut events }) = match self.shared.open(&self.address) {
+        let (device, Handle { commands, mut events, .. }) = match self.shared.open(&self.address) {
             Ok(opened) => opened,
             Err(fault) => {
                 tracing::error!(address = %self.address, %fault, "a hosted device can't be opened");

@@ -20,6 +20,7 @@ pub mod dkim;
 pub mod dns;
 pub mod doors;
 pub mod dovecot;
+mod files;
 pub mod hand_over;
 pub mod hands;
 pub mod hosted;

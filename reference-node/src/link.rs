@@ -64,6 +64,14 @@ pub trait LinkHost: Clone + Send + Sync + 'static {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) where we don't, and the file system's.
     fn body(&self, blob: BlobRef) -> io::Result<Body>;
+
+    /// The bytes of a file that we keep; whoever fetches it checks its hash.
+    ///
+    /// # Errors
+    /// As for [`body`](Self::body).
+    fn file(&self, blob: BlobRef) -> io::Result<Body> {
+        self.body(blob)
+    }
 }
 
 /// Who brings a mail over a link.

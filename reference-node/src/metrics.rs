@@ -324,6 +324,7 @@ const fn code_word(code: Code) -> &'static str {
         Code::Login => "login",
         Code::Behind => "behind",
         Code::Unlisted => "unlisted",
+        Code::NoFile => "no_file",
     }
 }
 

@@ -24,6 +24,7 @@ use postline_core::server::{Command, Event, Input, LinkIn, LinkOut, Output, Serv
 use postline_core::step::{Machine, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::{Millis, SECOND};
+use postline_core::wire::file::{BytesIn, File};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -552,13 +553,24 @@ fn can_wait(input: &Input) -> bool {
     match input {
         Input::Report(_, outcome) => outcome.rcpts.iter().all(|rcpt| *rcpt == RcptOutcome::Done),
         Input::Link(_, LinkIn::Frame(frame)) => {
-            matches!(frame, Frame::Ack { .. } | Frame::Mark(_) | Frame::Answer(_) | Frame::Pong(_) | Frame::Whisper(_))
+            matches!(
+                frame,
+                Frame::Ack { .. }
+                    | Frame::Mark(_)
+                    | Frame::Answer(_)
+                    | Frame::Pong(_)
+                    | Frame::Whisper(_)
+                    | Frame::File(File::Piece { .. })
+            )
         }
         // How far a device has read is its cursor's to keep; what it makes room for is awaited by itself.
         Input::Session(
             _,
             SessionIn::Frame(Frame::Pong(_) | Frame::Whisper(_) | Frame::Talk(Talk::Have { .. })) | SessionIn::Down,
         ) => true,
+        // What a piece of a file brings forward is awaited by itself.
+        Input::Session(_, SessionIn::Frame(Frame::File(File::Piece { .. })) | SessionIn::Bytes(BytesIn::Sent(_)))
+        | Input::Link(_, LinkIn::Bytes(BytesIn::Sent(_))) => true,
         // A timeout of ours without a deadline of the machine's.
         Input::Wake | Input::BatchEnd => true,
         Input::Mail(..)

@@ -91,7 +91,7 @@ async fn run(config: Config, runtime: Handle, while_stdin: bool, mut inherited: 
     };
     let dovecot = config.dovecot.auth.clone().map(dovecot::auth::Client::new);
     let logins = Arc::new(Logins::new(config.domains.clone(), Arc::clone(&people), dovecot));
-    let sessions = Sessions::new(inbox.clone(), Arc::clone(&logins));
+    let sessions = Sessions::keeping(inbox.clone(), Arc::clone(&logins), spool.clone(), bodies.clone());
     let own_nk = KeyFiles::of(&config.data_dir).identity()?.nk();
     let links = Links::with(sessions.clone(), host, Arc::new(tls::link_client()?), Timing::default());
     let hands = Hands::new(world(&config)?, runtime.clone(), inbox.clone(), links.clone(), sessions.clone(), bodies)?;

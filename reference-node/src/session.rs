@@ -26,18 +26,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use postline_codec::stream::{FrameReader, encode};
-use postline_core::id::SessionId;
+use postline_core::id::{DeviceKey, SessionId};
 use postline_core::limits;
 use postline_core::server::{Input, LoginOk, SessionIn, SessionOut};
+use postline_core::wire::file::{BytesIn, BytesOut, File};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Password;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::files::{self, Coming, Going};
+use crate::hands::Bodies;
 use crate::link::{Go, Ticket};
 use crate::logins::Logins;
 use crate::owner::{Inbox, Message};
 use crate::smtp::door::Login as Checked;
+use crate::spool::{Spool, Staged};
 
 mod carrier;
 mod web;
@@ -55,6 +59,8 @@ struct Shared {
     logins: Arc<Logins>,
     next: AtomicU64,
     open: Mutex<BTreeMap<SessionId, Arc<Open>>>,
+    /// Where files are, that devices leave and fetch.
+    files: Option<(Spool, Bodies)>,
 }
 
 /// A session, as the owner reaches it.
@@ -74,6 +80,8 @@ struct State {
     bytes: Vec<u8>,
     /// A login that is to be checked.
     login: Option<Login>,
+    /// What is to be done about files, and whose device it is.
+    files: Vec<(DeviceKey, BytesOut)>,
     /// What was said is the last.
     closes: bool,
     /// Nothing more is read or written.
@@ -91,7 +99,14 @@ impl Sessions {
     /// No sessions yet.
     #[must_use]
     pub fn new(inbox: Inbox, logins: Arc<Logins>) -> Self {
-        Self(Arc::new(Shared { inbox, logins, next: AtomicU64::new(1), open: Mutex::default() }))
+        Self(Arc::new(Shared { inbox, logins, next: AtomicU64::new(1), open: Mutex::default(), files: None }))
+    }
+
+    /// No sessions yet, of a node that keeps files.
+    #[must_use]
+    pub fn keeping(inbox: Inbox, logins: Arc<Logins>, spool: Spool, bodies: Bodies) -> Self {
+        let (next, open, files) = (AtomicU64::new(1), Mutex::default(), Some((spool, bodies)));
+        Self(Arc::new(Shared { inbox, logins, next, open, files }))
     }
 
     /// Does these on a session, in order, their frames in one write. One that is gone already has said so, or will.
@@ -111,6 +126,7 @@ impl Sessions {
                     }
                 }
                 SessionOut::CheckLogin { user, password } => state.login = Some(Login { user, password }),
+                SessionOut::Bytes(dk, bytes) => state.files.push((dk, bytes)),
                 SessionOut::Close => state.closes = true,
             }
         }
@@ -173,8 +189,41 @@ impl Sessions {
     }
 
     async fn tell(&self, session: SessionId, what: SessionIn) -> bool {
-        self.0.inbox.send(Message::Input(Box::new(Input::Session(session, what)), None)).await.is_ok()
+        self.tell_with(session, what, None).await
     }
+
+    async fn tell_with(&self, session: SessionId, what: SessionIn, staged: Option<Staged>) -> bool {
+        self.0.inbox.send(Message::Input(Box::new(Input::Session(session, what)), staged)).await.is_ok()
+    }
+
+    /// Does something about a file, on a session of this device.
+    fn file(&self, session: SessionId, dk: DeviceKey, what: BytesOut, moving: &mut Moving) -> io::Result<()> {
+        let Some((spool, bodies)) = &self.0.files else { return Ok(()) };
+        match what {
+            BytesOut::Take(file) => {
+                let (sessions, coming) = (self.clone(), moving.coming.get_or_insert_default().clone());
+                let spool = spool.of_files(&dk.to_string());
+                tokio::spawn(async move {
+                    let (bytes, staged) = coming.take(&spool, file).await;
+                    sessions.tell_with(session, SessionIn::Bytes(bytes), staged).await
+                });
+            }
+            BytesOut::Leave(file) => {
+                moving.going.leave(file.sha256);
+                // What came of it stays.
+                drop(moving.coming.as_ref().and_then(|coming| coming.leave(file.sha256)));
+            }
+            BytesOut::Send(file, from) => moving.going.send(file, bodies.file(file)?, from),
+        }
+        Ok(())
+    }
+}
+
+/// The files that come and go on a session: mostly none.
+#[derive(Default)]
+struct Moving {
+    coming: Option<Coming>,
+    going: Going,
 }
 
 /// Runs a session from Up to Down.
@@ -206,24 +255,38 @@ async fn converse<C: Carrier>(
     at: SocketAddr,
 ) -> io::Result<()> {
     let (mut frames, mut proven, mut writing) = (FrameReader::new(), false, Writing::default());
+    let (mut moving, mut reads_first) = (Moving::default(), false);
     loop {
+        reads_first = !reads_first;
         let happened = tokio::select! {
             () = open.news.notified() => Happened::News,
-            moved = poll_fn(|cx| move_on(carrier, &mut frames, &mut writing, cx)) => moved?,
+            moved = poll_fn(|cx| move_on(carrier, &mut frames, &mut writing, reads_first, cx)) => moved?,
         };
         match happened {
             Happened::Ended => return Ok(()),
             Happened::Wrote if writing.last => return Ok(()),
             Happened::Wrote | Happened::News => {
-                let login = {
+                let (login, files) = {
                     let mut state = open.state();
                     // A connection that is told to make room has a ticket still.
                     if state.gone || state.ticket.as_ref().is_some_and(Ticket::is_void) {
                         return Ok(());
                     }
                     writing.take_more(&mut state);
-                    state.login.take()
+                    (state.login.take(), std::mem::take(&mut state.files))
                 };
+                for (dk, what) in files {
+                    sessions.file(session, dk, what, &mut moving)?;
+                }
+                // Behind all frames, a piece of a file at a time.
+                if !writing.is_under_way() && !moving.going.is_empty() {
+                    let mut bytes = Vec::new();
+                    let sent = moving.going.next(&mut bytes)?;
+                    writing = Writing { bytes, ..Writing::default() };
+                    if let Some(hash) = sent {
+                        sessions.tell(session, SessionIn::Bytes(BytesIn::Sent(hash))).await;
+                    }
+                }
                 if let Some(Login { user, password }) = login {
                     let known = match &open.ours {
                         Some(own) => Some(own.clone()),
@@ -248,7 +311,7 @@ async fn converse<C: Carrier>(
                     frames.proven();
                     carrier.proven();
                 }
-                if !take(sessions, session, &mut frames).await? {
+                if !take(sessions, session, &mut frames, moving.coming.as_ref()).await? {
                     // The machine's Bye goes out, and ends the connection; nothing more is read.
                     return last_words(open, carrier, &mut writing).await;
                 }
@@ -259,15 +322,35 @@ async fn converse<C: Carrier>(
 }
 
 /// Tells the owner all that has come whole; false where it was no frame.
-async fn take(sessions: &Sessions, session: SessionId, frames: &mut FrameReader) -> io::Result<bool> {
+async fn take(
+    sessions: &Sessions,
+    session: SessionId,
+    frames: &mut FrameReader,
+    coming: Option<&Coming>,
+) -> io::Result<bool> {
     loop {
+        let mut whole = None;
         let (what, goes_on) = match frames.next() {
             Ok(None) => return Ok(true),
-            Ok(Some(incoming)) => (SessionIn::Frame(incoming.frame), true),
+            Ok(Some(incoming)) => {
+                if let (Frame::File(File::Piece { hash, offset, .. }), Some(bytes)) = (&incoming.frame, &incoming.bytes)
+                    && let Some(coming) = coming
+                {
+                    whole = coming.piece(*hash, *offset, bytes)?;
+                }
+                (SessionIn::Frame(incoming.frame), true)
+            }
             Err(fault) => (SessionIn::Garbage(fault), false),
         };
         if !sessions.tell(session, what).await {
             return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if let Some((file, partial)) = whole {
+            let sessions = sessions.clone();
+            tokio::spawn(async move {
+                let (bytes, staged) = files::finish(file, partial).await;
+                sessions.tell_with(session, SessionIn::Bytes(bytes), staged).await
+            });
         }
         if !goes_on {
             return Ok(false);
@@ -312,8 +395,13 @@ fn move_on<C: Carrier>(
     carrier: &mut C,
     frames: &mut FrameReader,
     writing: &mut Writing,
+    reads_first: bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Happened>> {
+    // In turn: where there is always something more to write, of a file, nothing would ever be read.
+    if reads_first && let Poll::Ready(read) = carrier.poll_read(frames, cx) {
+        return Poll::Ready(read.map(|open| if open { Happened::Read } else { Happened::Ended }));
+    }
     if writing.is_under_way() && writing.poll(carrier, cx)?.is_ready() {
         return Poll::Ready(Ok(Happened::Wrote));
     }

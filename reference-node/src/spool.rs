@@ -28,8 +28,41 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub struct Spool {
     root: Arc<Root>,
-    peer: Option<NodeKey>,
+    /// Whose partial bodies are meant, as their names begin.
+    whose: Whose,
 }
+
+/// Whose partial bodies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Mails, of no node.
+    Nobodys,
+    /// Mails, of a node.
+    Nodes(NodeKey),
+    /// Files, of whoever is called so.
+    Files(String),
+}
+
+impl Whose {
+    fn prefix(&self) -> String {
+        match self {
+            Self::Nobodys => String::new(),
+            Self::Nodes(nk) => format!("{nk}-"),
+            Self::Files(of) => format!("{FILES}{of}-"),
+        }
+    }
+
+    /// The longest body, and the most bytes of all that are here in part.
+    const fn bounds(&self) -> (u64, u64) {
+        match self {
+            Self::Nobodys | Self::Nodes(_) => (limits::MAIL_BYTES, limits::PARTIAL_BYTES),
+            Self::Files(_) => (limits::ATTACHMENT_BYTES, limits::FILE_PARTIAL_BYTES),
+        }
+    }
+}
+
+/// How the names of partial files begin: mails and files take no room from each other.
+const FILES: &str = "file-";
 
 #[derive(Debug)]
 struct Root {
@@ -65,13 +98,19 @@ impl Spool {
             next: AtomicU64::new(0),
             open: Mutex::new(BTreeMap::new()),
         };
-        Self { root: Arc::new(root), peer: None }
+        Self { root: Arc::new(root), whose: Whose::Nobodys }
     }
 
     /// The same spool, with the partial bodies of one node apart, so that no node's bytes end up in another's body.
     #[must_use]
     pub fn of_peer(&self, peer: NodeKey) -> Self {
-        Self { root: Arc::clone(&self.root), peer: Some(peer) }
+        Self { root: Arc::clone(&self.root), whose: Whose::Nodes(peer) }
+    }
+
+    /// The same spool for sealed files, with the partial ones of whoever is called `of` apart.
+    #[must_use]
+    pub fn of_files(&self, of: &str) -> Self {
+        Self { root: Arc::clone(&self.root), whose: Whose::Files(of.to_owned()) }
     }
 
     /// Removes the files that are not in `held`, and partial bodies older than [`PARTIAL_MS`](limits::PARTIAL_MS).
@@ -302,7 +341,7 @@ impl Incoming {
     /// After one, drop it.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let len = self.len + bytes.len() as u64;
-        if len > limits::MAIL_BYTES {
+        if len > self.spool.whose.bounds().0 {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.hash.update(bytes);
@@ -381,17 +420,17 @@ impl Partial {
     /// [`PARTIAL_BYTES`](limits::PARTIAL_BYTES), [`FileTooLarge`](io::ErrorKind::FileTooLarge) beyond
     /// [`MAIL_BYTES`](limits::MAIL_BYTES), and the file system's.
     pub fn open(spool: &Spool, blob: BlobRef) -> io::Result<Self> {
-        if blob.len > limits::MAIL_BYTES {
+        let (most, room) = spool.whose.bounds();
+        if blob.len > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let peer = spool.peer.map(|nk| format!("{nk}-")).unwrap_or_default();
-        let name = format!("{peer}{}-{}", blob.sha256, blob.len);
+        let name = format!("{}{}-{}", spool.whose.prefix(), blob.sha256, blob.len);
         let path = spool.root.partial.join(&name);
         let mut open = spool.open_partials();
         if open.contains_key(&name) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
-        make_room(&spool.root.partial, &open, &name, blob.len)?;
+        make_room(&spool.root.partial, &open, &name, blob.len, room)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         open.insert(name.clone(), blob.len);
         drop(open);
@@ -523,19 +562,21 @@ fn cost(len: u64) -> u64 {
 }
 
 /// Removes the oldest partial bodies that nobody writes to, until one of `len` bytes called `name` has room.
-fn make_room(dir: &Path, open: &BTreeMap<String, u64>, name: &str, len: u64) -> io::Result<()> {
+fn make_room(dir: &Path, open: &BTreeMap<String, u64>, name: &str, len: u64, room: u64) -> io::Result<()> {
+    let alike = |other: &str| other.starts_with(FILES) == name.starts_with(FILES);
     let mut others = partials(dir)?;
-    others.retain(|file| file.name != name && !open.contains_key(&file.name));
-    let mut total: u64 = others.iter().map(|file| file.cost).chain(open.values().map(|len| cost(*len))).sum();
+    others.retain(|file| alike(&file.name) && file.name != name && !open.contains_key(&file.name));
+    let written = open.iter().filter(|(other, _)| alike(other)).map(|(_, len)| cost(*len));
+    let mut total: u64 = others.iter().map(|file| file.cost).chain(written).sum();
     others.sort_by_key(|file| file.modified);
     for file in others {
-        if total + cost(len) <= limits::PARTIAL_BYTES {
+        if total + cost(len) <= room {
             return Ok(());
         }
         fs::remove_file(dir.join(&file.name))?;
         total -= file.cost;
     }
-    if total + cost(len) <= limits::PARTIAL_BYTES { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    if total + cost(len) <= room { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
 }
 
 /// The numbers of the files in the spool. Other names are none of ours, and are let be.

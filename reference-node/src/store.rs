@@ -268,7 +268,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::DamagedBody`], and the disk's.
     pub fn body(&self, blob: BlobRef) -> Result<Option<Body>, StoreError> {
-        rows::body(&self.conn, &self.spool, blob)
+        rows::body(&self.conn, &self.spool, blob, true)
+    }
+
+    /// The file that `blob` names, its hash unchecked: for who sends it to somebody who checks it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn file(&self, blob: BlobRef) -> Result<Option<Body>, StoreError> {
+        rows::body(&self.conn, &self.spool, blob, false)
     }
 
     /// Looks for what was said, in these conversations or in all: at most `max`, the newest first.

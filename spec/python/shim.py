@@ -5,8 +5,8 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, codes, content, dial, field, frame, limits, log, mark, offer, people, saying, seal, sealed
-from postline import session, signed, transcript
+from postline import address, attachment, codes, content, dial, field, frame, limits, log, mark, offer, people, saying
+from postline import seal, sealed, session, signed, transcript
 from postline.refusal import Refused
 
 Input = dict[str, Any]
@@ -411,6 +411,22 @@ def _mimi_choose(given: Input) -> Ok:
     return {"parts": content.chosen(content.read(bytes.fromhex(given["bytes"])), given["media"])}
 
 
+def _external(given: Input) -> Input:
+    external = dict(given["external"])
+    for name in ("key", "nonce", "aad", "hash"):
+        external[name] = bytes.fromhex(external[name])
+    return external | {"size": int(external["size"])}
+
+
+def _attachment_seal(given: Input) -> Ok:
+    return attachment.seal(bytes.fromhex(given["key"]), bytes.fromhex(given["nonce"]), int(given["length"]))
+
+
+def _attachment_open(given: Input) -> Ok:
+    head, chunk = bytes.fromhex(given["head"]), bytes.fromhex(given["chunk"])
+    return attachment.open_chunk(_external(given), head, int(given["index"]), chunk)
+
+
 def _report_make(given: Input) -> Ok:
     return {"bytes": saying.make_report([(bytes.fromhex(name), int(status)) for name, status in given["statuses"]])}
 
@@ -493,6 +509,9 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "mimi.id": _mimi_id,
     "mimi.choose": _mimi_choose,
     "report.make": _report_make,
+    "attachment.seal": _attachment_seal,
+    "attachment.read": lambda given: attachment.read(_external(given)),
+    "attachment.open": _attachment_open,
     "report.read": lambda given: {"statuses": saying.read_report(bytes.fromhex(given["bytes"]))},
     "place.read": lambda given: saying.read_place(given["text"]),
     "markdown.make": lambda given: {"text": saying.without_tags(given["text"])},

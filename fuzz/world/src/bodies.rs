@@ -1,5 +1,6 @@
 //! Bodies for fuzzers: any bytes at all against one part. libFuzzer, property tests and corpus replay call them alike.
 
+mod attachments;
 mod content;
 mod keys;
 mod names;
@@ -19,6 +20,7 @@ use postline_core::limits;
 use postline_core::machine::link;
 use postline_core::seal;
 use postline_core::wire::field::{Accept, Carried, Offer};
+use postline_core::wire::file::File;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
 
@@ -33,6 +35,7 @@ use crate::strategies::{
     trust_input,
 };
 
+pub use attachments::attachment_survives;
 pub use content::content_survives;
 pub use keys::{lists_survive, statements_survive};
 pub use names::{address_survives, dial_survives};
@@ -112,6 +115,7 @@ fn says_protocol(frame: &Frame) -> bool {
         frame,
         Frame::Bye { code: Code::Protocol }
             | Frame::Refuse { code: Code::Protocol, .. }
+            | Frame::File(File::Kept { far: Err(Code::Protocol), .. })
             | Frame::Talk(
                 Talk::Unposted { code: Code::Protocol, .. }
                     | Talk::Published { code: Some(Code::Protocol), .. }

@@ -24,6 +24,7 @@ use postline_core::server::{Command, Dial, Input, LinkIn, LoginOk, SendId, Sessi
 use postline_core::time::{DAY, HOUR, MINUTE, SECOND};
 use postline_core::wire::confirm::{Confirm, Done, Word};
 use postline_core::wire::field::{Accept, Offer};
+use postline_core::wire::file::{BytesIn, File};
 use postline_core::wire::frame::{
     Ask, Carry, Domains, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust as TrustFrame, TrustStep,
 };
@@ -276,13 +277,43 @@ pub fn device_session_input(rng: &mut Rng) -> device::Input {
 }
 
 fn session_frame(rng: &mut Rng) -> Frame {
-    match rng.below(6) {
+    match rng.below(7) {
         0 => Frame::Ping(rng.draw()),
         1 => Frame::Pong(rng.draw()),
         2 if rng.chance(700) => Frame::Whisper(talks::whisper(rng)),
         2 => Frame::Unknown { kind: 200 },
+        3 => Frame::File(file(rng)),
         _ => Frame::Talk(talk(rng)),
     }
+}
+
+/// Something about a file, whoever says it.
+pub(crate) fn file(rng: &mut Rng) -> File {
+    let (file, from) = (some_file(rng), rng.below(80));
+    match rng.below(8) {
+        0 | 1 => File::Keep { theirs: theirs(rng.below(2)), file },
+        2 => File::Kept { hash: file.sha256, far: Ok(from) },
+        3 => File::Kept { hash: file.sha256, far: Err(code(rng.draw())) },
+        4 => File::Fetch { asker: ours(), whose: theirs(rng.below(2)), file, from },
+        5 => File::Fetch { asker: theirs(rng.below(2)), whose: ours(), file, from },
+        _ => File::Piece { hash: file.sha256, offset: from, len: u32::try_from(rng.below(60)).unwrap_or_default() },
+    }
+}
+
+/// What a host says of the bytes of files.
+pub(crate) fn bytes_in(rng: &mut Rng) -> BytesIn {
+    let file = some_file(rng);
+    match rng.below(7) {
+        0 | 1 => BytesIn::Have(file.sha256, rng.below(80)),
+        2 | 3 => BytesIn::Whole(file),
+        4 => BytesIn::Spoiled(file),
+        5 => BytesIn::Failed(file.sha256),
+        _ => BytesIn::Sent(file.sha256),
+    }
+}
+
+fn some_file(rng: &mut Rng) -> postline_core::id::BlobRef {
+    crate::bytes::blob_of(&[u8::try_from(rng.below(3)).unwrap_or_default(); 60])
 }
 
 fn talk(rng: &mut Rng) -> Talk {
@@ -356,6 +387,7 @@ pub fn server_input(rng: &mut Rng) -> Input {
             Input::Link(link, LinkIn::Up { dialled, exporter: [7; 32] })
         }
         8..=10 => Input::Link(link, LinkIn::Frame(frame(rng))),
+        15 => Input::Link(link, LinkIn::Bytes(bytes_in(rng))),
         11 => match rng.below(3) {
             0 => Input::Link(link, LinkIn::Down),
             1 => Input::Link(link, LinkIn::Garbage(PeerFault::Frame("a frame"))),
@@ -395,7 +427,8 @@ fn session_in(rng: &mut Rng) -> SessionIn {
         posted: rng.below(3),
         extensions: std::collections::BTreeMap::new(),
     };
-    match rng.below(8) {
+    match rng.below(9) {
+        8 => SessionIn::Bytes(bytes_in(rng)),
         0 | 1 => SessionIn::Up { channel: [7; 32] },
         2 | 3 => SessionIn::Frame(Frame::Hello(hello(rng).canonical())),
         4 => SessionIn::Frame(session_frame(rng)),

@@ -33,6 +33,7 @@ use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
 use postline_core::time::{DAY, HOUR, MINUTE, Millis, SECOND};
+use postline_core::wire::file::BytesOut;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
 use postline_core::wire::whisper::Whisper;
@@ -85,6 +86,8 @@ pub struct World {
     pub liar: Option<usize>,
     /// What nodes want done on sessions that aren't of these devices, in order: for who plays others.
     pub to_devices: Vec<(usize, SessionId, SessionOut)>,
+    /// What nodes have done about the bytes of files on links: nothing comes of it, but what [`tell_link`](Self::tell_link) says.
+    pub bytes: Vec<(usize, BytesOut)>,
     /// What goes wrong.
     pub weather: Weather,
     /// What really happened.
@@ -219,6 +222,7 @@ impl World {
             liar: None,
             sessions: BTreeMap::new(),
             to_devices: Vec::new(),
+            bytes: Vec::new(),
             weather,
             ledger: Ledger::default(),
             trace: Trace::new(reads),
@@ -349,7 +353,12 @@ impl World {
 
     /// A node hears something on a connection that its peer's honest code would not say.
     pub fn on_link(&mut self, node: usize, link: LinkId, talk: Talk) {
-        self.comes_back(0, node, Input::Link(link, LinkIn::Frame(Frame::Talk(talk))));
+        self.tell_link(node, link, LinkIn::Frame(Frame::Talk(talk)));
+    }
+
+    /// Something happens on a connection, at one end.
+    pub fn tell_link(&mut self, node: usize, link: LinkId, what: LinkIn) {
+        self.comes_back(0, node, Input::Link(link, what));
     }
 
     /// The same, of what is whispered.

@@ -32,6 +32,7 @@ fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
         Mark { id: CarryId([5; 16]), reached: Reached::Failed },
     ];
     let pair = Pair { ours: address("ann@a.example"), theirs: address("bob@b.example") };
+    let file = BlobRef { sha256: Hash([6; 32]), len: 70_000 };
     vec![
         (Frame::Hello(Hello::new(NodeKey([1; 32]), domains, [2; 32]).canonical()), None),
         (Frame::Proof(vec![3; 64]), None),
@@ -56,6 +57,19 @@ fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
         (Frame::Ask(Ask::Marks(vec![CarryId([4; 16])])), None),
         (Frame::Ask(Ask::Body { blob: Hash([6; 32]), offset: 16_384 }), None),
         (Frame::Answer(marks), None),
+        (Frame::File(File::Keep { theirs: address("bob@b.example"), file }), None),
+        (Frame::File(File::Kept { hash: file.sha256, far: Ok(49_152) }), None),
+        (Frame::File(File::Kept { hash: file.sha256, far: Err(Code::NoFile) }), None),
+        (
+            Frame::File(File::Fetch {
+                asker: address("bob@b.example"),
+                whose: address("ann@a.example"),
+                file,
+                from: 49_152,
+            }),
+            None,
+        ),
+        (Frame::File(File::Piece { hash: file.sha256, offset: 49_152, len: 4 }), Some(vec![1, 2, 3, 4])),
         (Frame::Ping(70_000), None),
         (Frame::Pong(70_000), None),
         (Frame::Bye { code: Code::Spoiled }, None),

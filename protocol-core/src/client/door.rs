@@ -155,6 +155,7 @@ impl Client {
                 device::Output::Unknown(nk) => out.emit(Output::Approve(nk)),
                 device::Output::Ready { nk, ready, behind } => self.ready(tick, nk, &ready, behind, out),
                 device::Output::Talk(talk) => self.heard(tick, talk, out),
+                device::Output::File(file) => self.file_heard(tick, file, out),
                 device::Output::Whisper(whisper) => self.whispered(whisper, out),
                 device::Output::Left(code) => self.left(tick, code, out),
                 device::Output::Failed(fault) => self.failed(tick, fault, out),
@@ -225,10 +226,11 @@ impl Client {
         self.publishing.clear();
         self.unknown.clear();
         self.taken.clear();
+        self.files.forget_session();
         for live in self.live.values_mut() {
             (live.gathering, live.asked_to, live.waits) = (None, 0, false);
         }
-        for what in [What::Session, What::Ack, What::Publish] {
+        for what in [What::Session, What::Ack, What::Publish, What::Files] {
             self.timers.set(what, None);
         }
     }
@@ -253,6 +255,7 @@ impl Client {
         self.ask_lists(&self.ours.address.clone(), out);
         self.publish(tick, out);
         self.post_again(out);
+        self.files_go_on(out);
         for id in self.unfinished() {
             self.timers.by(What::Talk(id), tick.now);
         }

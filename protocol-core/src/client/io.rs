@@ -12,11 +12,12 @@ use crate::content::message::{Expiry, Topic};
 use crate::content::part::{Part, Words as Text};
 use crate::content::refusal::ContentFault;
 use crate::fault::{Code, PeerFault};
-use crate::id::{Address, AddressKey, ContentId, ConversationId, DeviceKey, Hash, Identity, NodeKey};
+use crate::id::{Address, AddressKey, BlobRef, ContentId, ConversationId, DeviceKey, Hash, Identity, NodeKey};
 pub use crate::machine::mark::Failure;
 pub use crate::machine::session::device::Login;
 use crate::time::Millis;
 use crate::wire::content::Content;
+pub use crate::wire::file::{BytesIn, BytesOut};
 use crate::wire::frame::Frame;
 pub use crate::wire::whisper::Seen;
 use zeroize::Zeroizing;
@@ -28,6 +29,8 @@ pub enum Input {
     Command(Command),
     /// Something happened on the session with the device's own node.
     Session(SessionIn),
+    /// Something became of the bytes of a file that is fetched, or has left.
+    Bytes(BytesIn),
     /// The time of [`deadline`](crate::step::Machine::deadline) has come.
     Wake,
 }
@@ -180,6 +183,24 @@ pub enum Command {
         /// With which.
         with: DeviceKey,
     },
+    /// Leave a file with the node for somebody with whom there is a line: its sealed bytes, which the host has staged. It is
+    /// durable once the step is, and goes on until [`Far::Done`] or [`Far::Failed`].
+    Keep {
+        /// For whom.
+        theirs: Address,
+        /// Which.
+        file: BlobRef,
+    },
+    /// Fetch a file that somebody left for this person, or that they left themselves. It goes on over all sessions until
+    /// [`Far::Done`], which leaves the sealed bytes with the host, or [`Far::Failed`]; a crash forgets that it was wanted.
+    Fetch {
+        /// Who left it.
+        whose: Address,
+        /// Which.
+        file: BlobRef,
+    },
+    /// Nothing more is to come of this file, by the hash of its sealed bytes.
+    GiveUp(Hash),
 }
 
 /// To whom something is said.
@@ -271,13 +292,39 @@ pub enum Output {
     /// This device has never met its node: is this its key? Answered by [`SessionIn::Approved`]. A host that has verified
     /// the connection's certificate for the node's name may answer by itself.
     Approve(NodeKey),
+    /// Do something about the bytes of a file.
+    Bytes(BytesOut),
     /// Something that the person, or a log, wants to know.
     Event(Event),
+}
+
+/// How far a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Far {
+    /// So many of its sealed bytes are where they go: at the node, or here.
+    Here(u64),
+    /// So many bytes of a file that is fetched are at the person's own node.
+    AtNode(u64),
+    /// Not now, for this reason: it goes on by itself.
+    Waits(Code),
+    /// All of it is there, durable.
+    Done,
+    /// It isn't to be, for this reason.
+    Failed(Code),
 }
 
 /// What people and logs want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A file is on its way, or has arrived.
+    File {
+        /// Which, by its sealed bytes.
+        file: BlobRef,
+        /// Whether it leaves this device; else it comes.
+        leaves: bool,
+        /// How far it is.
+        far: Far,
+    },
     /// The session is up, and everything that the node kept is on its way.
     Online,
     /// The session is gone.

@@ -247,6 +247,7 @@ impl Client {
             | Code::NotExpress
             | Code::Spoiled
             | Code::NoConversation
+            | Code::NoFile
             | Code::BadKeys
             | Code::Login => {
                 self.forget_draft(number, out);

@@ -20,6 +20,8 @@ pub(super) enum What {
     Typed,
     /// Make keys known that the node hasn't taken.
     Publish,
+    /// Leave a file that the node had no room for.
+    Files,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
     /// Somebody is known to be here, or to write, no more.
@@ -69,6 +71,7 @@ impl Timers {
             | What::Lists(_)
             | What::Typed
             | What::Publish
+            | What::Files
             | What::Read(_)
             | What::Whisper => None,
         };

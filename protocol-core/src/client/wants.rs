@@ -45,7 +45,7 @@ impl Client {
                 let next: BTreeSet<ConversationId> = self.timers.talks(limits::CLIENT_TALKS).collect();
                 next.into_iter().for_each(|id| wants.going_on(id));
             }
-            Input::Session(_) | Input::Command(_) => {}
+            Input::Session(_) | Input::Command(_) | Input::Bytes(_) => {}
         }
         wants.keys.into_iter().collect()
     }

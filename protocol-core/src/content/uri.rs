@@ -3,16 +3,18 @@
 //! ```text
 //!   postline:u/<identity, 64 hex digits>        a person, through all changes of address and key
 //!   postline:r/<conversation, 64 hex digits>    a room
+//!   postline:f/<hash, 64 hex digits>            a sealed file, kept at its author's node
 //! ```
 
 use core::fmt;
 
 use crate::content::refusal::ContentFault;
-use crate::id::{ConversationId, Identity};
+use crate::id::{ConversationId, Hash, Identity};
 use crate::limits;
 
 const PERSON: &str = "postline:u/";
 const ROOM: &str = "postline:r/";
+const FILE: &str = "postline:f/";
 
 /// A URI, as it came: 1 to [`URI_BYTES`](limits::URI_BYTES) bytes. Nothing of what it names is believed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +42,12 @@ impl Uri {
         Self(format!("{ROOM}{conversation}"))
     }
 
+    /// The URI of a sealed file ([B-4]).
+    #[must_use]
+    pub fn file(hash: Hash) -> Self {
+        Self(format!("{FILE}{hash}"))
+    }
+
     /// Whom it names, where it is a person's in its one spelling.
     #[must_use]
     pub fn as_person(&self) -> Option<Identity> {
@@ -52,6 +60,13 @@ impl Uri {
     pub fn as_room(&self) -> Option<ConversationId> {
         let conversation = ConversationId::parse(self.0.strip_prefix(ROOM)?).ok()?;
         Some(conversation).filter(|conversation| Self::room(*conversation) == *self)
+    }
+
+    /// What it names, where it is a sealed file's in its one spelling.
+    #[must_use]
+    pub fn as_file(&self) -> Option<Hash> {
+        let hash = Hash::parse(self.0.strip_prefix(FILE)?).ok()?;
+        Some(hash).filter(|hash| Self::file(*hash) == *self)
     }
 
     /// A text of our own making, which is within the bound.

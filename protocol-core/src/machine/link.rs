@@ -42,6 +42,7 @@ use crate::id::{BlobRef, Hash, LinkId, MailId, NodeKey};
 use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::time::Millis;
+use crate::wire::file::{BytesOut, File};
 use crate::wire::frame::{Ask, Carry, Frame, Ready};
 use crate::wire::talk::Talk;
 
@@ -146,6 +147,7 @@ enum Change {
     Send(Outgoing),
     Withdraw(MailId),
     Say(Vec<Frame>),
+    Bytes(BytesOut),
     Want,
     Leave,
     Wake,
@@ -296,6 +298,8 @@ impl Link {
             Input::Say(trust) if self.is_up() => Change::Say(vec![Frame::Trust(trust)]),
             Input::Say(_) | Input::Want => Change::Want,
             Input::Talk(talk) => Change::Say(vec![Frame::Talk(talk)]),
+            Input::File(file) => Change::Say(vec![Frame::File(file)]),
+            Input::Bytes(bytes) => Change::Bytes(bytes),
             Input::Whisper(whisper) => Change::Say(vec![Frame::Whisper(whisper)]),
             Input::Marks(marks) => Change::Say(marks.chunks(limits::MARK_IDS).map(|m| Frame::Mark(m.into())).collect()),
             Input::Answer(marks) => {
@@ -426,6 +430,10 @@ impl Link {
                 talk(&mut rates, talk_cost(&what)?, 1)?;
                 Heard::Told(Output::Talk(what))
             }
+            Frame::File(file) => {
+                talk(&mut rates, file_cost(&file)?, 1)?;
+                Heard::Told(Output::File(file))
+            }
             Frame::Whisper(whisper) => {
                 talk(&mut rates, WHISPER_COST, 1)?;
                 Heard::Told(Output::Whisper(whisper))
@@ -480,6 +488,15 @@ const fn talk_cost(talk: &Talk) -> Result<u32, PeerFault> {
         Talk::Publish { .. } | Talk::Published { .. } | Talk::Line(_) | Talk::Login { .. } => {
             Err(PeerFault::Frame("what one node says to another"))
         }
+    }
+}
+
+/// What something about a file counts among it. Only devices leave files.
+const fn file_cost(file: &File) -> Result<u32, PeerFault> {
+    match file {
+        File::Piece { .. } | File::Kept { .. } => Ok(1),
+        File::Fetch { .. } => Ok(TALK_COST),
+        File::Keep { .. } => Err(PeerFault::Frame("what one node says to another")),
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Once {
 impl Once {
     /// Derives them from a secret, for one use.
     pub(super) fn derive(salt: &[u8], secret: &[u8], label: &str) -> Self {
-        let prk = Hkdf::<Sha256>::new(Some(salt), secret);
-        Self { key: expand(&prk, label, b"key"), commit: expand(&prk, label, b"commit") }
+        let (key, commit) = derive(salt, secret, label);
+        Self { key, commit }
     }
 
     /// Seals `plain`, bound to `aad`. Consumes the keys.
@@ -56,6 +56,12 @@ impl Once {
         let plain = cipher.decrypt(&Nonce::default(), Payload { msg: sealed, aad });
         plain.map(Zeroizing::new).map_err(|_| PeerFault::Sealed("a changed box"))
     }
+}
+
+/// The key that comes of a secret for one use, and its commitment.
+pub(super) fn derive(salt: &[u8], secret: &[u8], label: &str) -> (Secret<32>, Secret<32>) {
+    let prk = Hkdf::<Sha256>::new(Some(salt), secret);
+    (expand(&prk, label, b"key"), expand(&prk, label, b"commit"))
 }
 
 fn expand(prk: &Hkdf<Sha256>, label: &str, what: &[u8]) -> Secret<32> {

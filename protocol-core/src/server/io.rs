@@ -10,6 +10,7 @@ use crate::id::{
 pub use crate::machine::link::LinkOut;
 pub use crate::machine::trust::TrustState;
 use crate::time::Millis;
+pub use crate::wire::file::{BytesIn, BytesOut};
 use crate::wire::frame::{Carry, Frame, Reached};
 use crate::wire::talk::Password;
 
@@ -64,6 +65,8 @@ pub enum LinkIn {
     Body(BlobRef, Box<MailIn>),
     /// A body is whole and its hash is wrong; the host has dropped it.
     Spoiled(BlobRef),
+    /// Something became of the bytes of a file.
+    Bytes(BytesIn),
     /// Bytes came that are no frame. The host closes the connection after our answer.
     Garbage(PeerFault),
     /// The connection is gone.
@@ -84,6 +87,8 @@ pub enum SessionIn {
     /// The answer to [`SessionOut::CheckLogin`]: `None` where user or password are wrong. A host that can't tell now
     /// closes instead.
     Login(Option<LoginOk>),
+    /// Something became of the bytes of a file.
+    Bytes(BytesIn),
     /// Bytes came that are no frame. The host closes the connection after our answer.
     Garbage(PeerFault),
     /// The connection is gone.
@@ -111,6 +116,8 @@ pub enum SessionOut {
         /// The password.
         password: Password,
     },
+    /// Do something about the bytes of a file, for this device.
+    Bytes(DeviceKey, BytesOut),
     /// Close, after what was sent.
     Close,
 }

@@ -139,6 +139,7 @@ impl Server {
             || self.talks.is_behind(nk)
             || self.keys.wait_for(nk)
             || self.whispers.want_link(nk, self.now)
+            || self.fetches_from(nk)
     }
 }
 
@@ -281,6 +282,7 @@ impl Server {
                 self.fetching.remove(&(link, blob));
                 self.run_link(tick, conn.nk, link::Input::Spoiled(link, blob), out);
             }
+            LinkIn::Bytes(bytes) => self.link_bytes(tick, link, bytes, out),
             LinkIn::Garbage(why) => self.run_link(tick, conn.nk, link::Input::Garbage(link, why), out),
             LinkIn::Down => self.gone(tick, link, conn, out),
         }
@@ -336,9 +338,12 @@ impl Server {
                 self.end_greeting(tick, link, out);
                 return;
             }
-            LinkIn::Up { .. } | LinkIn::Carry(..) | LinkIn::Body(..) | LinkIn::Have { .. } | LinkIn::Spoiled(_) => {
-                greeting::Input::Garbage(PeerFault::Frame("a mail before proof"))
-            }
+            LinkIn::Up { .. }
+            | LinkIn::Carry(..)
+            | LinkIn::Body(..)
+            | LinkIn::Have { .. }
+            | LinkIn::Spoiled(_)
+            | LinkIn::Bytes(_) => greeting::Input::Garbage(PeerFault::Frame("a mail before proof")),
         };
         self.greeting(tick, link, input, out);
     }
@@ -445,6 +450,7 @@ impl Server {
                 self.store_posts(nk, out);
                 self.whispers_down(tick, nk, out);
                 self.unasked(nk);
+                self.link_files_down(nk);
                 self.want_again(tick, nk, out);
             }
             link::Output::Came(carry) => match self.in_hand.take() {
@@ -470,6 +476,7 @@ impl Server {
             link::Output::Marks(marks) => self.marks(tick, nk, marks, out),
             link::Output::MarksWanted(ids) => self.answer_marks(tick, nk, ids, out),
             link::Output::Talk(talk) => self.talk_came(tick, nk, talk, out),
+            link::Output::File(file) => self.file_from_node(tick, nk, file, out),
             link::Output::Whisper(whisper) => self.node_whispers(tick, nk, whisper, out),
             link::Output::Fault(why) => out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why })),
         }
@@ -489,6 +496,7 @@ impl Server {
         }
         self.keys_again(tick, nk, out);
         self.ask_again(tick, nk, out);
+        self.fetch_again(tick, nk, out);
         self.pump(tick, nk, out);
         self.talks_up(tick, nk, out);
         self.whispers_up(tick, nk, out);

@@ -194,6 +194,15 @@ impl Server {
                 if let SessionIn::Frame(Frame::Talk(talk)) = input {
                     keys.extend(self.device_talk_wants(online, talk));
                 }
+                match input {
+                    SessionIn::Frame(Frame::File(file)) => keys.extend(self.file_wants(online, file)),
+                    SessionIn::Bytes(bytes) => keys.extend(self.bytes_want(Some(session), None, bytes)),
+                    SessionIn::Up { .. }
+                    | SessionIn::Frame(_)
+                    | SessionIn::Garbage(_)
+                    | SessionIn::Login(_)
+                    | SessionIn::Down => {}
+                }
                 Some((&online.address, online.dk))
             }
             None => one.machine.claims(),
@@ -267,6 +276,7 @@ impl Server {
             }
             SessionIn::Frame(frame) => self.run_session(tick, session, Input::Frame(frame), out),
             SessionIn::Garbage(why) => self.run_session(tick, session, Input::Garbage(why), out),
+            SessionIn::Bytes(bytes) => self.session_bytes(tick, session, bytes, out),
             SessionIn::Login(login) => self.login_checked(tick, session, login, out),
             SessionIn::Down => self.end_session(session, Code::Timeout, out),
         }
@@ -303,6 +313,11 @@ impl Server {
                 Wants::Check { user, password } => self.check_login(tick, session, user, password, out),
                 Wants::Proven(who) => self.device_proven(tick, session, who, out),
                 Wants::Talk(talk) => self.session_talk(tick, session, talk, out),
+                Wants::File(file) => {
+                    if let Some(who) = self.online_at(session).cloned() {
+                        self.file_from_device(tick, session, &who, file, out);
+                    }
+                }
                 Wants::Whisper(whisper) => {
                     if let Some(who) = self.online_at(session).cloned() {
                         self.device_whispers(tick, session, &who, whisper, out);
@@ -340,6 +355,7 @@ impl Server {
             }
         }
         self.forget_questions_of(session);
+        self.session_files_gone(session);
         out.emit(Output::Event(Event::SessionDown { session, address, dk, code }));
     }
 

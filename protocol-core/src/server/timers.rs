@@ -23,6 +23,8 @@ pub(super) enum Who {
     Comers,
     /// The posts that wait for a hub, once their pairs are here.
     Posts(NodeKey),
+    /// Files that something should come of.
+    Files,
     /// What is whispered with a node: somebody's lease ends.
     Whisper(NodeKey),
 }

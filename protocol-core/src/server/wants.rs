@@ -225,6 +225,8 @@ impl Wants<'_> {
                 }
                 self.keys.extend(self.server.talk_wants(nk, talk));
             }
+            LinkIn::Frame(Frame::File(file)) => self.keys.extend(self.server.node_file_wants(file)),
+            LinkIn::Bytes(bytes) => self.keys.extend(self.server.bytes_want(None, Some(link), bytes)),
             LinkIn::Frame(Frame::Whisper(whisper)) => self.whisper(whisper),
             LinkIn::Frame(Frame::Ask(Ask::Marks(ids))) => {
                 ids.iter().for_each(|id| self.seen(Seen::id_of(nk, *id)));

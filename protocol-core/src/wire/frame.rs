@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::fault::Code;
 use crate::id::{Address, BlobRef, CarryId, Domain, Hash, Pair};
 use crate::time::Millis;
+use crate::wire::file::File;
 use crate::wire::talk::Talk;
 use crate::wire::whisper::Whisper;
 
@@ -57,6 +58,8 @@ pub enum Frame {
     Pong(u64),
     /// About a sealed conversation, or the keys that it takes.
     Talk(Talk),
+    /// About a file that is sealed.
+    File(File),
     /// Who is here, and who writes: said now or never. A node that doesn't know it may ignore it.
     Whisper(Whisper),
     /// The last frame.

@@ -291,6 +291,8 @@ impl World {
                 }
                 Output::Close => self.devices[n].node = None,
                 Output::Approve(nk) => self.inbox.push_back((n, SessionIn::Approved { nk, yes: true })),
+                // Nobody here has files.
+                Output::Bytes(_) => {}
                 Output::Event(event) => self.devices[n].events.push(event),
             }
         }
@@ -398,6 +400,7 @@ impl World {
                     self.welcome(n);
                 }
                 node::Output::Talk(talk) => self.talk(n, talk),
+                node::Output::File(_) => {}
                 node::Output::Whisper(whisper) => self.office.whispers.push((n, whisper)),
                 node::Output::Left(_) | node::Output::Failed(_) => {
                     self.devices[n].node = None;

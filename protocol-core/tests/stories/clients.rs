@@ -125,6 +125,8 @@ impl Clients {
                     let login = LoginOk { mailbox: mailbox_of(&address), addresses: vec![address] };
                     world.on_session(node, session, SessionIn::Login(Some(login)));
                 }
+                // Nobody here has files.
+                SessionOut::Bytes(..) => {}
                 SessionOut::Close => {
                     self.all[n].session = None;
                     self.step(world, n, Input::Session(ToClient::Down));
@@ -203,6 +205,7 @@ impl Clients {
                     world.on_session(device.node, session, SessionIn::Down);
                 }
             }
+            Output::Bytes(_) => {}
             Output::Approve(nk) => self.step(world, n, Input::Session(ToClient::Approved { nk, yes: true })),
             Output::Event(event) => device.events.push(event),
         }

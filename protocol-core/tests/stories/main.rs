@@ -35,6 +35,7 @@ mod what_is_blocked_or_kept_out;
 mod what_never_opens_a_line;
 mod what_two_say_is_ordered_by_one_hub;
 mod what_two_say_needs_their_line;
+mod who_gets_a_file;
 mod who_is_here;
 mod who_takes_part;
 mod within_one_node;

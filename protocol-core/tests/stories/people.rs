@@ -214,7 +214,8 @@ impl People {
                         .map(|address| LoginOk { mailbox: mailbox_of(&address), addresses: vec![address.clone()] });
                     world.on_session(node, session, SessionIn::Login(login));
                 }
-                (SessionOut::Send(_) | SessionOut::Close, None) => {}
+                // Nobody here has files.
+                (SessionOut::Bytes(..), _) | (SessionOut::Send(_) | SessionOut::Close, None) => {}
             }
         }
     }
@@ -308,6 +309,7 @@ impl Device {
                     (self.ready, self.behind) = (Some(ready), behind);
                 }
                 Output::Talk(talk) => self.heard.push(talk),
+                Output::File(_) => {}
                 Output::Left(code) => (self.session, self.left) = (None, Some(code)),
                 // These have chosen nothing.
                 Output::Whisper(whisper) => panic!("{whisper:?}"),

@@ -10,6 +10,8 @@ use postline_core::server::{LoginOk, SessionIn, SessionOut};
 use postline_core::step::{Outbox, Store, Tick};
 use postline_core::store::{Record, sha256};
 use postline_core::time::Millis;
+use postline_core::wire::file::{BytesIn, BytesOut, File};
+use postline_core::wire::frame::Frame;
 use postline_core::wire::log::{Link, chain, direct, root, tag};
 use postline_core::wire::talk::{Event, Head, Kind, Line, Origin, Password, Post, Publication, Question, Talk};
 use postline_world::bytes::mailbox_of;
@@ -73,6 +75,9 @@ pub(crate) struct Phone {
     pub(crate) chats: BTreeMap<ConversationId, Chat>,
     pub(crate) unposted: Vec<(u64, Code)>,
     pub(crate) answers: Vec<Talk>,
+    /// What its node said of files, and what was to be done there about their bytes.
+    pub(crate) files: Vec<File>,
+    pub(crate) bytes: Vec<BytesOut>,
     /// Its lines: with whom, of which handshake.
     lines: BTreeMap<Address, Hash>,
     /// How many bodies of its own came back to it.
@@ -106,6 +111,8 @@ impl Phones {
             chats: BTreeMap::new(),
             unposted: Vec::new(),
             answers: Vec::new(),
+            files: Vec::new(),
+            bytes: Vec::new(),
             lines: BTreeMap::new(),
             echoes: 0,
             acks: true,
@@ -169,6 +176,10 @@ impl Phones {
                 SessionOut::CheckLogin { .. } => {
                     let login = LoginOk { mailbox: mailbox_of(&phone.address), addresses: vec![phone.address.clone()] };
                     world.on_session(node, session, SessionIn::Login(Some(login)));
+                }
+                SessionOut::Bytes(dk, what) => {
+                    assert_eq!(dk, phone.dk());
+                    phone.bytes.push(what);
                 }
                 SessionOut::Close => phone.session = None,
             }
@@ -266,6 +277,18 @@ impl Phone {
         self.say(world, Talk::Ask { number: from, what });
     }
 
+    /// Says something about a file.
+    pub(crate) fn file(&mut self, world: &mut World, file: File) {
+        let (session, ..) = self.session.as_ref().unwrap();
+        world.on_session(self.node, *session, SessionIn::Frame(Frame::File(file)));
+    }
+
+    /// What its node's host says of the bytes of a file.
+    pub(crate) fn bytes(&mut self, world: &mut World, bytes: BytesIn) {
+        let (session, ..) = self.session.as_ref().unwrap();
+        world.on_session(self.node, *session, SessionIn::Bytes(bytes));
+    }
+
     pub(crate) fn say(&mut self, world: &mut World, talk: Talk) {
         self.step(world, Input::Say(talk));
     }
@@ -293,6 +316,7 @@ impl Phone {
                     }
                 }
                 Output::Talk(talk) => self.hear(talk),
+                Output::File(file) => self.files.push(file),
                 Output::Left(_) => self.session = None,
                 // These have chosen nothing.
                 Output::Whisper(whisper) => panic!("{whisper:?}"),

@@ -28,6 +28,10 @@ use crate::device::{HELP, Said, parse};
 use crate::shown::shown;
 use crate::store::Query;
 
+mod files;
+
+use files::{Next, Sending};
+
 /// The longest line that is read.
 const LINE_BYTES: u64 = 256 * 1024;
 /// Of how many messages it is remembered what they are called.
@@ -40,7 +44,8 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
         let mut running = Running::start(own)?;
         let (peer, dir) = (peer.clone(), running.dir.clone());
         let (typed, said, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, json };
+        let files = Sending::new(running.files.clone(), peer.clone());
+        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, files, json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -59,6 +64,7 @@ struct Chat {
     said: BTreeMap<ContentId, Topic>,
     /// The names and threads of messages that were shown, by their places: the last of them.
     shown: BTreeMap<u64, (ContentId, Topic)>,
+    files: Sending,
     json: bool,
 }
 
@@ -68,13 +74,21 @@ impl Chat {
         device.commands.send(Command::Connect).await.map_err(|_| stopped())?;
         let mut until: Option<Instant> = None;
         loop {
-            if until.is_some() && self.typed.is_empty() && self.said.is_empty() {
+            if until.is_some() && self.typed.is_empty() && self.said.is_empty() && self.files.is_idle() {
                 return Ok(());
             }
             let late = until.unwrap_or_else(|| Instant::now() + LAST_WORDS);
             tokio::select! {
                 event = device.events.recv() => match event {
-                    Some(event) => self.heard(&event, out)?,
+                    Some(event) => {
+                        self.heard(&event, out)?;
+                        if matches!(event, Event::File { .. }) {
+                            // As long as something comes of it, it isn't late.
+                            until = until.map(|_| Instant::now() + LAST_WORDS);
+                        }
+                        let next = self.files.heard(&event).await;
+                        self.goes_on(device, next, out).await?;
+                    }
                     None => return Err(stopped()),
                 },
                 line = lines.recv(), if until.is_none() => match line {
@@ -85,6 +99,15 @@ impl Chat {
                             Typed::Nothing => {}
                             Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
                             Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
+                            Typed::Send(path) => {
+                                let next = self.files.send(path).await;
+                                self.goes_on(device, next, out).await?;
+                            }
+                            Typed::Fetch(seq, dir) => {
+                                for next in self.files.fetch(seq, &dir) {
+                                    self.goes_on(device, next, out).await?;
+                                }
+                            }
                         }
                     }
                     None => until = Some(Instant::now() + LAST_WORDS),
@@ -92,6 +115,27 @@ impl Chat {
                 () = sleep_until(late), if until.is_some() => {
                     return Err(Failure::Part("what was said last waits in the store: the node can't be reached".into()));
                 }
+            }
+        }
+    }
+
+    /// Does what follows from something about files.
+    async fn goes_on(&mut self, device: &Running, next: Next, out: &mut dyn Write) -> Result<(), Failure> {
+        match next {
+            Next::Nothing => Ok(()),
+            Next::Do(command) => {
+                let command = self.salted(command)?;
+                device.commands.send(command).await.map_err(|_| stopped())
+            }
+            Next::Show(what) if self.json => {
+                show::json(out, &what)?;
+                Ok(out.flush()?)
+            }
+            Next::Show(what) => {
+                let text = what.get("why").or_else(|| what.get("path")).and_then(|text| text.as_str());
+                let sign = if what.get("why").is_some() { "!" } else { "* saved:" };
+                writeln!(out, "{sign} {}", crate::shown::shown(text.unwrap_or_default(), 1_024))?;
+                Ok(out.flush()?)
             }
         }
     }
@@ -119,6 +163,7 @@ impl Chat {
             }
             // What others say is heard too, and shown with its author.
             Event::Said(said) => {
+                self.files.said(said);
                 if said.author.address == self.peer {
                     self.talk = Some(said.conversation);
                 }
@@ -149,6 +194,8 @@ impl Chat {
         let command = match parse(line, &self.peer, self.talk) {
             Ok(Said::Nothing) => return Ok(Typed::Nothing),
             Ok(Said::Quit) => return Ok(Typed::Quit),
+            Ok(Said::Send(path)) => return Ok(Typed::Send(path)),
+            Ok(Said::Fetch { seq, dir }) => return Ok(Typed::Fetch(seq, dir)),
             Ok(Said::Find(text)) => {
                 self.find(&text, out)?;
                 return Ok(Typed::Nothing);
@@ -177,14 +224,19 @@ impl Chat {
                 return Ok(Typed::Nothing);
             }
         };
-        let Command::Say { to, salt, what } = command else { return Ok(Typed::Command(Box::new(command))) };
+        Ok(Typed::Command(Box::new(self.salted(command)?)))
+    }
+
+    /// What is said gets a salt by which it is known until it has an id.
+    fn salted(&mut self, command: Command) -> Result<Command, Failure> {
+        let Command::Say { to, salt, what } = command else { return Ok(command) };
         let salt = match salt {
             Some(salt) => salt,
             None => fresh()?,
         };
         let topic = if let Saying::Message { topic, .. } = &what { topic.clone() } else { Topic::default() };
         self.typed.insert(salt, topic);
-        Ok(Typed::Command(Box::new(Command::Say { to, salt: Some(salt), what })))
+        Ok(Command::Say { to, salt: Some(salt), what })
     }
 
     fn find(&self, text: &str, out: &mut dyn Write) -> Result<(), Failure> {
@@ -213,6 +265,8 @@ enum Typed {
     Nothing,
     Quit,
     Command(Box<Command>),
+    Send(PathBuf),
+    Fetch(u64, PathBuf),
 }
 
 /// A salt that nothing had before.

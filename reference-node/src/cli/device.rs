@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::args::{DeviceCommand, OwnArgs};
 use super::{Failure, PartFault, show};
 use crate::config::{Log, LogFormat, LogLevel};
-use crate::device::{self, Device, Dialler, Handle, NodeAt, Place};
+use crate::device::{self, Device, Dialler, Files, Handle, NodeAt, Place};
 use crate::private_file;
 use crate::shown::shown;
 
@@ -41,6 +41,7 @@ pub(super) struct Running {
     pub(super) dir: PathBuf,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) events: mpsc::Receiver<Event>,
+    pub(super) files: Files,
     pub(super) task: tokio::task::JoinHandle<Result<(), device::DeviceFault>>,
 }
 
@@ -106,8 +107,8 @@ fn remembered(dir: &Path, named: Option<NodeAt>) -> Result<Option<NodeAt>, Failu
 impl Running {
     /// Opens the device and lets it run.
     pub(super) fn start(own: &OwnArgs) -> Result<Self, Failure> {
-        let (device, Handle { commands, events }, Place { dir, address }) = open(own)?;
-        Ok(Self { address, dir, commands, events, task: tokio::spawn(device.run()) })
+        let (device, Handle { commands, events, files }, Place { dir, address }) = open(own)?;
+        Ok(Self { address, dir, commands, events, files, task: tokio::spawn(device.run()) })
     }
 
     async fn tell(&self, command: Command) -> Result<(), Failure> {

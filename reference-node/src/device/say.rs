@@ -6,6 +6,8 @@
 //!   {"do":"write", …}          ─▶ the same, for programs
 //! ```
 
+use std::path::PathBuf;
+
 use postline_core::client::Command;
 use postline_core::client::io::{Saying, To};
 use postline_core::content::message::Topic;
@@ -18,6 +20,15 @@ use serde::Deserialize;
 pub enum Said {
     /// Of the device.
     Command(Box<Command>),
+    /// To send a file.
+    Send(PathBuf),
+    /// To fetch the files of a message.
+    Fetch {
+        /// Its place.
+        seq: u64,
+        /// Where they go.
+        dir: PathBuf,
+    },
     /// To look for these words in what was said with the peer.
     Find(String),
     /// To say this in the thread of a message, whose name who asks knows.
@@ -64,6 +75,8 @@ pub const HELP: &str = "\
 /history [N]      the last N messages, as they are now
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
+/send PATH        a file, sealed
+/fetch SEQ DIR    the files of a message, into a directory
 /read SEQ         everything up to there was read
 /tell-read yes|no [everywhere]
                   whether others hear what you read, here or where you chose nothing else
@@ -161,6 +174,11 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
+        ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
+        ("fetch", rest) => {
+            let (seq, dir) = rest.split_once(' ').ok_or(Unsaid::Want("a message's number and a directory"))?;
+            fetch(seq.parse().ok(), dir.trim())
+        }
         ("read", seq) => read(seq.parse().map_err(|_| Unsaid::Want("the number of a message"))?, talk),
         ("tell-read", "yes") => tell_read(true, false, talk),
         ("tell-read", "no") => tell_read(false, false, talk),
@@ -210,6 +228,11 @@ fn simple(name: &str, peer: &Address) -> Option<Said> {
     }))
 }
 
+fn fetch(seq: Option<u64>, dir: &str) -> Result<Said, Unsaid> {
+    let seq = seq.ok_or(Unsaid::Want("the number of a message"))?;
+    if dir.is_empty() { Err(Unsaid::Want("a directory")) } else { Ok(Said::Fetch { seq, dir: dir.into() }) }
+}
+
 fn read(seq: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
     let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
     Ok(said(Command::ReadUpTo { conversation, seq }))
@@ -239,6 +262,8 @@ enum Object {
     Unreact { message: u64, sign: String, salt: Option<String> },
     History { before: Option<u64>, count: Option<usize> },
     Find { text: String },
+    Send { path: String },
+    Fetch { seq: u64, path: String },
     Read { seq: u64 },
     TellRead { tell: bool, everywhere: Option<bool> },
     Presence { on: bool, all: Option<bool> },
@@ -277,6 +302,8 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         }
         Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
         Object::Find { text } => Said::Find(text),
+        Object::Send { path } => Said::Send(path.into()),
+        Object::Fetch { seq, path } => fetch(Some(seq), &path)?,
         Object::Read { seq } => read(seq, talk)?,
         Object::TellRead { tell, everywhere } => tell_read(tell, everywhere.unwrap_or_default(), talk)?,
         Object::Presence { on: agrees, all } => {
@@ -327,7 +354,7 @@ mod tests {
                 };
                 body.words().map(|words| words.as_str().to_owned()).filter(|_| to == peer())
             }
-            Ok(Said::Find(_) | Said::Thread { .. } | Said::Help | Said::Quit | Said::Nothing) | Err(_) => None,
+            Ok(_) | Err(_) => None,
         }
     }
 
@@ -362,6 +389,8 @@ mod tests {
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
+            ("/send a b.txt".to_owned(), r#"{"do":"send","path":"a b.txt"}"#.to_owned()),
+            ("/fetch 7 in to".to_owned(), r#"{"do":"fetch","seq":7,"path":"in to"}"#.to_owned()),
             ("/presence on".to_owned(), r#"{"do":"presence","on":true}"#.to_owned()),
             ("/presence all off".to_owned(), r#"{"do":"presence","on":false,"all":true}"#.to_owned()),
             ("/typing".to_owned(), r#"{"do":"typing"}"#.to_owned()),
@@ -397,6 +426,12 @@ mod tests {
             r#"{"do":"write","text":"a","to":"b"}"#,
             r#"{"do":"verify","seq":1}"#,
             "/add",
+            "/send",
+            "/fetch",
+            "/fetch 7",
+            "/fetch x in",
+            r#"{"do":"fetch","path":"in"}"#,
+            r#"{"do":"write","text":"a","path":"b"}"#,
             "/tell-read",
             "/tell-read perhaps",
             r#"{"do":"tell_read"}"#,

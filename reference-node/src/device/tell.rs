@@ -5,14 +5,18 @@
 
 use postline_core::client::Event;
 use postline_core::client::io::{
-    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Mark, Now, Said, Seen, Shown,
+    Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Seen, Shown,
     Unverified, Who, Words, words,
 };
+use postline_core::content::external::External;
+use postline_core::content::file_name::SafeName;
 use postline_core::id::Address;
 use postline_core::limits;
+use postline_core::seal::Attachment;
 use postline_core::wire::content::Content;
 use serde_json::{Map, Value, json};
 
+use super::attached;
 use crate::shown::{ADDRESS_BYTES, shown};
 
 /// How much of a text is shown in one line.
@@ -113,6 +117,20 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Agreement { with, agrees } => ("agreement", json!({ "with": with.to_string(), "agrees": agrees })),
         Event::Missing { conversation, from, to } => {
             ("missing", json!({ "conversation": conversation.to_string(), "from": from, "to": to }))
+        }
+        Event::File { file, leaves, far } => {
+            let (far, bytes, why) = match far {
+                Far::Here(bytes) => ("here", Some(*bytes), None),
+                Far::AtNode(bytes) => ("at_node", Some(*bytes), None),
+                Far::Waits(why) => ("waits", None, Some(format!("{why:?}"))),
+                Far::Done => ("done", Some(file.len), None),
+                Far::Failed(why) => ("failed", None, Some(format!("{why:?}"))),
+            };
+            let hash = file.sha256.to_string();
+            let of = json!({
+                "hash": hash, "length": file.len, "leaves": leaves, "far": far, "bytes": bytes, "why": why,
+            });
+            ("file", of)
         }
         Event::Revoked => ("revoked", json!({})),
         Event::HistoryShared { conversation, events } => {
@@ -222,10 +240,19 @@ fn of_said(said: &Said) -> Value {
         "conversation": said.conversation.to_string(), "seq": said.seq, "id": said.id.to_string(),
         "author": said.author.address.to_string(), "device": said.author.dk.to_string(), "own": said.author.own,
         "level": said.author.level.number(), "hosted": said.author.hosted, "at": said.at.0,
-        "text": words(&said.content), "content": binary(&said.content), "late": said.late,
+        "text": words(&said.content), "content": binary(&said.content), "files": files(&said.content), "late": said.late,
         "answers": said.answers.map(|answers| json!({ "version": answers.version.to_string(), "message": answers.message })),
         "thread": thread(&said.content),
     })
+}
+
+/// The sealed files that a content names, with what its author says of them.
+fn files(content: &Content) -> Vec<Value> {
+    let of = |external: &External| {
+        let length = Attachment::read(external).ok().map(|attachment| attachment.size());
+        json!({ "name": SafeName::from(&external.name).as_str(), "length": length, "media": external.media.as_str() })
+    };
+    attached(content).map(of).collect()
 }
 
 fn of_who(who: &Who) -> String {
@@ -342,7 +369,10 @@ pub fn text(event: &Event) -> Option<String> {
             let answers = said.answers.and_then(|answers| answers.message);
             let answers = answers.map_or_else(String::new, |message| format!(" (answers {message})"));
             let late = if said.late { " (late)" } else { "" };
-            format!("{} {}{answers}{late}> {}", said.seq, address(&said.author.address), shown_words(&said.content))
+            let files: String =
+                attached(&said.content).map(|file| format!(" [{}]", SafeName::from(&file.name))).collect();
+            let words = shown_words(&said.content);
+            format!("{} {}{answers}{late}> {words}{files}", said.seq, address(&said.author.address))
         }
         Event::Screen(screen) => {
             let lines = screen.messages.iter().rev().map(|message| {
@@ -424,6 +454,18 @@ pub fn text(event: &Event) -> Option<String> {
         }
         Event::Agreement { with, agrees: false } => format!("* {} can't see whether you are here", address(with)),
         Event::Missing { from, to, .. } => format!("! {from} to {to} are gone from the node"),
+        Event::File { file, leaves, far } => {
+            let way = if *leaves { "to" } else { "from" };
+            let percent = |bytes: &u64| bytes.saturating_mul(100) / file.len.max(1);
+            match far {
+                Far::Here(bytes) => format!("* a file {way} the node: {} %", percent(bytes)),
+                Far::AtNode(bytes) => format!("* a file on its way to the node: {} %", percent(bytes)),
+                Far::Waits(why) => format!("* a file {way} the node waits: {why:?}"),
+                Far::Done if *leaves => "* the file is at the node".to_owned(),
+                Far::Done => "* the file is here".to_owned(),
+                Far::Failed(why) => format!("! a file {way} the node failed: {why:?}"),
+            }
+        }
         Event::Revoked => "! this device was revoked".to_owned(),
         Event::HistoryShared { events, .. } => format!("* {events} older messages came from another device"),
         Event::Refused { who, why } => shown(&format!("* {} erred: {why}", of_who(who)), 1_024),

@@ -15,6 +15,7 @@ use postline_codec::stream::{FrameReader, Incoming, encode};
 use postline_core::id::{BlobRef, Hash, LinkId, NodeKey};
 use postline_core::limits::{self, CARRY_INLINE_BYTES, CHUNK_BYTES, FRAME_BYTES};
 use postline_core::server::{LinkIn, LinkOut};
+use postline_core::wire::file::{BytesIn, BytesOut, File};
 use postline_core::wire::frame::{Carry, Frame};
 use postline_core::wire::hello::Hello;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,6 +24,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::{From, LinkHost, Timing};
+use crate::files::{self, Coming, Going};
 use crate::spool::{Partial, Staged, StagedBytes};
 
 /// How much is read at once from a stranger, and from a node.
@@ -44,6 +46,8 @@ pub(super) struct Connection<H> {
     /// The other end's key, as dialled or as its Hello says; proven once `ready`.
     nk: OnceLock<NodeKey>,
     bodies: Mutex<Bodies>,
+    /// Files that come over it.
+    coming: Coming,
 }
 
 /// Bodies that come in pieces.
@@ -65,7 +69,7 @@ impl<H: LinkHost> Connection<H> {
         dialled: Option<NodeKey>,
     ) -> Arc<Self> {
         let nk = dialled.map_or_else(OnceLock::new, OnceLock::from);
-        Arc::new(Self { link, host, ready, timing, go, at, nk, bodies: Mutex::default() })
+        Arc::new(Self { link, host, ready, timing, go, at, nk, bodies: Mutex::default(), coming: Coming::default() })
     }
 
     /// Reads until the other end closes, or says something that is no frame.
@@ -119,6 +123,14 @@ impl<H: LinkHost> Connection<H> {
                 }
                 Ok(())
             }
+            (Frame::File(File::Piece { hash, offset, len }), Some(bytes)) if is_node => {
+                let whole = self.coming.piece(hash, offset, &bytes)?;
+                self.tell(LinkIn::Frame(Frame::File(File::Piece { hash, offset, len })), None).await?;
+                if let Some((file, partial)) = whole {
+                    tokio::spawn(Arc::clone(self).came(async move { files::finish(file, partial).await }));
+                }
+                Ok(())
+            }
             (frame, _) => {
                 if let Frame::Hello(bytes) = &frame
                     && let Ok(hello) = Hello::parse(bytes)
@@ -164,9 +176,9 @@ impl<H: LinkHost> Connection<H> {
         unwritten: &AtomicUsize,
     ) -> io::Result<()> {
         let (mut bytes, mut bodies, mut closes) = (Vec::new(), VecDeque::new(), false);
-        let mut waiting = VecDeque::new();
+        let (mut waiting, mut going) = (VecDeque::new(), Going::default());
         while !closes {
-            if waiting.is_empty() && bodies.is_empty() {
+            if waiting.is_empty() && bodies.is_empty() && going.is_empty() {
                 let Some(batch) = queue.recv().await else { return Ok(()) };
                 waiting.extend(batch);
             }
@@ -176,13 +188,17 @@ impl<H: LinkHost> Connection<H> {
                 }
                 let Some(what) = waiting.pop_front() else { break };
                 unwritten.fetch_sub(1, Ordering::Relaxed);
-                closes = self.perform(what, &mut bytes, &mut bodies)?;
+                closes = self.perform(what, &mut bytes, &mut bodies, &mut going)?;
             }
             if !closes && let Some((blob, offset)) = bodies.pop_front() {
                 let sent = self.put_piece(blob, offset, &mut bytes)?;
                 if offset + sent < blob.len {
                     bodies.push_back((blob, offset + sent));
                 }
+            }
+            let sent = if closes { None } else { going.next(&mut bytes)? };
+            if let Some(hash) = sent {
+                self.tell(LinkIn::Bytes(BytesIn::Sent(hash)), None).await?;
             }
             let write = async {
                 socket.write_all(&bytes).await?;
@@ -201,6 +217,7 @@ impl<H: LinkHost> Connection<H> {
         what: LinkOut,
         bytes: &mut Vec<u8>,
         bodies: &mut VecDeque<(BlobRef, u64)>,
+        going: &mut Going,
     ) -> io::Result<bool> {
         match what {
             LinkOut::Send(Frame::Carry(carry)) if carry.body.len <= CARRY_INLINE_BYTES => {
@@ -222,6 +239,17 @@ impl<H: LinkHost> Connection<H> {
                     partial.discard();
                 }
             }
+            LinkOut::Bytes(BytesOut::Take(file)) => {
+                let spool = self.host.spool().of_files(&self.from()?.nk.to_string());
+                let coming = self.coming.clone();
+                tokio::spawn(Arc::clone(self).came(async move { coming.take(&spool, file).await }));
+            }
+            LinkOut::Bytes(BytesOut::Leave(file)) => {
+                going.leave(file.sha256);
+                // What came of it stays.
+                drop(self.coming.leave(file.sha256));
+            }
+            LinkOut::Bytes(BytesOut::Send(file, from)) => going.send(file, self.host.file(file)?, from),
             LinkOut::Close => return Ok(true),
         }
         Ok(false)
@@ -292,6 +320,14 @@ impl<H: LinkHost> Connection<H> {
         let Some(carry) = carry else { return Ok(()) };
         let mail = self.host.mail(&self.from()?, &carry, staged.body()?).await?;
         self.tell(LinkIn::Body(blob, Box::new(mail)), Some(staged)).await
+    }
+
+    /// Tells what became of a file.
+    async fn came(self: Arc<Self>, came: impl Future<Output = files::Came> + Send) {
+        let (bytes, staged) = came.await;
+        if let Err(error) = self.tell(LinkIn::Bytes(bytes), staged).await {
+            self.break_off("no owner", &error);
+        }
     }
 
     fn break_off(&self, what: &'static str, error: &io::Error) {

@@ -66,6 +66,10 @@ impl LinkHost for NodeHost {
     fn body(&self, blob: BlobRef) -> io::Result<Body> {
         self.bodies.get(blob)
     }
+
+    fn file(&self, blob: BlobRef) -> io::Result<Body> {
+        self.bodies.file(blob)
+    }
 }
 
 /// RFC 5321 §4.4. The id is the sender's, as its own logs have it.

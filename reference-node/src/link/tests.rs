@@ -181,6 +181,7 @@ impl Node {
             LinkIn::Body(blob, _) => link::Input::Fetched(link, blob),
             LinkIn::Spoiled(blob) => link::Input::Spoiled(link, blob),
             LinkIn::Garbage(fault) => link::Input::Garbage(link, fault),
+            LinkIn::Bytes(_) => panic!("nobody has files here"),
         };
         self.link(input);
     }
@@ -253,6 +254,7 @@ impl Node {
                 | link::Output::Marks(_)
                 | link::Output::MarksWanted(_)
                 | link::Output::Talk(_)
+                | link::Output::File(_)
                 | link::Output::Whisper(_) => panic!("nobody said that"),
             }
         }

@@ -306,7 +306,8 @@ impl Device {
                 Some(Output::Ready { .. }) => return Begun::Up,
                 Some(Output::Left(code)) => return Begun::Left(code),
                 Some(Output::Failed(fault)) => panic!("{fault}"),
-                Some(Output::Send(_) | Output::Talk(_) | Output::Whisper(_) | Output::Unknown(_)) => {}
+                Some(Output::Send(_) | Output::Talk(_) | Output::File(_) | Output::Whisper(_) | Output::Unknown(_)) => {
+                }
                 None => return Begun::Closed,
             }
         }

@@ -1,6 +1,7 @@
 //! Makes the vectors from fixed seeds: what is asked, and which refusals are right, is written here; values are this
 //! implementation's, and a second implementation is what they are compared with.
 
+mod attachments;
 mod content;
 mod dial;
 mod fields;
@@ -34,6 +35,7 @@ pub fn families() -> Result<Vec<Family>, String> {
     let made = [
         signed::accepts(),
         names::addresses(),
+        attachments::attachments(),
         dial::codes(),
         content::content(),
         dial::dial(),

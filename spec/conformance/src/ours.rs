@@ -1,5 +1,6 @@
 //! This implementation's answers: requests in JSON to calls of core and codec, and what comes back to JSON.
 
+mod attachments;
 mod content;
 mod fields;
 mod frames;
@@ -96,6 +97,9 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "place.read" => content::place(input),
         "markdown.make" => content::markdown(input),
         "mentions.read" => content::mentioned(input),
+        "attachment.seal" => attachments::seal(input),
+        "attachment.read" => attachments::read(input),
+        "attachment.open" => attachments::open(input),
         "list.make" => people::make_list(input),
         "list.read" => people::read_list(input),
         "list.judge" => people::judge_list(input),

@@ -72,6 +72,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "11-content",
         "13-marks",
         "14-presence",
+        "15-attachments",
     ]
     .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())
     .concat();
@@ -103,8 +104,11 @@ fn every_frame_of_sealed_conversations_is_taken_and_refused() {
     let families = committed();
     let talks = families.iter().find(|family| family.name == "talks").unwrap();
     let kind = |vector: &&Vector| vector.input["chunks"][0].as_str().map(|chunk| chunk[8..10].to_owned());
-    for wanted in 16..=27_u8 {
-        let of_kind = || talks.vectors.iter().filter(|vector| kind(vector) == Some(format!("{wanted:02x}")));
+    let files = families.iter().find(|family| family.name == "attachments").unwrap();
+    for wanted in 16..=31_u8 {
+        let of_kind = || {
+            talks.vectors.iter().chain(&files.vectors).filter(|vector| kind(vector) == Some(format!("{wanted:02x}")))
+        };
         let (all, negative) = (of_kind().count(), of_kind().filter(|vector| vector.is_negative()).count());
         assert!(negative >= 6 && all > negative, "type {wanted}: {all} vectors, {negative} refusals");
     }
@@ -127,9 +131,16 @@ fn what_logs_and_sessions_are_made_of_is_among_the_vectors() {
 fn the_examples_of_the_text_are_vectors() {
     let values: String = committed().iter().map(Family::to_text).collect();
     let mut found = 0;
-    for chapter in
-        ["01-names.md", "02-trust.md", "03-link.md", "07-identity.md", "09-hub.md", "10-sessions.md", "11-content.md"]
-    {
+    for chapter in [
+        "01-names.md",
+        "02-trust.md",
+        "03-link.md",
+        "07-identity.md",
+        "09-hub.md",
+        "10-sessions.md",
+        "11-content.md",
+        "15-attachments.md",
+    ] {
         let text = std::fs::read_to_string(spec(chapter)).unwrap();
         for block in text.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n')) {
             // Hexadecimal of at least 32 bytes in one run: hashes, keys and halves of signatures.

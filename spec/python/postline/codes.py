@@ -22,6 +22,7 @@ NAMES: dict[int, str] = {
     36: "Login",
     37: "Behind",
     38: "Unlisted",
+    39: "NoFile",
 }
 PROTOCOL = 2
 

@@ -69,6 +69,8 @@ def _body(kind: int, frame: Frame) -> Any:
     """The CBOR value of a frame's body."""
     if kind in talk.SHAPES:
         return talk.body(kind, frame)
+    if kind == 29:
+        return [frame["hash"], *([1, frame["code"]] if "code" in frame else [0, frame["far"]])]
     if kind == whisper.TYPE:
         return whisper.body(frame)
     match kind:
@@ -95,6 +97,9 @@ _MEMBERS = {
     6: ("seq", "code", "rcpts"),
     7: ("from", "to", "step", "bytes", "signature"),
     9: ("hash", "offset", "bytes"),
+    28: ("theirs", "hash", "length"),
+    30: ("asker", "whose", "hash", "length", "offset"),
+    31: ("hash", "offset", "bytes"),
 }
 
 
@@ -165,6 +170,28 @@ def _chunk(value: Any) -> Frame:
     return {"hash": digest(whole), "offset": number(offset), "bytes": octets(data, 0, LIMITS["CHUNK_BYTES"])}
 
 
+def _keep(value: Any) -> Frame:
+    theirs, whole, length = array(value, 3, 3)
+    return {"theirs": address(theirs), "hash": digest(whole), "length": number(length)}
+
+
+def _kept(value: Any) -> Frame:
+    whole, kind, far = array(value, 3, 3)
+    said = {"code": code(far)} if number(kind, 2) == 1 else {"far": number(far)}
+    return {"hash": digest(whole)} | said
+
+
+def _fetch(value: Any) -> Frame:
+    asker, whose, whole, length, offset = array(value, 5, 5)
+    file = {"hash": digest(whole), "length": number(length), "offset": number(offset)}
+    return {"asker": address(asker), "whose": address(whose)} | file
+
+
+def _piece(value: Any) -> Frame:
+    whole, offset, data = array(value, 3, 3)
+    return {"hash": digest(whole), "offset": number(offset), "bytes": octets(data, 0, LIMITS["FILE_PIECE_BYTES"])}
+
+
 def _ask(value: Any) -> Frame:
     items = array(value, 2, 3)
     if len(items) == 2:
@@ -183,6 +210,10 @@ def _bye(value: Any) -> Frame:
 
 
 _SHAPES: dict[int, Callable[[Any], Frame]] = talk.SHAPES | {
+    28: _keep,
+    29: _kept,
+    30: _fetch,
+    31: _piece,
     2: _signature,
     3: _ready,
     4: _carry,

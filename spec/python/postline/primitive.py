@@ -30,8 +30,9 @@ def _rotate(value: int, by: int) -> int:
     return (value << by | value >> 32 - by) & _M32
 
 
-def _chacha_block(key: bytes, counter: int) -> bytes:
-    start = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *struct.unpack("<8I", key), counter, 0, 0, 0]
+def _chacha_block(key: bytes, nonce: bytes, counter: int) -> bytes:
+    words = struct.unpack("<8I", key), struct.unpack("<3I", nonce)
+    start = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *words[0], counter, *words[1]]
     state = list(start)
     for _ in range(10):
         for a, b, c, d in (
@@ -58,23 +59,31 @@ def _poly1305(key: bytes, data: bytes) -> bytes:
     return (total + int.from_bytes(key[16:], "little") & (1 << 128) - 1).to_bytes(16, "little")
 
 
-def _stream(key: bytes, data: bytes) -> bytes:
+def _stream(key: bytes, nonce: bytes, data: bytes) -> bytes:
     pieces = []
     for at in range(0, len(data), 64):
-        block = _chacha_block(key, 1 + at // 64)
+        block = _chacha_block(key, nonce, 1 + at // 64)
         pieces.append(bytes(one ^ two for one, two in zip(data[at : at + 64], block)))
     return b"".join(pieces)
 
 
-def _tag(key: bytes, aad: bytes, sealed: bytes) -> bytes:
+def _tag(key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
     padded = [part + bytes(-len(part) % 16) for part in (aad, sealed)]
-    return _poly1305(_chacha_block(key, 0)[:32], b"".join(padded) + struct.pack("<QQ", len(aad), len(sealed)))
+    lengths = struct.pack("<QQ", len(aad), len(sealed))
+    return _poly1305(_chacha_block(key, nonce, 0)[:32], b"".join(padded) + lengths)
 
 
-def aead_open(key: bytes, aad: bytes, sealed: bytes) -> Optional[bytes]:
-    """ChaCha20-Poly1305 with a nonce of zeros: the plain bytes, or nothing."""
+def aead_seal(key: bytes, aad: bytes, plain: bytes, nonce: bytes) -> bytes:
+    """ChaCha20-Poly1305."""
+    sealed = _stream(key, nonce, plain)
+    return sealed + _tag(key, nonce, aad, sealed)
+
+
+def aead_open(key: bytes, aad: bytes, sealed: bytes, nonce: bytes = bytes(12)) -> Optional[bytes]:
+    """ChaCha20-Poly1305, its nonce zeros where none is named: the plain bytes, or nothing."""
     sealed, tag = sealed[:-16], sealed[-16:]
-    return _stream(key, sealed) if len(tag) == 16 and hmac.compare_digest(tag, _tag(key, aad, sealed)) else None
+    good = len(tag) == 16 and hmac.compare_digest(tag, _tag(key, nonce, aad, sealed))
+    return _stream(key, nonce, sealed) if good else None
 
 
 _P = 2**255 - 19

@@ -199,6 +199,7 @@ impl Both {
                     assert_eq!(behind.is_some(), ready.last_seen > 5, "a copy that isn't told");
                 }
                 device::Output::Talk(talk) => assert!(!matches!(talk, Talk::Login { .. }) && self.device.is_up()),
+                device::Output::File(_) => assert!(self.device.is_up()),
                 device::Output::Whisper(_) => assert!(self.device.is_up(), "a whisper before Ready"),
                 device::Output::Left(_) | device::Output::Failed(_) => self.over[0] = true,
             }
@@ -223,6 +224,7 @@ impl Both {
                     assert!(if who.enrols { self.checked } else { enrolled == Some(&who.address) }, "{who:?}");
                 }
                 node::Output::Talk(talk) => assert!(!matches!(talk, Talk::Login { .. }) && self.node.is_up()),
+                node::Output::File(_) => assert!(self.node.is_up()),
                 node::Output::Whisper(_) => assert!(self.node.is_up(), "a whisper before Ready"),
                 node::Output::Left(_) | node::Output::Failed(_) => self.over[1] = true,
             }

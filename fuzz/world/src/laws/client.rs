@@ -119,6 +119,8 @@ impl AtNode {
                     Output::Approve(nk) => {
                         inputs.push_back(client::Input::Session(SessionIn::Approved { nk, yes: true }));
                     }
+                    // What is to be done about the bytes of files, nothing comes of; the strategies say what might.
+                    Output::Bytes(_) => {}
                     Output::Event(event) => out.emit(event),
                 }
             }
@@ -147,6 +149,8 @@ impl AtNode {
                     self.tell_node(tick, node::Input::Admit(ready), inputs);
                 }
                 node::Output::Talk(talk) => self.heard.push_back(talk),
+                // Its node answers nothing of files; the strategies do.
+                node::Output::File(_) => {}
                 // A node answers nothing to it.
                 node::Output::Whisper(_) => {}
                 node::Output::Left(_) | node::Output::Failed(_) => {

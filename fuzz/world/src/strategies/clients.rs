@@ -14,7 +14,8 @@ use crate::rng::Rng;
 
 /// Something that happens to a device and its node.
 pub fn client_input(rng: &mut Rng) -> ClientInput {
-    match rng.below(16) {
+    match rng.below(18) {
+        16 => ClientInput::Client(client::Input::Bytes(super::bytes_in(rng))),
         0..=3 => ClientInput::Client(client::Input::Command(device_command(rng))),
         4 => ClientInput::Client(client::Input::Session(match rng.below(5) {
             0 => client::SessionIn::Unreached,
@@ -34,7 +35,10 @@ fn device_command(rng: &mut Rng) -> client::Command {
     use client::Command as Do;
     let (dk, who) = (DeviceKey([u8::try_from(rng.below(3)).unwrap_or_default(); 32]), theirs(rng.below(2)));
     let password = Password("secret".to_owned().into());
-    match rng.below(24) {
+    match rng.below(27) {
+        24 => Do::Keep { theirs: who, file: super::some_file(rng) },
+        25 => Do::Fetch { whose: who, file: super::some_file(rng) },
+        26 => Do::GiveUp(super::some_file(rng).sha256),
         0..=3 => Do::Enrol { login: Some(client::io::Login { user: "one".to_owned(), password }) },
         4 | 5 => Do::Connect,
         6 => Do::Disconnect,

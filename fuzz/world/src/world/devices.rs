@@ -163,6 +163,8 @@ impl World {
                 let yes = home.is_some_and(|node| node.nk() == nk);
                 self.on_device(0, index, Input::Session(SessionIn::Approved { nk, yes }));
             }
+            // Nobody here has files.
+            Output::Bytes(_) => {}
             Output::Event(event) => {
                 self.trace.note(self.now, format_args!("device {index} > {event:?}"));
                 let held = self.watch_device(index, &event);

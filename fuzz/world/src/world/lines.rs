@@ -179,6 +179,7 @@ impl World {
                     node.fetching.entry((link, blob.sha256)).or_default().len = None;
                 }
             }
+            LinkOut::Bytes(what) => self.bytes.push((index, what)),
             LinkOut::Close => self.close(link, end),
         }
     }

@@ -111,6 +111,8 @@ impl World {
                 let login = right.map(|address| LoginOk { mailbox: mailbox_of(&address), addresses: vec![address] });
                 self.comes_back(FRAME_MS, index, Input::Session(id, SessionIn::Login(login)));
             }
+            // Nobody here has files.
+            SessionOut::Bytes(..) => {}
             SessionOut::Close => self.end_session(id, 1),
         }
         true

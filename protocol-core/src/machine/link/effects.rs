@@ -89,6 +89,11 @@ impl Link {
                     frames.into_iter().for_each(|frame| out.emit(Output::Out(link, LinkOut::Send(frame))));
                 }
             }
+            Change::Bytes(bytes) => {
+                if let Some(link) = self.connection() {
+                    out.emit(Output::Out(link, LinkOut::Bytes(bytes)));
+                }
+            }
             Change::Want => self.redial.want(tick.now),
             Change::Leave => self.leave(out),
             Change::Wake => {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::fault::{Code, PeerFault};
 use crate::id::{BlobRef, CarryId, Hash, LinkId, MailId, NodeKey};
+use crate::wire::file::{BytesOut, File};
 use crate::wire::frame::{Carry, ExpressEnvelope, Frame, Mark, Trust};
 use crate::wire::talk::Talk;
 use crate::wire::whisper::Whisper;
@@ -54,6 +55,10 @@ pub enum Input {
     AskMarks(Vec<CarryId>),
     /// Something about a conversation, or keys, is to go, if the link is up: else it is said again once it is.
     Talk(Talk),
+    /// Something about a file is to go, if the link is up: else it is said again once it is.
+    File(File),
+    /// Something is to be done about the bytes of a file, if the link is up: else it is asked for again once it is.
+    Bytes(BytesOut),
     /// Something is whispered, if the link is up: else it isn't said at all.
     Whisper(Whisper),
     /// A connection is wanted, for at most [`WANT_MS`](crate::limits::WANT_MS) if it can't be had.
@@ -114,6 +119,8 @@ pub enum Output {
     MarksWanted(Vec<CarryId>),
     /// Something about a conversation, or keys, came.
     Talk(Talk),
+    /// Something about a file came.
+    File(File),
     /// Something was whispered.
     Whisper(Whisper),
     /// The other node erred.
@@ -144,6 +151,8 @@ pub enum LinkOut {
         /// Which.
         blob: BlobRef,
     },
+    /// Do something about the bytes of a file.
+    Bytes(BytesOut),
     /// Close, after what was sent.
     Close,
 }

@@ -14,6 +14,7 @@ use crate::seal::{DeviceIdentity, verify};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
 use crate::time::Millis;
+use crate::wire::file::File;
 use crate::wire::frame::{Frame, Ready};
 use crate::wire::session::{DeviceHello, End, NodeHello, Proof, VERSION};
 use crate::wire::signed::Signable;
@@ -87,6 +88,8 @@ pub enum Output {
     },
     /// Something about conversations or keys came.
     Talk(Talk),
+    /// Something about a file came.
+    File(File),
     /// Something was whispered.
     Whisper(Whisper),
     /// The node left, or we did. The session is over: close.
@@ -231,6 +234,7 @@ impl Session {
             Input::Frame(frame) => match pace.hear(tick.now, frame, false)? {
                 Heard::Nothing => Change::NOTHING,
                 Heard::Talk(talk) => Change { out: Some(Output::Talk(talk)), ..Change::NOTHING },
+                Heard::File(file) => Change { out: Some(Output::File(file)), ..Change::NOTHING },
                 Heard::Whisper(whisper) => Change { out: Some(Output::Whisper(whisper)), ..Change::NOTHING },
                 Heard::Answer(frame) => Change { say: vec![frame], ..Change::NOTHING },
                 Heard::Left(code) => return Ok(Change::over(None, Output::Left(code))),

@@ -3,6 +3,7 @@
 use crate::fault::PeerFault;
 use crate::limits;
 use crate::time::{Millis, SECOND};
+use crate::wire::file::File;
 use crate::wire::frame::Frame;
 use crate::wire::talk::Talk;
 use crate::wire::whisper::Whisper;
@@ -23,6 +24,7 @@ pub(super) struct Pace {
 pub(super) enum Heard {
     Nothing,
     Talk(Talk),
+    File(File),
     Whisper(Whisper),
     Answer(Frame),
     Left(crate::fault::Code),
@@ -43,6 +45,12 @@ impl Pace {
                     self.talk.plus(now, cost(&talk), limits::SESSION_TALK_PER_SECOND)?;
                 }
                 Heard::Talk(talk)
+            }
+            Frame::File(file) => {
+                if bounded {
+                    self.talk.plus(now, file_cost(&file), limits::SESSION_TALK_PER_SECOND)?;
+                }
+                Heard::File(file)
             }
             Frame::Whisper(whisper) => {
                 if bounded {
@@ -113,6 +121,14 @@ const fn cost(talk: &Talk) -> u32 {
         | Talk::Answer { .. }
         | Talk::Line(_)
         | Talk::Login { .. } => 1,
+    }
+}
+
+/// The same of what is said about files.
+const fn file_cost(file: &File) -> u32 {
+    match file {
+        File::Keep { .. } | File::Fetch { .. } => 16,
+        File::Kept { .. } | File::Piece { .. } => 1,
     }
 }
 

@@ -147,5 +147,9 @@ pub(super) fn codes() -> Making {
     {
         m.good("limit.read", &["P-6"], "a bound of sealed conversations", json!({ "name": name }));
     }
+    m.good("code.read", &["C-1"], "a code about a file", json!({ "number": 39 }));
+    for name in ["ATTACHMENT_BYTES", "ATTACHMENT_CHUNK_BYTES", "FILE_PIECE_BYTES", "FILE_MS"] {
+        m.good("limit.read", &["P-6"], "a bound of files", json!({ "name": name }));
+    }
     m
 }

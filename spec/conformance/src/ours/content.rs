@@ -185,7 +185,7 @@ fn part(input: Input<'_>) -> Result<Part, Not> {
     Ok(Part { disposition, language, body })
 }
 
-fn external(input: Input<'_>) -> Result<External, Not> {
+pub(super) fn external(input: Input<'_>) -> Result<External, Not> {
     let sealed = match small(input, "aead")? {
         0 => None,
         aead => Some(Sealed::new(aead, &input.bytes("key")?, &input.bytes("nonce")?, &input.bytes("aad")?)?),

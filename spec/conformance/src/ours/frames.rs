@@ -7,6 +7,7 @@ use postline_core::fault::Code;
 use postline_core::id::{BlobRef, CarryId, Hash, Pair};
 use postline_core::store::sha256;
 use postline_core::time::Millis;
+use postline_core::wire::file::File;
 use postline_core::wire::frame::{Ask, Carry, ExpressEnvelope, Frame, Mark, Reached, Ready, Trust, TrustStep};
 use postline_core::wire::talk::Talk;
 use serde_json::{Value, json};
@@ -125,9 +126,49 @@ fn shown(Incoming { frame, bytes }: Incoming) -> Value {
             }
             object
         }
+        Frame::File(file) => shown_file(file, bytes),
         Frame::Whisper(whisper) => whisper::shown(&whisper),
         Frame::Unknown { kind } => json!({ "type": kind }),
     }
+}
+
+fn shown_file(file: File, bytes: Vec<u8>) -> Value {
+    match file {
+        File::Keep { theirs, file } => json!({
+            "type": 28, "theirs": theirs.to_string(), "hash": hex(file.sha256.0), "length": number(file.len),
+        }),
+        File::Kept { hash, far: Ok(far) } => json!({ "type": 29, "hash": hex(hash.0), "far": number(far) }),
+        File::Kept { hash, far: Err(code) } => json!({ "type": 29, "hash": hex(hash.0), "code": code as u16 }),
+        File::Fetch { asker, whose, file, from } => json!({
+            "type": 30, "asker": asker.to_string(), "whose": whose.to_string(), "hash": hex(file.sha256.0),
+            "length": number(file.len), "offset": number(from),
+        }),
+        File::Piece { hash, offset, .. } => {
+            json!({ "type": 31, "hash": hex(hash.0), "offset": number(offset), "bytes": hex(bytes) })
+        }
+    }
+}
+
+fn asked_file(kind: u64, frame: Input<'_>, bytes: &mut Option<Vec<u8>>) -> Result<File, Unfit> {
+    let hash = Hash(frame.fixed("hash")?);
+    let file = || Ok::<_, Unfit>(BlobRef { sha256: hash, len: frame.number("length")? });
+    Ok(match kind {
+        28 => File::Keep { theirs: frame.address("theirs")?, file: file()? },
+        29 if frame.maybe("code").is_some() => File::Kept { hash, far: Err(code(frame)?) },
+        29 => File::Kept { hash, far: Ok(frame.number("far")?) },
+        30 => File::Fetch {
+            asker: frame.address("asker")?,
+            whose: frame.address("whose")?,
+            file: file()?,
+            from: frame.number("offset")?,
+        },
+        _ => {
+            let piece = frame.bytes("bytes")?;
+            let len = u32::try_from(piece.len()).map_err(|_| Unfit("bytes".to_owned()))?;
+            *bytes = Some(piece);
+            File::Piece { hash, offset: frame.number("offset")?, len }
+        }
+    })
 }
 
 const fn talk_kind(talk: &Talk) -> u8 {
@@ -218,6 +259,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         14 => Frame::Pong(frame.number("number")?),
         15 => Frame::Bye { code: code(frame)? },
         kind @ 16..=27 => Frame::Talk(talk::asked(kind, frame)?),
+        kind @ 28..=31 => Frame::File(asked_file(kind, frame, &mut bytes)?),
         whisper::TYPE => Frame::Whisper(whisper::asked(frame)?),
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };

@@ -106,7 +106,7 @@ impl World {
                     self.step(i, Input::Fetched(link, blob));
                 }
             }
-            Output::Out(_, LinkOut::Unfetch { .. }) => {}
+            Output::Out(_, LinkOut::Unfetch { .. } | LinkOut::Bytes(_)) => {}
             Output::Out(link, LinkOut::Close) => self.close(i, link),
             Output::Dial => self.nodes[i].dialling = true,
             Output::Came(carry) => {
@@ -129,7 +129,9 @@ impl World {
             Output::MarksWanted(ids) => {
                 assert!(ids.iter().all(|id| self.nodes[i].taken.get(id) == Some(&Ok(()))), "what came before is taken");
             }
-            Output::Trust(_) | Output::Marks(_) | Output::Talk(_) | Output::Whisper(_) => panic!("nobody said that"),
+            Output::Trust(_) | Output::Marks(_) | Output::Talk(_) | Output::File(_) | Output::Whisper(_) => {
+                panic!("nobody said that")
+            }
         }
     }
 

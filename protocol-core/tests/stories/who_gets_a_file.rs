@@ -1,0 +1,197 @@
+//! Who may leave a file, who gets it, and what everybody else hears: the same, whatever the reason.
+
+use postline_core::fault::Code;
+use postline_core::id::{Address, BlobRef, Hash, LinkId, Pair};
+use postline_core::limits;
+use postline_core::server::{Command, LinkIn};
+use postline_core::wire::file::{BytesIn, BytesOut, File};
+use postline_core::wire::frame::Frame;
+use postline_world::world::World;
+
+use crate::kit::{one, two, whole};
+use crate::phones::{Phones, connected, unlisted};
+
+const FILE: BlobRef = BlobRef { sha256: Hash([6; 32]), len: 100_000 };
+
+fn keep(theirs: Address, file: BlobRef) -> File {
+    File::Keep { theirs, file }
+}
+
+fn fetch(asker: Address, whose: Address, file: BlobRef) -> File {
+    File::Fetch { asker, whose, file, from: 0 }
+}
+
+const fn kept(file: BlobRef, far: Result<u64, Code>) -> File {
+    File::Kept { hash: file.sha256, far }
+}
+
+/// What a device's node says to something, and has done about bytes.
+fn says(world: &mut World, phones: &mut Phones, phone: usize, file: File) -> (Vec<File>, Vec<BytesOut>) {
+    phones.all[phone].file(world, file);
+    phones.pass(world, 50);
+    heard(phones, phone)
+}
+
+fn tells(world: &mut World, phones: &mut Phones, phone: usize, bytes: BytesIn) -> (Vec<File>, Vec<BytesOut>) {
+    phones.all[phone].bytes(world, bytes);
+    phones.pass(world, 50);
+    heard(phones, phone)
+}
+
+fn heard(phones: &mut Phones, phone: usize) -> (Vec<File>, Vec<BytesOut>) {
+    let phone = &mut phones.all[phone];
+    (std::mem::take(&mut phone.files), std::mem::take(&mut phone.bytes))
+}
+
+/// Has a device leave a file, whole.
+fn left(world: &mut World, phones: &mut Phones, phone: usize, theirs: Address, file: BlobRef) {
+    let (said, done) = says(world, phones, phone, keep(theirs, file));
+    assert_eq!((said, done), (vec![], vec![BytesOut::Take(file)]));
+    tells(world, phones, phone, BytesIn::Have(file.sha256, 0));
+    let (said, _) = tells(world, phones, phone, BytesIn::Whole(file));
+    assert_eq!(said, [kept(file, Ok(file.len))]);
+}
+
+/// The node's end of the link that is up.
+fn link(world: &World, node: usize) -> LinkId {
+    world.connections().find(|link| world.end_of(*link, node).is_some()).unwrap()
+}
+
+/// What the other node hears of the node, asking for a file over the link.
+fn asked(world: &mut World, phones: &mut Phones, question: File) -> Vec<BytesOut> {
+    let link = link(world, 0);
+    world.bytes.clear();
+    world.tell_link(0, link, LinkIn::Frame(Frame::File(question)));
+    phones.pass(world, 50);
+    world.bytes.iter().filter(|(node, _)| *node == 0).map(|(_, what)| *what).collect()
+}
+
+/// [B-7] [B-8]
+#[test]
+fn a_file_is_left_piece_by_piece_and_goes_on_where_it_was_cut() {
+    let (mut world, mut phones, _) = connected();
+    let (said, done) = says(&mut world, &mut phones, 0, keep(two(), FILE));
+    assert_eq!((said, done), (vec![], vec![BytesOut::Take(FILE)]), "nothing is said before there is room");
+    let (said, _) = tells(&mut world, &mut phones, 0, BytesIn::Have(FILE.sha256, 40_000));
+    assert_eq!(said, [kept(FILE, Ok(40_000))], "so much was here before");
+    let piece = |offset, len| File::Piece { hash: FILE.sha256, offset, len };
+    let (said, _) = says(&mut world, &mut phones, 0, piece(40_000, 49_152));
+    assert_eq!(said, [], "not each piece is told");
+    says(&mut world, &mut phones, 0, piece(89_152, 10_848));
+    let (said, _) = tells(&mut world, &mut phones, 0, BytesIn::Whole(FILE));
+    assert_eq!(said, [kept(FILE, Ok(FILE.len))]);
+    // What is here is said to be here, for somebody else too, and its author has it back.
+    let (said, done) = says(&mut world, &mut phones, 0, keep(two(), FILE));
+    assert_eq!((said, done), (vec![kept(FILE, Ok(FILE.len))], vec![]));
+    let (said, done) = says(&mut world, &mut phones, 0, fetch(one(), one(), FILE));
+    assert_eq!((said, done), (vec![], vec![BytesOut::Send(FILE, 0)]));
+    whole(&world);
+}
+
+/// [B-8]
+#[test]
+fn a_file_is_fetched_from_its_authors_node_and_is_then_at_ones_own() {
+    let (mut world, mut phones, _) = connected();
+    left(&mut world, &mut phones, 0, two(), FILE);
+    says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    assert_eq!(world.bytes.last(), Some(&(1, BytesOut::Take(FILE))), "its node makes room");
+    let there = link(&world, 1);
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 7)));
+    phones.pass(&mut world, 50);
+    assert_eq!(world.bytes.last(), Some(&(0, BytesOut::Send(FILE, 7))), "the author's sends the rest");
+    // A second device of the person's waits with the first.
+    says(&mut world, &mut phones, 2, File::Fetch { asker: two(), whose: one(), file: FILE, from: 50 });
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Whole(FILE)));
+    phones.pass(&mut world, 50);
+    assert_eq!(heard(&mut phones, 1).1, [BytesOut::Send(FILE, 0)]);
+    assert_eq!(heard(&mut phones, 2).1, [BytesOut::Send(FILE, 50)], "each from where it wants it");
+    world.bytes.clear();
+    tells(&mut world, &mut phones, 1, BytesIn::Sent(FILE.sha256));
+    let (_, done) = says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    assert_eq!((done, world.bytes.len()), (vec![BytesOut::Send(FILE, 0)], 0), "nobody is asked again");
+    whole(&world);
+}
+
+/// A node that asks for files in another's name learns nothing: what is another's, what never was, what is blocked and whom
+/// nobody knows sound alike. [B-8] (attacks 12, 106)
+#[test]
+fn t_106_who_isnt_to_have_a_file_hears_what_they_would_of_one_that_never_was() {
+    let (mut world, mut phones, _) = connected();
+    left(&mut world, &mut phones, 0, two(), FILE);
+    assert_eq!(asked(&mut world, &mut phones, fetch(two(), one(), FILE)), [BytesOut::Send(FILE, 0)], "the control");
+    let stranger = Address::parse("three@b.example").unwrap();
+    let never = BlobRef { sha256: Hash([7; 32]), len: 100_000 };
+    let longer = BlobRef { len: FILE.len + 1, ..FILE };
+    for question in [
+        fetch(stranger.clone(), one(), FILE),
+        fetch(two(), Address::parse("nobody@a.example").unwrap(), FILE),
+        fetch(two(), stranger, FILE),
+        fetch(two(), one(), never),
+        fetch(two(), one(), longer),
+    ] {
+        assert_eq!(asked(&mut world, &mut phones, question.clone()), [], "{question:?}");
+    }
+    // Blocked, the same file is none.
+    world.command(0, Command::Block(Pair { ours: one(), theirs: two() }));
+    phones.pass(&mut world, 50);
+    if world.connections().any(|link| world.end_of(link, 0).is_some()) {
+        assert_eq!(asked(&mut world, &mut phones, fetch(two(), one(), FILE)), []);
+    }
+    let (said, done) = says(&mut world, &mut phones, 0, keep(two(), never));
+    assert_eq!((said, done), (vec![kept(never, Err(Code::NotTrusted))], vec![]));
+    let (said, done) = says(&mut world, &mut phones, 0, fetch(one(), two(), never));
+    assert_eq!((said, done), (vec![kept(never, Err(Code::NoFile))], vec![]));
+}
+
+/// Who has but a mailbox's password leaves nothing, and nobody takes more than their places. [B-8] [B-10] (attacks 84, 96)
+#[test]
+fn t_084_a_device_leaves_no_more_than_it_may_and_one_on_no_list_nothing() {
+    let (mut world, mut phones, _) = unlisted();
+    let (said, done) = says(&mut world, &mut phones, 0, keep(two(), FILE));
+    assert_eq!((said, done), (vec![kept(FILE, Err(Code::Unlisted))], vec![]));
+    phones.list(&mut world);
+    let file = |n: usize| BlobRef { sha256: Hash([u8::try_from(n).unwrap(); 32]), len: 100_000 };
+    for n in 0..limits::FILE_TRANSFERS {
+        assert_eq!(says(&mut world, &mut phones, 0, keep(two(), file(n))).1, [BytesOut::Take(file(n))]);
+    }
+    for n in limits::FILE_TRANSFERS..limits::FILE_TRANSFERS * 10 {
+        let (said, done) = says(&mut world, &mut phones, 0, keep(two(), file(n)));
+        assert_eq!((said, done), (vec![kept(file(n), Err(Code::Busy))], vec![]));
+    }
+    let huge = BlobRef { len: limits::ATTACHMENT_BYTES + 1, ..FILE };
+    assert_eq!(says(&mut world, &mut phones, 0, keep(two(), huge)).0, [kept(huge, Err(Code::TooBig))]);
+    // Nothing comes of them: they are given up, and others may come.
+    phones.pass(&mut world, limits::FILE_WAIT_MS + 1_000);
+    let (said, done) = heard(&mut phones, 0);
+    assert_eq!((said.len(), done.len()), (limits::FILE_TRANSFERS, limits::FILE_TRANSFERS));
+    assert!(said.iter().all(|said| matches!(said, File::Kept { far: Err(Code::Timeout), .. })), "{said:?}");
+    assert_eq!(says(&mut world, &mut phones, 0, keep(two(), FILE)).1, [BytesOut::Take(FILE)]);
+    whole(&world);
+}
+
+/// [B-7] (attack 96)
+#[test]
+fn t_096_a_piece_out_of_its_order_ends_the_session_and_one_of_no_file_nothing() {
+    let (mut world, mut phones, _) = connected();
+    let piece = |hash, offset, len| File::Piece { hash, offset, len };
+    let (said, _) = says(&mut world, &mut phones, 0, piece(Hash([9; 32]), 0, 49_152));
+    assert!(said.is_empty() && phones.all[0].is_up(), "of a file that was given up");
+    for (offset, len) in [(1, 10), (0, 0), (99_999, 2)] {
+        says(&mut world, &mut phones, 0, keep(two(), FILE));
+        let here = if offset == 99_999 { 99_999 } else { 0 };
+        tells(&mut world, &mut phones, 0, BytesIn::Have(FILE.sha256, here));
+        phones.all[0].online = false;
+        says(&mut world, &mut phones, 0, piece(FILE.sha256, offset, len));
+        assert!(!phones.all[0].is_up(), "{offset}, {len}: it goes on");
+        phones.all[0].online = true;
+        phones.pass(&mut world, 50);
+        assert!(phones.all[0].is_up());
+    }
+    // What isn't what it was called, or finds no room on the disk, is told and forgotten.
+    for (bytes, code) in [(BytesIn::Spoiled(FILE), Code::Spoiled), (BytesIn::Failed(FILE.sha256), Code::Busy)] {
+        says(&mut world, &mut phones, 0, keep(two(), FILE));
+        assert_eq!(tells(&mut world, &mut phones, 0, bytes).0, [kept(FILE, Err(code))]);
+    }
+    assert_eq!(says(&mut world, &mut phones, 0, fetch(one(), one(), FILE)).0, [kept(FILE, Err(Code::NoFile))]);
+    whole(&world);
+}

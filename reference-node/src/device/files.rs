@@ -1,0 +1,208 @@
+//! Files that a person sends, and those that they get: sealed from the disk into the device's spool, and opened from there.
+//!
+//! ```text
+//!   path ──seal──▶ spool, Attachment ──Command::Keep──▶ node      Command::Fetch ──▶ spool ──save──▶ a new file in a directory
+//! ```
+//!
+//! A file is sealed and opened a chunk at a time, whatever its length. What is opened gets a name of its own only once it is
+//! whole, and never takes the place of another.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use postline_core::content::Body as PartBody;
+use postline_core::content::external::External;
+use postline_core::content::file_name::SafeName;
+use postline_core::fault::Misuse;
+use postline_core::id::Hash;
+use postline_core::seal::Attachment;
+use postline_core::seal::attachment::{AttachmentFault, Opener, Sealer};
+use postline_core::step::Tick;
+use postline_core::time::Millis;
+use postline_core::wire::content::Content;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::spool::{Incoming, Spool, Staged};
+
+/// How many names are tried for a file.
+const NAMES: u32 = 1_000;
+
+/// Why a file can't be sealed, or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum FileFault {
+    /// The file system.
+    #[error("{path}: {why}", path = path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// It is none, or doesn't open.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentFault),
+    /// It changed while it was sealed.
+    #[error("the file changed while it was sealed")]
+    Changed,
+    /// It was not fetched, or was taken already.
+    #[error("the file isn't here")]
+    Absent,
+    /// Each name that it could have is taken.
+    #[error("there are too many files of that name")]
+    Named,
+}
+
+/// The sealed files of a device that no record holds: those that are to leave, and those that came. Clones share them.
+#[derive(Clone)]
+pub struct Files {
+    spool: Spool,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Default)]
+struct Held {
+    leaving: BTreeMap<Hash, Staged>,
+    came: BTreeMap<Hash, Staged>,
+}
+
+/// The sealed files that a content names, whatever is to become of them.
+pub fn attached(content: &Content) -> impl Iterator<Item = &External> {
+    content.fields().body.walk().into_iter().filter_map(|part| match &part.body {
+        PartBody::External(external) => Some(&**external).filter(|external| external.url.as_file().is_some()),
+        PartBody::Nothing | PartBody::Single { .. } | PartBody::Multi(_) => None,
+    })
+}
+
+impl Files {
+    pub(super) fn new(spool: &Spool) -> Self {
+        Self { spool: spool.of_files("own"), held: Arc::default() }
+    }
+
+    pub(super) const fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// What was sealed, for the store.
+    pub(super) fn take_leaving(&self, hash: Hash) -> Option<Staged> {
+        self.held().leaving.remove(&hash)
+    }
+
+    /// Keeps what came, until it is saved.
+    pub(super) fn keep(&self, staged: Staged) {
+        self.held().came.insert(staged.blob.sha256, staged);
+    }
+
+    /// Seals a file, so that it can leave: [`Command::Keep`](postline_core::client::Command::Keep) with its
+    /// [`blob`](Attachment::blob) is said next. Takes as long as the file is long.
+    ///
+    /// # Errors
+    /// [`FileFault`].
+    pub fn seal(&self, path: &Path) -> Result<Attachment, FileFault> {
+        let io = |why| FileFault::Io { path: path.to_owned(), why };
+        let mut file = File::open(path).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
+        if !meta.is_file() {
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "no file")));
+        }
+        let mut entropy = [0; 32];
+        SystemRandom::new().fill(&mut entropy).map_err(|_| io(io::Error::other("no randomness")))?;
+        let (mut sealer, head) = Sealer::begin(&Tick { now: Millis(0), entropy }, meta.len())?;
+        let mut sealed = Incoming::new(&self.spool);
+        sealed.write(&head).map_err(io)?;
+        let mut piece = Vec::new();
+        while let Some(want) = sealer.wants() {
+            piece.resize(want, 0);
+            file.read_exact(&mut piece).map_err(|why| {
+                let cut = why.kind() == io::ErrorKind::UnexpectedEof;
+                if cut { FileFault::Changed } else { io(why) }
+            })?;
+            sealer.chunk(&mut piece).map_err(changed)?;
+            sealed.write(&piece).map_err(io)?;
+        }
+        if file.read(&mut [0]).map_err(io)? != 0 {
+            return Err(FileFault::Changed);
+        }
+        let (attachment, staged) = (sealer.finish().map_err(changed)?, sealed.finish().map_err(io)?);
+        self.held().leaving.insert(attachment.blob().sha256, staged);
+        Ok(attachment)
+    }
+
+    /// Opens what was fetched into `dir`, under a harmless name like `name`, and says where it is. Nothing is left there
+    /// where it doesn't open, and it can be fetched again.
+    ///
+    /// # Errors
+    /// [`FileFault`].
+    pub fn save(&self, attachment: &Attachment, name: &SafeName, dir: &Path) -> Result<PathBuf, FileFault> {
+        let staged = self.held().came.remove(&attachment.blob().sha256).ok_or(FileFault::Absent)?;
+        let part = dir.join(format!(".{}.part", attachment.blob().sha256));
+        let io = |why| FileFault::Io { path: part.clone(), why };
+        // What an attempt that was cut off has left.
+        _ = fs::remove_file(&part);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
+        let saved = open(attachment, &staged, &part, file).and_then(|()| named(&part, name, dir));
+        if saved.is_err() {
+            // What stays is in the way of nothing.
+            _ = fs::remove_file(&part);
+        }
+        saved
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sealer wants another piece than the file has.
+fn changed(_: Misuse) -> FileFault {
+    FileFault::Changed
+}
+
+fn open(attachment: &Attachment, staged: &Staged, path: &Path, mut file: File) -> Result<(), FileFault> {
+    let io = |why| FileFault::Io { path: path.to_owned(), why };
+    let body = staged.body().map_err(io)?;
+    let read = |from: u64, bytes: &mut Vec<u8>| {
+        let mut got = 0;
+        while got < bytes.len() {
+            match body.read_at(from + got as u64, bytes.get_mut(got..).unwrap_or_default())? {
+                0 => break,
+                more => got += more,
+            }
+        }
+        bytes.truncate(got);
+        Ok(())
+    };
+    let mut chunk = vec![0; 32];
+    read(0, &mut chunk).map_err(io)?;
+    let opener = Opener::begin(attachment, &chunk)?;
+    for index in 0..attachment.chunks() {
+        let place = attachment.place(index).unwrap_or_default();
+        chunk.resize(usize::try_from(place.end - place.start).unwrap_or_default(), 0);
+        read(place.start, &mut chunk).map_err(io)?;
+        opener.chunk(index, &mut chunk)?;
+        file.write_all(&chunk).map_err(io)?;
+    }
+    file.sync_all().map_err(io)
+}
+
+/// Gives a file the first of its names that is free.
+fn named(part: &Path, name: &SafeName, dir: &Path) -> Result<PathBuf, FileFault> {
+    for number in 1..=NAMES {
+        let name = if number == 1 { name.clone() } else { name.numbered(number) };
+        let path = dir.join(name.as_str());
+        let io = |why| FileFault::Io { path: path.clone(), why };
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(why) => return Err(io(why)),
+            Ok(_) => {
+                // Renaming replaces that empty file and nothing else.
+                fs::rename(part, &path).map_err(io)?;
+                return Ok(path);
+            }
+        }
+    }
+    Err(FileFault::Named)
+}
