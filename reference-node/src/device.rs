@@ -352,7 +352,7 @@ impl Device {
                 continue;
             }
             self.step(input, &mut out)?;
-            self.tell_early(&mut out).await;
+            self.tell_early(&mut out).await?;
         }
         let now = self.clock.now().0;
         if self.client.deadline().is_some_and(|at| at <= now) {
@@ -383,18 +383,19 @@ impl Device {
 
     /// Tells what needn't wait for the commit, as far as there is room, and lets whoever shows it do so. What goes on by
     /// mail waits: the mail is written down in that commit.
-    async fn tell_early(&mut self, out: &mut Outbox<Output>) {
+    async fn tell_early(&mut self, out: &mut Outbox<Output>) -> Result<(), StoreError> {
         let mut told = false;
         while self.mailing.is_none()
             && self.events.capacity() > 0
             && let Some(effect) = out.next_early()
         {
-            self.perform(vec![effect]).await;
+            self.perform(vec![effect]).await?;
             told = true;
         }
         if told {
             tokio::task::yield_now().await;
         }
+        Ok(())
     }
 
     fn step(&mut self, input: Input, out: &mut Outbox<Output>) -> Result<(), StoreError> {
