@@ -115,19 +115,19 @@ impl Client {
             }
             Saying::Edit { message, body } => {
                 let version = self.version(id, *message, wanted)?;
-                let first = self.own_first(id, *message, wanted)?;
+                let (name, first) = self.own_first(id, *message, wanted)?;
                 let Fields { topic, expires, in_reply_to, .. } = first.fields().clone();
                 let no = NonZeroU32::new(version.no.saturating_add(1)).ok_or(Failure::TooMany)?;
                 if no.get() > limits::EDIT_NO {
                     return Err(Failure::TooMany);
                 }
                 let fields = Fields { topic, expires, in_reply_to, ..Fields::new(salt, body.clone()) };
-                made(fields.edit(self.own_name(id, first), no), Some(*message))
+                made(fields.edit(name, no), Some(*message))
             }
             Saying::Retract { message } => {
                 self.version(id, *message, wanted)?;
-                let first = self.own_first(id, *message, wanted)?;
-                made(Fields::retract(salt, self.own_name(id, first)), Some(*message))
+                let (name, _) = self.own_first(id, *message, wanted)?;
+                made(Fields::retract(salt, name), Some(*message))
             }
             Saying::React { message, sign } => {
                 let version = self.version(id, *message, wanted)?;
@@ -138,14 +138,14 @@ impl Client {
         }
     }
 
-    /// The first version of the person's own message at a place.
-    fn own_first(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Result<&Content, Failure> {
+    /// The first version of the person's own message at a place, and what it is called.
+    fn own_first(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Result<(ContentId, &Content), Failure> {
         let kept = self.kept(id, place, wanted).ok_or(Failure::NoMessage)?;
         let others = kept.by.as_ref().is_some_and(|by| by.author != self.ours.address);
         if others && !canary::is_on(Canary::AnyoneRevises) {
             return Err(Failure::NotYours);
         }
-        kept.content.as_ref().ok_or(Failure::NoMessage)
+        kept.content.as_ref().map(|content| (kept.id, content)).ok_or(Failure::NoMessage)
     }
 
     /// What takes back a sign of the person's at a message, of whichever version.
