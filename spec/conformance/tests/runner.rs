@@ -44,7 +44,7 @@ fn our_own_shim_passes_over_pipes() {
 fn codes() -> usize {
     let family = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/codes.json");
     let family: Value = serde_json::from_str(&std::fs::read_to_string(family).unwrap()).unwrap();
-    family["vectors"].as_array().unwrap().len()
+    family.get("vectors").and_then(Value::as_array).unwrap().len()
 }
 
 #[test]
