@@ -76,7 +76,7 @@ canaries! {
     a_mark_before_its_mailbox_is_noticed: DeliveredTooEarly is ["I5"];
     a_failure_kept_quiet_is_noticed: FailureKeptQuiet is ["I1"];
     a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
-    a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 95;
+    a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 330;
     another_s_words_are_noticed: AnyoneRevises is ["I6"], by run_with_devices;
     words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
     //
