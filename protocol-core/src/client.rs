@@ -42,6 +42,7 @@ mod showing;
 mod talk;
 mod timers;
 mod verify;
+mod views;
 mod wants;
 mod writing;
 
@@ -61,7 +62,6 @@ use crate::seal::mls::Group;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use applying::Views;
 use contact::Contact;
 use door::Door;
 use io::Who;
@@ -71,6 +71,7 @@ use own::{Own, Stage};
 use said::{Draft, Kept};
 use talk::{Live, Talk};
 use timers::{Timers, What};
+use views::Views;
 use wants::Staged;
 
 /// What the device is, as its host set it up.

@@ -268,7 +268,7 @@ impl Sealed {
         Ok(())
     }
 
-    /// A device has committed what it did.
+    /// A device has committed what it did, and told all of it.
     pub fn is_durable(&mut self, device: usize) {
         self.early.remove(&device);
     }

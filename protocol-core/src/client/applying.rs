@@ -14,32 +14,24 @@
 //! `talk/…` says up to where entries were applied, and which are to be applied out of turn: a crash in between applies them
 //! again, which changes nothing. Whoever names a place where something else lies leads nowhere ([R-13]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Client;
 use super::io::{self, Answers, Changed, Event as Told, Now, Output, Who};
-use super::said::Kept;
+use super::said::{Kept, Role};
 use super::timers::What;
 use crate::canary::{self, Canary};
 use crate::content::kind::Kind;
-use crate::id::{Address, ContentId, ConversationId, Hash, Identity};
+use crate::fault::PeerFault;
+use crate::id::{Address, ContentId, ConversationId, Identity};
 use crate::limits;
 use crate::machine::reaction::{self, Reactions};
 use crate::machine::revision::{self, Protection, Revisions, View};
 use crate::machine::thread::{self, Name};
-use crate::machine::timeline::Timeline;
 use crate::step::{Machine as _, Outbox, Tick};
-use crate::store::{Key, Record, sha256};
-
-/// Records of what became of messages that are at hand; `None`: there is none.
-#[derive(Debug, Default)]
-pub(super) struct Views {
-    pub(super) messages: BTreeMap<(ConversationId, ContentId), Option<Revisions>>,
-    pub(super) reactions: BTreeMap<(ConversationId, ContentId), Option<Reactions>>,
-    names: BTreeMap<(ConversationId, ContentId), Option<Name>>,
-    /// The places of messages, as far as their pages are here.
-    pub(super) timelines: BTreeMap<ConversationId, Timeline>,
-}
+use crate::store::{Key, sha256};
+use crate::time::Millis;
+use crate::wire::content::Content;
 
 /// Records that are wanted first.
 pub(super) type Wanted = BTreeSet<Key>;
@@ -55,11 +47,36 @@ enum Turn {
     Adopted,
 }
 
+/// An entry, as what is applied of it needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    talk: ConversationId,
+    seq: u64,
+    name: ContentId,
+    role: Role,
+    author: Identity,
+    at: Millis,
+}
+
+impl Entry {
+    const fn heard(self, what: revision::What) -> revision::Heard {
+        let Self { seq, name: id, author, at, .. } = self;
+        revision::Heard { id, seq, author, at, protection: Protection::Sealed, what }
+    }
+}
+
+/// A message, and the place of its first version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Target {
+    message: ContentId,
+    place: u64,
+}
+
 /// Where something leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lead {
-    /// To this message, whose first lies at this place.
-    To { message: ContentId, place: u64 },
+    /// To this message.
+    To(Target),
     /// What it names hasn't come.
     Waits,
     /// Something else lies there, or it comes later.
@@ -69,9 +86,15 @@ enum Lead {
 /// What an entry does.
 #[derive(Debug)]
 enum Plan {
+    /// It isn't for people.
     Nothing,
-    Message { answers: Option<(ContentId, Lead)> },
-    Change { message: ContentId, place: u64, what: revision::What },
+    /// It leads nowhere: words that it brings are nobody's.
+    Void,
+    /// It is a message. `first` is what its versions hear of it, where somebody may have spoken of it before it came.
+    Message { answers: Option<(ContentId, Lead)>, first: Option<revision::What> },
+    /// It edits, or takes back.
+    Change { target: Target, what: revision::What },
+    /// It reacts, or takes that back.
     Signs { version: ContentId, lead: Lead, heard: Vec<reaction::What> },
 }
 
@@ -100,7 +123,11 @@ impl Client {
                     Turn::Adopted => _ = talk.adopted.remove(&seq),
                 }
             }
-            self.carry_out_plan(tick, id, seq, turn, plan, out);
+            if let Some(entry) =
+                self.said.get(&(id, seq)).and_then(Option::as_ref).map(|kept| self.entry(id, seq, kept))
+            {
+                self.carry_out_plan(tick, entry, turn, plan, out);
+            }
             moved = true;
         }
         self.page(tick, id, out);
@@ -149,7 +176,7 @@ impl Client {
                 }
                 let answers =
                     fields.in_reply_to.map(|version| (version, self.lead(id, seq, kept.about, version, wanted)));
-                Plan::Message { answers }
+                Plan::Message { answers, first: late.then(|| first_of(content)) }
             }
             Kind::Edit { target, no } => {
                 let no = no.map_or(1, core::num::NonZeroU32::get);
@@ -187,9 +214,9 @@ impl Client {
         what: revision::What,
         wanted: &mut Wanted,
     ) -> Plan {
-        let Some(place) = kept.about.filter(|place| *place < seq) else { return Plan::Nothing };
-        if self.kept(id, place, wanted).is_some_and(|first| first.id != message) {
-            return Plan::Nothing;
+        let Some(place) = kept.about.filter(|place| *place < seq) else { return Plan::Void };
+        if self.kept(id, place, wanted).is_some_and(|first| first.id != message || first.role != Role::Message) {
+            return Plan::Void;
         }
         let known = self.views.messages.get(&(id, message));
         want(known, wanted, || Key::Message(id, message));
@@ -197,7 +224,7 @@ impl Client {
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
             self.kept(id, words, wanted);
         }
-        Plan::Change { message, place, what }
+        Plan::Change { target: Target { message, place }, what }
     }
 
     fn signs(
@@ -211,7 +238,7 @@ impl Client {
     ) -> Plan {
         let lead = self.lead(id, seq, kept.about, version, wanted);
         match lead {
-            Lead::To { message, place } => {
+            Lead::To(Target { message, place }) => {
                 want(self.views.reactions.get(&(id, message)), wanted, || Key::Reactions(id, message));
                 self.kept(id, place, wanted);
             }
@@ -232,166 +259,148 @@ impl Client {
                 Lead::Waits
             }
             Some(Some(kept)) if kept.id != version => Lead::Nowhere,
-            Some(Some(kept)) => match (kept.of, kept.about) {
-                // It is an edit.
-                (Some(message), Some(place)) => Lead::To { message, place },
-                (Some(_), None) => Lead::Nowhere,
-                (None, _) => Lead::To { message: kept.id, place },
+            Some(Some(kept)) => match (kept.role, kept.about) {
+                (Role::Message, _) => Lead::To(Target { message: kept.id, place }),
+                (Role::Edit(message), Some(place)) => Lead::To(Target { message, place }),
+                (Role::Edit(_), None) | (Role::Aside, _) => Lead::Nowhere,
             },
         }
     }
 
-    fn carry_out_plan(
-        &mut self,
-        tick: &Tick,
-        id: ConversationId,
-        seq: u64,
-        turn: Turn,
-        plan: Plan,
-        out: &mut Outbox<Output>,
-    ) {
-        let Some(kept) = self.said.get(&(id, seq)).cloned().flatten() else { return };
+    fn entry(&self, talk: ConversationId, seq: u64, kept: &Kept) -> Entry {
+        let own = || self.identity().unwrap_or(Identity([0; 32]));
+        let author = kept.by.as_ref().map_or_else(own, |by| by.identity);
+        Entry { talk, seq, name: kept.id, role: kept.role, author, at: kept.at }
+    }
+
+    fn carry_out_plan(&mut self, tick: &Tick, entry: Entry, turn: Turn, plan: Plan, out: &mut Outbox<Output>) {
+        let Entry { talk, seq, .. } = entry;
         match plan {
             Plan::Nothing => {}
-            Plan::Message { answers } => self.message_applied(tick, id, seq, turn, &kept, answers, out),
-            Plan::Change { message, place, what } => {
-                self.revise(tick, id, (message, place), seq, &kept, what, None, out);
+            Plan::Void => self.forget_words(talk, seq, out),
+            Plan::Message { answers, first } => {
+                if let Some((version, Lead::Waits)) = answers {
+                    self.names(tick, talk, version, thread::Input::NamedBy(seq), out);
+                }
+                self.message_applied(tick, entry, turn, answers, first, out);
             }
+            Plan::Change { target, what } => self.revise(tick, entry, target, what, None, out),
             Plan::Signs { version, lead, heard } => match lead {
-                Lead::To { message, place } => self.react(tick, id, (message, place), seq, &kept, heard, out),
-                Lead::Waits => self.names(tick, id, version, thread::Input::NamedBy(seq), out),
+                Lead::To(target) => self.react(tick, entry, target, heard, out),
+                Lead::Waits => self.names(tick, talk, version, thread::Input::NamedBy(seq), out),
                 Lead::Nowhere => {}
             },
         }
-        if turn == Turn::Late
-            && let Some(content) = &kept.content
-        {
-            let message = kept.of.unwrap_or(kept.id);
-            let is_version = matches!(content.fields().kind(), Kind::Message | Kind::Edit { .. });
-            if is_version && matches!(self.views.names.get(&(id, kept.id)), Some(Some(_))) {
-                self.names(tick, id, kept.id, thread::Input::Is(thread::Of { seq, message }), out);
-            }
+        let message = match entry.role {
+            Role::Message => entry.name,
+            Role::Edit(message) => message,
+            Role::Aside => return,
+        };
+        if turn == Turn::Late && matches!(self.views.names.get(&(talk, entry.name)), Some(Some(_))) {
+            self.names(tick, talk, entry.name, thread::Input::Is(thread::Of { seq, message }), out);
         }
     }
 
     /// A message has its place.
-    #[allow(clippy::too_many_arguments, reason = "one entry, and what is known of it")]
     fn message_applied(
         &mut self,
         tick: &Tick,
-        id: ConversationId,
-        seq: u64,
+        entry: Entry,
         turn: Turn,
-        kept: &Kept,
         answers: Option<(ContentId, Lead)>,
+        first: Option<revision::What>,
         out: &mut Outbox<Output>,
     ) {
-        if let Some((version, Lead::Waits)) = answers {
-            self.names(tick, id, version, thread::Input::NamedBy(seq), out);
-        }
+        let Entry { talk, seq, name, .. } = entry;
         let answers = answers.map(|(version, lead)| match lead {
-            Lead::To { place, .. } => Answers { version, message: Some(place) },
+            Lead::To(Target { place, .. }) => Answers { version, message: Some(place) },
             Lead::Waits | Lead::Nowhere => Answers { version, message: None },
         });
         if turn == Turn::Adopted {
             if let Some(Answers { message: Some(message), .. }) = answers {
-                self.now(id, kept.id, seq, Now::Answers { message }, out);
+                self.now(talk, name, seq, Now::Answers { message }, out);
             }
             return;
         }
-        let late = turn == Turn::Late;
-        if late {
-            self.page_late(id, seq, out);
+        if turn == Turn::Late {
+            self.page_late(talk, seq, out);
         }
-        let said = kept.by.as_ref().zip(kept.content.clone()).map(|(by, content)| {
-            let (author, at) = (self.author(by), kept.at);
-            Told::Said(io::Said { conversation: id, seq, late, id: kept.id, author, at, content, answers })
-        });
+        let said = self.said_in(entry, turn, answers);
         // Of what comes in its turn nobody can have spoken.
-        let spoken_of = late && matches!(self.views.messages.get(&(id, kept.id)), Some(Some(_)));
-        if spoken_of {
-            self.revise(tick, id, (kept.id, seq), seq, kept, first_of(kept), said, out);
-        } else {
+        let spoken_of = matches!(self.views.messages.get(&(talk, name)), Some(Some(_)));
+        match first.filter(|_| spoken_of) {
+            Some(first) => self.revise(tick, entry, Target { message: name, place: seq }, first, said, out),
             // Until `talk/…` says that it was applied, it is applied again, and told again, under the same seq and id: from
             // our own record of it, or, where a crash took that too, by the node, which holds it until our Have.
-            said.into_iter().for_each(|said| Self::tell_early(said, out));
+            None => said.into_iter().for_each(|said| Self::tell_early(said, out)),
         }
     }
 
-    fn identity_of(&self, kept: &Kept) -> Identity {
-        let own = || self.identity().unwrap_or(Identity([0; 32]));
-        kept.by.as_ref().map_or_else(own, |by| by.identity)
-    }
-
-    fn heard_of(&self, kept: &Kept, seq: u64, what: revision::What) -> revision::Heard {
-        let (author, at, protection) = (self.identity_of(kept), kept.at, Protection::Sealed);
-        revision::Heard { id: kept.id, seq, author, at, protection, what }
+    /// What is told of a message, where another device said it.
+    fn said_in(&self, entry: Entry, turn: Turn, answers: Option<Answers>) -> Option<Told> {
+        let Entry { talk: conversation, seq, name: id, at, .. } = entry;
+        let kept = self.said.get(&(conversation, seq))?.as_ref()?;
+        let (author, content) = (self.author(kept.by.as_ref()?), kept.content.clone()?);
+        let late = turn == Turn::Late;
+        Some(Told::Said(io::Said { conversation, seq, late, id, author, at, content, answers }))
     }
 
     /// The versions of a message, with one more thing said of it.
-    #[allow(clippy::too_many_arguments, reason = "one entry, and what it is about")]
     fn revise(
         &mut self,
         tick: &Tick,
-        id: ConversationId,
-        (message, place): (ContentId, u64),
-        seq: u64,
-        kept: &Kept,
+        entry: Entry,
+        target: Target,
         what: revision::What,
         said: Option<Told>,
         out: &mut Outbox<Output>,
     ) {
-        let known = self.views.messages.remove(&(id, message)).flatten();
-        let mut revisions = known.unwrap_or_else(|| Revisions::new(id, message));
+        let (talk, key) = (entry.talk, (entry.talk, target.message));
+        let known = self.views.messages.remove(&key).flatten();
+        let mut revisions = known.unwrap_or_else(|| Revisions::new(talk, target.message));
         if revisions.first().is_none()
-            && place != seq
-            && let Some(Some(first)) = self.said.get(&(id, place))
-            && first.content.is_some()
-            && first.of.is_none()
+            && target.place != entry.seq
+            && let Some(Some(first)) = self.said.get(&(talk, target.place))
+            && let Some(content) = &first.content
         {
-            let heard = self.heard_of(first, place, first_of(first));
+            let heard = self.entry(talk, target.place, first).heard(first_of(content));
             // It is shown already: what comes of it is no news.
             let _shown = stepped(&mut revisions, tick, heard, out);
         }
-        let heard = self.heard_of(kept, seq, what);
-        let outputs = stepped(&mut revisions, tick, heard, out);
+        let outputs = stepped(&mut revisions, tick, entry.heard(what), out);
         // What is gone before it comes is never shown.
         said.filter(|_| matches!(revisions.view(), View::Words(_))).into_iter().for_each(|said| Self::tell(said, out));
-        if !revisions.words().contains(&seq) {
-            self.forget_words(id, seq, out);
+        if !revisions.words().contains(&entry.seq) {
+            self.forget_words(talk, entry.seq, out);
         }
-        self.views.messages.insert((id, message), Some(revisions));
-        self.touch(id, place, out);
+        self.views.messages.insert(key, Some(revisions));
+        self.touch(talk, target.place, out);
         for output in outputs {
-            self.revised(id, (message, place), kept, output, out);
+            self.revised(entry, target, output, out);
         }
     }
 
-    fn revised(
-        &mut self,
-        id: ConversationId,
-        (message, place): (ContentId, u64),
-        kept: &Kept,
-        output: revision::Output,
-        out: &mut Outbox<Output>,
-    ) {
+    fn revised(&mut self, entry: Entry, target: Target, output: revision::Output, out: &mut Outbox<Output>) {
+        let (talk, Target { message, place }) = (entry.talk, target);
         match output {
             revision::Output::Keep(_) | revision::Output::Shown(View::Awaited) => {}
-            revision::Output::Forget(words) => self.forget_words(id, words, out),
-            revision::Output::Shown(View::Retracted) => self.now(id, message, place, Now::Retracted, out),
-            revision::Output::Shown(View::Removed { by }) => self.now(id, message, place, Now::Removed { by }, out),
+            revision::Output::Forget(words) => self.forget_words(talk, words, out),
+            revision::Output::Shown(View::Retracted) => self.now(talk, message, place, Now::Retracted, out),
+            revision::Output::Shown(View::Removed { by }) => self.now(talk, message, place, Now::Removed { by }, out),
             revision::Output::Shown(View::Words(version)) => {
-                let words = self.said.get(&(id, version.seq)).and_then(Option::as_ref);
+                let words = self.said.get(&(talk, version.seq)).and_then(Option::as_ref);
                 if let (Some(content), true) = (words.and_then(|kept| kept.content.clone()), version.no > 0) {
                     let now = Now::Edited { version: version.id, no: version.no, at: version.at, content };
-                    self.now(id, message, place, now, out);
+                    self.now(talk, message, place, now, out);
                 }
             }
-            revision::Output::Refused(why) => {
-                let who = kept.by.as_ref().map_or(Who::Conversation(id), |by| Who::Person(by.author.clone()));
-                Self::refuse(who, why, out);
-            }
+            revision::Output::Refused(why) => self.refuse_entry(entry, why, out),
         }
+    }
+
+    fn refuse_entry(&self, entry: Entry, why: PeerFault, out: &mut Outbox<Output>) {
+        let who = self.address_of(entry.author).map_or(Who::Conversation(entry.talk), Who::Person);
+        Self::refuse(who, why, out);
     }
 
     fn now(&self, conversation: ConversationId, id: ContentId, seq: u64, now: Now, out: &mut Outbox<Output>) {
@@ -418,23 +427,22 @@ impl Client {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one entry, and what it is about")]
+    /// The signs at a message, with some more, or some less.
     fn react(
         &mut self,
         tick: &Tick,
-        id: ConversationId,
-        (message, place): (ContentId, u64),
-        seq: u64,
-        kept: &Kept,
+        entry: Entry,
+        target: Target,
         heard: Vec<reaction::What>,
         out: &mut Outbox<Output>,
     ) {
-        let known = self.views.reactions.remove(&(id, message)).flatten();
-        let mut reactions = known.unwrap_or_else(|| Reactions::new(id, message));
-        let author = self.identity_of(kept);
+        let (conversation, Target { message: id, place: seq }) = (entry.talk, target);
+        let known = self.views.reactions.remove(&(conversation, id)).flatten();
+        let mut reactions = known.unwrap_or_else(|| Reactions::new(conversation, id));
         for what in heard {
             let mut told = Outbox::new();
-            if reactions.step(tick, reaction::Heard { seq, author, what }, &mut told).is_err() {
+            let heard = reaction::Heard { seq: entry.seq, author: entry.author, what };
+            if reactions.step(tick, heard, &mut told).is_err() {
                 continue;
             }
             for output in out.adopt(told) {
@@ -442,17 +450,16 @@ impl Client {
                     reaction::Output::Added(who, sign) => (who, sign, true),
                     reaction::Output::Withdrawn(who, sign) => (who, sign, false),
                     reaction::Output::Refused(why) => {
-                        Self::refuse(Who::Conversation(id), why, out);
+                        self.refuse_entry(entry, why, out);
                         continue;
                     }
                 };
-                let reacted =
-                    Told::Reacted { conversation: id, id: message, seq: place, who: self.address_of(who), sign, shown };
-                Self::tell(reacted, out);
+                let who = self.address_of(who);
+                Self::tell(Told::Reacted { conversation, id, seq, who, sign, shown }, out);
             }
         }
-        self.views.reactions.insert((id, message), Some(reactions));
-        self.touch(id, place, out);
+        self.views.reactions.insert((conversation, id), Some(reactions));
+        self.touch(conversation, seq, out);
     }
 
     /// Whose an identity is, of the people that are known here.
@@ -506,9 +513,8 @@ fn stepped(
     if revisions.step(tick, heard, &mut told).is_ok() { out.adopt(told) } else { Vec::new() }
 }
 
-fn first_of(kept: &Kept) -> revision::What {
-    let fixed = kept.content.as_ref().map_or_else(|| sha256(&[]), crate::wire::content::Content::fixed);
-    revision::What::First { fixed }
+fn first_of(content: &Content) -> revision::What {
+    revision::What::First { fixed: content.fixed() }
 }
 
 /// The name of the nth sign of a reaction: mostly there is one, which is called as the reaction is.
@@ -520,56 +526,4 @@ fn nth(reaction: ContentId, n: usize) -> ContentId {
 /// What takes back all signs of a reaction.
 fn withdrawals(reaction: ContentId) -> impl Iterator<Item = reaction::What> {
     (0..limits::SIGNS).map(move |n| reaction::What::Withdrawal { of: nth(reaction, n) })
-}
-
-impl Views {
-    /// Brings a record, or its absence; whether it is one of these.
-    pub(super) fn hydrate(&mut self, key: &Key, record: Option<&Record>) -> Result<(), crate::fault::RestoreError> {
-        #[allow(clippy::wildcard_enum_match_arm, reason = "a device keeps many things")]
-        match key {
-            Key::Message(id, message) => {
-                let of = record.map(|record| Revisions::restore(*id, *message, record)).transpose()?;
-                self.messages.insert((*id, *message), of);
-            }
-            Key::Reactions(id, message) => {
-                let of = record.map(|record| Reactions::restore(*id, *message, record)).transpose()?;
-                self.reactions.insert((*id, *message), of);
-            }
-            Key::Name(id, version) => {
-                let of = record.map(|record| Name::restore(*id, *version, record)).transpose()?;
-                self.names.insert((*id, *version), of);
-            }
-            Key::Page(id, thread, level, number) if *thread == Hash([0; 32]) => {
-                let timeline = self.timelines.entry(*id).or_insert_with(|| Timeline::new(*id, None));
-                timeline.hydrate(*level, *number, record)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Forgets one; whether it was here.
-    pub(super) fn forget(&mut self, key: &Key) -> bool {
-        #[allow(clippy::wildcard_enum_match_arm, reason = "a device keeps many things")]
-        match key {
-            Key::Message(id, message) => self.messages.remove(&(*id, *message)).is_some(),
-            Key::Reactions(id, message) => self.reactions.remove(&(*id, *message)).is_some(),
-            Key::Name(id, version) => self.names.remove(&(*id, *version)).is_some(),
-            Key::Page(id, ..) => self.timelines.remove(id).is_some(),
-            _ => false,
-        }
-    }
-
-    /// What may be forgotten between batches.
-    pub(super) fn idle(&self) -> impl Iterator<Item = Key> {
-        let messages = self.messages.keys().map(|(id, message)| Key::Message(*id, *message));
-        let reactions = self.reactions.keys().map(|(id, message)| Key::Reactions(*id, *message));
-        let pages = self.timelines.keys().map(|id| Key::Page(*id, Hash([0; 32]), 0, 0));
-        messages.chain(reactions).chain(pages).chain(self.names.keys().map(|(id, version)| Key::Name(*id, *version)))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let pages: usize = self.timelines.values().map(Timeline::in_memory).sum();
-        self.messages.len() + self.reactions.len() + self.names.len() + pages
-    }
 }

@@ -59,14 +59,25 @@ pub(super) struct Kept {
     pub(super) at: Millis,
     /// The place of what it is about, as its author says.
     pub(super) about: Option<u64>,
-    /// Of an edit: of which message. Kept where the words are gone.
-    pub(super) of: Option<ContentId>,
+    /// What it is to others: kept where the words are gone.
+    pub(super) role: Role,
     /// Whether there are records of what became of it.
     pub(super) touched: bool,
     /// What: `None` for a kind or version of later days, which `raw` holds, and for what is gone.
     pub(super) content: Option<Content>,
     /// What came out of the seal, where we couldn't tell what it is; a change of ours.
     pub(super) raw: Option<Vec<u8>>,
+}
+
+/// What an entry is to those that name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A message: its first version.
+    Message,
+    /// Another version, of this message.
+    Edit(ContentId),
+    /// Nothing that can be changed, answered or reacted to: a reaction, a retract, what we don't know.
+    Aside,
 }
 
 /// Who said something.
@@ -82,25 +93,35 @@ pub(super) struct By {
 impl Kept {
     /// Something that was said.
     pub(super) fn of(by: Option<By>, id: ContentId, at: Millis, content: Content, about: Option<u64>) -> Self {
-        let of = if let Is::Edit { target, .. } = content.fields().kind() { Some(target) } else { None };
-        Self { by, id, at, about, of, touched: false, content: Some(content), raw: None }
+        let role = match content.fields().kind() {
+            Is::Message => Role::Message,
+            Is::Edit { target, .. } => Role::Edit(target),
+            Is::Retract { .. } | Is::Reaction { .. } | Is::Withdrawal { .. } | Is::Report(_) | Is::Nothing => {
+                Role::Aside
+            }
+        };
+        Self { by, id, at, about, role, touched: false, content: Some(content), raw: None }
     }
 
     /// Something that we can't tell, or that isn't for people.
     pub(super) const fn raw(by: Option<By>, id: ContentId, at: Millis, raw: Vec<u8>) -> Self {
-        Self { by, id, at, about: None, of: None, touched: false, content: None, raw: Some(raw) }
+        Self { by, id, at, about: None, role: Role::Aside, touched: false, content: None, raw: Some(raw) }
     }
 
     pub(super) fn record(&self, talk: ConversationId, seq: u64) -> Record {
-        write(Key::Said(talk, seq), 8, |w| {
+        write(Key::Said(talk, seq), 9, |w| {
             w.maybe(self.by.as_ref(), |w, by| {
                 w.array(4).address(&by.author).bytes(&by.identity.0).bytes(&by.dk.0).bool(by.hosted)
             });
             // A content's name is made of it again.
             w.maybe(self.content.is_none().then_some(self.id), |w, id| w.bytes(&id.0))
                 .millis(self.at)
-                .maybe(self.about, Writer::u64)
-                .maybe(self.of, |w, id| w.bytes(&id.0));
+                .maybe(self.about, Writer::u64);
+            match self.role {
+                Role::Message => w.u64(0).null(),
+                Role::Edit(of) => w.u64(1).bytes(&of.0),
+                Role::Aside => w.u64(2).null(),
+            };
             w.bool(self.touched);
             w.maybe(self.content.as_ref(), |w, content| w.bytes(content.bytes()));
             w.maybe(self.raw.as_deref(), |w, raw| w.bytes(raw));
@@ -116,14 +137,20 @@ impl Kept {
                 Ok(By { author, identity, dk: DeviceKey(r.fixed()?), hosted: r.bool()? })
             })?;
             let (id, at) = (r.maybe(|r| r.fixed().map(ContentId))?, r.millis()?);
-            let (about, of) = (r.maybe(Reader::u64)?, r.maybe(|r| r.fixed().map(ContentId))?);
+            let about = r.maybe(Reader::u64)?;
+            let role = match (r.u64()?, r.maybe(|r| r.fixed().map(ContentId))?) {
+                (0, None) => Role::Message,
+                (1, Some(of)) => Role::Edit(of),
+                (2, None) => Role::Aside,
+                _ => return Err(Malformed("a role")),
+            };
             let touched = r.bool()?;
             let content = r.maybe(|r| Content::parse(r.bytes()?).map_err(|_| Malformed("a content")))?;
             let author = Uri::person(by.as_ref().map_or(us, |by| by.identity));
             let name = || content.as_ref().map(|content| content.id(&author, &Uri::room(talk)));
             let id = id.or_else(name).ok_or(Malformed("a name"))?;
             let raw = r.maybe(|r| r.bytes().map(<[u8]>::to_vec))?;
-            Ok(Self { by, id, at, about, of, touched, content, raw })
+            Ok(Self { by, id, at, about, role, touched, content, raw })
         })
     }
 }

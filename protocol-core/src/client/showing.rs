@@ -9,9 +9,8 @@
 use super::Client;
 use super::applying::Wanted;
 use super::io::{Declined, Event, Failure, Output, Screen, Shown, Words};
-use super::said::{By, Kept};
+use super::said::{By, Kept, Role};
 use super::timers::What;
-use crate::content::kind::Kind;
 use crate::id::ConversationId;
 use crate::limits;
 use crate::machine::reaction::Reactions;
@@ -43,14 +42,7 @@ impl Client {
 
     /// What was kept of the first version of a message.
     fn message_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Kept> {
-        let kept = self.kept(id, place, wanted)?;
-        let fields = kept.content.as_ref().map(|content| content.fields().kind());
-        // Of one that is gone, the words are: who has only ever been a message was spoken of.
-        let is = match fields {
-            Some(kind) => matches!(kind, Kind::Message),
-            None => kept.touched,
-        };
-        is.then_some(kept)
+        self.kept(id, place, wanted).filter(|kept| kept.role == Role::Message)
     }
 
     fn revisions(&self, id: ConversationId, kept: &Kept, wanted: &mut Wanted) -> Option<&Revisions> {

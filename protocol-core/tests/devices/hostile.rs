@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use postline_core::client::io::{Alarm, Event, Mark};
-use postline_core::id::{Address, DeviceKey, DeviceTag, Hash};
+use postline_core::id::{Address, DeviceKey, DeviceTag, Hash, Identity};
 use postline_core::limits;
 use postline_core::seal::lists::Chain;
 use postline_core::seal::mls::{self, Group, Me, Package};
@@ -41,6 +41,10 @@ pub(crate) struct Scripted {
 }
 
 impl Ben {
+    pub(crate) fn identity(&self) -> Identity {
+        self.chain.identity()
+    }
+
     fn tick(&mut self, world: &World) -> Tick {
         self.draws += 1;
         Tick { now: world.now, entropy: sha256(&[b"ben", &self.draws.to_be_bytes()]).0 }

@@ -2,11 +2,15 @@
 
 use postline_core::client::Command;
 use postline_core::client::io::{Changed, Event, Failure, Now, Saying, Screen, Shown, To, Words, words};
-use postline_core::content::message::Topic;
+use postline_core::content::message::{Fields, Topic};
 use postline_core::content::part::Part;
+use postline_core::content::uri::Uri;
 use postline_core::id::{Address, ContentId};
 use postline_core::limits;
+use postline_core::wire::cbor::Writer;
+use postline_core::wire::content::Content;
 
+use crate::hostile::talking;
 use crate::kit::{World, ann, ben, theirs};
 
 /// A device says something about what is at a place.
@@ -259,4 +263,58 @@ fn the_last_screen_of_a_long_conversation_reads_few_records() {
     }
     assert_eq!(all.len(), 400);
     assert!(all.is_sorted_by(|later, earlier| later.seq > earlier.seq));
+}
+
+/// A content as a member may seal it, whatever their program would say: what is within the seal.
+fn sealed(world: &World, fields: Fields, about: u64) -> Vec<u8> {
+    let mut inner = Writer::array_of(7);
+    inner.u64(1).u64(0).millis(world.now).u64(1).bytes(Content::new(fields).unwrap().bytes()).u64(about).null();
+    inner.into_bytes()
+}
+
+/// attacks 48, 50, 56: whoever edits and takes back what another said, or what is no message, or names a place
+/// where something else lies, changes nothing for anybody; and the words that it brings are kept by nobody.
+#[test]
+fn t_048_what_a_member_says_of_what_is_not_theirs_changes_nothing() {
+    let (mut world, mut person, mut hostile) = talking();
+    world.write(0, "what ann said");
+    world.write(0, "what ann said next");
+    world.pass(5_000);
+    let [at, next] = ["what ann said", "what ann said next"].map(|text| place(&mut world, text));
+    let name = seen(&mut world, 1).iter().find(|(seq, ..)| *seq == at).unwrap().1;
+    let words = |text: &str| Part::plain(text).unwrap();
+    let edit = |n: u8, of: ContentId| Fields::new([n; 16], words("hostile words")).edit(of, 1.try_into().unwrap());
+    // Their own reaction, which is one, and what they say of that.
+    let reaction = Fields::react([9; 16], name, "👍").unwrap();
+    let sender = Uri::person(person.identity());
+    let named = Content::new(reaction.clone()).unwrap().id(&sender, &Uri::room(theirs()));
+    let inner = sealed(&world, reaction, at);
+    let reacted = hostile.says(&mut world, &mut person, &inner);
+    world.pass(5_000);
+    let before = seen(&mut world, 1);
+    assert_eq!(before.iter().find(|(seq, ..)| *seq == at).unwrap().3, [(Some(ben()), "👍".to_owned())]);
+    world.clear();
+    for (fields, about) in [
+        (edit(1, name), at),
+        (Fields::retract([2; 16], name), at),
+        (edit(3, name), next),
+        (Fields::retract([4; 16], name), next),
+        (Fields::retract([5; 16], named), reacted),
+        (edit(6, named), reacted),
+        (Fields::react([7; 16], named, "🎉").unwrap(), reacted),
+        (edit(8, name), u64::MAX),
+    ] {
+        let inner = sealed(&world, fields, about);
+        hostile.says(&mut world, &mut person, &inner);
+        world.pass(5_000);
+    }
+    for n in [0, 1] {
+        assert_eq!(changes(&world, n), [], "device {n}");
+        assert!(!world.devices[n].events.iter().any(|event| matches!(event, Event::Reacted { .. })));
+        assert!(!has_on_disk(&world, n, "hostile words"), "device {n}");
+        assert_eq!(seen(&mut world, n), before, "device {n}");
+    }
+    world.write(0, "and it goes on");
+    world.pass(5_000);
+    assert_eq!(texts(&mut world, 1).last().unwrap(), "and it goes on");
 }

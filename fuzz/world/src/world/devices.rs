@@ -86,7 +86,6 @@ impl World {
                 });
                 let held = self.sealed.seals(index, used, posts);
                 self.holds(held);
-                self.sealed.is_durable(index);
                 self.lists_only_rise(index);
                 self.marks_hold(index);
                 self.device_effects(index, told, effects);
@@ -123,6 +122,7 @@ impl World {
             left = left.saturating_sub(1);
             self.perform_on_device(index, effect);
         }
+        self.sealed.is_durable(index);
         if after || among {
             return self.crash_device(index);
         }
