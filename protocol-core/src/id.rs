@@ -361,6 +361,16 @@ byte_id! {
     DeviceTag(8);
 }
 
+impl Hash {
+    /// Its first half: a salt, where 16 bytes are wanted that nobody can guess.
+    #[must_use]
+    pub fn half(&self) -> [u8; 16] {
+        let mut half = [0; 16];
+        half.iter_mut().zip(self.0).for_each(|(to, from)| *to = from);
+        half
+    }
+}
+
 /// A body that the host holds: its hash and length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobRef {

@@ -163,7 +163,7 @@ impl Client {
         let mut contents = Vec::new();
         for (n, (reaction, of)) in reactions.by(who, sign).enumerate() {
             let Some(version) = versions.iter().find(|version| version.id == of) else { continue };
-            let salt = if n == 0 { salt } else { first_half(sha256(&[&salt, &n.to_be_bytes()])) };
+            let salt = if n == 0 { salt } else { sha256(&[&salt, &n.to_be_bytes()]).half() };
             let content = Content::new(Fields::withdraw(salt, of, reaction)).map_err(|_| Failure::TooLong)?;
             contents.push((content, Some(version.seq)));
         }
@@ -204,11 +204,5 @@ impl Client {
 
 /// What a content's name is made of, where the host brings nothing.
 fn drawn(tick: &Tick) -> [u8; 16] {
-    first_half(sha256(&[b"postline/1 salt\0", &tick.entropy]))
-}
-
-fn first_half(hash: Hash) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.iter_mut().zip(hash.0).for_each(|(to, from)| *to = from);
-    half
+    sha256(&[b"postline/1 salt\0", &tick.entropy]).half()
 }

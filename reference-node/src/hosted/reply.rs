@@ -38,8 +38,7 @@ impl Hosted {
     pub async fn reply(&self, author: &Address, talk: ConversationId, to: BTreeSet<Address>, mail: &[u8]) -> Reply {
         let Some(words) = sealed::words(mail) else { return Reply::Refused(WORDS) };
         // Handed in again, it is the same message.
-        let mut salt = [0; 16];
-        salt.iter_mut().zip(sha256(&[b"postline/1 hosted reply\0", mail]).0).for_each(|(to, from)| *to = from);
+        let salt = sha256(&[b"postline/1 hosted reply\0", mail]).half();
         match self.seal(author, talk, to, salt, words).await {
             Ok(()) => Reply::Taken,
             Err(Undone::Others) => Reply::Refused(OTHERS),
