@@ -23,6 +23,7 @@ mod changes;
 mod contact;
 mod devices;
 mod door;
+mod ending;
 mod files;
 mod following;
 mod history;
@@ -110,6 +111,8 @@ pub struct Client {
     said: BTreeMap<(ConversationId, u64), Option<Kept>>,
     /// What became of messages, as far as it is at hand.
     views: Views,
+    /// What is to be forgotten, and when.
+    endings: ending::Endings,
     /// Questions that are open on this session.
     asks: BTreeMap<u64, Asked>,
     /// What was published on this session, and isn't answered.
@@ -167,6 +170,7 @@ impl Client {
             packages: BTreeMap::new(),
             said: BTreeMap::new(),
             views: Views::default(),
+            endings: ending::Endings::default(),
             asks: BTreeMap::new(),
             publishing: BTreeMap::new(),
             asked: 0,
@@ -220,9 +224,17 @@ impl Client {
                 self.talks.insert(*id, talk);
             }
             Key::Upload(_) => self.files.take_back(record)?,
+            Key::Ends(id) => {
+                let deadline = self.endings.take_back(*id, record)?;
+                self.timers.set(What::Ends(*id), deadline);
+            }
             // Who the person is, the records to come may say.
             Key::Marks(id) => _ = self.marks.insert(*id, Marks::restore(*id, Identity([0; 32]), record)?),
-            Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
+            Key::Draft(number) => {
+                let draft = Draft::restore(record)?;
+                draft.end().into_iter().for_each(|end| self.timers.by(What::Drafts, end));
+                self.drafts.insert(*number, draft);
+            }
             key => self.hydrate(key, Some(record))?,
         }
         Ok(())
@@ -233,7 +245,14 @@ impl Client {
     pub const fn restored_at_start(key: &Key) -> bool {
         matches!(
             key,
-            Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Marks(_) | Key::Draft(_) | Key::Upload(_)
+            Key::Own
+                | Key::Joining
+                | Key::Contact(_)
+                | Key::Talk(_)
+                | Key::Marks(_)
+                | Key::Ends(_)
+                | Key::Draft(_)
+                | Key::Upload(_)
         )
     }
 
@@ -306,6 +325,7 @@ impl Client {
             + self.packages.len()
             + self.said.len()
             + self.views.len()
+            + self.endings.len()
             + self.asks.len()
             + self.live.values().map(|live| live.ahead.len()).sum::<usize>()
             + self.talks.values().map(|talk| talk.unmarked.len()).sum::<usize>()
@@ -321,7 +341,7 @@ impl Client {
         let groups = self.groups.keys().map(|id| Key::Group(*id));
         let said = self.said.keys().map(|(id, seq)| Key::Said(*id, *seq));
         let packages = self.packages.keys().map(|hash| Key::Package(*hash));
-        groups.chain(packages).chain(said).chain(self.views.idle()).collect()
+        groups.chain(packages).chain(said).chain(self.views.idle()).chain(self.endings.idle()).collect()
     }
 }
 
@@ -407,6 +427,8 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Ends(id) => self.end_some(tick, id, out),
+                What::Drafts => self.drafts_end(tick, out),
                 What::Files => self.files_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }

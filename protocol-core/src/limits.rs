@@ -569,8 +569,14 @@ pub const SIGNS: usize = 16;
 pub const MENTIONS: usize = 64;
 /// Most contents of which one report says what became of them.
 pub const STATUSES: usize = 256;
-/// How far from now the end of a content may lie, past or future, to be believed.
+/// The longest that a content may last after it was read; one that lasts longer has no end.
 pub const EXPIRY_MS: u64 = 366 * DAY;
+/// From when on the end of a content counts, in milliseconds since 1970: an earlier one is of a clock that was never set.
+pub const EXPIRY_FROM_MS: u64 = 1_735_689_600_000;
+/// How long an author's devices wait to hear that what ends after reading was read, before it counts as read there.
+pub const UNTOLD_MS: u64 = 7 * DAY;
+/// Most entries in one record of those that end at one time; further ones have further records.
+pub const MOMENT: usize = 64;
 
 // Attachments
 /// Longest attachment, in bytes, as it is sealed.

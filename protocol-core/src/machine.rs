@@ -4,6 +4,7 @@ pub mod greeting;
 pub mod link;
 pub mod log;
 pub mod mark;
+pub mod moment;
 pub mod presence;
 pub mod queue;
 pub mod reaction;

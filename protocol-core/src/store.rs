@@ -107,6 +107,10 @@ pub enum Key {
     Page(ConversationId, Hash, u8, u64),
     /// How far what was said in a conversation has got.
     Marks(ConversationId),
+    /// What of a conversation is to be forgotten next, and what waits to be read before that.
+    Ends(ConversationId),
+    /// Entries of a conversation that are to be forgotten at one Unix second, by the number of their record.
+    Moment(ConversationId, u64, u64),
 
     // What a node keeps beside a device that it runs
     /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
@@ -164,6 +168,8 @@ impl fmt::Display for Key {
             Self::Name(talk, id) => write!(f, "name/{talk}/{id}"),
             Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
             Self::Marks(talk) => write!(f, "marks/{talk}"),
+            Self::Ends(talk) => write!(f, "ends/{talk}"),
+            Self::Moment(talk, second, number) => write!(f, "moment/{talk}/{second:016x}/{number:016x}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
@@ -238,6 +244,8 @@ impl Key {
             }
             ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
             ["marks", id] => Self::Marks(talk(id)?),
+            ["ends", id] => Self::Ends(talk(id)?),
+            ["moment", id, second, n] => Self::Moment(talk(id)?, number(second)?, number(n)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })

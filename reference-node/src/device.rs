@@ -37,6 +37,7 @@ use crate::store::{Said as Kept, Store, StoreError};
 
 mod dial;
 pub mod files;
+mod lasting;
 mod line;
 mod mailing;
 mod say;
@@ -44,6 +45,7 @@ mod tell;
 
 pub use dial::{Dialler, NodeAt, OwnDoor};
 pub use files::{FileFault, Files, attached};
+pub use lasting::Lasting;
 use line::{Came, Line};
 pub use mailing::Mailing;
 pub use say::{HELP, Said, Unsaid, parse};
@@ -479,7 +481,7 @@ impl Device {
 }
 
 /// The records that a device is restored from, as their keys begin.
-const STARTING: [&str; 7] = ["contact/", "draft/", "joining", "marks/", "own", "talk/", "upload/"];
+const STARTING: [&str; 8] = ["contact/", "draft/", "ends/", "joining", "marks/", "own", "talk/", "upload/"];
 
 fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
@@ -545,6 +547,8 @@ mod tests {
             Key::Draft(9),
             Key::Upload(Hash([1; 32])),
             Key::Marks(talk),
+            Key::Ends(talk),
+            Key::Moment(talk, 1, 0),
             Key::Mailing(talk, 7),
             Key::Talks(address),
         ] {

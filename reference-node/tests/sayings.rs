@@ -156,3 +156,66 @@ async fn t_105_what_is_taken_back_is_found_no_more_and_in_no_byte_of_either_devi
     }
     nodes.stop().await.unwrap();
 }
+
+/// on devices that go on, and on one that was off when the time came.
+#[tokio::test]
+async fn t_105_what_has_ended_is_found_no_more_and_in_no_byte_of_either_device() {
+    const CANARY: &str = "canaryword4712";
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let (seats, [mut ann, mut ben]) = talking(&nodes).await;
+    let kept = says(&mut ann, &mut ben, "words that stay", "words that stay").await;
+    let text = format!("words with a {CANARY} in them");
+    let said = says(&mut ann, &mut ben, &format!("/expire-read 1s {text}"), &text).await;
+    let mut both = [ann, ben];
+    both[0].say(&format!("/edit {said} other words, and the {CANARY} again")).await.unwrap();
+    becomes(&mut both, said, "edited").await;
+    for (terminal, seat) in both.iter_mut().zip(&seats) {
+        terminal.say(&format!("/find {CANARY}")).await.unwrap();
+        let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await.unwrap();
+        assert!(!found["hits"].as_array().unwrap().is_empty(), "{found}");
+        assert!(!traces(seat, CANARY).is_empty(), "the scan finds what is there");
+    }
+    // Nobody has read it: it stays. Then ben does, and is away when what ends at a time does so.
+    both[1].say(&format!("/read {said}")).await.unwrap();
+    becomes(&mut both, said, "expired").await;
+    for terminal in &mut both {
+        terminal.say(&format!("/find {CANARY}")).await.unwrap();
+        let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await.unwrap();
+        assert_eq!(found["hits"], json!([]));
+        terminal.say("/find words").await.unwrap();
+        let (found, _) = terminal.wait_for("found", PATIENCE, |_| true).await.unwrap();
+        assert_eq!(found["hits"][0]["seq"], kept, "{found}");
+    }
+    let [mut ann, mut ben] = both;
+    ann.say(&format!("/expire 4s a {CANARY} at its time")).await.unwrap();
+    ann.say("the last word").await.unwrap();
+    ben.hears("the last word", PATIENCE).await.unwrap();
+    ben.end().await.unwrap();
+    let at_its_time = |changed: &Value| changed["now"] == "expired" && changed["seq"].as_u64() > Some(said);
+    let (changed, _) = ann.wait_for("changed", PATIENCE, at_its_time).await.unwrap();
+    let mut ben = seats[1].chat("one@a.example").unwrap();
+    let again = changed["seq"].as_u64().unwrap();
+    // Where it came to ben too late, it was never shown, and is over from the start.
+    let over =
+        |screen: &Vec<Value>| screen.iter().any(|message| message["seq"] == again && message["now"] == "expired");
+    ben.wait_for("conversation", PATIENCE, |_| true).await.unwrap();
+    let (here, there) = (view(&mut ann, "/history").await, view(&mut ben, "/history").await);
+    assert!(over(&here) && over(&there), "{there:?}");
+    assert_eq!(here, there);
+    for seat in &seats {
+        let began = Instant::now();
+        while let left = traces(seat, CANARY)
+            && !left.is_empty()
+        {
+            assert!(began.elapsed() < PATIENCE, "{left:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
+    for seat in &seats {
+        assert_eq!(traces(seat, CANARY), Vec::<String>::new());
+    }
+    nodes.stop().await.unwrap();
+}

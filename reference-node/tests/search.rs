@@ -24,7 +24,9 @@ fn words(record: &Record) -> Option<Words> {
     let Key::Said(conversation, seq) = record.key else { return None };
     let text = String::from_utf8(record.value.clone()?).ok().filter(|text| !text.is_empty())?;
     let author = Some(Address::parse("ann@a.example").unwrap());
-    Some(Words { conversation, seq, author, at: Millis(1_000 + seq), text })
+    // What says that it is over is: it ended with the first second.
+    let ends = text.starts_with("over: ").then_some(Millis(1_000));
+    Some(Words { conversation, seq, author, at: Millis(1_000 + seq), ends, text })
 }
 
 fn open(dir: &Path) -> Store {
@@ -108,6 +110,17 @@ fn what_is_said_is_found_by_words_phrases_and_beginnings() {
     assert_eq!(store.search(&query, Some(&only), 9).unwrap().hits, []);
     let hit = &store.search(&Query::parse("heures").unwrap(), Some(&only), 9).unwrap().hits[0];
     assert_eq!((hit.excerpt.as_str(), hit.at), ("Le déjeuner est à Århus, 12 heures", Millis(1_009)));
+}
+
+/// a device that doesn't run forgets nothing; who looks into its store finds nothing of what is over.
+#[test]
+fn t_105_what_has_ended_is_not_found_though_its_device_was_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    store.write(&[said(ANN, 1, "over: lunch"), said(ANN, 2, "lunch")]).unwrap();
+    assert_eq!(find(&store, "lunch"), [(1, 2)]);
+    let reader = Reader::open(dir.path()).unwrap();
+    assert_eq!(seqs(&reader.search(words, &Query::parse("lunch").unwrap(), None, 9).unwrap()), [(1, 2)]);
 }
 
 #[test]

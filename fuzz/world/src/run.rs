@@ -29,6 +29,8 @@ const LOSSES: u64 = 0x6c6f_7373_6573;
 const DEALS: u64 = 0x0064_6561_6c73;
 /// The same of those about what people choose.
 const CHOICES: u64 = 0x0063_686f_6963_6573;
+/// The same, of what people say that is to be forgotten.
+const FADES: u64 = 0x6661_6465_7300;
 /// The same, of who is whispered about.
 const WHISPERS: u64 = 0x7768_6973_7065;
 /// How long after healing everything must have come to its end.
@@ -93,6 +95,8 @@ struct Phones {
     choices: Rng,
     /// What is whispered, where anything is.
     whispers: Option<Rng>,
+    /// What is said and to be forgotten, where anything is.
+    fades: Option<Rng>,
 }
 
 impl Phones {
@@ -101,7 +105,8 @@ impl Phones {
         let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
         let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers }
+        let fades = if devices::fades(seed) { Some(Rng::new(seed.rotate_left(47) ^ FADES)) } else { None };
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, fades }
     }
 }
 
@@ -159,6 +164,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         devices::plan_choices(&mut world, &mut phones.choices, lasts);
         if let Some(whispers) = &mut phones.whispers {
             devices::plan_whispers(&mut world, whispers, lasts);
+        }
+        if let Some(fades) = &mut phones.fades {
+            devices::plan_fades(&mut world, fades, lasts);
         }
     }
     plan(&mut world, &mut rng, lasts);

@@ -55,6 +55,8 @@ pub struct Sealed {
     pub lied_to: bool,
     /// Devices whose disk was put back, or copied: what they say and show, they may have said and shown before.
     pub copied: BTreeSet<usize>,
+    /// What ends at a time: who hears of it too late is never shown it.
+    pub fading: BTreeSet<ContentId>,
     /// Every step of a device that sealed something.
     seals: Vec<Seals>,
     /// By what it posted, the step that sealed it.
@@ -333,7 +335,8 @@ impl Sealed {
             let Some(roster) = self.roster(conversation, seq) else { continue };
             for (device, dk) in current.iter().filter(|(device, _)| **device != told.device) {
                 let shown = self.shown.contains_key(&(*id, *device));
-                let knows = shown || told.unopened.contains(dk) || self.copied.contains(device);
+                let fades = self.fading.contains(id);
+                let knows = shown || fades || told.unopened.contains(dk) || self.copied.contains(device);
                 if roster.contains(dk) && !knows {
                     let what = format!("{id}, entry {seq} of {conversation}, is not shown on device {device}");
                     return Err(("I1", what));

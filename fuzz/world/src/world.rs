@@ -8,6 +8,7 @@
 mod devices;
 mod effects;
 mod evil;
+mod fading;
 mod liars;
 mod lines;
 mod losses;
@@ -47,6 +48,7 @@ use crate::sealed::Sealed;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
+pub use fading::Lasts;
 use lines::Conn;
 pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};

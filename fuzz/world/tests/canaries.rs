@@ -79,6 +79,8 @@ canaries! {
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 330;
     another_s_words_are_noticed: AnyoneRevises is ["I6"], by run_with_devices;
     words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
+    //
+    words_that_outlive_their_time_are_noticed: WordsOutlive is ["I7"], by run_with_devices;
     //
     a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
     who_is_shown_to_who_does_not_agree_is_noticed: ShownToWhoDoesNotAgree is ["I24"], by run_with_devices;

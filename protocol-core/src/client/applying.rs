@@ -5,7 +5,7 @@
 //!   said/… ──in order; what came late, at once──▶ plan ──all records here──▶ carried out
 //!                                                  └──one is missing──▶ it is brought for the next step
 //!
-//!     message ──────────▶ Said              costs no record of its own until something is said about it
+//!     message ──────────▶ Said              its end is noted (ending); costs no record of its own until something is said about it
 //!     edit, retract ────▶ machine/revision  of the first, which lies at `about` ──▶ Changed; words are forgotten
 //!     reaction … ───────▶ machine/reaction  of the message of the version at `about` ──▶ Reacted
 //!     what it is about hasn't come ──▶ it waits under that name (machine/thread), and is applied again when that comes
@@ -22,6 +22,7 @@ use super::said::{Kept, Role};
 use super::timers::What;
 use crate::canary::{self, Canary};
 use crate::content::kind::Kind;
+use crate::content::message::Expiry;
 use crate::fault::PeerFault;
 use crate::id::{Address, ContentId, ConversationId, Identity};
 use crate::limits;
@@ -99,7 +100,7 @@ enum Plan {
 }
 
 /// Notes a record that is wanted, where it isn't here.
-fn want<T>(here: Option<&T>, wanted: &mut Wanted, key: impl FnOnce() -> Key) {
+pub(super) fn want<T>(here: Option<&T>, wanted: &mut Wanted, key: impl FnOnce() -> Key) {
     if here.is_none() {
         wanted.insert(key());
     }
@@ -176,9 +177,12 @@ impl Client {
                 }
                 let answers =
                     fields.in_reply_to.map(|version| (version, self.lead(id, seq, kept.about, version, wanted)));
-                Plan::Message { answers, first: late.then(|| first_of(content)) }
+                self.wanted_to_note_in(turn, id, seq, kept, wanted);
+                let first = late || matches!(kept.ends(), Some(Expiry::At(_)));
+                Plan::Message { answers, first: first.then(|| first_of(content)) }
             }
             Kind::Edit { target, no } => {
+                self.wanted_to_note_in(turn, id, seq, kept, wanted);
                 let no = no.map_or(1, core::num::NonZeroU32::get);
                 self.change(id, seq, kept, target, revision::What::Edit { no, fixed: content.fixed() }, wanted)
             }
@@ -194,6 +198,13 @@ impl Client {
             }
             Kind::Withdrawal { to, target } => self.signs(id, seq, kept, to, withdrawals(target).collect(), wanted),
             Kind::Report(_) | Kind::Nothing => Plan::Nothing,
+        }
+    }
+
+    /// What was noted once isn't noted again.
+    fn wanted_to_note_in(&self, turn: Turn, id: ConversationId, seq: u64, kept: &Kept, wanted: &mut Wanted) {
+        if turn != Turn::Adopted {
+            self.wanted_to_note(id, seq, kept, wanted);
         }
     }
 
@@ -275,14 +286,25 @@ impl Client {
 
     fn carry_out_plan(&mut self, tick: &Tick, entry: Entry, turn: Turn, plan: Plan, out: &mut Outbox<Output>) {
         let Entry { talk, seq, .. } = entry;
+        let noted = matches!(plan, Plan::Message { .. } | Plan::Change { .. }) && turn != Turn::Adopted;
+        let over = noted && self.note_end(talk, seq, out);
         match plan {
             Plan::Nothing => {}
             Plan::Void => self.forget_words(talk, seq, out),
+            // Its message has ended too, or ends otherwise: then the edit doesn't count ([R-4]).
+            Plan::Change { .. } if over => self.forget_words(talk, seq, out),
             Plan::Message { answers, first } => {
                 if let Some((version, Lead::Waits)) = answers {
                     self.names(tick, talk, version, thread::Input::NamedBy(seq), out);
                 }
-                self.message_applied(tick, entry, turn, answers, first, out);
+                if over {
+                    if turn == Turn::Late {
+                        self.page_late(talk, seq, out);
+                    }
+                    self.message_is_over(tick, talk, seq, out);
+                } else {
+                    self.message_applied(tick, entry, turn, answers, first, out);
+                }
             }
             Plan::Change { target, what } => self.revise(tick, entry, target, what, None, out),
             Plan::Signs { version, lead, heard } => match lead {
@@ -336,6 +358,20 @@ impl Client {
         }
     }
 
+    /// The time of a message is over: none of its words are kept from here on, and what people see is that ([X-1]).
+    pub(super) fn message_is_over(&mut self, tick: &Tick, talk: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+        let Some(Some(kept)) = self.said.get(&(talk, seq)) else { return };
+        let (entry, first) = (self.entry(talk, seq, kept), kept.content.as_ref().map(first_of));
+        let target = Target { message: entry.name, place: seq };
+        let known = self.views.messages.get(&(talk, entry.name)).and_then(Option::as_ref);
+        let words = known.map(Revisions::words).unwrap_or_default();
+        words.into_iter().chain([seq]).for_each(|words| self.leave_files(talk, words, out));
+        if let Some(first) = first {
+            self.revise(tick, entry, target, first, None, out);
+        }
+        self.revise(tick, entry, target, revision::What::Expiry, None, out);
+    }
+
     /// What is told of a message, where another device said it.
     fn said_in(&self, entry: Entry, turn: Turn, answers: Option<Answers>) -> Option<Told> {
         let Entry { talk: conversation, seq, name: id, at, .. } = entry;
@@ -386,6 +422,7 @@ impl Client {
             revision::Output::Keep(_) | revision::Output::Shown(View::Awaited) => {}
             revision::Output::Forget(words) => self.forget_words(talk, words, out),
             revision::Output::Shown(View::Retracted) => self.now(talk, message, place, Now::Retracted, out),
+            revision::Output::Shown(View::Expired) => self.now(talk, message, place, Now::Expired, out),
             revision::Output::Shown(View::Removed { by }) => self.now(talk, message, place, Now::Removed { by }, out),
             revision::Output::Shown(View::Words(version)) => {
                 let words = self.said.get(&(talk, version.seq)).and_then(Option::as_ref);
@@ -408,7 +445,7 @@ impl Client {
     }
 
     /// Lets go of the words that an entry brought: nothing gives them any more (attack 55).
-    fn forget_words(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
+    pub(super) fn forget_words(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         if let Some(Some(kept)) = self.said.get_mut(&(id, seq))
             && !canary::is_on(Canary::WordsStay)
             && kept.content.take().is_some()

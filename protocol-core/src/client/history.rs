@@ -81,7 +81,7 @@ impl Client {
     }
 
     fn told(&self, id: ConversationId, seq: u64) -> Option<Told> {
-        let kept = self.said.get(&(id, seq))?.as_ref()?;
+        let kept = self.said.get(&(id, seq))?.as_ref().filter(|kept| !self.is_ending(id, seq, kept))?;
         let (author, dk) = match &kept.by {
             Some(by) => (by.author.clone(), by.dk),
             None => (self.ours.address.clone(), self.dk()?),

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ending::Whose;
 use super::inner::What as Said;
 use super::io::{Declined, Event as Told, Mark, Output, Who};
 use super::said::Draft;
@@ -206,7 +207,12 @@ impl Client {
         if self.own.chain.is_none() {
             return Self::decline(Declined::NotEnrolled, out);
         }
+        let read = |client: &Self| client.marks.get(&id).map(Marks::read);
+        let before = read(self);
         self.mark(tick, id, Input::Saw { from: 1, to: seq }, out);
+        if read(self) != before {
+            self.reading_counts(id, Whose::Ourselves, tick.now, out);
+        }
     }
 
     /// The person chooses whether others hear what they read: in one conversation, or wherever they chose nothing of its

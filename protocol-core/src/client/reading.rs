@@ -3,6 +3,7 @@
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
 use super::Client;
+use super::ending::Whose;
 use super::inner::{Inner, Read, What as Said, apart};
 use super::io::{Author, Event as Told, Output, Who};
 use super::said::{By, Draft, Kept};
@@ -44,7 +45,8 @@ impl Client {
         match opened.and_then(|opened| read(id, &opened).map(|read| (opened, read))) {
             Ok((opened, (along, read))) => {
                 if let Some(along) = along {
-                    self.has_read(tick, event, opened.member.identity, along, out);
+                    let at = if let Read::Known(inner) = &read { inner.at } else { tick.now };
+                    self.has_read(tick, event, opened.member.identity, (along, at), out);
                 }
                 if let Some(head) = opened.aad.head {
                     self.named_head(id, head, seq, out);
@@ -61,8 +63,18 @@ impl Client {
     }
 
     /// Somebody tells what they have read; the person on another device of theirs too.
-    fn has_read(&mut self, tick: &Tick, event: &Event, who: Identity, read: Position, out: &mut Outbox<Output>) {
+    fn has_read(
+        &mut self,
+        tick: &Tick,
+        event: &Event,
+        who: Identity,
+        (read, at): (Position, Millis),
+        out: &mut Outbox<Output>,
+    ) {
         self.mark(tick, event.conversation, mark::Input::Read { who, at: event.seq, read }, out);
+        // What waits for it ends so long after it was told: never before it was said, whatever a clock says (attack 41).
+        let whose = if self.identity() == Some(who) { Whose::Ourselves } else { Whose::Others };
+        self.reading_counts(event.conversation, whose, at, out);
     }
 
     /// What came out of the seal.
@@ -91,7 +103,7 @@ impl Client {
                 self.keep_said(tick, id, place, by(member), inner.at.min(tick.now), content, about, out);
                 self.wrote(&who, id, out);
             }
-            Said::Read { read } => self.has_read(tick, event, member.identity, read, out),
+            Said::Read { read } => self.has_read(tick, event, member.identity, (read, inner.at), out),
             Said::NotOpened { seq: which } => {
                 let live = self.live(id);
                 if which < seq && live.repairs.len() < limits::CLIENT_BATCH {

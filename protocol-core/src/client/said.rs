@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::content::kind::Kind as Is;
+use crate::content::message::Expiry;
 use crate::content::part::Part;
 use crate::content::uri::Uri;
 use crate::fault::RestoreError;
@@ -28,6 +29,8 @@ pub struct Words {
     pub author: Option<Address>,
     /// When, as its author says.
     pub at: Millis,
+    /// From when on nobody is to be shown them, where that is a time.
+    pub ends: Option<Millis>,
     /// The words.
     pub text: String,
 }
@@ -40,6 +43,7 @@ pub fn words(record: &Record) -> Option<Words> {
     record.value.as_ref()?;
     // Whose this device is goes into names alone.
     let kept = Kept::restore(conversation, Identity([0; Identity::LEN]), record).ok()?;
+    let ends = kept.ends().and_then(|expiry| expiry.end(None));
     let content = kept.content?;
     let fields = content.fields();
     if !matches!(fields.kind(), Is::Message | Is::Edit { .. }) {
@@ -47,7 +51,7 @@ pub fn words(record: &Record) -> Option<Words> {
     }
     let parts: Vec<&str> = fields.body.walk().into_iter().filter_map(Part::words).map(|words| words.as_str()).collect();
     let text = Some(parts.join("\n")).filter(|text| !text.is_empty())?;
-    Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, text })
+    Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, ends, text })
 }
 
 /// An entry that was opened, or that this device wrote.
@@ -101,6 +105,18 @@ impl Kept {
             }
         };
         Self { by, id, at, about, role, touched: false, content: Some(content), raw: None }
+    }
+
+    /// When it is to be forgotten, where it is a message or an edit of one, and still has words ([X-1]).
+    pub(super) fn ends(&self) -> Option<Expiry> {
+        let words = !matches!(self.role, Role::Aside);
+        let content = self.content.as_ref().filter(|_| words)?;
+        content.fields().expires.filter(|expiry| expiry.is_sensible())
+    }
+
+    /// Whether it was to be forgotten at a time that is over.
+    pub(super) fn is_over(&self, now: Millis) -> bool {
+        self.ends().and_then(|expiry| expiry.end(None)).is_some_and(|end| end <= now)
     }
 
     /// Something that we can't tell, or that isn't for people.
@@ -194,11 +210,13 @@ impl Draft {
 
     /// Whether it was to be read until a time that is over.
     pub(super) fn is_over(&self, now: Millis) -> bool {
+        self.end().is_some_and(|end| end <= now)
+    }
+
+    /// Until when it was to be read.
+    pub(super) fn end(&self) -> Option<Millis> {
         let expires = self.content().and_then(|content| content.fields().expires);
-        expires
-            .filter(|expiry| expiry.is_sensible(now))
-            .and_then(|expiry| expiry.end(None))
-            .is_some_and(|end| end <= now)
+        expires.filter(|expiry| expiry.is_sensible()).and_then(|expiry| expiry.end(None))
     }
 
     pub(super) fn record(&self, number: u64) -> Record {

@@ -108,6 +108,20 @@ impl Client {
         self.give_up(tick, &draft, mark::Post::Expired, out);
     }
 
+    /// What was to be read until now is not said any more, wherever it waits. What was posted may be in the log: it stays until
+    /// that is known.
+    pub(super) fn drafts_end(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        let waits = self.drafts.iter().filter(|(_, draft)| draft.sealed.is_none());
+        let ends: Vec<(Millis, u64)> = waits.filter_map(|(number, draft)| Some((draft.end()?, *number))).collect();
+        for (end, number) in ends {
+            if end <= tick.now {
+                self.expire(tick, number, out);
+            } else {
+                self.timers.by(What::Drafts, end);
+            }
+        }
+    }
+
     /// Posts what is sealed.
     pub(super) fn post(&self, number: u64, draft: &Draft, out: &mut Outbox<Output>) {
         let (Some(sealed), Some(dk), Some(talk)) = (&draft.sealed, self.dk(), self.talks.get(&draft.talk)) else {
@@ -230,6 +244,7 @@ impl Client {
             Code::Behind | Code::Exists => {}
             Code::StaleEpoch | Code::Busy | Code::Timeout | Code::Goodbye | Code::Unlisted => {
                 let draft = Draft { sealed: None, ..draft };
+                draft.end().into_iter().for_each(|end| self.timers.by(What::Drafts, end.max(tick.now)));
                 out.save(draft.record(number));
                 self.drafts.insert(number, draft);
                 self.settle_now(id, number, out);

@@ -35,7 +35,9 @@ impl Client {
         let kept = self.message_at(id, place, wanted).ok_or(Failure::NoMessage)?;
         match self.revisions(id, kept, wanted) {
             Some(revisions) => Ok(revisions.history()),
-            None if kept.content.is_some() => Ok(vec![Version { id: kept.id, no: 0, seq: place, at: kept.at }]),
+            None if kept.content.is_some() && !kept.is_over(self.now) => {
+                Ok(vec![Version { id: kept.id, no: 0, seq: place, at: kept.at }])
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -45,7 +47,7 @@ impl Client {
         self.kept(id, place, wanted).filter(|kept| kept.role == Role::Message)
     }
 
-    fn revisions(&self, id: ConversationId, kept: &Kept, wanted: &mut Wanted) -> Option<&Revisions> {
+    pub(super) fn revisions(&self, id: ConversationId, kept: &Kept, wanted: &mut Wanted) -> Option<&Revisions> {
         let known = self.views.messages.get(&(id, kept.id));
         if known.is_none() && kept.touched {
             wanted.insert(Key::Message(id, kept.id));
@@ -120,11 +122,9 @@ impl Client {
         let now = match self.revisions(id, kept, wanted).map(Revisions::view) {
             Some(View::Retracted) => Words::Retracted,
             Some(View::Removed { by }) => Words::Removed { by },
-            Some(View::Words(version)) => {
-                let content = self.kept(id, version.seq, wanted)?.content.clone()?;
-                Words::Are { no: version.no, content }
-            }
-            Some(View::Awaited) | None => Words::Are { no: 0, content: kept.content.clone()? },
+            Some(View::Expired) => Words::Expired,
+            Some(View::Words(version)) => self.words_of(self.kept(id, version.seq, wanted)?, version.no),
+            Some(View::Awaited) | None => self.words_of(kept, 0),
         };
         let signs = self.reactions(id, place, wanted).into_iter().flat_map(Reactions::shown);
         let signs = signs.map(|(who, sign)| (self.address_of(who), sign.to_owned())).collect();
@@ -133,6 +133,14 @@ impl Client {
             None => self.author(&self.this_device()?),
         };
         Some(Shown { seq: place, id: kept.id, author, at: kept.at, now, signs })
+    }
+
+    /// The words that an entry brought: those whose time is over are shown to nobody, though they may still be here.
+    fn words_of(&self, kept: &Kept, no: u32) -> Words {
+        match kept.content.clone().filter(|_| !kept.is_over(self.now)) {
+            Some(content) => Words::Are { no, content },
+            None => Words::Expired,
+        }
     }
 
     fn this_device(&self) -> Option<By> {

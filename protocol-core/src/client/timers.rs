@@ -28,6 +28,10 @@ pub(super) enum What {
     Whisper,
     /// Tell the others what was read.
     Read(ConversationId),
+    /// Forget what of a conversation has come to its end.
+    Ends(ConversationId),
+    /// Give up what was to be read until now and can't be said.
+    Drafts,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +77,8 @@ impl Timers {
             | What::Publish
             | What::Files
             | What::Read(_)
+            | What::Ends(_)
+            | What::Drafts
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::io::{Command, Input, Saying, SessionIn, To};
 use super::said::Kept;
-use super::{Client, Key, Record};
+use super::{Client, Key, Record, ending};
 use crate::fault::RestoreError;
 use crate::id::{ConversationId, Identity};
 use crate::limits;
@@ -44,6 +44,9 @@ impl Client {
             Input::Wake => {
                 let next: BTreeSet<ConversationId> = self.timers.talks(limits::CLIENT_TALKS).collect();
                 next.into_iter().for_each(|id| wants.going_on(id));
+                for id in self.endings.hungry() {
+                    self.wanted_to_end_some(id, &mut wants.keys);
+                }
             }
             Input::Session(_) | Input::Command(_) | Input::Bytes(_) => {}
         }
@@ -83,6 +86,8 @@ impl Client {
                 let kept = record.map(|record| Kept::restore(*id, us, record)).transpose()?;
                 self.said.insert((*id, *seq), kept);
             }
+            Key::Page(_, name, ..) if ending::is_of(name) => self.endings.hydrate(key, record)?,
+            Key::Moment(..) => self.endings.hydrate(key, record)?,
             key => self.views.hydrate(key, record)?,
         }
         Ok(())
@@ -111,6 +116,14 @@ impl Client {
             }
             Key::Package(hash) => self.packages.remove(hash).is_some(),
             Key::Said(id, seq) => self.said.remove(&(*id, *seq)).is_some(),
+            Key::Page(id, name, ..) if ending::is_of(name) => {
+                self.endings.forget(*id);
+                true
+            }
+            Key::Moment(id, ..) => {
+                self.endings.forget(*id);
+                true
+            }
             key => self.views.forget(key),
         }
     }

@@ -7,13 +7,15 @@ use super::applying::Wanted;
 use super::inner::{Inner, What as Said};
 use super::io::{Event as Told, Failure, Output, Saying, To};
 use super::own::Stage;
-use super::said::Draft;
+use super::said::{Draft, Kept, Role};
+use super::timers::What;
 use crate::canary::{self, Canary};
 use crate::content::message::Fields;
 use crate::content::uri::Uri;
 use crate::id::{ContentId, ConversationId, Hash, Identity};
 use crate::limits;
 use crate::machine::mark::{self, Post};
+use crate::machine::revision::{Revisions, View};
 use crate::seal::lists::Chain;
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
@@ -125,9 +127,13 @@ impl Client {
                 made(fields.edit(name, no), Some(*message))
             }
             Saying::Retract { message } => {
-                self.version(id, *message, wanted)?;
-                let (name, _) = self.own_first(id, *message, wanted)?;
-                made(Fields::retract(salt, name), Some(*message))
+                let kept = self.own_at(id, *message, wanted)?;
+                let view = self.revisions(id, kept, wanted).map(Revisions::view);
+                if kept.role != Role::Message || matches!(view, Some(View::Retracted | View::Removed { .. })) {
+                    return Err(Failure::NoMessage);
+                }
+                // What has ended here may not have ended elsewhere.
+                made(Fields::retract(salt, kept.id), Some(*message))
             }
             Saying::React { message, sign } => {
                 let version = self.version(id, *message, wanted)?;
@@ -140,12 +146,18 @@ impl Client {
 
     /// The first version of the person's own message at a place, and what it is called.
     fn own_first(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Result<(ContentId, &Content), Failure> {
+        let kept = self.own_at(id, place, wanted)?;
+        kept.content.as_ref().map(|content| (kept.id, content)).ok_or(Failure::NoMessage)
+    }
+
+    /// What lies at a place, where the person said it.
+    fn own_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Result<&Kept, Failure> {
         let kept = self.kept(id, place, wanted).ok_or(Failure::NoMessage)?;
         let others = kept.by.as_ref().is_some_and(|by| by.author != self.ours.address);
         if others && !canary::is_on(Canary::AnyoneRevises) {
             return Err(Failure::NotYours);
         }
-        kept.content.as_ref().map(|content| (kept.id, content)).ok_or(Failure::NoMessage)
+        Ok(kept)
     }
 
     /// What takes back a sign of the person's at a message, of whichever version.
@@ -179,7 +191,7 @@ impl Client {
     /// Something that devices say to each other.
     pub(super) fn control(&mut self, tick: &Tick, id: ConversationId, what: Said, out: &mut Outbox<Output>) {
         self.draft(tick, &Inner { at: tick.now, what }, id, out);
-        self.timers.by(super::What::Talk(id), tick.now);
+        self.timers.by(What::Talk(id), tick.now);
     }
 
     /// Keeps it until the log has it.
@@ -187,6 +199,9 @@ impl Client {
         let number = self.number(tick);
         let draft = Draft::new(talk, Kind::Message, inner.to_bytes());
         out.save(draft.record(number));
+        if matches!(&inner.what, Said::Content { content, .. } if content.fields().expires.is_some()) {
+            draft.end().into_iter().for_each(|end| self.timers.by(What::Drafts, end));
+        }
         self.drafts.insert(number, draft);
     }
 

@@ -73,15 +73,15 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// Whether it is one that somebody may mean, at this time: no further away than [`EXPIRY_MS`](limits::EXPIRY_MS), past
-    /// or future ([M-8], attack 41). What isn't is ignored, and the content stays.
+    /// Whether it is one that somebody may mean ([M-8], attack 41): a second from [`EXPIRY_FROM_MS`](limits::EXPIRY_FROM_MS)
+    /// on, or at most [`EXPIRY_MS`](limits::EXPIRY_MS) after reading. What isn't is ignored, and the content stays. It
+    /// depends on nothing but the content, so that all who have it judge alike.
     #[must_use]
-    pub fn is_sensible(self, now: Millis) -> bool {
-        let (end, base) = match self {
-            Self::At(second) => (Millis::from_unix_seconds(second.into()), now),
-            Self::AfterReading(seconds) => (Millis::from_unix_seconds(seconds.into()), Millis(0)),
-        };
-        end.0.abs_diff(base.0) <= limits::EXPIRY_MS
+    pub fn is_sensible(self) -> bool {
+        match self {
+            Self::At(second) => Millis::from_unix_seconds(second.into()).0 >= limits::EXPIRY_FROM_MS,
+            Self::AfterReading(seconds) => Millis::from_unix_seconds(seconds.into()).0 <= limits::EXPIRY_MS,
+        }
     }
 
     /// When it is to be forgotten, of a content that was read then, or not yet.

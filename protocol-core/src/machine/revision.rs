@@ -8,7 +8,7 @@
 //!                 ▼                                    ▼
 //!               words ◀──edit of the author's── (others' are let go of)
 //!                 │   highest edit_no, then highest id
-//!       retract of the author's, removal
+//!       retract of the author's, removal, expiry
 //!                 ▼
 //!               gone: absorbs everything; no words are kept, and none come back
 //! ```
@@ -85,6 +85,8 @@ pub enum What {
     Retract,
     /// Somebody who may has removed it.
     Removal,
+    /// Its time is over, as this device finds: nobody says so, and all find it sooner or later.
+    Expiry,
 }
 
 /// What the machine wants done.
@@ -114,6 +116,8 @@ pub enum View {
         /// Who.
         by: Identity,
     },
+    /// Its time is over.
+    Expired,
 }
 
 /// One version of a message.
@@ -153,6 +157,7 @@ pub struct Revisions {
     claims: BTreeMap<Identity, Claims>,
     /// The first in the log's order.
     removed: Option<(u64, ContentId, Identity)>,
+    expired: bool,
 }
 
 /// What one person says about a message.
@@ -182,7 +187,7 @@ impl Revisions {
     /// A message of which nothing is known.
     #[must_use]
     pub const fn new(conversation: ConversationId, id: ContentId) -> Self {
-        Self { conversation, id, first: None, claims: BTreeMap::new(), removed: None }
+        Self { conversation, id, first: None, claims: BTreeMap::new(), removed: None, expired: false }
     }
 
     /// The message itself, once it has come.
@@ -200,6 +205,9 @@ impl Revisions {
         }
         if let Some((.., by)) = self.removed {
             return View::Removed { by };
+        }
+        if self.expired {
+            return View::Expired;
         }
         let newest = self.edits().last();
         View::Words(newest.unwrap_or(Version { id: self.id, no: 0, seq: first.seq, at: first.at }))
@@ -242,7 +250,7 @@ impl Revisions {
     }
 
     fn is_gone(&self) -> bool {
-        self.removed.is_some() || self.is_retracted()
+        self.removed.is_some() || self.expired || self.is_retracted()
     }
 
     /// The entries whose words are kept.
@@ -266,6 +274,7 @@ impl Revisions {
             View::Awaited | View::Words(_) => w.null(),
             View::Retracted => w.bytes(&first.author.0),
             View::Removed { by } => w.bytes(&by.0),
+            View::Expired => w.bool(true),
         };
         Some(w.into_bytes())
     }
@@ -312,6 +321,7 @@ impl Revisions {
                 let came = (seq, id, author);
                 next.removed = Some(self.removed.map_or(came, |known| known.min(came)));
             }
+            What::Expiry => next.expired = true,
         }
         next.settle();
         Ok((next, fault))
@@ -347,7 +357,7 @@ impl Revisions {
     }
 
     fn record(&self) -> Record {
-        write(Key::Message(self.conversation, self.id), 3, |w| {
+        write(Key::Message(self.conversation, self.id), 4, |w| {
             w.maybe(self.first.as_ref(), |w, first| {
                 w.array(5).u64(first.seq).bytes(&first.author.0).millis(first.at).u64(first.protection as u64);
                 w.bytes(&first.fixed.0)
@@ -362,7 +372,7 @@ impl Revisions {
                     w.u64(edit.protection as u64).bytes(&edit.fixed.0);
                 });
             });
-            w.maybe(self.removed, |w, (seq, id, by)| w.array(3).u64(seq).bytes(&id.0).bytes(&by.0));
+            w.maybe(self.removed, |w, (seq, id, by)| w.array(3).u64(seq).bytes(&id.0).bytes(&by.0)).bool(self.expired);
         })
     }
 
@@ -396,7 +406,8 @@ impl Revisions {
                 r.array_of(3)?;
                 Ok((r.u64()?, ContentId(r.fixed()?), Identity(r.fixed()?)))
             })?;
-            Ok(Self { conversation, id, first, claims: claims.into_iter().collect(), removed })
+            let expired = r.bool()?;
+            Ok(Self { conversation, id, first, claims: claims.into_iter().collect(), removed, expired })
         })
     }
 }

@@ -28,7 +28,8 @@ const TOP: u8 = 7;
 /// 256 bits, the lowest place first.
 type Page = [u8; 32];
 
-/// The places of one conversation, or of one of its threads. See the module's picture.
+/// The places of one conversation, of one of its threads, or any other set of numbers that has a name. See the module's
+/// picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     conversation: ConversationId,
@@ -54,6 +55,14 @@ const fn on(place: u64, level: u8) -> (u64, u8) {
 
 fn has(page: &Page, bit: u8) -> bool {
     page.get(usize::from(bit / 8)).is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
+}
+
+fn without(page: &Page, bit: u8) -> Page {
+    let mut page = *page;
+    if let Some(byte) = page.get_mut(usize::from(bit / 8)) {
+        *byte &= !(1 << (bit % 8));
+    }
+    page
 }
 
 /// The highest bit that is set, of those below `end`.
@@ -87,6 +96,12 @@ impl Timeline {
             }
         }
         None
+    }
+
+    /// The pages that may lead to a place and aren't here: for who wants them all at once.
+    pub fn above(&self, place: u64) -> impl Iterator<Item = Key> {
+        let pages = (0..=TOP).map(move |level| (level, on(place, level).0));
+        pages.filter(|page| !self.pages.contains_key(page)).map(|(level, number)| self.key(level, number))
     }
 
     /// Brings a page, or its absence.
@@ -133,16 +148,38 @@ impl Timeline {
         changed
     }
 
-    /// Takes a place out: a message that is found to have been said earlier. The pages above may lead to an empty one.
+    /// The pages that [`Timeline::take`] needs to leave none that is empty, and that are not here. Asked again until empty.
     #[must_use]
-    pub fn take(&mut self, place: u64) -> Option<Record> {
-        let (number, bit) = on(place, 0);
-        let page = self.pages.get_mut(&(0, number)).filter(|page| has(page, bit))?;
-        if let Some(byte) = page.get_mut(usize::from(bit / 8)) {
-            *byte &= !(1 << (bit % 8));
+    pub fn wants_to_take(&self, place: u64) -> Option<Key> {
+        for level in 0..=TOP {
+            let (number, bit) = on(place, level);
+            match self.pages.get(&(level, number)) {
+                None => return Some(self.key(level, number)),
+                // Others stay on it, or it isn't there.
+                Some(page) if without(page, bit) == *page || without(page, bit) != [0; 32] => return None,
+                Some(_) => {}
+            }
         }
-        let page = *page;
-        Some(write(self.key(0, number), 1, |w| _ = w.bytes(&page)))
+        None
+    }
+
+    /// Takes a place out; gives the pages that changed, those that are empty now removed. Where one above isn't here it may
+    /// go on leading to an empty one.
+    #[must_use]
+    pub fn take(&mut self, place: u64) -> Vec<Record> {
+        let mut changed = Vec::new();
+        for level in 0..=TOP {
+            let (number, bit) = on(place, level);
+            let Some(page) = self.pages.get_mut(&(level, number)).filter(|page| has(page, bit)) else { break };
+            *page = without(page, bit);
+            let page = *page;
+            if page != [0; 32] {
+                changed.push(write(self.key(level, number), 1, |w| _ = w.bytes(&page)));
+                break;
+            }
+            changed.push(Record::remove(self.key(level, number)));
+        }
+        changed
     }
 
     /// The last place before this one.
@@ -216,11 +253,15 @@ mod tests {
         }
 
         fn take(&mut self, timeline: &mut Timeline, place: u64) {
-            while let Some(key) = timeline.wants(place) {
+            while let Some(key) = timeline.wants_to_take(place) {
                 self.bring(timeline, &key);
             }
-            let changed = timeline.take(place);
-            self.records.extend(changed.map(|record| (record.key.clone(), record)));
+            for record in timeline.take(place) {
+                match record.value {
+                    Some(_) => self.records.insert(record.key.clone(), record),
+                    None => self.records.remove(&record.key),
+                };
+            }
         }
 
         fn before(&mut self, timeline: &mut Timeline, place: u64) -> Option<u64> {
@@ -294,6 +335,8 @@ mod tests {
                 model.remove(&place);
             }
             timeline.forget();
+            // Only what leads somewhere is kept: so that what many have left costs nobody who looks for the rest.
+            prop_assert_eq!(store.records.is_empty(), model.is_empty());
             for place in asked.iter().chain(&places).copied().chain([0, u64::MAX]) {
                 prop_assert_eq!(store.before(&mut timeline, place), model.range(..place).next_back().copied());
             }

@@ -13,6 +13,7 @@ mod attacks;
 mod backups;
 mod codes;
 mod costs;
+mod ending;
 mod first_words;
 mod hosted;
 mod hostile;

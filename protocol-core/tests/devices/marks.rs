@@ -63,7 +63,7 @@ fn reading(read: Position) -> Vec<u8> {
 }
 
 /// A reading, as a device seals it.
-fn reading_at(read: Position, at: Millis) -> Vec<u8> {
+pub(crate) fn reading_at(read: Position, at: Millis) -> Vec<u8> {
     let mut w = Writer::array_of(4);
     w.u64(1).u64(1).millis(at);
     read.write(&mut w);

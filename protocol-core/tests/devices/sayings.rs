@@ -14,12 +14,12 @@ use crate::hostile::talking;
 use crate::kit::{World, ann, ben, theirs};
 
 /// A device says something about what is at a place.
-fn say(world: &mut World, n: usize, what: Saying) {
+pub(crate) fn say(world: &mut World, n: usize, what: Saying) {
     world.command(n, Command::Say { to: To::Conversation(theirs()), salt: None, what });
     world.pass(5_000);
 }
 
-fn edit(message: u64, text: &str) -> Saying {
+pub(crate) fn edit(message: u64, text: &str) -> Saying {
     Saying::Edit { message, body: Part::plain(text).unwrap() }
 }
 
@@ -43,40 +43,41 @@ fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Scr
 }
 
 /// A message as people see it: its place and its name, its words, its signs.
-type Seen = (u64, ContentId, Option<String>, Vec<(Option<Address>, String)>);
+pub(crate) type Seen = (u64, ContentId, Option<String>, Vec<(Option<Address>, String)>);
 
-fn seen(world: &mut World, n: usize) -> Vec<Seen> {
+pub(crate) fn seen(world: &mut World, n: usize) -> Vec<Seen> {
     let screen = screen(world, n, None, limits::SCREEN);
     let text = |shown: &Shown| match &shown.now {
         Words::Are { content, .. } => words(content).map(str::to_owned),
         Words::Retracted => Some("(taken back)".to_owned()),
+        Words::Expired => Some("(over)".to_owned()),
         Words::Removed { .. } => None,
     };
     screen.messages.iter().map(|shown| (shown.seq, shown.id, text(shown), shown.signs.clone())).collect()
 }
 
-fn texts(world: &mut World, n: usize) -> Vec<String> {
+pub(crate) fn texts(world: &mut World, n: usize) -> Vec<String> {
     seen(world, n).into_iter().rev().filter_map(|(_, _, text, _)| text).collect()
 }
 
 /// The place of the first message that says this.
-fn place(world: &mut World, text: &str) -> u64 {
+pub(crate) fn place(world: &mut World, text: &str) -> u64 {
     seen(world, 0).iter().find(|(_, _, said, _)| said.as_deref() == Some(text)).unwrap().0
 }
 
-fn changes(world: &World, n: usize) -> Vec<Changed> {
+pub(crate) fn changes(world: &World, n: usize) -> Vec<Changed> {
     let change = |event: &Event| if let Event::Changed(changed) = event { Some(changed.clone()) } else { None };
     world.devices[n].events.iter().filter_map(change).collect()
 }
 
 /// Whether any record of a device has this in it.
-fn has_on_disk(world: &World, n: usize, text: &str) -> bool {
+pub(crate) fn has_on_disk(world: &World, n: usize, text: &str) -> bool {
     let has = |bytes: &Vec<u8>| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     world.devices[n].disk.values().filter_map(|record| record.value.as_ref()).any(has)
 }
 
 /// Ann with a phone and a tablet, and ben; all in one conversation.
-fn three() -> (World, usize) {
+pub(crate) fn three() -> (World, usize) {
     let mut world = World::two();
     world.write(0, "to ben");
     world.pass(5_000);
@@ -266,7 +267,7 @@ fn the_last_screen_of_a_long_conversation_reads_few_records() {
 }
 
 /// A content as a member may seal it, whatever their program would say: what is within the seal.
-fn sealed(world: &World, fields: Fields, about: u64) -> Vec<u8> {
+pub(crate) fn sealed(world: &World, fields: Fields, about: u64) -> Vec<u8> {
     let mut inner = Writer::array_of(7);
     inner.u64(1).u64(0).millis(world.now).u64(1).bytes(Content::new(fields).unwrap().bytes()).u64(about).null();
     inner.into_bytes()

@@ -24,7 +24,8 @@ use super::args::OwnArgs;
 use super::device::{Running, runtime, stopped, tell};
 use super::search::{self, Asked};
 use super::{Failure, show};
-use crate::device::{HELP, Said, parse};
+use crate::clock::Clock;
+use crate::device::{HELP, Lasting, Said, parse};
 use crate::shown::shown;
 use crate::store::Query;
 
@@ -45,7 +46,8 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
         let (peer, dir) = (peer.clone(), running.dir.clone());
         let (typed, said, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let files = Sending::new(running.files.clone(), peer.clone());
-        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, files, json };
+        let clock = Clock::start();
+        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, files, lasts: None, clock, json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -65,6 +67,9 @@ struct Chat {
     /// The names and threads of messages that were shown, by their places: the last of them.
     shown: BTreeMap<u64, (ContentId, Topic)>,
     files: Sending,
+    /// How long what is said here lasts, where it isn't for as long as anybody likes.
+    lasts: Option<Lasting>,
+    clock: Clock,
     json: bool,
 }
 
@@ -218,6 +223,16 @@ impl Chat {
                 let what = Saying::Message { body, answers: None, topic, expires: None };
                 Command::Say { to: To::Person(self.peer.clone()), salt, what }
             }
+            Ok(Said::Lasting(lasts)) => {
+                self.lasts = lasts;
+                self.tell_lasting(out)?;
+                return Ok(Typed::Nothing);
+            }
+            Ok(Said::Ending { lasts, body, salt }) => {
+                let expires = Some(lasts.expiry(self.clock.now().0));
+                let what = Saying::Message { body, answers: None, topic: Topic::default(), expires };
+                Command::Say { to: To::Person(self.peer.clone()), salt, what }
+            }
             Ok(Said::Command(command)) => *command,
             Err(why) => {
                 self.unsaid(&why.to_string(), out)?;
@@ -229,7 +244,10 @@ impl Chat {
 
     /// What is said gets a salt by which it is known until it has an id.
     fn salted(&mut self, command: Command) -> Result<Command, Failure> {
-        let Command::Say { to, salt, what } = command else { return Ok(command) };
+        let Command::Say { to, salt, mut what } = command else { return Ok(command) };
+        if let Saying::Message { expires: expires @ None, .. } = &mut what {
+            *expires = self.lasts.map(|lasts| lasts.expiry(self.clock.now().0));
+        }
         let salt = match salt {
             Some(salt) => salt,
             None => fresh()?,
@@ -248,6 +266,18 @@ impl Chat {
             Ok(found) => search::tell(&found, self.json, out),
             Err(why) => self.unsaid(&why.to_string(), out),
         }
+    }
+
+    /// How long what is said here lasts from now on.
+    fn tell_lasting(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let text = self.lasts.map(Lasting::text);
+        if self.json {
+            show::json(out, &json!({ "event": "lasting", "text": text }))?;
+        } else {
+            let text = text.map_or_else(|| "is not forgotten".to_owned(), |text| format!("is forgotten {text}"));
+            writeln!(out, "* what is said here from now on {text}")?;
+        }
+        Ok(out.flush()?)
     }
 
     /// What was typed is not done.

@@ -4,7 +4,8 @@
 //!   one                                   two
 //!   a message ──────────────────────────▶ an answer, a thread begun at it
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
-//!   a message, taken back ──────────────▶ read
+//!   a message, taken back
+//!   a message that ends once it is read ▶ read; then it is over, for both
 //!   ── both ask for what there is now: alike? ── both look for what was taken back: nothing
 //! ```
 
@@ -19,6 +20,8 @@ use crate::lab::{Nodes, Seat, Terminal};
 
 /// How long anything may take before the demo calls it lost.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What is said and forgotten once it is read.
+const FLEETING: &str = "fleeting words";
 /// What is said and taken back.
 const REGRETTED: &str = "regrettable words";
 
@@ -80,16 +83,21 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
         becomes(terminal, regretted, "retracted").await?;
     }
     played.push("retract");
-    two.say(&format!("/read {regretted}")).await?;
+    let fleeting = said(&mut one, &mut two, &format!("/expire-read 1s {FLEETING}"), FLEETING).await?;
+    two.say(&format!("/read {fleeting}")).await?;
     one.wait_for("mark", PATIENCE, |mark| place(mark) == Some(lunch) && text(mark, "mark") == Some("read")).await?;
     played.push("read");
+    for terminal in [&mut one, &mut two] {
+        becomes(terminal, fleeting, "expired").await?;
+    }
+    played.push("expiry");
     say("they answered, edited, reacted, took back and read; each of it once");
 
     let alike = view(&mut one).await? == view(&mut two).await?;
     let mut searched = true;
     for terminal in [&mut one, &mut two] {
         let (stays, gone) = (hits(terminal, "lunch two").await?, hits(terminal, "regret*").await?);
-        searched &= stays == 1 && gone == 0;
+        searched &= stays == 1 && gone == 0 && hits(terminal, "fleeting").await? == 0;
     }
     say(if alike { "both see the same" } else { "they DON'T see the same" });
     one.end().await?;

@@ -15,6 +15,8 @@ use postline_core::content::part::Part;
 use postline_core::id::{Address, ConversationId, DeviceKey};
 use serde::Deserialize;
 
+use super::Lasting;
+
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -40,6 +42,17 @@ pub enum Said {
         /// What its name is to be made of.
         salt: Option<[u8; 16]>,
     },
+    /// To say this, and have devices forget it.
+    Ending {
+        /// When.
+        lasts: Lasting,
+        /// The words.
+        body: Part,
+        /// What its name is to be made of.
+        salt: Option<[u8; 16]>,
+    },
+    /// To have all that is said here from now on be forgotten so; `None`: no more.
+    Lasting(Option<Lasting>),
     /// To hear what commands there are.
     Help,
     /// To end.
@@ -72,6 +85,10 @@ pub const HELP: &str = "\
 /edit N TEXT      other words for your message N
 /retract N        take your message N back
 /react N SIGN     a sign at message N; /unreact N SIGN takes it back
+/expire TIME TEXT something that is forgotten so long from now: 30s, 10m, 2h, 7d
+/expire-read TIME TEXT
+                  the same, so long after it was read; without a text: whatever is said here from now on
+/expire off       nothing that is said here from now on
 /history [N]      the last N messages, as they are now
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
@@ -130,6 +147,16 @@ fn part(text: &str) -> Result<Part, Unsaid> {
     Some(text).filter(|text| !text.is_empty()).and_then(|text| Part::plain(text).ok()).ok_or(Unsaid::Want("a text"))
 }
 
+/// How long, and what; or how long all that is to come.
+fn ending(rest: &str, after_reading: bool) -> Result<Said, Unsaid> {
+    let (time, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let lasts = Lasting::parse(time, after_reading)?;
+    match text.trim() {
+        "" => Ok(Said::Lasting(Some(lasts))),
+        text => Ok(Said::Ending { lasts, body: part(text)?, salt: None }),
+    }
+}
+
 fn sign(text: &str) -> Result<String, Unsaid> {
     Some(text.to_owned()).filter(|text| !text.is_empty()).ok_or(Unsaid::Want("a sign"))
 }
@@ -170,6 +197,9 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("unreact", _) => {
             placed().and_then(|(message, text)| Ok(about(peer, None, Saying::Withdraw { message, sign: sign(text)? })))
         }
+        ("expire" | "expire-read", "off") => Ok(Said::Lasting(None)),
+        ("expire", _) => ending(rest, false),
+        ("expire-read", _) => ending(rest, true),
         ("history", "") => history(talk, None, SCREEN),
         ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
         ("help", "") => Ok(Said::Help),
@@ -253,7 +283,8 @@ fn device(text: &str) -> Result<DeviceKey, Unsaid> {
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Object {
-    Write { text: String, salt: Option<String> },
+    Write { text: String, salt: Option<String>, expires: Option<u64>, after_reading: Option<bool> },
+    Expire { expires: Option<u64>, after_reading: Option<bool> },
     Reply { message: u64, text: String, salt: Option<String> },
     Thread { message: u64, text: String, salt: Option<String> },
     Edit { message: u64, text: String, salt: Option<String> },
@@ -287,7 +318,15 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         serde_json::from_str(line).map_err(|why| Unsaid::Json(crate::shown::shown(&why.to_string(), 200)))?;
     let salted = |salt: Option<String>| salt.map(|salt| parse_salt(&salt)).transpose();
     Ok(match object {
-        Object::Write { text, salt } => write(peer, salted(salt)?, &text)?,
+        Object::Write { text, salt, expires: None, after_reading: None } => write(peer, salted(salt)?, &text)?,
+        Object::Write { text, salt, expires, after_reading } => {
+            let lasts = lasting(expires.unwrap_or_default(), after_reading)?;
+            Said::Ending { lasts, body: part(&text)?, salt: salted(salt)? }
+        }
+        Object::Expire { expires: None, after_reading: None } => Said::Lasting(None),
+        Object::Expire { expires, after_reading } => {
+            Said::Lasting(Some(lasting(expires.unwrap_or_default(), after_reading)?))
+        }
         Object::Reply { message, text, salt } => answer(peer, salted(salt)?, message, &text)?,
         Object::Thread { message, text, salt } => Said::Thread { message, body: part(&text)?, salt: salted(salt)? },
         Object::Edit { message, text, salt } => {
@@ -325,6 +364,10 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         Object::Disconnect {} => said(Command::Disconnect),
         Object::Quit {} => Said::Quit,
     })
+}
+
+fn lasting(seconds: u64, after_reading: Option<bool>) -> Result<Lasting, Unsaid> {
+    Lasting::of(seconds, after_reading.unwrap_or_default())
 }
 
 fn parse_salt(text: &str) -> Result<[u8; 16], Unsaid> {
@@ -383,6 +426,14 @@ mod tests {
             ("/retract 7".to_owned(), r#"{"do":"retract","message":7}"#.to_owned()),
             ("/react 7 👍".to_owned(), r#"{"do":"react","message":7,"sign":"👍"}"#.to_owned()),
             ("/unreact 7 👍".to_owned(), r#"{"do":"unreact","message":7,"sign":"👍"}"#.to_owned()),
+            ("/expire 2h gone by then".to_owned(), r#"{"do":"write","text":"gone by then","expires":7200}"#.to_owned()),
+            (
+                "/expire-read 30s for you".to_owned(),
+                r#"{"do":"write","text":"for you","expires":30,"after_reading":true}"#.to_owned(),
+            ),
+            ("/expire 1d".to_owned(), r#"{"do":"expire","expires":86400}"#.to_owned()),
+            ("/expire-read 5m".to_owned(), r#"{"do":"expire","expires":300,"after_reading":true}"#.to_owned()),
+            ("/expire off".to_owned(), r#"{"do":"expire"}"#.to_owned()),
             ("/history".to_owned(), r#"{"do":"history"}"#.to_owned()),
             ("/history 5".to_owned(), r#"{"do":"history","count":5}"#.to_owned()),
             ("/find a \"b c\"".to_owned(), r#"{"do":"find","text":"a \"b c\""}"#.to_owned()),
@@ -414,6 +465,13 @@ mod tests {
             "/react 7",
             "/thread x y",
             "/history all",
+            "/expire",
+            "/expire soon, I hope",
+            "/expire 400d too long",
+            "/expire-read 0s at once",
+            r#"{"do":"write","text":"a","after_reading":true}"#,
+            r#"{"do":"write","text":"a","expires":0}"#,
+            r#"{"do":"expire","expires":-1}"#,
             r#"{"do":"retract","message":7,"text":"x"}"#,
             r#"{"do":"edit","message":-1,"text":"x"}"#,
             r#"{"do":"write","text":"a","salt":"12"}"#,

@@ -16,7 +16,7 @@ use postline_core::seal::Attachment;
 use postline_core::wire::content::Content;
 use serde_json::{Map, Value, json};
 
-use super::attached;
+use super::{attached, lasting};
 use crate::shown::{ADDRESS_BYTES, shown};
 
 /// How much of a text is shown in one line.
@@ -194,12 +194,14 @@ fn of_shown(shown: &Shown) -> Value {
         Words::Are { no, content } => ("words", Some(no), Some(content)),
         Words::Retracted => ("retracted", None, None),
         Words::Removed { .. } => ("removed", None, None),
+        Words::Expired => ("expired", None, None),
     };
     json!({
         "seq": shown.seq, "id": shown.id.to_string(), "author": shown.author.address.to_string(), "own": shown.author.own,
         "at": shown.at.0, "now": now, "edit": no, "text": content.and_then(words), "content": content.and_then(binary),
         "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(), "thread": content.and_then(thread),
         "answers": content.and_then(|content| content.fields().in_reply_to).map(|version| version.to_string()),
+        "expires": lasting::json(content.and_then(|content| content.fields().expires)),
     })
 }
 
@@ -221,6 +223,7 @@ fn of_changed(changed: &Changed) -> Value {
         }),
         Now::Retracted => json!({ "now": "retracted" }),
         Now::Removed { by } => json!({ "now": "removed", "by": by.to_string() }),
+        Now::Expired => json!({ "now": "expired" }),
         Now::Answers { message } => json!({ "now": "answers", "message": message }),
     };
     if let (Value::Object(object), Value::Object(now)) = (&mut object, now) {
@@ -242,7 +245,7 @@ fn of_said(said: &Said) -> Value {
         "level": said.author.level.number(), "hosted": said.author.hosted, "at": said.at.0,
         "text": words(&said.content), "content": binary(&said.content), "files": files(&said.content), "late": said.late,
         "answers": said.answers.map(|answers| json!({ "version": answers.version.to_string(), "message": answers.message })),
-        "thread": thread(&said.content),
+        "thread": thread(&said.content), "expires": lasting::json(said.content.fields().expires),
     })
 }
 
@@ -372,7 +375,8 @@ pub fn text(event: &Event) -> Option<String> {
             let files: String =
                 attached(&said.content).map(|file| format!(" [{}]", SafeName::from(&file.name))).collect();
             let words = shown_words(&said.content);
-            format!("{} {}{answers}{late}> {words}{files}", said.seq, address(&said.author.address))
+            let until = lasting::text(said.content.fields().expires);
+            format!("{} {}{answers}{late}> {words}{files}{until}", said.seq, address(&said.author.address))
         }
         Event::Screen(screen) => {
             let lines = screen.messages.iter().rev().map(|message| {
@@ -381,6 +385,7 @@ pub fn text(event: &Event) -> Option<String> {
                     Words::Are { content, .. } => format!("{} (edited)", shown_words(content)),
                     Words::Retracted => "(taken back)".to_owned(),
                     Words::Removed { .. } => "(removed)".to_owned(),
+                    Words::Expired => "(over)".to_owned(),
                 };
                 let signs: String =
                     message.signs.iter().map(|(_, sign)| format!(" {}", shown(sign, TEXT_BYTES))).collect();
@@ -392,6 +397,7 @@ pub fn text(event: &Event) -> Option<String> {
             Now::Edited { content, .. } => format!("~ {seq} (edited)> {}", shown_words(content)),
             Now::Retracted => format!("~ {seq} was taken back"),
             Now::Removed { .. } => format!("~ {seq} was removed"),
+            Now::Expired => format!("~ {seq} is over"),
             Now::Answers { message } => format!("~ {seq} answers {message}"),
         },
         Event::Reacted { seq, who, sign, shown: is_shown, .. } => {

@@ -165,7 +165,7 @@ pub(super) fn find(
     let mut looking = Looking { conn: &reading, query, max, entries: 0, rows: Vec::new(), whole: true };
     looking.look(within).map_err(StoreError::from)?;
     let Looking { rows: candidates, entries, mut whole, .. } = looking;
-    let mut hits: Vec<Hit> = Vec::new();
+    let (mut hits, now): (Vec<Hit>, _) = (Vec::new(), crate::clock::wall());
     for (conversation, seq) in candidates {
         let record = match rows::get(&reading, &Key::Said(conversation, seq)) {
             // The owner of the store puts it aside.
@@ -173,7 +173,9 @@ pub(super) fn find(
             found => found?,
         };
         let said = record.as_ref().and_then(words);
-        hits.extend(said.map(|Words { conversation, seq, author, at, text }| Hit {
+        // A device that doesn't run forgets nothing: what has ended meanwhile is found by nobody all the same.
+        let said = said.filter(|said| said.ends.is_none_or(|ends| ends > now));
+        hits.extend(said.map(|Words { conversation, seq, author, at, text, ends: _ }| Hit {
             conversation,
             seq,
             author,

@@ -8,7 +8,7 @@ use postline_core::time::{HOUR, MINUTE, SECOND};
 use crate::node::Broken;
 use crate::rng::Rng;
 use crate::weather::{Fault, Weather};
-use crate::world::{Deal, Deed, Touch, World};
+use crate::world::{Deal, Deed, Lasts, Touch, World};
 
 /// In how many of a thousand runs with devices a node lies to devices.
 const LIES: u64 = 250;
@@ -164,8 +164,39 @@ pub(super) fn plan_whispers(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
-/// Lets time pass until devices have said what they had to say.
+/// Whether people of a seed's world say what is to be forgotten: of three in sixteen, and of none that found a bug before.
+pub(super) const fn fades(seed: u64) -> bool {
+    matches!(seed % 16, 4 | 12 | 14)
+}
+
+/// Draws who says what is to be forgotten, and who reads, and when: by itself, as above.
+pub(super) fn plan_fades(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = {
+        let all: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+        all.into_iter().collect()
+    };
+    let [one, two] = people.as_slice() else { return };
+    for _ in 0..3 + rng.below(8) {
+        let (who, to) = if rng.chance(500) { (one, two) } else { (two, one) };
+        let span = [30, 600, 7_200].get(rng.index(3)).copied().unwrap_or(30);
+        let seconds = u32::try_from(1 + rng.below(span)).unwrap_or(1);
+        let lasts_for = if rng.chance(500) { Lasts::For(seconds) } else { Lasts::AfterReading(seconds.min(600)) };
+        let at = rng.below(lasts);
+        world.plan_deed(at, Deed::Touch(who.clone(), rng.draw(), Touch::Fades(to.clone(), lasts_for)));
+        if rng.chance(400) {
+            let at = at + rng.below(lasts - at + 1);
+            world.plan_deed(at, Deed::Touch(to.clone(), rng.draw(), Touch::Reads));
+        }
+    }
+}
+
+/// Lets time pass until devices have said what they had to say, and what was to be forgotten is.
 pub(super) fn settle(world: &mut World) {
+    all_said(world);
+    world.fades_out();
+}
+
+fn all_said(world: &mut World) {
     let mut passed = 0;
     let mut span = MINUTE;
     while passed < SETTLES_MS && world.broken.is_none() && !world.devices.is_empty() {

@@ -14,6 +14,7 @@ pub fn revision_input(rng: &mut Rng) -> revision::Heard {
     let fixed = Hash([u8::from(!rng.chance(100)); 32]);
     let what = match rng.below(40) {
         0 => revision::What::Retract,
+        1 if rng.chance(500) => revision::What::Expiry,
         1 => revision::What::Removal,
         2..=4 => revision::What::First { fixed: Hash([1; 32]) },
         5 => revision::What::Edit { no: limits::EDIT_NO + 1, fixed },

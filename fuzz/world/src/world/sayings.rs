@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::io::{Event, Saying, Screen, To, Words};
 use postline_core::client::{Command, Input};
-use postline_core::content::message::Topic;
+use postline_core::content::message::{Expiry, Topic};
 use postline_core::content::part::{Body, Disposition, Part};
 use postline_core::id::{Address, ContentId, ConversationId};
 use postline_core::store::Key;
@@ -60,6 +60,10 @@ pub(crate) struct Sayings {
     bodies: BTreeMap<ContentId, Vec<u8>>,
     /// Whether anybody wanted to take something back.
     pub(crate) taken_back: bool,
+    /// When words are to be forgotten, those of edits too.
+    pub(super) fading: BTreeMap<Vec<u8>, Expiry>,
+    /// The same of messages, by name.
+    pub(super) ends: BTreeMap<ContentId, Expiry>,
 }
 
 impl Sayings {
@@ -67,6 +71,18 @@ impl Sayings {
     pub(crate) fn found(&mut self, body: &[u8], by: &Address, name: Option<ContentId>) {
         self.by.insert(drawn_of(body), by.clone());
         self.bodies.extend(name.map(|name| (name, drawn_of(body))));
+    }
+
+    /// The message whose first words these are.
+    pub(super) fn named(&self, drawn: &[u8]) -> Option<ContentId> {
+        self.bodies.iter().find(|(_, body)| body.as_slice() == drawn).map(|(name, _)| *name)
+    }
+
+    /// When the words that somebody found are to be forgotten.
+    pub(super) fn fades(&mut self, body: &[u8], name: Option<ContentId>, expires: Option<Expiry>) {
+        let Some(expires) = expires else { return };
+        self.fading.insert(drawn_of(body), expires);
+        self.ends.extend(name.map(|name| (name, expires)));
     }
 }
 
@@ -103,6 +119,10 @@ impl World {
         if matches!(deal, Deal::Edits | Deal::Answers) {
             self.sayings.found(&body, &author, None);
         }
+        if matches!(deal, Deal::Edits) {
+            // An edit ends with its message.
+            self.sayings.fades(&body, None, self.ending_of((conversation, message)));
+        }
         let say = Command::Say { to: To::Conversation(conversation), salt: None, what };
         self.step_device(index, Input::Command(say));
     }
@@ -133,7 +153,7 @@ impl World {
                             Body::Single { bytes, .. } => Some(bytes.clone()),
                             _ => Some(Vec::new()),
                         },
-                        Words::Retracted | Words::Removed { .. } => None,
+                        Words::Retracted | Words::Removed { .. } | Words::Expired => None,
                     };
                     let seen = Seen { author: shown.author.address, body, signs: shown.signs.into_iter().collect() };
                     view.insert((conversation, shown.seq), seen);
@@ -187,6 +207,8 @@ impl World {
                         entries.range((*talk, *seq)..=(*talk, u64::MAX)).copied().collect::<Vec<_>>()
                     };
                     let alike = entries.get(one).map(behind) == entries.get(other).map(behind);
+                    // Each forgets it so long after they have heard that it was read.
+                    let alike = alike && !matches!(self.ending_of((*talk, *seq)), Some(Expiry::AfterReading(_)));
                     if let Some(theirs) = others.get(&(*talk, *seq)).filter(|theirs| alike && *theirs != seen) {
                         return Err((
                             "I5",
@@ -196,7 +218,8 @@ impl World {
                 }
             }
         }
-        self.nothing_is_left(views)
+        self.nothing_is_left(views)?;
+        self.nothing_outlives_its_time()
     }
 
     /// Of what is shown as taken back, no words are on the disk of who shows it so.

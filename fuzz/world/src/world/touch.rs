@@ -2,13 +2,14 @@
 
 use postline_core::client::io::{Saying, To};
 use postline_core::client::{Client, Command, Input};
-use postline_core::content::message::Fields;
+use postline_core::content::message::{Expiry, Fields, Topic};
 use postline_core::content::part::{Disposition, Part};
 use postline_core::content::uri::Uri;
 use postline_core::id::{Address, Pair};
 use postline_core::wire::content::Content;
 
 use super::World;
+use super::fading::Lasts;
 use super::sayings::Deal;
 use crate::device::Device;
 use crate::node::Broken;
@@ -19,6 +20,8 @@ use crate::sealed;
 pub enum Touch {
     /// Says something to somebody, with so much after its mark.
     Says(Address, usize),
+    /// Says something that is to be forgotten.
+    Fades(Address, Lasts),
     /// Deals with something that was said.
     Deals(Deal, u64),
     /// Agrees to see, and be seen by, somebody; or doesn't any more.
@@ -62,6 +65,7 @@ impl World {
         let Some(index) = of(&all) else { return };
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
+            Touch::Fades(to, lasts) => self.says_until(index, &to, 20, Some(lasts.expiry(self.now))),
             Touch::Deals(deal, nth) => self.deals(index, nth, deal),
             Touch::Agrees(with, agrees) => self.agrees(index, with, agrees),
             Touch::Types(to) => self.types(index, &to),
@@ -81,6 +85,10 @@ impl World {
     }
 
     pub(super) fn says_sealed(&mut self, index: usize, to: &Address, len: usize) {
+        self.says_until(index, to, len, None);
+    }
+
+    fn says_until(&mut self, index: usize, to: &Address, len: usize, expires: Option<Expiry>) {
         let salt = self.rng.bytes();
         let mut body = sealed::MARK.to_vec();
         body.extend(self.rng.bytes::<16>());
@@ -89,14 +97,20 @@ impl World {
         let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body.clone()) else { return };
         let client = device.client.as_ref();
         let room = client.and_then(|client| Some((client.identity()?, client.direct(to)?)));
-        if let (Some((identity, room)), Ok(content)) = (room, Content::new(Fields::new(salt, part.clone()))) {
+        let fields = Fields { expires, ..Fields::new(salt, part.clone()) };
+        if let (Some((identity, room)), Ok(content)) = (room, Content::new(fields)) {
             let (dk, author) = (client.and_then(Client::dk), device.address.clone());
             let id = content.id(&Uri::person(identity), &Uri::room(room));
             device.wrote.insert(id);
             self.sealed.says(id, index, dk, &author, to);
             self.sayings.found(&body, &author, Some(id));
+            self.sayings.fades(&body, Some(id), expires);
+            if let Some(Expiry::At(_)) = expires {
+                self.sealed.fading.insert(id);
+            }
         }
-        let (to, what) = (To::Person(to.clone()), Saying::message(part));
+        let (to, body) = (To::Person(to.clone()), part);
+        let what = Saying::Message { body, answers: None, topic: Topic::default(), expires };
         self.step_device(index, Input::Command(Command::Say { to, salt: Some(salt), what }));
     }
 
@@ -145,7 +159,8 @@ impl World {
             }
         }
         // Devices that were put back may have lost all of them.
-        let shown = self.sealed.shown() > 0 && self.sealed.copied.is_empty() && !self.sayings.taken_back;
+        let forgotten = self.sayings.taken_back || !self.sayings.ends.is_empty();
+        let shown = self.sealed.shown() > 0 && self.sealed.copied.is_empty() && !forgotten;
         if shown && !self.devices.iter().any(|device| device.disk.holds(sealed::is_in)) {
             return Err(("I14", "the search finds no body on any device, where they are".to_owned()));
         }

@@ -99,6 +99,8 @@ pub enum Words {
         /// Who.
         by: Identity,
     },
+    /// Its time is over.
+    Expired,
 }
 
 /// A message that was shown is something else now.
@@ -135,6 +137,8 @@ pub enum Now {
         /// Who.
         by: Identity,
     },
+    /// Its time is over: no words of it are kept here. It may never have been shown, where it came too late.
+    Expired,
     /// What it answers has come.
     Answers {
         /// The place of that.

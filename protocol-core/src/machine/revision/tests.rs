@@ -60,6 +60,8 @@ fn alphabet() -> Vec<Heard> {
         heard(12, MOD, What::Removal),
         heard(13, MOD, What::Removal),
         heard(14, MOD, edit(5)),
+        // What a device finds by itself.
+        heard(1, ANN, What::Expiry),
     ]
 }
 
@@ -75,12 +77,15 @@ fn model(events: &[Heard]) -> View {
     if let Some(removal) = removals.min_by_key(|heard| heard.seq) {
         return View::Removed { by: removal.author };
     }
+    if events.iter().any(|heard| heard.what == What::Expiry) {
+        return View::Expired;
+    }
     let versions = events.iter().filter(whole).filter_map(|heard| match heard.what {
         What::First { .. } => Some(Version { id: FIRST, no: 0, seq: first.seq, at: first.at }),
         What::Edit { no, fixed } => {
             (fixed == FIXED).then_some(Version { id: heard.id, no, seq: heard.seq, at: heard.at })
         }
-        What::Retract | What::Removal => None,
+        What::Retract | What::Removal | What::Expiry => None,
     });
     View::Words(versions.max_by_key(|version| (version.no, version.id)).unwrap())
 }
@@ -186,6 +191,23 @@ fn t_054_a_removal_is_shown_as_one_and_absorbs_too() {
     assert!(removed.words().is_empty());
     let (both, _) = step(&removed, &heard(5, ANN, What::Retract));
     assert_eq!(both.view(), View::Retracted);
+}
+
+/// what has ended takes all words along, and nothing brings them back; that it was taken back is known all the same.
+#[test]
+fn what_has_ended_absorbs_words_and_a_retract_is_still_heard() {
+    let over = heard(1, ANN, What::Expiry);
+    let (gone, outputs) = step(&told(&[first(), heard(2, ANN, edit(1))]), &over);
+    assert_eq!(outputs, [Output::Forget(1), Output::Forget(2), Output::Shown(View::Expired)]);
+    assert!(gone.history().is_empty() && gone.words().is_empty());
+    let (after, outputs) = step(&gone, &heard(4, ANN, edit(9)));
+    assert_eq!((after.view(), outputs), (View::Expired, vec![]));
+    let (after, outputs) = step(&after, &heard(5, ANN, What::Retract));
+    assert_eq!((after.view(), outputs), (View::Retracted, vec![Output::Shown(View::Retracted)]));
+    // It may be over before it comes.
+    assert_eq!(told(&[over.clone()]).view(), View::Awaited);
+    let (late, outputs) = step(&told(&[over]), &first());
+    assert_eq!((late.view(), outputs), (View::Expired, vec![Output::Shown(View::Expired)]));
 }
 
 /// attack 56: an edit changes words, and nothing else.
