@@ -205,7 +205,7 @@ fn what_has_ended_absorbs_words_and_a_retract_is_still_heard() {
     let (after, outputs) = step(&after, &heard(5, ANN, What::Retract));
     assert_eq!((after.view(), outputs), (View::Retracted, vec![Output::Shown(View::Retracted)]));
     // It may be over before it comes.
-    assert_eq!(told(&[over.clone()]).view(), View::Awaited);
+    assert_eq!(told(std::slice::from_ref(&over)).view(), View::Awaited);
     let (late, outputs) = step(&told(&[over]), &first());
     assert_eq!((late.view(), outputs), (View::Expired, vec![Output::Shown(View::Expired)]));
 }
