@@ -33,6 +33,7 @@ mod keys;
 mod lines;
 mod log;
 mod marking;
+mod memos;
 mod own;
 mod presence;
 mod reading;
@@ -130,6 +131,8 @@ pub struct Client {
     unknown: BTreeSet<ConversationId>,
     /// Files on their way.
     files: files::Files,
+    /// What the person's other devices are to hear.
+    memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
     timers: Timers,
@@ -177,6 +180,7 @@ impl Client {
             taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
             files: files::Files::default(),
+            memos: memos::Memos::default(),
             timers: Timers::default(),
         };
         for record in records {
@@ -184,6 +188,7 @@ impl Client {
         }
         client.find_numbers();
         client.restore_marks();
+        client.restore_memos();
         client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
@@ -407,6 +412,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Memos => self.tell_own(tick, out),
                 What::Files => self.files_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }
