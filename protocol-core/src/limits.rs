@@ -367,7 +367,7 @@ pub const LOGIN_FAILURES_PER_USER: u32 = 60;
 /// The time in which failures of logins are counted.
 pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
 /// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
-pub const SESSION_UNWRITTEN_BYTES: usize = 8 * 1024 * 1024 + 16 * 1024;
+pub const SESSION_UNWRITTEN_BYTES: usize = 8_208 * 1024;
 /// Most bytes that are read from a device at once.
 pub const SESSION_READ_BYTES: usize = 4 * 1024;
 
@@ -440,7 +440,7 @@ pub const NOTE_MS: u64 = 7 * DAY;
 /// Most memos of one device that wait for the person's others, the newest of each drawer: beside the notes, and told one by one.
 pub const MEMO_DRAWERS: usize = 18;
 /// Longest memo before it is padded and sealed, in bytes.
-pub const MEMO_BYTES: usize = 14 * 1024 - 1;
+pub const MEMO_BYTES: usize = 14 * 1024;
 /// How long a memo waits for a device that is away.
 pub const MEMO_MS: u64 = 400 * DAY;
 /// Most members of one conversation that are named in its Create.
