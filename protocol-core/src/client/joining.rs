@@ -263,7 +263,9 @@ impl Client {
         self.joining.ours = None;
         (self.own.person, self.own.archive) = (Some(person), Some(grant.archive));
         // What the others told meanwhile, it couldn't open.
-        self.own.asks |= self.own.stage == Stage::Enrolled;
+        if self.own.stage == Stage::Enrolled {
+            self.ask_own();
+        }
         out.save(self.own.record());
         self.know(grant.pins, out);
         self.devices_changed(tick, out);

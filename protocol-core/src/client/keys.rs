@@ -255,7 +255,9 @@ impl Client {
         let Some(dk) = self.dk() else { return };
         self.own.stage = Stage::Enrolled;
         // The others know what was read before.
-        self.own.asks = self.own.chain.as_ref().is_some_and(|chain| chain.devices().len() > 1);
+        if self.own.chain.as_ref().is_some_and(|chain| chain.devices().len() > 1) {
+            self.ask_own();
+        }
         out.save(self.own.record());
         self.restore_marks();
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);

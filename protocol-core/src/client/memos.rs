@@ -65,6 +65,7 @@ impl Client {
     /// This device wants to hear what the person's others know. The caller saves that.
     pub(super) fn ask_own(&mut self) {
         self.own.asks = true;
+        self.memos.waiting.insert(Drawer::QUESTION);
         self.go_on_with_memos();
     }
 
@@ -86,6 +87,9 @@ impl Client {
         if self.own.tells_all {
             self.memos.waiting.extend(Drawer::all());
         }
+        if self.own.asks {
+            self.memos.waiting.insert(Drawer::QUESTION);
+        }
     }
 
     /// Whether there are others to tell, and it can be told.
@@ -96,9 +100,6 @@ impl Client {
 
     /// Goes on with what waits, where it can be told now.
     pub(super) fn go_on_with_memos(&mut self) {
-        if self.own.asks {
-            self.memos.waiting.insert(Drawer::QUESTION);
-        }
         if self.memos.open.is_none() && !self.memos.waiting.is_empty() && self.has_others() {
             self.timers.by(What::Memos, self.now);
         }
