@@ -129,7 +129,7 @@ async fn taped(links: &Tape) -> Nodes {
 #[tokio::test]
 async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
     let (links, sessions) = (Tape::default(), Tape::default());
-    let nodes = taped(&links).await;
+    let mut nodes = taped(&links).await;
     let mut seats = Vec::new();
     for (address, node, dir) in [("one@a.example", &nodes.a, "device-1"), ("two@b.example", &nodes.b, "device-2")] {
         let mut seat = Seat::new(common::program(), address, node, nodes.dir().join(dir)).await.unwrap();
