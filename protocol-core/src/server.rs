@@ -19,6 +19,7 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod carrying;
 mod files;
 mod heads;
 mod here;
