@@ -71,6 +71,14 @@ impl Coming {
         self.open().remove(&hash)
     }
 
+    /// Lets a file go, and what came of it.
+    pub(crate) fn forget(&self, spool: &Spool, file: BlobRef) {
+        match self.leave(file.sha256) {
+            Some((_, partial)) => partial.discard(),
+            None => spool.forget(file),
+        }
+    }
+
     fn open(&self) -> MutexGuard<'_, BTreeMap<Hash, (BlobRef, Partial)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -213,6 +213,14 @@ impl Sessions {
                 // What came of it stays.
                 drop(moving.coming.as_ref().and_then(|coming| coming.leave(file.sha256)));
             }
+            BytesOut::Forget(file) => {
+                moving.going.leave(file.sha256);
+                let spool = spool.of_files(&dk.to_string());
+                match &moving.coming {
+                    Some(coming) => coming.forget(&spool, file),
+                    None => spool.forget(file),
+                }
+            }
             BytesOut::Send(file, from) => moving.going.send(file, bodies.file(file)?, from),
         }
         Ok(())

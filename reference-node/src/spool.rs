@@ -52,6 +52,11 @@ impl Whose {
         }
     }
 
+    /// What a body is called that came in part.
+    fn name(&self, blob: BlobRef) -> String {
+        format!("{}{}-{}", self.prefix(), blob.sha256, blob.len)
+    }
+
     /// The longest body, and the most bytes of all that are here in part.
     const fn bounds(&self) -> (u64, u64) {
         match self {
@@ -138,6 +143,16 @@ impl Spool {
     /// The numbers of the files that are there.
     pub(crate) fn numbers(&self) -> io::Result<BTreeSet<u64>> {
         numbers(&self.root.blobs)
+    }
+
+    /// Removes what came of a body in part, unless somebody is writing to it.
+    pub(crate) fn forget(&self, blob: BlobRef) {
+        let name = self.whose.name(blob);
+        let open = self.open_partials();
+        if !open.contains_key(&name) {
+            // Mostly there is none; what stays goes by its age.
+            let _ = fs::remove_file(self.root.partial.join(&name));
+        }
     }
 
     fn create(&self) -> io::Result<(PathBuf, File)> {
@@ -424,7 +439,7 @@ impl Partial {
         if blob.len > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let name = format!("{}{}-{}", spool.whose.prefix(), blob.sha256, blob.len);
+        let name = spool.whose.name(blob);
         let path = spool.root.partial.join(&name);
         let mut open = spool.open_partials();
         if open.contains_key(&name) {

@@ -39,6 +39,10 @@ impl Server {
                     self.fetched_in_vain(&way, code, out);
                 }
             }
+            File::Forget { whose, theirs, file } => self.forget_from_node(tick, nk, whose, theirs, file, out),
+            File::Forgotten { whose, theirs, hash, .. } => {
+                self.forgotten_by_node(nk, Pair { ours: whose, theirs }, hash, out);
+            }
             // The link's machine has refused a Keep; how far a node is with what it sends is its own.
             File::Keep { .. } | File::Kept { far: Ok(_), .. } => {}
         }
@@ -219,7 +223,7 @@ impl Server {
         }
     }
 
-    fn come_to_nothing(&mut self, at: At, hash: Hash, code: Code, out: &mut Outbox<Output>) {
+    pub(super) fn come_to_nothing(&mut self, at: At, hash: Hash, code: Code, out: &mut Outbox<Output>) {
         let Some(way) = self.files.coming.remove(&(at, hash)) else { return };
         match at {
             At::Session(_) => self.tell_device(at, File::Kept { hash, far: Err(code) }, out),

@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Server;
+use super::forgetting::Forgets;
 use super::here::HERE;
 use super::io::{Event, Output, Peer};
 use super::sessions::Online;
@@ -48,6 +49,8 @@ pub(super) struct Files {
     pub(super) coming: BTreeMap<(At, Hash), Way>,
     /// What is being sent.
     pub(super) going: BTreeSet<(At, Hash)>,
+    /// What other nodes are to let go.
+    pub(super) forgets: Forgets,
 }
 
 /// A file on its way here.
@@ -75,7 +78,7 @@ impl Server {
     }
 
     pub(super) fn files_in_memory(&self) -> usize {
-        self.files.shelves.len() + self.files.coming.len() + self.files.going.len()
+        self.files.shelves.len() + self.files.coming.len() + self.files.going.len() + self.files.forgets.len()
     }
 
     /// Whether something is to come from a node.
@@ -92,7 +95,9 @@ impl Server {
         let theirs = match file {
             File::Keep { theirs, .. } => theirs,
             File::Fetch { whose, .. } => whose,
-            File::Kept { .. } | File::Piece { .. } => return Vec::new(),
+            File::Forget { whose, theirs, .. } if *whose == who.address => theirs,
+            File::Forget { whose, .. } => whose,
+            File::Kept { .. } | File::Piece { .. } | File::Forgotten { .. } => return Vec::new(),
         };
         let pair = Pair { ours: who.address.clone(), theirs: theirs.clone() };
         let mut keys: Vec<Key> = self.shelf_wants(&pair.ours).into_iter().collect();
@@ -110,10 +115,14 @@ impl Server {
 
     /// What a node's question for a file wants.
     pub(super) fn node_file_wants(&self, file: &File) -> Vec<Key> {
-        let File::Fetch { asker, whose, .. } = file else { return Vec::new() };
-        let pair = Pair { ours: whose.clone(), theirs: asker.clone() };
+        let (ours, theirs) = match file {
+            File::Fetch { asker, whose, .. } => (whose, asker),
+            File::Forget { whose, theirs, .. } => (theirs, whose),
+            File::Keep { .. } | File::Kept { .. } | File::Piece { .. } | File::Forgotten { .. } => return Vec::new(),
+        };
+        let pair = Pair { ours: ours.clone(), theirs: theirs.clone() };
         let trust = (!self.pairs.contains_key(&pair)).then_some(Key::Trust(pair));
-        trust.into_iter().chain(self.shelf_wants(whose).filter(|_| self.is_ours(whose))).collect()
+        trust.into_iter().chain(self.shelf_wants(ours).filter(|_| self.is_ours(ours))).collect()
     }
 
     /// What it takes to put a file on its shelf that is whole.
@@ -154,7 +163,10 @@ impl Server {
                 (file.sha256, self.fetch(tick, session, who, pair, file, from, out))
             }
             File::Piece { hash, offset, len } => return self.piece(tick, at, hash, offset, len, out),
-            File::Kept { .. } => {
+            File::Forget { whose, theirs, file } => {
+                return self.forget_from_device(tick, session, who, whose, theirs, file, out);
+            }
+            File::Kept { .. } | File::Forgotten { .. } => {
                 let why = PeerFault::Frame("what a node says of a file");
                 return self.run_session(tick, session, session::Input::Garbage(why), out);
             }

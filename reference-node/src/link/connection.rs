@@ -249,6 +249,10 @@ impl<H: LinkHost> Connection<H> {
                 // What came of it stays.
                 drop(self.coming.leave(file.sha256));
             }
+            LinkOut::Bytes(BytesOut::Forget(file)) => {
+                going.leave(file.sha256);
+                self.coming.forget(&self.host.spool().of_files(&self.from()?.nk.to_string()), file);
+            }
             LinkOut::Bytes(BytesOut::Send(file, from)) => going.send(file, self.host.file(file)?, from),
             LinkOut::Close => return Ok(true),
         }
