@@ -97,7 +97,8 @@ impl Client {
 
     /// The person leaves a file for somebody: its sealed bytes are in the host's hands.
     pub(super) fn keep_file(&mut self, theirs: Address, file: BlobRef, out: &mut Outbox<Output>) {
-        if self.files.leaving.len() >= limits::UPLOADS {
+        // One way at a time: what is said of the one would be taken for the other.
+        if self.files.leaving.len() >= limits::UPLOADS || self.fetches(file.sha256) {
             return Self::file_event(file, true, Far::Failed(Code::Busy), out);
         }
         out.save(write(Key::Upload(file.sha256), 1, |w| _ = w.address(&theirs)).holding(file));
@@ -107,7 +108,7 @@ impl Client {
 
     /// The person wants a file that somebody left for them, or that they left themselves.
     pub(super) fn fetch_file(&mut self, whose: Address, file: BlobRef, out: &mut Outbox<Output>) {
-        if self.files.fetching.len() >= limits::FILE_TRANSFERS {
+        if self.files.fetching.len() >= limits::FILE_TRANSFERS || self.files.leaves(file.sha256) {
             return Self::file_event(file, false, Far::Failed(Code::Busy), out);
         }
         if self.files.fetching.contains_key(&file.sha256) {
@@ -232,7 +233,13 @@ impl Client {
             }
             BytesIn::Whole(file) => (file.sha256, Far::Done),
             BytesIn::Spoiled(file) => (file.sha256, Far::Failed(Code::Spoiled)),
-            BytesIn::Failed(hash) => (hash, Far::Failed(Code::Busy)),
+            BytesIn::Failed(hash) => {
+                if let Some(leaving) = self.files.leaving.remove(&hash) {
+                    out.save(Record::remove(Key::Upload(hash)));
+                    Self::file_event(leaving.file, true, Far::Failed(Code::Spoiled), out);
+                }
+                (hash, Far::Failed(Code::Busy))
+            }
             BytesIn::Sent(_) => return,
         };
         if let Some(fetching) = self.files.fetching.remove(&hash) {

@@ -184,7 +184,12 @@ impl Server {
             }
             BytesIn::Whole(file) => self.whole(tick, at, file, out),
             BytesIn::Spoiled(BlobRef { sha256: hash, .. }) => self.come_to_nothing(at, hash, Code::Spoiled, out),
-            BytesIn::Failed(hash) => self.come_to_nothing(at, hash, Code::Busy, out),
+            BytesIn::Failed(hash) => {
+                if self.files.going.remove(&(at, hash)) {
+                    self.say_file(tick, at, File::Kept { hash, far: Err(Code::Spoiled) }, out);
+                }
+                self.come_to_nothing(at, hash, Code::Busy, out);
+            }
             BytesIn::Sent(hash) => _ = self.files.going.remove(&(at, hash)),
         }
         self.set_files_timer();

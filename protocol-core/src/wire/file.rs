@@ -84,7 +84,7 @@ pub enum BytesIn {
     Whole(BlobRef),
     /// All bytes were here, and don't; the host has dropped them.
     Spoiled(BlobRef),
-    /// There is no room, or the disk fails.
+    /// There is no room, or the disk fails; of one that was to be sent, its bytes can't be read.
     Failed(Hash),
     /// All that was to be sent of it has left.
     Sent(Hash),

@@ -327,3 +327,22 @@ fn a_file_that_was_left_for_another_too_stays() {
     assert_eq!(said, [kept(longer, Err(Code::NoFile))]);
     whole(&world);
 }
+
+/// A file whose bytes a node can't read is refused to who asks, and ends no session and no link. [B-8]
+#[test]
+fn a_file_that_cannot_be_read_is_said_to_be_so() {
+    let (mut world, mut phones, _) = connected();
+    left(&mut world, &mut phones, 0, two(), FILE);
+    says(&mut world, &mut phones, 0, fetch(one(), one(), FILE));
+    let (said, _) = tells(&mut world, &mut phones, 0, BytesIn::Failed(FILE.sha256));
+    assert_eq!(said, [kept(FILE, Err(Code::Spoiled))]);
+    says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    let (here, there) = (link(&world, 0), link(&world, 1));
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+    phones.pass(&mut world, 50);
+    world.tell_link(0, here, LinkIn::Bytes(BytesIn::Failed(FILE.sha256)));
+    phones.pass(&mut world, 50);
+    assert_eq!(heard(&mut phones, 1).0, [kept(FILE, Err(Code::Spoiled))]);
+    assert!(phones.all[0].is_up() && phones.all[1].is_up() && link(&world, 0) == here);
+    whole(&world);
+}

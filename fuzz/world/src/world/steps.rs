@@ -130,6 +130,7 @@ impl World {
     /// What a node had under way is lost: connections, answers, attempts.
     pub(super) fn forgot(&mut self, index: usize, tells: bool) {
         self.trouble_at(index);
+        self.node_lost_files(index);
         self.lose_lines(index, tells);
         self.lose_sessions(index, tells);
         let lost: Vec<MailId> =
