@@ -324,7 +324,8 @@ impl Device {
     fn bytes(&mut self, what: BytesOut) -> Result<(), StoreError> {
         match what {
             BytesOut::Take(file) => {
-                let (fetching, spool) = (self.fetching.clone(), self.files.spool().clone());
+                // It is opened, and that is synced; no record holds what came.
+                let (fetching, spool) = (self.fetching.clone(), self.files.spool().for_now());
                 self.tell_of(async move { fetching.take(&spool, file).await });
             }
             BytesOut::Leave(file) => {
