@@ -267,8 +267,7 @@ impl World {
                 }
                 (Ok(Some(incoming)), _) => {
                     if let Frame::Talk(Talk::Post(post)) = &incoming.frame {
-                        let held = self.sealed.comes(&post.bytes);
-                        self.holds(held);
+                        self.sealed.comes(node, &post.bytes);
                     }
                     let wire = Wire::Session(id);
                     let whole = self.piece_of_file(wire, 1, &incoming.frame, incoming.bytes.as_deref());
