@@ -25,6 +25,7 @@ mod devices;
 mod door;
 mod files;
 mod following;
+mod forgetting;
 mod history;
 mod inner;
 pub mod io;
@@ -225,6 +226,7 @@ impl Client {
                 self.talks.insert(*id, talk);
             }
             Key::Upload(_) => self.files.take_back(record)?,
+            Key::Forget(..) => self.files.forgets.take_back(record)?,
             // Who the person is, the records to come may say.
             Key::Marks(id) => _ = self.marks.insert(*id, Marks::restore(*id, Identity([0; 32]), record)?),
             Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
@@ -238,7 +240,14 @@ impl Client {
     pub const fn restored_at_start(key: &Key) -> bool {
         matches!(
             key,
-            Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Marks(_) | Key::Draft(_) | Key::Upload(_)
+            Key::Own
+                | Key::Joining
+                | Key::Contact(_)
+                | Key::Talk(_)
+                | Key::Marks(_)
+                | Key::Draft(_)
+                | Key::Upload(_)
+                | Key::Forget(..)
         )
     }
 
@@ -414,6 +423,7 @@ impl Client {
                 What::Read(id) => self.tell_read(tick, id, out),
                 What::Memos => self.tell_own(tick, out),
                 What::Files => self.files_go_on(out),
+                What::Forgets => self.forgets_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }
         }

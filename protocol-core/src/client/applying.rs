@@ -163,6 +163,7 @@ impl Client {
         let Some(kept) = self.kept(id, seq, wanted) else { return Plan::Nothing };
         let Some(content) = &kept.content else { return Plan::Nothing };
         let fields = content.fields();
+        self.wanted_to_name(kept, wanted);
         if late {
             want(self.views.names.get(&(id, kept.id)), wanted, || Key::Name(id, kept.id));
         }
@@ -215,14 +216,17 @@ impl Client {
         wanted: &mut Wanted,
     ) -> Plan {
         let Some(place) = kept.about.filter(|place| *place < seq) else { return Plan::Void };
-        if self.kept(id, place, wanted).is_some_and(|first| first.id != message || first.role != Role::Message) {
+        let first = self.kept(id, place, wanted);
+        first.into_iter().for_each(|first| self.wanted_to_name(first, wanted));
+        if first.is_some_and(|first| first.id != message || first.role != Role::Message) {
             return Plan::Void;
         }
         let known = self.views.messages.get(&(id, message));
         want(known, wanted, || Key::Message(id, message));
         // Their words may be forgotten.
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
-            self.kept(id, words, wanted);
+            let kept = self.kept(id, words, wanted);
+            kept.into_iter().for_each(|kept| self.wanted_to_name(kept, wanted));
         }
         Plan::Change { target: Target { message, place }, what }
     }
@@ -296,6 +300,7 @@ impl Client {
             Role::Edit(message) => message,
             Role::Aside => return,
         };
+        self.name_files(talk, seq, out);
         if turn == Turn::Late && matches!(self.views.names.get(&(talk, entry.name)), Some(Some(_))) {
             self.names(tick, talk, entry.name, thread::Input::Is(thread::Of { seq, message }), out);
         }
@@ -411,9 +416,11 @@ impl Client {
     fn forget_words(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         if let Some(Some(kept)) = self.said.get_mut(&(id, seq))
             && !canary::is_on(Canary::WordsStay)
-            && kept.content.take().is_some()
+            && let Some(content) = kept.content.take()
         {
             out.save(kept.record(id, seq));
+            let by = kept.by.clone();
+            self.unname_files(id, seq, by.as_ref(), &content, out);
         }
     }
 

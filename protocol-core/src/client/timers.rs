@@ -22,6 +22,8 @@ pub(super) enum What {
     Publish,
     /// Leave a file that the node had no room for.
     Files,
+    /// Have the node let files go, of which it hasn't heard.
+    Forgets,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
     /// Somebody is known to be here, or to write, no more.
@@ -76,6 +78,7 @@ impl Timers {
             | What::Files
             | What::Read(_)
             | What::Memos
+            | What::Forgets
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)

@@ -14,7 +14,7 @@ use crate::hostile::talking;
 use crate::kit::{World, ann, ben, theirs};
 
 /// A device says something about what is at a place.
-fn say(world: &mut World, n: usize, what: Saying) {
+pub(crate) fn say(world: &mut World, n: usize, what: Saying) {
     world.command(n, Command::Say { to: To::Conversation(theirs()), salt: None, what });
     world.pass(5_000);
 }
@@ -43,9 +43,9 @@ fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Scr
 }
 
 /// A message as people see it: its place and its name, its words, its signs.
-type Seen = (u64, ContentId, Option<String>, Vec<(Option<Address>, String)>);
+pub(crate) type Seen = (u64, ContentId, Option<String>, Vec<(Option<Address>, String)>);
 
-fn seen(world: &mut World, n: usize) -> Vec<Seen> {
+pub(crate) fn seen(world: &mut World, n: usize) -> Vec<Seen> {
     let screen = screen(world, n, None, limits::SCREEN);
     let text = |shown: &Shown| match &shown.now {
         Words::Are { content, .. } => words(content).map(str::to_owned),
@@ -70,13 +70,13 @@ fn changes(world: &World, n: usize) -> Vec<Changed> {
 }
 
 /// Whether any record of a device has this in it.
-fn has_on_disk(world: &World, n: usize, text: &str) -> bool {
+pub(crate) fn has_on_disk(world: &World, n: usize, text: &str) -> bool {
     let has = |bytes: &Vec<u8>| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     world.devices[n].disk.values().filter_map(|record| record.value.as_ref()).any(has)
 }
 
 /// Ann with a phone and a tablet, and ben; all in one conversation.
-fn three() -> (World, usize) {
+pub(crate) fn three() -> (World, usize) {
     let mut world = World::two();
     world.write(0, "to ben");
     world.pass(5_000);

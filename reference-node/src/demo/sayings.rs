@@ -7,6 +7,7 @@
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
 //!   a message, taken back ──────────────▶ read
 //!   ── both ask for what there is now: alike? ── both look for what was taken back: nothing
+//!   a file ─────────────────────────────▶ fetched, compared (`carried`)
 //! ```
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::carried::{Carried, carry};
 use super::ms;
 use crate::cli::PartFault;
 use crate::lab::{Nodes, Seat, Terminal};
@@ -37,19 +39,22 @@ pub(super) struct Sayings {
     alike: bool,
     /// Whether what stayed was found on both devices, and what was taken back on neither.
     searched: bool,
+    /// What became of a file.
+    file: Carried,
 }
 
 impl Sayings {
     /// Whether all is as it must be.
     pub(super) const fn is_well(&self) -> bool {
-        self.alike && self.searched
+        self.alike && self.searched && self.file.is_well()
     }
 
     pub(super) fn summary(&self) -> String {
         let (views, search) =
             (if self.alike { "alike" } else { "DIFFERENT" }, if self.searched { "right" } else { "WRONG" });
+        let file = self.file.summary();
         format!(
-            "said: {}; both views {views}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms",
+            "said: {}; both views {views}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms\n{file}",
             self.played.join(", "),
             self.here_ms,
             self.typing_ms
@@ -106,9 +111,12 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
         searched &= stays == 1 && gone == 0;
     }
     say(if alike { "both see the same" } else { "they DON'T see the same" });
+    let file = carry(nodes.dir(), &mut one, &mut two).await?;
+    played.push("file");
+    say("a file went from one to the other, and went with its message");
     one.end().await?;
     two.end().await?;
-    Ok(Sayings { played, here_ms, typing_ms, alike, searched })
+    Ok(Sayings { played, here_ms, typing_ms, alike, searched, file })
 }
 
 /// Both agree to be seen, and each sees that the other is here; then two writes, and one sees that: gives how long each took,
