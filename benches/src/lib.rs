@@ -28,6 +28,7 @@ use std::error::Error;
 
 pub mod account;
 pub mod baseline;
+pub mod carried;
 pub mod desk;
 pub mod figures;
 pub mod floor;

@@ -26,6 +26,7 @@ mod door;
 mod ending;
 mod files;
 mod following;
+mod forgetting;
 mod history;
 mod inner;
 pub mod io;
@@ -34,6 +35,7 @@ mod keys;
 mod lines;
 mod log;
 mod marking;
+mod memos;
 mod own;
 mod presence;
 mod reading;
@@ -133,6 +135,8 @@ pub struct Client {
     unknown: BTreeSet<ConversationId>,
     /// Files on their way.
     files: files::Files,
+    /// What the person's other devices are to hear.
+    memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
     timers: Timers,
@@ -181,6 +185,7 @@ impl Client {
             taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
             files: files::Files::default(),
+            memos: memos::Memos::default(),
             timers: Timers::default(),
         };
         for record in records {
@@ -188,6 +193,7 @@ impl Client {
         }
         client.find_numbers();
         client.restore_marks();
+        client.restore_memos();
         client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
@@ -228,6 +234,7 @@ impl Client {
                 let deadline = self.endings.take_back(*id, record)?;
                 self.timers.set(What::Ends(*id), deadline);
             }
+            Key::Forget(..) => self.files.forgets.take_back(record)?,
             // Who the person is, the records to come may say.
             Key::Marks(id) => _ = self.marks.insert(*id, Marks::restore(*id, Identity([0; 32]), record)?),
             Key::Draft(number) => {
@@ -253,6 +260,7 @@ impl Client {
                 | Key::Ends(_)
                 | Key::Draft(_)
                 | Key::Upload(_)
+                | Key::Forget(..)
         )
     }
 
@@ -429,7 +437,9 @@ impl Client {
                 What::Read(id) => self.tell_read(tick, id, out),
                 What::Ends(id) => self.end_some(tick, id, out),
                 What::Drafts => self.drafts_end(tick, out),
+                What::Memos => self.tell_own(tick, out),
                 What::Files => self.files_go_on(out),
+                What::Forgets => self.forgets_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }
         }

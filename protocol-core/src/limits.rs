@@ -367,7 +367,7 @@ pub const LOGIN_FAILURES_PER_USER: u32 = 60;
 /// The time in which failures of logins are counted.
 pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
 /// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
-pub const SESSION_UNWRITTEN_BYTES: usize = 8 * 1024 * 1024;
+pub const SESSION_UNWRITTEN_BYTES: usize = 8_208 * 1024;
 /// Most bytes that are read from a device at once.
 pub const SESSION_READ_BYTES: usize = 4 * 1024;
 
@@ -437,6 +437,12 @@ pub const NOTES: usize = 64;
 pub const NOTES_UNLISTED: usize = 4;
 /// How long a note waits.
 pub const NOTE_MS: u64 = 7 * DAY;
+/// Most memos of one device that wait for the person's others, the newest of each drawer: beside the notes, and told one by one.
+pub const MEMO_DRAWERS: usize = 18;
+/// Longest memo before it is padded and sealed, in bytes.
+pub const MEMO_BYTES: usize = 14 * 1024;
+/// How long a memo waits for a device that is away.
+pub const MEMO_MS: u64 = 400 * DAY;
 /// Most members of one conversation that are named in its Create.
 pub const MEMBERS: usize = 64;
 /// Most entries that one question asks for again.
@@ -607,6 +613,15 @@ pub const UPLOADS: usize = 64;
 /// Most bytes of files that came in part and wait for their connection to come back; the oldest goes first.
 pub const FILE_PARTIAL_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 
+/// Most files that another node is to let go, and hasn't answered; and most of which a device's node is to hear that.
+pub const FORGETS: usize = 1_024;
+/// Most of which a device says so in a second.
+pub const FORGETS_PER_SECOND: usize = 64;
+/// Most files of one entry that are let go with its words; the others go when their time is over.
+pub const FILES_NAMED: usize = 64;
+/// Most entries that are known to name one file; of one that more name it isn't known any more when the last has gone.
+pub const NAMES_OF_FILE: usize = 64;
+
 // Sessions
 /// How long a session may be silent before a Ping.
 pub const SESSION_IDLE_MS: u64 = 4 * MINUTE;
@@ -665,8 +680,8 @@ pub const READER_BYTES: usize = 4 * 1024 * 1024;
 /// Most bytes of such entries on their way to one device (one entry may exceed it).
 pub const DEVICE_READER_BYTES: usize = 512 * 1024;
 const _: () = assert!(
-    LINES * (PROOF_BYTES + 512) + NOTES * NOTE_BYTES + 2 * DEVICE_READER_BYTES <= SESSION_UNWRITTEN_BYTES,
-    "a device that comes hears at once of all its lines, notes and so much of its logs, and isn't stuck for it"
+    LINES * (PROOF_BYTES + 512) + (NOTES + 1) * NOTE_BYTES + 2 * DEVICE_READER_BYTES <= SESSION_UNWRITTEN_BYTES,
+    "a device that comes hears at once of all its lines, notes, a memo and so much of its logs, and isn't stuck for it"
 );
 /// Most bytes of entries that a node keeps in memory, over all conversations.
 pub const ENTRIES_BYTES: usize = 32 * 1024 * 1024;

@@ -71,6 +71,8 @@ pub enum Key {
     Shelf(Address),
     /// A file that is kept of one of our addresses, by the hash of its sealed bytes, which hang on this record.
     File(Address, Hash),
+    /// A file of one of our addresses, left for another, that a node hasn't heard yet that it is to let go.
+    Forgets(NodeKey, Pair, Hash),
     /// A post of a device of ours, by its number, that waits for the way to its hub.
     Post(ConversationId, DeviceKey, u64),
 
@@ -97,6 +99,10 @@ pub enum Key {
     Draft(u64),
     /// A file that the device leaves with its node, by the hash of its sealed bytes, which hang on this record.
     Upload(Hash),
+    /// A file, by who left it and for whom, that the device's node hasn't heard yet that it is to let go.
+    Forget(Pair, Hash),
+    /// Which entries name a file, by the hash of its sealed bytes.
+    Named(Hash),
     /// What became of a message, by the id of its first version.
     Message(ConversationId, ContentId),
     /// The reactions to a message, by the id of its first version.
@@ -151,6 +157,9 @@ impl fmt::Display for Key {
             Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
             Self::Shelf(ours) => write!(f, "shelf/{}", escape(ours)),
             Self::File(ours, hash) => write!(f, "file/{}/{hash}", escape(ours)),
+            Self::Forgets(nk, Pair { ours, theirs }, hash) => {
+                write!(f, "forgets/{nk}/{}/{}/{hash}", escape(ours), escape(theirs))
+            }
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
             Self::Joining => f.write_str("joining"),
@@ -162,6 +171,10 @@ impl fmt::Display for Key {
             Self::Package(hash) => write!(f, "package/{hash}"),
             Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
             Self::Upload(hash) => write!(f, "upload/{hash}"),
+            Self::Forget(Pair { ours, theirs }, hash) => {
+                write!(f, "forget/{}/{}/{hash}", escape(ours), escape(theirs))
+            }
+            Self::Named(hash) => write!(f, "named/{hash}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
             Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
             Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
@@ -224,6 +237,10 @@ impl Key {
             ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
             ["shelf", ours] => Self::Shelf(address(ours)?),
             ["file", ours, hash] => Self::File(address(ours)?, Hash::parse(hash).ok()?),
+            ["forgets", nk, ours, theirs, hash] => {
+                let pair = Pair { ours: address(ours)?, theirs: address(theirs)? };
+                Self::Forgets(NodeKey::parse(nk).ok()?, pair, Hash::parse(hash).ok()?)
+            }
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
             ["joining"] => Self::Joining,
@@ -235,6 +252,11 @@ impl Key {
             ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
             ["upload", hash] => Self::Upload(Hash::parse(hash).ok()?),
+            ["forget", ours, theirs, hash] => {
+                let pair = Pair { ours: address(ours)?, theirs: address(theirs)? };
+                Self::Forget(pair, Hash::parse(hash).ok()?)
+            }
+            ["named", hash] => Self::Named(Hash::parse(hash).ok()?),
             ["draft", n] => Self::Draft(number(n)?),
             ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
             ["name", id, version] => Self::Name(talk(id)?, ContentId::parse(version).ok()?),
@@ -264,6 +286,7 @@ impl Key {
                 | Self::Telling(_)
                 | Self::Behind(..)
                 | Self::Post(..)
+                | Self::Forgets(..)
         )
     }
 }

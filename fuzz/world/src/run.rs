@@ -23,6 +23,7 @@ const HOSTS: u64 = 5;
 const DRIFT_PPM: i64 = 10_000;
 /// The same of those about devices.
 const PHONES: u64 = 0x70_686f_6e65;
+const FILES: u64 = 0x0066_696c_6573;
 /// The same of those about what happens to devices.
 const LOSSES: u64 = 0x6c6f_7373_6573;
 /// What the draws of what people do with what they said begin with, beside the seed.
@@ -33,6 +34,8 @@ const CHOICES: u64 = 0x0063_686f_6963_6573;
 const FADES: u64 = 0x6661_6465_7300;
 /// The same, of who is whispered about.
 const WHISPERS: u64 = 0x7768_6973_7065;
+/// The same, of who keeps to themselves what they read.
+const OWN: u64 = 0x006f_776e;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -63,6 +66,8 @@ pub struct Run {
     pub shown: usize,
     /// How often somebody was shown to be here or away, and to be writing.
     pub whispered: (u64, u64),
+    /// How often a file was fetched, and how often a fetch ended otherwise.
+    pub files: (u64, u64),
 }
 
 /// Runs a seed.
@@ -83,6 +88,13 @@ pub fn run_with_devices(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run 
     run_of(seed, faults, Some(Phones::of(seed)), reads)
 }
 
+/// Runs a seed whose people have devices, and send each other files, in weather that has these faults, or any.
+#[must_use]
+pub fn run_with_files(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
+    let files = Some(Rng::new(seed.rotate_left(29) ^ FILES));
+    run_of(seed, faults, Some(Phones { files, ..Phones::of(seed) }), reads)
+}
+
 /// What is drawn about devices: each of its own stream.
 struct Phones {
     /// Who has some, and what they do with them.
@@ -97,6 +109,10 @@ struct Phones {
     whispers: Option<Rng>,
     /// What is said and to be forgotten, where anything is.
     fades: Option<Rng>,
+    /// Who keeps to themselves what they read on several devices, where any do.
+    own: Option<Rng>,
+    /// Which files people send, where they do, and how these go.
+    files: Option<Rng>,
 }
 
 impl Phones {
@@ -106,7 +122,8 @@ impl Phones {
         let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
         let fades = if devices::fades(seed) { Some(Rng::new(seed.rotate_left(47) ^ FADES)) } else { None };
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, fades }
+        let own = if devices::keeps(seed) { Some(Rng::new(seed.rotate_left(47) ^ OWN)) } else { None };
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, own, files: None, fades }
     }
 }
 
@@ -134,6 +151,7 @@ fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: boo
         sealed: world.sealed.said.len(),
         shown: world.sealed.shown(),
         whispered: world.whispered,
+        files: world.files.ended,
         lines_up: lines_up.count(),
         lines: world.trace.lines().to_vec(),
         broken: world.broken,
@@ -167,6 +185,12 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         }
         if let Some(fades) = &mut phones.fades {
             devices::plan_fades(&mut world, fades, lasts);
+        }
+        if let Some(own) = &mut phones.own {
+            devices::plan_own(&mut world, own, lasts);
+        }
+        if let Some(files) = &mut phones.files {
+            devices::plan_files(&mut world, files, lasts);
         }
     }
     plan(&mut world, &mut rng, lasts);

@@ -9,6 +9,7 @@ mod devices;
 mod effects;
 mod evil;
 mod fading;
+mod files;
 mod liars;
 mod lines;
 mod losses;
@@ -29,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use postline_core::client;
 use postline_core::client::io::Passphrase;
 use postline_core::content::mail::Rcpt;
-use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, Pair, SessionId};
+use postline_core::id::{Address, BlobRef, Hash, LinkId, MailId, Mailbox, Pair, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
@@ -49,6 +50,7 @@ use crate::trace::Trace;
 use crate::weather::Weather;
 
 pub use fading::Lasts;
+use files::Wire;
 use lines::Conn;
 pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};
@@ -82,6 +84,8 @@ pub struct World {
     pub devices: Vec<Device>,
     /// What really happened in sealed conversations.
     pub sealed: Sealed,
+    /// What is known of files.
+    pub(crate) files: files::Files,
     /// What is known of words that people found.
     pub(crate) sayings: sayings::Sayings,
     /// A node that lies about keys and conversations.
@@ -177,6 +181,10 @@ enum Happening {
     Bytes(LinkId, usize, Vec<u8>),
     /// A body goes on, from an offset: node, end.
     Chunk(LinkId, usize, usize, BlobRef, u64),
+    /// The next piece of a file goes from an end of a connection.
+    OfFile(Wire, usize, Hash),
+    /// A person wants a file, on a device.
+    WantsFile(usize, Hash),
     Parcel(Box<Parcel>),
     Start(usize),
     /// A device is told something.
@@ -220,6 +228,7 @@ impl World {
             events: Vec::new(),
             devices: Vec::new(),
             sealed: Sealed::default(),
+            files: files::Files::none(),
             sayings: sayings::Sayings::default(),
             liar: None,
             sessions: BTreeMap::new(),
@@ -452,6 +461,8 @@ impl World {
             Happening::Start(_)
             | Happening::Device(..)
             | Happening::DeviceUp(_)
+            | Happening::OfFile(..)
+            | Happening::WantsFile(..)
             | Happening::Joins(_)
             | Happening::Anew(_)
             | Happening::SessionUp(..)
@@ -481,6 +492,8 @@ impl World {
             }
             Happening::Bytes(link, to, bytes) => self.bytes_came(link, to, &bytes),
             Happening::Chunk(link, node, end, blob, offset) => self.chunk(node, link, end, blob, offset),
+            Happening::OfFile(wire, end, hash) => self.of_file(wire, end, hash),
+            Happening::WantsFile(device, hash) => self.wants_file(device, hash),
             Happening::Parcel(parcel) => self.parcel_came(*parcel),
             Happening::Start(node) => self.start(node),
             Happening::Device(device, input) => self.step_device(device, *input),

@@ -1,7 +1,7 @@
 //! Seeds: a few of any weather, the same twice, and those that once found a bug, named for it.
 
 use postline_core::canary::{Canary, set};
-use postline_world::run::{run, run_with_devices};
+use postline_world::run::{run, run_with_devices, run_with_files};
 
 #[test]
 fn promises_hold_in_any_weather() {
@@ -53,10 +53,20 @@ fn a_record_let_go_of_before_its_wake_is_brought_again() {
 /// look for key packages again set no new time, and never looked again (1607). And what a copy said
 /// before it was told was held for another's by the simulator itself (3681). A message that was taken back was never marked
 /// as read (90006). What was told once it was durable was held for told too early by the simulator itself (419).
+/// A reading whose entry was refused reached the person's other devices no more (95).
 #[test]
 fn devices_keep_what_they_once_broke() {
-    for seed in [0, 1, 26, 42, 99, 121, 193, 205, 213, 419, 631, 941, 979, 1027, 1607, 3681, 90_006] {
+    for seed in [0, 1, 26, 42, 95, 99, 121, 193, 205, 213, 419, 631, 941, 979, 1027, 1607, 3681, 90_006] {
         let run = run_with_devices(seed, &[], false);
         assert_eq!(run.broken, None, "seed {seed}, {}: `world --devices --seed {seed}` tells it", run.weather);
+    }
+}
+
+/// A device that fetched the file that it was just leaving waited for it for ever once the node had refused the one (55).
+#[test]
+fn files_keep_what_they_once_broke() {
+    for seed in (0..12).chain([55]) {
+        let run = run_with_files(seed, &[], false);
+        assert_eq!(run.broken, None, "seed {seed}, {}: `world --files --seed {seed}` tells it", run.weather);
     }
 }

@@ -164,6 +164,7 @@ impl Client {
         let Some(kept) = self.kept(id, seq, wanted) else { return Plan::Nothing };
         let Some(content) = &kept.content else { return Plan::Nothing };
         let fields = content.fields();
+        self.wanted_to_name(kept, wanted);
         if late {
             want(self.views.names.get(&(id, kept.id)), wanted, || Key::Name(id, kept.id));
         }
@@ -226,14 +227,17 @@ impl Client {
         wanted: &mut Wanted,
     ) -> Plan {
         let Some(place) = kept.about.filter(|place| *place < seq) else { return Plan::Void };
-        if self.kept(id, place, wanted).is_some_and(|first| first.id != message || first.role != Role::Message) {
+        let first = self.kept(id, place, wanted);
+        first.into_iter().for_each(|first| self.wanted_to_name(first, wanted));
+        if first.is_some_and(|first| first.id != message || first.role != Role::Message) {
             return Plan::Void;
         }
         let known = self.views.messages.get(&(id, message));
         want(known, wanted, || Key::Message(id, message));
         // Their words may be forgotten.
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
-            self.kept(id, words, wanted);
+            let kept = self.kept(id, words, wanted);
+            kept.into_iter().for_each(|kept| self.wanted_to_name(kept, wanted));
         }
         Plan::Change { target: Target { message, place }, what }
     }
@@ -318,6 +322,7 @@ impl Client {
             Role::Edit(message) => message,
             Role::Aside => return,
         };
+        self.name_files(talk, seq, out);
         if turn == Turn::Late && matches!(self.views.names.get(&(talk, entry.name)), Some(Some(_))) {
             self.names(tick, talk, entry.name, thread::Input::Is(thread::Of { seq, message }), out);
         }
@@ -363,9 +368,6 @@ impl Client {
         let Some(Some(kept)) = self.said.get(&(talk, seq)) else { return };
         let (entry, first) = (self.entry(talk, seq, kept), kept.content.as_ref().map(first_of));
         let target = Target { message: entry.name, place: seq };
-        let known = self.views.messages.get(&(talk, entry.name)).and_then(Option::as_ref);
-        let words = known.map(Revisions::words).unwrap_or_default();
-        words.into_iter().chain([seq]).for_each(|words| self.leave_files(talk, words, out));
         if let Some(first) = first {
             self.revise(tick, entry, target, first, None, out);
         }
@@ -448,9 +450,11 @@ impl Client {
     pub(super) fn forget_words(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         if let Some(Some(kept)) = self.said.get_mut(&(id, seq))
             && !canary::is_on(Canary::WordsStay)
-            && kept.content.take().is_some()
+            && let Some(content) = kept.content.take()
         {
             out.save(kept.record(id, seq));
+            let by = kept.by.clone();
+            self.unname_files(id, seq, by.as_ref(), &content, out);
         }
     }
 

@@ -12,8 +12,6 @@
 //! records (machine/moment). So a hundred thousand that are to end are neither loaded nor looked through: each is put in, and
 //! taken out, at the cost of a few records. Spec: `spec/12-revisions.md`.
 
-use std::collections::BTreeSet;
-
 use super::Client;
 use super::applying::{Wanted, want};
 use super::io::Output;
@@ -21,7 +19,6 @@ use super::said::{Kept, Role};
 use super::timers::What;
 use crate::canary::{self, Canary};
 use crate::content::message::Expiry;
-use crate::content::part::Body;
 use crate::id::ConversationId;
 use crate::limits;
 use crate::machine::mark::Mark;
@@ -251,13 +248,15 @@ impl Client {
     /// The records that ending an entry takes.
     fn wanted_to_end(&self, id: ConversationId, seq: u64, wanted: &mut Wanted) {
         let Some(kept) = self.kept(id, seq, wanted) else { return };
+        self.wanted_to_name(kept, wanted);
         if kept.content.is_none() || kept.role != Role::Message {
             return;
         }
         let known = self.views.messages.get(&(id, kept.id));
         want(known, wanted, || Key::Message(id, kept.id));
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
-            self.kept(id, words, wanted);
+            let kept = self.kept(id, words, wanted);
+            kept.into_iter().for_each(|kept| self.wanted_to_name(kept, wanted));
         }
     }
 
@@ -305,24 +304,8 @@ impl Client {
         match kept.role {
             Role::Message => self.message_is_over(tick, id, seq, out),
             // Of a message that hasn't come: what came of the others went with theirs.
-            Role::Edit(_) => {
-                self.leave_files(id, seq, out);
-                self.forget_words(id, seq, out);
-            }
+            Role::Edit(_) => self.forget_words(id, seq, out),
             Role::Aside => {}
-        }
-    }
-
-    /// Nothing more is to come of the files that an entry names, wherever they go.
-    pub(super) fn leave_files(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
-        let content = self.said.get(&(id, seq)).and_then(Option::as_ref).and_then(|kept| kept.content.as_ref());
-        let parts = content.into_iter().flat_map(|content| content.fields().body.walk());
-        let files = parts.filter_map(|part| match &part.body {
-            Body::External(external) => external.url.as_file(),
-            Body::Nothing | Body::Single { .. } | Body::Multi(_) => None,
-        });
-        for file in files.collect::<BTreeSet<_>>() {
-            self.give_up_file(file, out);
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum What {
     Publish,
     /// Leave a file that the node had no room for.
     Files,
+    /// Have the node let files go, of which it hasn't heard.
+    Forgets,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
     /// Somebody is known to be here, or to write, no more.
@@ -32,6 +34,8 @@ pub(super) enum What {
     Ends(ConversationId),
     /// Give up what was to be read until now and can't be said.
     Drafts,
+    /// Tell the person's other devices what they are to hear.
+    Memos,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +83,8 @@ impl Timers {
             | What::Read(_)
             | What::Ends(_)
             | What::Drafts
+            | What::Memos
+            | What::Forgets
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)

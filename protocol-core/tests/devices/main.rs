@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a story looks at what it is about")]
 
+mod attachments;
 mod attacks;
 mod backups;
 mod codes;
@@ -19,6 +20,7 @@ mod hosted;
 mod hostile;
 mod kit;
 mod marks;
+mod memos;
 mod restarts;
 mod sayings;
 mod several_devices;

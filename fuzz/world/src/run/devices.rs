@@ -133,6 +133,29 @@ pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Whether people of a seed's world keep to themselves what they read, on several devices: of none that found a bug before.
+pub(super) const fn keeps(seed: u64) -> bool {
+    seed % 8 == 4
+}
+
+/// Draws who reads on which of their devices, and what they choose about telling it there, and when: by itself, as above.
+pub(super) fn plan_own(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for who in people {
+        if rng.chance(700) {
+            world.plan_deed(rng.below(lasts / 2), Deed::Touch(who.clone(), rng.draw(), Touch::Adds));
+        }
+        for _ in 0..2 + rng.below(8) {
+            let touch = match rng.below(4) {
+                0 => Touch::Tells(rng.chance(250)),
+                1 | 2 => Touch::Reads,
+                _ => Touch::Crashes,
+            };
+            world.plan_deed(rng.below(lasts), Deed::Touch(who.clone(), rng.draw(), touch));
+        }
+    }
+}
+
 /// Whether people of a seed's world agree to be seen: of a quarter of all, and of none that found a bug before.
 pub(super) const fn whispers(seed: u64) -> bool {
     matches!(seed % 8, 4 | 6)
@@ -190,6 +213,21 @@ pub(super) fn plan_fades(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Draws who sends whom a file, and when: by itself, as above. How the files go is drawn from it too.
+pub(super) fn plan_files(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = {
+        let all: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+        all.into_iter().collect()
+    };
+    let [one, two] = people.as_slice() else { return };
+    for _ in 0..2 + rng.below(8) {
+        let (who, theirs) = if rng.chance(500) { (one, two) } else { (two, one) };
+        let (at, nth) = (rng.below(lasts), rng.draw());
+        world.plan_deed(at, Deed::Touch(who.clone(), nth, Touch::Sends(theirs.clone())));
+    }
+    world.plays_files(rng.fork());
+}
+
 /// Lets time pass until devices have said what they had to say, and what was to be forgotten is.
 pub(super) fn settle(world: &mut World) {
     all_said(world);
@@ -205,6 +243,7 @@ fn all_said(world: &mut World) {
         if world.devices_are_settled() {
             // What others still owe each other comes within this.
             world.pass(10 * MINUTE);
+            world.own_devices_agree();
             return world.last_words();
         }
         span = (span * 2).min(HOUR);
@@ -214,6 +253,7 @@ fn all_said(world: &mut World) {
 /// What must hold of all that was sealed, when all has come to its end.
 pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     world.search()?;
+    world.files_came_to_an_end()?;
     // Who lies can keep everything back.
     if world.liar.is_some() {
         return Ok(());

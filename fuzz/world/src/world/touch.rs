@@ -22,6 +22,8 @@ pub enum Touch {
     Says(Address, usize),
     /// Says something that is to be forgotten.
     Fades(Address, Lasts),
+    /// Sends somebody a file.
+    Sends(Address),
     /// Deals with something that was said.
     Deals(Deal, u64),
     /// Agrees to see, and be seen by, somebody; or doesn't any more.
@@ -66,6 +68,7 @@ impl World {
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
             Touch::Fades(to, lasts) => self.says_until(index, &to, 20, Some(lasts.expiry(self.now))),
+            Touch::Sends(theirs) => self.sends_file(index, &theirs),
             Touch::Deals(deal, nth) => self.deals(index, nth, deal),
             Touch::Agrees(with, agrees) => self.agrees(index, with, agrees),
             Touch::Types(to) => self.types(index, &to),
