@@ -36,9 +36,11 @@ mod marking;
 mod own;
 mod presence;
 mod reading;
+pub mod replay;
 mod said;
 mod sealing;
 mod showing;
+mod snapshot;
 mod talk;
 mod timers;
 mod verify;
@@ -49,6 +51,8 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
+#[cfg(feature = "testing")]
+pub use said::is_content;
 pub use said::{Words, words};
 pub use talk::with;
 
@@ -132,6 +136,8 @@ pub struct Client {
     files: files::Files,
     /// What is whispered.
     presence: Presence,
+    /// Snapshots under way.
+    walks: BTreeMap<ConversationId, snapshot::Walk>,
     timers: Timers,
 }
 
@@ -177,6 +183,7 @@ impl Client {
             taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
             files: files::Files::default(),
+            walks: BTreeMap::new(),
             timers: Timers::default(),
         };
         for record in records {
@@ -313,6 +320,7 @@ impl Client {
             + self.joining.len()
             + self.files.len()
             + self.presence.len()
+            + self.walks.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -385,6 +393,7 @@ impl Client {
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
+            Command::Snapshot { conversation, from } => self.snapshot(tick, conversation, from, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
@@ -407,6 +416,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Snapshot(id) => self.walk_on(tick, id, out),
                 What::Files => self.files_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }

@@ -28,6 +28,8 @@ pub(super) enum What {
     Whisper,
     /// Tell the others what was read.
     Read(ConversationId),
+    /// Go on with a snapshot of a conversation.
+    Snapshot(ConversationId),
 }
 
 #[derive(Debug, Default)]
@@ -73,9 +75,15 @@ impl Timers {
             | What::Publish
             | What::Files
             | What::Read(_)
+            | What::Snapshot(_)
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
+    }
+
+    /// The conversation whose snapshot is next, whenever that is.
+    pub(super) fn snapshot(&self) -> Option<ConversationId> {
+        self.order.iter().find_map(|(_, what)| if let What::Snapshot(id) = what { Some(*id) } else { None })
     }
 
     /// Takes what is due, earliest first, at most so much.

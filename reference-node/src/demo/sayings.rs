@@ -5,7 +5,7 @@
 //!   a message ──────────────────────────▶ an answer, a thread begun at it
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
 //!   a message, taken back ──────────────▶ read
-//!   ── both ask for what there is now: alike? ── both look for what was taken back: nothing
+//!   ── both ask for what there is now, and for its snapshot: alike? ── both look for what was taken back: nothing
 //! ```
 
 use std::path::Path;
@@ -29,6 +29,8 @@ pub(super) struct Sayings {
     played: Vec<&'static str>,
     /// Whether both saw the same in the end.
     alike: bool,
+    /// The hash of all that both see, where it is one.
+    snapshot: Option<String>,
     /// Whether what stayed was found on both devices, and what was taken back on neither.
     searched: bool,
 }
@@ -36,13 +38,14 @@ pub(super) struct Sayings {
 impl Sayings {
     /// Whether all is as it must be.
     pub(super) const fn is_well(&self) -> bool {
-        self.alike && self.searched
+        self.alike && self.snapshot.is_some() && self.searched
     }
 
     pub(super) fn summary(&self) -> String {
         let (views, search) =
             (if self.alike { "alike" } else { "DIFFERENT" }, if self.searched { "right" } else { "WRONG" });
-        format!("said: {}; both views {views}; search {search}", self.played.join(", "))
+        let snapshot = self.snapshot.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("of TWO hashes");
+        format!("said: {}; both views {views}, snapshot {snapshot}; search {search}", self.played.join(", "))
     }
 }
 
@@ -86,15 +89,17 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
     say("they answered, edited, reacted, took back and read; each of it once");
 
     let alike = view(&mut one).await? == view(&mut two).await?;
+    let (ones, twos) = (snapshot(&mut one).await?, snapshot(&mut two).await?);
+    let snapshot = (ones == twos).then_some(ones);
     let mut searched = true;
     for terminal in [&mut one, &mut two] {
         let (stays, gone) = (hits(terminal, "lunch two").await?, hits(terminal, "regret*").await?);
         searched &= stays == 1 && gone == 0;
     }
-    say(if alike { "both see the same" } else { "they DON'T see the same" });
+    say(if alike && snapshot.is_some() { "both see the same" } else { "they DON'T see the same" });
     one.end().await?;
     two.end().await?;
-    Ok(Sayings { played, alike, searched })
+    Ok(Sayings { played, alike, snapshot, searched })
 }
 
 fn text<'v>(event: &'v Value, field: &str) -> Option<&'v str> {
@@ -129,6 +134,13 @@ async fn view(terminal: &mut Terminal) -> Result<Vec<Value>, PartFault> {
         message.remove("own");
     }
     if messages.is_empty() { Err("nothing is shown".into()) } else { Ok(messages) }
+}
+
+/// The hash of all that a device shows.
+async fn snapshot(terminal: &mut Terminal) -> Result<String, PartFault> {
+    terminal.say("/snapshot").await?;
+    let (snapshot, _) = terminal.wait_for("snapshot", PATIENCE, |_| true).await?;
+    Ok(text(&snapshot, "hash").ok_or("a snapshot without a hash")?.to_owned())
 }
 
 /// How many messages a search finds.
