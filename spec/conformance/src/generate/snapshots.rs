@@ -145,7 +145,7 @@ fn words(m: &mut Making) -> Made<()> {
     let other = edits(4, ANN, &first, 2, "hello again")?;
     let gone = retracts(6, ANN, &first)?;
     m.good("snapshot.make", &ids, "nothing was said", ask(&[], &[Vec::new()]));
-    alike(m, &ids, "a message", &[first.clone()]);
+    alike(m, &ids, "a message", std::slice::from_ref(&first));
     alike(
         m,
         &["R-6", "R-15"],
