@@ -38,9 +38,11 @@ mod memos;
 mod own;
 mod presence;
 mod reading;
+pub mod replay;
 mod said;
 mod sealing;
 mod showing;
+mod snapshot;
 mod talk;
 mod timers;
 mod verify;
@@ -51,6 +53,8 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
+#[cfg(feature = "testing")]
+pub use said::is_content;
 pub use said::{Words, words};
 pub use talk::with;
 
@@ -136,6 +140,8 @@ pub struct Client {
     memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
+    /// Snapshots under way.
+    walks: BTreeMap<ConversationId, snapshot::Walk>,
     timers: Timers,
 }
 
@@ -182,6 +188,7 @@ impl Client {
             unknown: BTreeSet::new(),
             files: files::Files::default(),
             memos: memos::Memos::default(),
+            walks: BTreeMap::new(),
             timers: Timers::default(),
         };
         for record in records {
@@ -327,6 +334,7 @@ impl Client {
             + self.joining.len()
             + self.files.len()
             + self.presence.len()
+            + self.walks.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -399,6 +407,7 @@ impl Client {
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
+            Command::Snapshot { conversation, from } => self.snapshot(tick, conversation, from, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
@@ -422,6 +431,7 @@ impl Client {
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
                 What::Memos => self.tell_own(tick, out),
+                What::Snapshot(id) => self.walk_on(tick, id, out),
                 What::Files => self.files_go_on(out),
                 What::Forgets => self.forgets_go_on(out),
                 What::Whisper => self.whispers_due(out),

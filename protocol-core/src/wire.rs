@@ -21,6 +21,7 @@ pub(crate) mod record;
 pub mod report;
 pub mod session;
 pub mod signed;
+pub mod snapshot;
 pub mod statement;
 pub mod taken;
 pub mod talk;

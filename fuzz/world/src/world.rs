@@ -18,6 +18,7 @@ mod post;
 mod proofs;
 mod sayings;
 mod sessions;
+mod snapshots;
 mod steps;
 mod tape;
 mod told;

@@ -73,6 +73,7 @@ pub const HELP: &str = "\
 /retract N        take your message N back
 /react N SIGN     a sign at message N; /unreact N SIGN takes it back
 /history [N]      the last N messages, as they are now
+/snapshot [N]     all that is seen here, or from message N on, as one hash: the same on all devices that heard the same
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
 /send PATH        a file, sealed
@@ -139,6 +140,11 @@ fn history(talk: Option<ConversationId>, before: Option<u64>, count: usize) -> R
     Ok(said(Command::Show { conversation, before, count }))
 }
 
+fn snapshot(talk: Option<ConversationId>, from: u64) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Snapshot { conversation, from }))
+}
+
 fn said(command: Command) -> Said {
     Said::Command(Box::new(command))
 }
@@ -172,6 +178,8 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         }
         ("history", "") => history(talk, None, SCREEN),
         ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
+        ("snapshot", "") => snapshot(talk, 0),
+        ("snapshot", from) => snapshot(talk, from.parse().map_err(|_| Unsaid::Want("the number of a message"))?),
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
         ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
@@ -261,6 +269,7 @@ enum Object {
     React { message: u64, sign: String, salt: Option<String> },
     Unreact { message: u64, sign: String, salt: Option<String> },
     History { before: Option<u64>, count: Option<usize> },
+    Snapshot { from: Option<u64> },
     Find { text: String },
     Send { path: String },
     Fetch { seq: u64, path: String },
@@ -301,6 +310,7 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
             about(peer, salted(salt)?, Saying::Withdraw { message, sign: sign(&text)? })
         }
         Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
+        Object::Snapshot { from } => snapshot(talk, from.unwrap_or_default())?,
         Object::Find { text } => Said::Find(text),
         Object::Send { path } => Said::Send(path.into()),
         Object::Fetch { seq, path } => fetch(Some(seq), &path)?,
@@ -385,6 +395,8 @@ mod tests {
             ("/unreact 7 👍".to_owned(), r#"{"do":"unreact","message":7,"sign":"👍"}"#.to_owned()),
             ("/history".to_owned(), r#"{"do":"history"}"#.to_owned()),
             ("/history 5".to_owned(), r#"{"do":"history","count":5}"#.to_owned()),
+            ("/snapshot".to_owned(), r#"{"do":"snapshot"}"#.to_owned()),
+            ("/snapshot 7".to_owned(), r#"{"do":"snapshot","from":7}"#.to_owned()),
             ("/find a \"b c\"".to_owned(), r#"{"do":"find","text":"a \"b c\""}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
@@ -414,6 +426,7 @@ mod tests {
             "/react 7",
             "/thread x y",
             "/history all",
+            "/snapshot now",
             r#"{"do":"retract","message":7,"text":"x"}"#,
             r#"{"do":"edit","message":-1,"text":"x"}"#,
             r#"{"do":"write","text":"a","salt":"12"}"#,

@@ -6,7 +6,7 @@
 use postline_core::client::Event;
 use postline_core::client::io::{
     Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Seen, Shown,
-    Unverified, Who, Words, words,
+    Snapshot, Unverified, Who, Words, words,
 };
 use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
@@ -54,6 +54,13 @@ fn fields(event: &Event) -> (&'static str, Value) {
             json!({
                 "conversation": screen.conversation.to_string(), "earlier": screen.earlier,
                 "messages": screen.messages.iter().map(of_shown).collect::<Vec<_>>(),
+            }),
+        ),
+        Event::Snapshot(Snapshot { conversation, from, seq, messages, hash }) => (
+            "snapshot",
+            json!({
+                "conversation": conversation.to_string(), "from": from, "seq": seq, "messages": messages,
+                "hash": hash.to_string(),
             }),
         ),
         Event::Changed(changed) => ("changed", of_changed(changed)),
@@ -310,6 +317,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
+        Declined::Restless(_) => "restless",
         Declined::TooMany(_) => "too_many",
     }
 }
@@ -331,6 +339,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
+        Declined::Restless(_) => "too much changes in this conversation just now; try again".to_owned(),
         Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
 }
@@ -388,6 +397,12 @@ pub fn text(event: &Event) -> Option<String> {
                 format!("{} {}> {words}{signs}", message.seq, address(&message.author.address))
             });
             lines.collect::<Vec<_>>().join("\n")
+        }
+        Event::Snapshot(Snapshot { from: 1, messages, hash, .. }) => {
+            format!("* snapshot of {messages} messages: {hash}")
+        }
+        Event::Snapshot(Snapshot { from, messages, hash, .. }) => {
+            format!("* snapshot of {messages} messages from {from} on: {hash}")
         }
         Event::Changed(Changed { seq, now, .. }) => match now {
             Now::Edited { content, .. } => format!("~ {seq} (edited)> {}", shown_words(content)),

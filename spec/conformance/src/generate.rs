@@ -15,6 +15,7 @@ mod people;
 mod sealed;
 mod sessions;
 mod signed;
+mod snapshots;
 mod talks;
 mod transcripts;
 mod whispers;
@@ -49,6 +50,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         people::people(),
         sealed::sealed(),
         sessions::sessions(),
+        snapshots::snapshots(),
         talks::talks(),
         transcripts::transcripts(),
         whispers::whispers(),

@@ -230,5 +230,6 @@ pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     let views = world.looks();
     world.check_views(&views)?;
     world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))?;
-    world.both_know_what_was_read()
+    world.both_know_what_was_read()?;
+    world.check_snapshots()
 }

@@ -88,6 +88,8 @@ pub enum Declined {
     NothingPending,
     /// No such conversation here.
     NoConversation(ConversationId),
+    /// So much of the conversation changed while its snapshot was made that there is none.
+    Restless(ConversationId),
 }
 
 /// Somebody lies.
