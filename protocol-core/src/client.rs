@@ -33,6 +33,7 @@ mod keys;
 mod lines;
 mod log;
 mod marking;
+mod memos;
 mod own;
 mod presence;
 mod reading;
@@ -134,6 +135,8 @@ pub struct Client {
     unknown: BTreeSet<ConversationId>,
     /// Files on their way.
     files: files::Files,
+    /// What the person's other devices are to hear.
+    memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
     /// Snapshots under way.
@@ -184,6 +187,7 @@ impl Client {
             unknown: BTreeSet::new(),
             files: files::Files::default(),
             walks: BTreeMap::new(),
+            memos: memos::Memos::default(),
             timers: Timers::default(),
         };
         for record in records {
@@ -191,6 +195,7 @@ impl Client {
         }
         client.find_numbers();
         client.restore_marks();
+        client.restore_memos();
         client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
@@ -417,6 +422,7 @@ impl Client {
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
                 What::Snapshot(id) => self.walk_on(tick, id, out),
+                What::Memos => self.tell_own(tick, out),
                 What::Files => self.files_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }

@@ -20,6 +20,7 @@ use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::log;
+use crate::wire::memo::Choice;
 use crate::wire::record::{read, write};
 use crate::wire::talk::{Event, Head};
 
@@ -67,6 +68,10 @@ pub(super) struct Talk {
     pub(super) policy: Policy,
     /// What the person chose about it here; `None`: as everywhere.
     pub(super) tells: Option<bool>,
+    /// When they chose that.
+    pub(super) tells_at: Millis,
+    /// Whether the person's other devices have still to hear what they read or chose here.
+    pub(super) untold: bool,
     /// The epoch and the generation of the newest message of each device that was opened.
     pub(super) opened: BTreeMap<DeviceKey, (u64, u32)>,
     /// Entries that didn't open, and may come again: the newest.
@@ -113,6 +118,8 @@ impl Talk {
             heard: 0,
             policy: Policy::default(),
             tells: None,
+            tells_at: Millis(0),
+            untold: false,
             opened: BTreeMap::new(),
             unopened: BTreeSet::new(),
             change: 0,
@@ -127,6 +134,11 @@ impl Talk {
             adopted: BTreeSet::new(),
             posted: 0,
         }
+    }
+
+    /// What the person chose about telling what they read here.
+    pub(super) fn choice(&self) -> Option<Choice> {
+        self.tells.map(|tells| Choice { at: self.tells_at, tells })
     }
 
     /// Whether nothing in the log made a group, as far as there is one: whoever has something to say may make it.
@@ -167,7 +179,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 26, |w| {
+        write(Key::Talk(self.id), 28, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -185,6 +197,7 @@ impl Talk {
             w.u64(self.posted).u64(self.applied).u64(self.paged);
             w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
             w.list(self.adopted.iter(), |w, seq| _ = w.u64(*seq));
+            w.millis(self.tells_at).bool(self.untold);
         })
     }
 
@@ -215,6 +228,8 @@ impl Talk {
             let out_of_turn =
                 |r: &mut Reader<'_>| r.list(OUT_OF_TURN, Reader::u64).map(|seqs| seqs.into_iter().collect());
             let (late, adopted) = (out_of_turn(r)?, out_of_turn(r)?);
+            // Records of before memos say nothing of them.
+            let (tells_at, untold) = if r.end().is_ok() { (Millis(0), false) } else { (r.millis()?, r.bool()?) };
             Ok(Self {
                 id,
                 with,
@@ -230,6 +245,8 @@ impl Talk {
                 heard,
                 policy,
                 tells,
+                tells_at,
+                untold,
                 opened,
                 unopened,
                 change,

@@ -30,6 +30,8 @@ pub(super) enum What {
     Read(ConversationId),
     /// Go on with a snapshot of a conversation.
     Snapshot(ConversationId),
+    /// Tell the person's other devices what they are to hear.
+    Memos,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ impl Timers {
             | What::Files
             | What::Read(_)
             | What::Snapshot(_)
+            | What::Memos
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
