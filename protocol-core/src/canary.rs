@@ -50,6 +50,8 @@ pub enum Canary {
     EditAfterRetract,
     /// The words of what was taken back stay.
     WordsStay,
+    /// Whoever wants to removes what another has said.
+    AnyoneRemoves,
     /// What somebody says that they have read takes the place of what they said before.
     ReceiptRegress,
     /// A member's node says `delivered` only while a device of the member's is connected.
@@ -60,7 +62,7 @@ pub enum Canary {
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -83,6 +85,7 @@ impl Canary {
         Self::AnyoneRevises,
         Self::EditAfterRetract,
         Self::WordsStay,
+        Self::AnyoneRemoves,
         Self::ReceiptRegress,
         Self::DeliveredWaitsForDevice,
         Self::ShownToWhoDoesNotAgree,

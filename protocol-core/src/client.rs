@@ -21,6 +21,7 @@ mod applying;
 mod backup;
 mod changes;
 mod contact;
+mod controls;
 mod devices;
 mod door;
 mod files;
@@ -33,6 +34,7 @@ mod keys;
 mod lines;
 mod log;
 mod marking;
+mod mentions;
 mod own;
 mod presence;
 mod reading;
@@ -63,6 +65,7 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use contact::Contact;
+use controls::Act;
 use door::Door;
 use io::Who;
 use joining::Joining;
@@ -385,6 +388,12 @@ impl Client {
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
+            Command::Pin { conversation, message, pinned } => {
+                self.act(tick, conversation, Act::Pin { message, pinned }, out);
+            }
+            Command::Pins { conversation } => self.show_pins(conversation, out),
+            Command::Remove { conversation, message } => self.act(tick, conversation, Act::Remove { message }, out),
+            Command::SetPolicy { conversation, policy } => self.act(tick, conversation, Act::Policy(policy), out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),

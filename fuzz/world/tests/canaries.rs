@@ -20,11 +20,12 @@ use postline_world::weather::Fault;
 /// A seeded bug that as many seeds don't notice is one that would slip through.
 const SEEDS: u64 = 2_000;
 
-/// Those that other tests notice: `protocol-core`'s own tests of seals the first and of devices the second, the model of
+/// Those that other tests notice: `protocol-core`'s own tests of seals the first and of devices the next two, the model of
 /// keys the next, the model of versions the one after, and the story that compares who is online with who isn't the last.
-const ELSEWHERE: [Canary; 7] = [
+const ELSEWHERE: [Canary; 8] = [
     Canary::AadWithoutConversation,
     Canary::GhostTaken,
+    Canary::AnyoneRemoves,
     Canary::ProofForAnyLine,
     Canary::ProofOfAnyList,
     Canary::AnyKeyFollows,

@@ -12,6 +12,7 @@
 mod attacks;
 mod backups;
 mod codes;
+mod controls;
 mod costs;
 mod first_words;
 mod hosted;

@@ -14,12 +14,12 @@ use crate::hostile::talking;
 use crate::kit::{World, ann, ben, theirs};
 
 /// A device says something about what is at a place.
-fn say(world: &mut World, n: usize, what: Saying) {
+pub(crate) fn say(world: &mut World, n: usize, what: Saying) {
     world.command(n, Command::Say { to: To::Conversation(theirs()), salt: None, what });
     world.pass(5_000);
 }
 
-fn edit(message: u64, text: &str) -> Saying {
+pub(crate) fn edit(message: u64, text: &str) -> Saying {
     Saying::Edit { message, body: Part::plain(text).unwrap() }
 }
 
@@ -36,7 +36,7 @@ fn answer(message: u64, text: &str) -> Saying {
     Saying::Message { body, answers: Some(message), topic: Topic::default(), expires: None }
 }
 
-fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Screen {
+pub(crate) fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Screen {
     world.command(n, Command::Show { conversation: theirs(), before, count });
     let screen = |event: &Event| if let Event::Screen(screen) = event { Some(screen.clone()) } else { None };
     world.devices[n].events.iter().rev().find_map(screen).unwrap()
@@ -55,28 +55,28 @@ fn seen(world: &mut World, n: usize) -> Vec<Seen> {
     screen.messages.iter().map(|shown| (shown.seq, shown.id, text(shown), shown.signs.clone())).collect()
 }
 
-fn texts(world: &mut World, n: usize) -> Vec<String> {
+pub(crate) fn texts(world: &mut World, n: usize) -> Vec<String> {
     seen(world, n).into_iter().rev().filter_map(|(_, _, text, _)| text).collect()
 }
 
 /// The place of the first message that says this.
-fn place(world: &mut World, text: &str) -> u64 {
+pub(crate) fn place(world: &mut World, text: &str) -> u64 {
     seen(world, 0).iter().find(|(_, _, said, _)| said.as_deref() == Some(text)).unwrap().0
 }
 
-fn changes(world: &World, n: usize) -> Vec<Changed> {
+pub(crate) fn changes(world: &World, n: usize) -> Vec<Changed> {
     let change = |event: &Event| if let Event::Changed(changed) = event { Some(changed.clone()) } else { None };
     world.devices[n].events.iter().filter_map(change).collect()
 }
 
 /// Whether any record of a device has this in it.
-fn has_on_disk(world: &World, n: usize, text: &str) -> bool {
+pub(crate) fn has_on_disk(world: &World, n: usize, text: &str) -> bool {
     let has = |bytes: &Vec<u8>| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     world.devices[n].disk.values().filter_map(|record| record.value.as_ref()).any(has)
 }
 
 /// Ann with a phone and a tablet, and ben; all in one conversation.
-fn three() -> (World, usize) {
+pub(crate) fn three() -> (World, usize) {
     let mut world = World::two();
     world.write(0, "to ben");
     world.pass(5_000);

@@ -88,6 +88,10 @@ pub enum Declined {
     NothingPending,
     /// No such conversation here.
     NoConversation(ConversationId),
+    /// No such message at this place, or it is gone.
+    NoMessage(u64),
+    /// Only a moderator of this conversation may do it.
+    NotModerator(ConversationId),
 }
 
 /// Somebody lies.
