@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, attachment, codes, content, dial, field, frame, limits, log, mark, offer, people, saying
+from postline import address, attachment, codes, content, control, dial, field, frame, limits, log, mark, offer, people, saying
 from postline import seal, sealed, session, signed, transcript
 from postline.refusal import Refused
 
@@ -210,6 +210,11 @@ def _position_read(given: Input) -> Ok:
 
 def _position_join(given: Input) -> Ok:
     return {"bytes": mark.write(mark.join(map(mark.read, _values(given)["positions"])))}
+
+
+def _control_join(given: Input) -> Ok:
+    controls = [(int(seq), bytes.fromhex(data)) for seq, data in given["controls"]]
+    return control.join(controls, [(bytes.fromhex(message), int(place)) for message, place in given["here"]])
 
 
 def _log_direct(given: Input) -> Ok:
@@ -474,6 +479,8 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "frame.make": _frame_make,
     "position.read": _position_read,
     "position.join": _position_join,
+    "control.read": lambda given: control.read(_values(given)["bytes"]),
+    "control.join": _control_join,
     "log.direct": _log_direct,
     "log.tag": _log_tag,
     "log.chain": _log_chain,

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod content;
+mod controls;
 mod fields;
 mod frames;
 mod groups;
@@ -129,6 +130,8 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "change.read" => logs::read_change(input),
         "position.read" => marks::read(input),
         "position.join" => marks::join(input),
+        "control.read" => controls::read(input),
+        "control.join" => controls::join(input),
         "session.device.make" => sessions::make_device(input),
         "session.device.read" => sessions::read_device(input),
         "session.node.make" => sessions::make_node(input),
