@@ -210,6 +210,14 @@ pub struct Pair {
     pub theirs: Address,
 }
 
+impl Pair {
+    /// The same two, as the other sees them.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        Self { ours: self.theirs.clone(), theirs: self.ours.clone() }
+    }
+}
+
 /// A local mailbox: the name under which a user's mail is kept on this node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mailbox(pub String);

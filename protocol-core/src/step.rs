@@ -103,6 +103,18 @@ impl<O> Outbox<O> {
         self.effects.pop_front_if(|(when, _)| *when == When::Early).map(|(_, effect)| effect)
     }
 
+    /// Whether no effect waits for the records: where their commit shares a later one, nobody notices.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        self.effects.is_empty()
+    }
+
+    /// What is to be stored under `key`: newer than what the store has.
+    #[must_use]
+    pub fn saved(&self, key: &Key) -> Option<&Record> {
+        self.records.get(key)
+    }
+
     /// Whether nothing was asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -203,6 +215,7 @@ mod tests {
         out.emit_early("heard 3");
         assert_eq!(out.effects().count(), 4);
         assert_eq!([out.next_early(), out.next_early(), out.next_early()], [Some("heard 1"), Some("heard 2"), None]);
+        assert!(!out.can_wait(), "there is an ack to be said");
         let (records, held) = out.split();
         let durable = Disk.commit(&records).unwrap();
         assert_eq!(held.open(durable), ["ack 2", "heard 3"]);

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! One task does it all; the store belongs to one process at a time. What leaves is durable first, as on a node; what
-//! somebody said, and the node holds until our Have, is shown before. Events wait in a bounded queue: where nobody takes
+//! somebody said, and the node holds until our Have, is shown before, and so are marks. A commit that nothing waits for
+//! shares the next one, or comes a moment later. Events wait in a bounded queue: where nobody takes
 //! them, the node waits too.
 //!
 //! A commit blocks the thread that it runs on. So a device wants a runtime of its own, of one thread, and whoever shows its
@@ -25,6 +26,7 @@ use postline_core::fault::{Code, RestoreError};
 use postline_core::id::{Address, NodeKey};
 use postline_core::step::{Machine as _, Outbox, Store as _, Tick};
 use postline_core::store::{Key, Record};
+use postline_core::time::Millis;
 use postline_core::wire::file::File;
 use postline_core::wire::frame::Frame;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -61,6 +63,8 @@ const CROWD: usize = 8 * 1024;
 const WARM: usize = 4_096;
 /// The device wakes at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How long a commit that nothing waits for waits for one to share.
+const UNHURRIED_MS: u64 = 20;
 
 /// Where a device's keys and conversations are, and whose it is.
 #[derive(Clone, Debug)]
@@ -117,6 +121,8 @@ pub struct Device {
     /// Files that are being fetched.
     fetching: Coming,
     warm: VecDeque<Key>,
+    /// Steps that are done and not committed, and since when.
+    unhurried: Option<(Millis, Outbox<Output>)>,
     /// Of a device that its node runs: what becomes of what is said to its person.
     mailing: Option<Mailing>,
 }
@@ -176,6 +182,7 @@ impl Device {
             files: files.clone(),
             fetching: Coming::default(),
             warm: VecDeque::new(),
+            unhurried: None,
             mailing,
         };
         Ok((device, Handle { commands, events: happened, files }))
@@ -198,7 +205,7 @@ impl Device {
         }
         loop {
             self.post().await?;
-            let Some(batch) = self.gather().await else { return Ok(self.store.close()?) };
+            let Some(batch) = self.gather().await else { return Ok(self.close()?) };
             let refused = batch.iter().find_map(|input| {
                 if let Input::Session(SessionIn::Approved { nk, yes: false }) = input { Some(*nk) } else { None }
             });
@@ -223,8 +230,16 @@ impl Device {
     pub async fn end(mut self) -> Result<bool, DeviceFault> {
         self.post().await?;
         let done = self.mailing.as_ref().is_none_or(Mailing::is_idle);
-        self.store.close()?;
+        self.close()?;
         Ok(done)
+    }
+
+    fn close(mut self) -> Result<(), StoreError> {
+        if let Some((_, out)) = self.unhurried.take() {
+            // No effect waits for it.
+            drop(self.commit(out)?);
+        }
+        self.store.close()
     }
 
     /// Hands in what was said to the person, where it goes on by mail.
@@ -238,7 +253,9 @@ impl Device {
     /// Waits for something to happen, and takes whatever else has; `None` at the end.
     async fn gather(&mut self) -> Option<Vec<Input>> {
         let now = self.clock.now().0;
-        let due = self.client.deadline().map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
+        let commit = self.unhurried.as_ref().map(|(since, _)| since.plus(UNHURRIED_MS));
+        let next = self.client.deadline().into_iter().chain(commit).min();
+        let due = next.map_or(HEARTBEAT, |at| Duration::from_millis(at.since(now)).min(HEARTBEAT));
         let mut batch = Vec::new();
         tokio::select! {
             biased;
@@ -340,9 +357,13 @@ impl Device {
         Ok(())
     }
 
-    /// Steps a batch and commits it: gives what may leave now.
+    /// Steps a batch and commits it, where anything waits for that: gives what may leave now. What a person asks for is
+    /// durable at once.
     async fn turn(&mut self, batch: Vec<Input>) -> Result<Vec<Output>, StoreError> {
-        let mut out = Outbox::new();
+        let now = self.clock.now().0;
+        let (since, mut out) = self.unhurried.take().unwrap_or_else(|| (now, Outbox::new()));
+        let late = now.since(since) >= UNHURRIED_MS;
+        let hurry = late || self.mailing.is_some() || batch.iter().any(|input| matches!(input, Input::Command(_)));
         for input in batch {
             if !self.stage(&input)? {
                 if let Input::Command(Command::Keep { file, .. }) = input {
@@ -362,6 +383,14 @@ impl Device {
             // In the same commit as what says that it was heard: neither is there without the other.
             mailing.write(&mut out);
         }
+        if hurry || !out.can_wait() {
+            return self.commit(out);
+        }
+        self.unhurried = (!out.is_empty()).then_some((since, out));
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, out: Outbox<Output>) -> Result<Vec<Output>, StoreError> {
         let (records, held) = out.split();
         let durable = self.store.commit(&records)?;
         let mut tries = LOOKUPS * BATCH;
@@ -405,12 +434,16 @@ impl Device {
                 break;
             }
             for key in keys {
-                let record = match self.store.get(&key) {
-                    Err(StoreError::Damaged { key }) => {
-                        tracing::error!(%key, "record damaged, set aside, taken as absent");
-                        None
-                    }
-                    found => found?,
+                // What waits for its commit is newer than what is stored.
+                let record = match out.saved(&key) {
+                    Some(record) => record.value.is_some().then(|| record.clone()),
+                    None => match self.store.get(&key) {
+                        Err(StoreError::Damaged { key }) => {
+                            tracing::error!(%key, "record damaged, set aside, taken as absent");
+                            None
+                        }
+                        found => found?,
+                    },
                 };
                 if let Err(fault) = self.client.hydrate(&key, record.as_ref()) {
                     tracing::error!(%key, %fault, "record unreadable, taken as absent");

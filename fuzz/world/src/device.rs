@@ -19,6 +19,8 @@ use crate::rng::Rng;
 
 /// Look-ups chain; never longer than this.
 const LOOKUPS: usize = 16;
+/// How long a commit that nothing waits for waits for one to share.
+pub(crate) const UNHURRIED_MS: u64 = 20;
 /// More records in memory than this can't be in use by the few talks of a world.
 const IN_MEMORY: usize = 1_000;
 
@@ -62,6 +64,8 @@ pub struct Device {
     /// Conversations in which there was a time when nothing could be told.
     pub(crate) closed: BTreeSet<ConversationId>,
     batch: Outbox<Output>,
+    /// Since when there is something in it.
+    since: Option<Millis>,
     /// The keys under which the batch sealed something: each for one thing, ever. The nonce says nothing of it, since
     /// four of its bytes are drawn (RFC 9420 §6.3.1).
     pub(crate) sealed: Vec<Vec<u8>>,
@@ -95,6 +99,7 @@ impl Device {
             told: BTreeMap::new(),
             closed: BTreeSet::new(),
             batch: Outbox::new(),
+            since: None,
             sealed: Vec::new(),
             number,
             entropy: 0,
@@ -191,7 +196,7 @@ impl Device {
     /// Goes down at once: what wasn't committed is lost.
     pub fn crash(&mut self) {
         (self.client, self.session) = (None, None);
-        self.batch = Outbox::new();
+        (self.batch, self.since) = (Outbox::new(), None);
         self.sealed.clear();
         self.disk.unstage();
     }
@@ -209,7 +214,9 @@ impl Device {
                 break;
             }
             for key in wants {
-                let hydrated = client.hydrate(&key, self.disk.get(&key));
+                // What waits for its commit is newer than what is stored.
+                let waits = self.batch.saved(&key).map(|record| Some(record).filter(|record| record.value.is_some()));
+                let hydrated = client.hydrate(&key, waits.unwrap_or_else(|| self.disk.get(&key)));
                 hydrated.map_err(|fault| ("I23", format!("device {number} refuses its own record: {fault}")))?;
             }
         }
@@ -223,6 +230,9 @@ impl Device {
             ("misuse", format!("device {number}: {misuse} on {brief}"))
         })?;
         self.sealed.extend(ledger::take().into_iter().map(|(key, _)| key));
+        if !self.batch.is_empty() {
+            self.since.get_or_insert(now);
+        }
         if client.in_memory() > IN_MEMORY {
             return Err(("I21", format!("{} records in the memory of device {number}", client.in_memory())));
         }
@@ -234,11 +244,24 @@ impl Device {
         std::iter::from_fn(|| self.batch.next_early()).collect()
     }
 
+    /// Whether nothing waits for the commit: so it may share a later one.
+    #[must_use]
+    pub fn can_wait(&self, now: Millis) -> bool {
+        self.batch.can_wait() && self.since.is_none_or(|since| now.since(since) < UNHURRIED_MS)
+    }
+
+    /// Since when steps are done that aren't committed.
+    #[must_use]
+    pub const fn behind_since(&self) -> Option<Millis> {
+        self.since
+    }
+
     /// Commits the batch: `None` where that failed, and the machine was dropped and restored.
     ///
     /// # Errors
     /// As [`Device::start`].
     pub fn commit(&mut self) -> Result<Option<Vec<Output>>, Broken> {
+        self.since = None;
         let (records, held) = std::mem::take(&mut self.batch).split();
         match self.disk.commit(&records) {
             Ok(durable) => Ok(Some(held.open(durable))),

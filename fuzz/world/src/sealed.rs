@@ -55,10 +55,15 @@ pub struct Sealed {
     pub lied_to: bool,
     /// Devices whose disk was put back, or copied: what they say and show, they may have said and shown before.
     pub copied: BTreeSet<usize>,
+    /// Copies whose node went down: it forgot what it had relayed for one of them and not yet heard of again, so it can't
+    /// tell the other ([U-9] says so).
+    pub forgotten_by_node: BTreeSet<usize>,
     /// Every step of a device that sealed something.
     seals: Vec<Seals>,
     /// By what it posted, the step that sealed it.
     posts: BTreeMap<Hash, usize>,
+    /// The steps of what came to each node and isn't durable there.
+    coming: BTreeMap<usize, Vec<usize>>,
     /// Every key that something was sealed under, and the step that did.
     keys: BTreeMap<Vec<u8>, usize>,
 }
@@ -154,8 +159,8 @@ impl Sealed {
         }
     }
 
-    /// A device sealed under these keys, and posts this. It counts at once. Of a copy it counts when it comes to a node:
-    /// that is where the two meet, and what is lost on the way nobody has.
+    /// A device sealed under these keys, and posts this. It counts at once. Of a copy it counts when it is durable on a node:
+    /// that is where the two meet, and what is lost on the way, or with what the node had in memory, nobody has.
     ///
     /// # Errors
     /// I16 where one was used before.
@@ -177,19 +182,30 @@ impl Sealed {
     }
 
     /// A post comes to a node.
+    pub fn comes(&mut self, node: usize, bytes: &[u8]) {
+        let step = self.posts.get(&sha256(&[bytes])).copied();
+        self.coming.entry(node).or_default().extend(step);
+    }
+
+    /// What came to a node is durable there, or forgotten.
     ///
     /// # Errors
     /// I16 where another came under a key of its own.
-    pub fn comes(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        let Some(step) = self.posts.get(&sha256(&[bytes])).copied() else { return Ok(()) };
-        if let Some(seals) = self.seals.get_mut(step) {
-            seals.waits = false;
-        }
-        self.counts(step)
+    pub fn came(&mut self, node: usize, durable: bool) -> Result<(), Broken> {
+        let steps = self.coming.remove(&node).filter(|_| durable).unwrap_or_default();
+        steps.into_iter().try_for_each(|step| {
+            if let Some(seals) = self.seals.get_mut(step) {
+                seals.waits = false;
+            }
+            self.counts(step)
+        })
     }
 
     fn counts(&mut self, step: usize) -> Result<(), Broken> {
         let Some(Seals { device, keys, .. }) = self.seals.get(step) else { return Ok(()) };
+        if self.forgotten_by_node.contains(device) {
+            return Ok(());
+        }
         for key in keys {
             if *self.keys.entry(key.clone()).or_insert(step) != step {
                 return Err(("I16", format!("device {device} seals twice under one key")));

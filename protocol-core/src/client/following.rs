@@ -261,13 +261,16 @@ impl Client {
     ) -> Taken {
         let id = event.conversation;
         let live = self.live(id);
-        let known = live.waited.filter(|waited| waited.seq == event.seq);
-        let waited = known.unwrap_or(Waited { seq: event.seq, since: tick.now, in_vain: false });
-        if let Some(whose) = objection.lists.filter(|_| !waited.in_vain) {
-            live.waited = Some(waited);
-            self.ask_lists(&whose, out);
-            self.timers.by(What::Lists(whose), Self::later(tick, limits::ASK_AGAIN_MS));
-            return Taken::Waits;
+        if let Some(whose) = objection.lists {
+            let waits_for = |waited: &Waited| waited.seq == event.seq && waited.whose == whose;
+            let known = live.waited.take().filter(waits_for);
+            let new = || Waited { seq: event.seq, whose: whose.clone(), since: tick.now, in_vain: false };
+            let waited = live.waited.insert(known.unwrap_or_else(new));
+            if !waited.in_vain {
+                self.ask_lists(&whose, out);
+                self.timers.by(What::Lists(whose), Self::later(tick, limits::ASK_AGAIN_MS));
+                return Taken::Waits;
+            }
         }
         if let Some(ghost) = objection.ghost {
             // It is in no group that this device is in.
@@ -317,7 +320,8 @@ impl Client {
             .collect();
         for id in waiting {
             let live = self.live(id);
-            let waited = live.waited.as_mut();
+            // That one person has no newer list says nothing of the other's.
+            let waited = live.waited.as_mut().filter(|waited| waited.whose == *whose);
             let in_vain = waited.is_some_and(|waited| {
                 waited.in_vain |= !any && tick.now.since(waited.since) >= limits::LISTS_WAIT_MS;
                 waited.in_vain

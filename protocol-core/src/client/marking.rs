@@ -217,7 +217,9 @@ impl Client {
         let is_so_far = self.marks.get(&id).is_some_and(|marks| marks.with_all(seq) == Some(mark));
         // Of what was taken back too: its words are gone, and it was said. What has other bytes is no content.
         if ours && is_so_far && kept.raw.is_none() {
-            Self::tell(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark: mark.into() }, out);
+            // Whoever said so says it again until this device has it: the node how far it is signed and delivered, by a
+            // head and a mark, and the entry in which the other says that it was read, until our Have of it.
+            Self::tell_early(Told::Mark { conversation: id, id: kept.id, seq: Some(seq), mark: mark.into() }, out);
         }
     }
 

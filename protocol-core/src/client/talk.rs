@@ -262,9 +262,11 @@ const fn mark_of(number: u64) -> Result<Mark, Malformed> {
 }
 
 /// An entry that waits for device lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waited {
     pub(super) seq: u64,
+    /// Whose they are.
+    pub(super) whose: Address,
     pub(super) since: Millis,
     /// Whether their node has said, a good while on, that there are no newer ones.
     pub(super) in_vain: bool,

@@ -68,7 +68,7 @@ impl Server {
                 let pair = |choice: &Choice| Pair { ours: who.address.clone(), theirs: choice.theirs.clone() };
                 let pairs = choices.iter().map(pair);
                 pairs
-                    .flat_map(|pair| [Some(mirrored(&pair)).filter(|_| self.is_here(&pair)), Some(pair)])
+                    .flat_map(|pair| [Some(pair.mirrored()).filter(|_| self.is_here(&pair)), Some(pair)])
                     .flatten()
                     .collect()
             }
@@ -295,7 +295,7 @@ impl Server {
             self.run_presence(tick, nk, Input::Line(pair.clone(), false), out);
             if nk == HERE {
                 // Either may end it, for both.
-                self.run_presence(tick, nk, Input::Line(mirrored(pair), false), out);
+                self.run_presence(tick, nk, Input::Line(pair.mirrored(), false), out);
             }
         }
     }
@@ -330,7 +330,7 @@ impl Server {
         }
         self.run_presence(tick, nk, Input::Line(pair.clone(), line), out);
         if nk == HERE {
-            self.run_presence(tick, nk, Input::Line(mirrored(pair), line), out);
+            self.run_presence(tick, nk, Input::Line(pair.mirrored(), line), out);
         }
     }
 
@@ -377,8 +377,4 @@ impl Server {
 /// What our person sees of the other, for their devices.
 fn delta_to(pair: &Pair, word: Word) -> Whisper {
     Whisper::Vector(vec![Delta { of: pair.theirs.clone(), to: pair.ours.clone(), word }])
-}
-
-fn mirrored(pair: &Pair) -> Pair {
-    Pair { ours: pair.theirs.clone(), theirs: pair.ours.clone() }
 }

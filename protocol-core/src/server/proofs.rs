@@ -195,7 +195,7 @@ impl Server {
     fn line_wants(&self, pair: &Pair) -> Vec<Key> {
         let mut keys = self.keys_want(pair);
         if self.is_here(pair) {
-            keys.extend(self.keys_want(&mirrored(pair)));
+            keys.extend(self.keys_want(&pair.mirrored()));
         }
         keys
     }
@@ -380,7 +380,7 @@ impl Server {
         }
         self.note_telling(pair, out);
         match self.untold(pair).filter(|_| !self.is_blocked(pair)) {
-            Some((HERE, bytes)) => self.keys_came(tick, HERE, &mirrored(pair), bytes, out),
+            Some((HERE, bytes)) => self.keys_came(tick, HERE, &pair.mirrored(), bytes, out),
             Some((nk, bytes)) => self.say(tick, nk, pair, TrustStep::Keys, bytes, out),
             None => {}
         }
@@ -392,10 +392,6 @@ impl Server {
             self.tell_node(tick, &pair, out);
         }
     }
-}
-
-fn mirrored(pair: &Pair) -> Pair {
-    Pair { ours: pair.theirs.clone(), theirs: pair.ours.clone() }
 }
 
 // Proofs
@@ -568,7 +564,7 @@ impl Server {
     fn take(&mut self, tick: &Tick, nk: NodeKey, pair: &Pair, bytes: &[u8], out: &mut Outbox<Output>) {
         let taken = Taken::of(bytes);
         if nk == HERE {
-            self.taken_there(tick, &mirrored(pair), taken, out);
+            self.taken_there(tick, &pair.mirrored(), taken, out);
         } else {
             self.say(tick, nk, pair, TrustStep::Keys, taken.to_bytes(), out);
         }

@@ -89,6 +89,8 @@ pub(crate) struct Office {
     pub(crate) unwanted: BTreeSet<(ConversationId, DeviceKey)>,
     /// Whose lists are kept back, but for the first.
     pub(crate) no_lists: Option<Address>,
+    /// Of whose lists the other's node can't be asked.
+    pub(crate) out_of_reach: Option<Address>,
     /// The devices whose key packages are kept back.
     pub(crate) no_packages: BTreeSet<DeviceKey>,
     /// The devices whose list the hub doesn't know yet.
@@ -572,6 +574,11 @@ impl World {
 
     fn asked(&mut self, n: usize, number: u64, what: Question) {
         let what = match what {
+            Question::Lists { whose, .. }
+                if self.office.out_of_reach.as_ref() == Some(&whose) && self.devices[n].address != whose =>
+            {
+                Err(Code::Busy)
+            }
             Question::Lists { whose, after, .. } => {
                 let lists = self.office.lists.get(&whose).map(|(_, lists)| lists.as_slice()).unwrap_or_default();
                 let from = usize::try_from(after).unwrap().min(lists.len());

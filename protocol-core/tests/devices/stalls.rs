@@ -3,6 +3,7 @@
 use postline_core::client::io::Event;
 use postline_core::fault::PeerFault;
 use postline_core::id::DeviceTag;
+use postline_core::limits;
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::{Finding, Kind, Origin, Post, Talk};
 
@@ -36,6 +37,29 @@ fn t_084_a_listed_device_without_packages_makes_nobody_commit_without_end() {
     // It came in from outside, and that was all.
     assert_eq!(length(&world), before + 1);
     assert_eq!((world.group(0), world.group(1), world.group(new)), (3, 3, 3));
+}
+
+/// A change waits for the lists of who came in by it, whose node can't be asked. That one's own person has no newer list
+/// says nothing of that: before, it made the change void for this device alone, and parted it from the others (seed 538).
+/// [G-14] [G-17]
+#[test]
+fn t_087_a_change_waits_for_the_lists_of_who_it_is_about() {
+    let mut world = talking();
+    world.office.out_of_reach = Some(ben());
+    let new = world.further_device(1);
+    world.pass(2 * limits::LISTS_WAIT_MS);
+    for _ in 0..3 {
+        // At each session it asks for its own person's lists, and hears that there are none.
+        world.reach(0, false);
+        world.reach(0, true);
+    }
+    assert_eq!((world.group(0), world.group(1), world.group(new)), (2, 3, 3), "it waits");
+    world.office.out_of_reach = None;
+    world.pass(limits::LISTS_WAIT_MS);
+    assert_eq!((world.group(0), world.group(1), world.group(new)), (3, 3, 3));
+    world.write(0, "to all");
+    world.pass(10_000);
+    assert_eq!([1, new].map(|n| world.texts(n)), [["to all"], ["to all"]]);
 }
 
 /// What a device has it says again where its node brings it again: the node didn't hear it, or forgot, and its window for

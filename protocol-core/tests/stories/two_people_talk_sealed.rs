@@ -62,6 +62,24 @@ fn what_a_device_told_before_it_went_down_it_tells_again() {
     whole(&world);
 }
 
+/// So it is with marks: whoever said so says so again, or says what is further. [H-13]
+#[test]
+fn a_mark_that_was_told_before_the_device_went_down_is_not_lost() {
+    let (mut world, mut clients) = two_phones();
+    clients.write(&mut world, 0, &two(), "one");
+    clients.pass(&mut world, 2_000);
+    let told = clients.write(&mut world, 0, &two(), "two");
+    clients.all[0].falls = true;
+    clients.pass(&mut world, 5_000);
+    assert!(!clients.all[0].falls, "it went down");
+    let marks = clients.marks(0, told);
+    assert_eq!(marks.last(), Some(&Mark::Delivered), "{marks:?}");
+    clients.restart(&mut world, 0);
+    clients.pass(&mut world, 5_000);
+    assert_eq!(clients.marks(0, told), marks, "what is durable is told once");
+    whole(&world);
+}
+
 #[test]
 fn three_devices_talk_over_crashes_of_everything() {
     let (mut world, mut clients) = two_phones();

@@ -18,7 +18,7 @@ use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::{Password, Talk};
 
 use super::{Happening, World};
-use crate::device::Device;
+use crate::device::{Device, UNHURRIED_MS};
 use crate::node::Broken;
 use crate::sealed;
 use crate::weather::Fault;
@@ -58,16 +58,17 @@ impl World {
         self.trace.note(self.now, format_args!("device {index} < {}", brief(&input)));
         let now = self.now;
         let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
+        let commanded = matches!(input, Input::Command(_));
         let stepped = device.step(now, input);
         let early = device.early();
         self.holds(stepped);
         let told = early.len();
         early.into_iter().for_each(|effect| self.perform_on_device(index, effect));
-        self.commit_device(index, told);
+        self.commit_device(index, told, commanded);
     }
 
-    /// Commits what a step has made, behind what it has told early.
-    fn commit_device(&mut self, index: usize, told: usize) {
+    /// Commits what a step has made, behind what it has told early; later, where nothing waits for it.
+    fn commit_device(&mut self, index: usize, told: usize, hurry: bool) {
         if self.weather.strikes(Fault::CrashBeforeCommit, &mut self.rng) {
             return self.crash_device(index);
         }
@@ -75,6 +76,11 @@ impl World {
         let Some(device) = self.devices.get_mut(index) else { return };
         if fails {
             device.disk.fails_after = Some(0);
+        } else if !hurry && device.can_wait(self.now) {
+            if device.behind_since() == Some(self.now) {
+                self.on_device(UNHURRIED_MS, index, Input::Wake);
+            }
+            return;
         }
         match device.commit() {
             Ok(Some(effects)) => {

@@ -32,6 +32,8 @@ pub(super) struct Proofs {
     generations: BTreeMap<(LinkId, usize), u64>,
     /// The newest store to which a node handed mails, by itself and the other.
     stores: BTreeMap<(usize, usize), u64>,
+    /// Whose conversations are: each line's of a pair, those that are over too. A conversation goes on in the next line.
+    talks: BTreeMap<ConversationId, Pair>,
 }
 
 impl World {
@@ -133,8 +135,8 @@ impl World {
         match whisper {
             Whisper::Vector(deltas) => {
                 for Delta { of, to, word } in deltas {
-                    let (pair, mirrored) =
-                        (Pair { ours: of.clone(), theirs: to.clone() }, Pair { ours: to.clone(), theirs: of.clone() });
+                    let pair = Pair { ours: of.clone(), theirs: to.clone() };
+                    let mirrored = pair.mirrored();
                     if self.home(of) != Some(index) || self.home(to) != Some(peer) || !self.agreed.contains(&pair) {
                         return wrong("of somebody who didn't agree, or to somebody else");
                     }
@@ -185,9 +187,8 @@ impl World {
     }
 
     fn is_of_friends(&self, index: usize, peer: usize, conversation: ConversationId) -> Result<(), Broken> {
-        let node = self.nodes.get(index);
-        let t2 = |pair: &Pair| node.and_then(|node| node.trust(pair).t2());
-        self.have_a_line(index, peer, |pair| t2(pair).map(direct) == Some(conversation))
+        let whose = self.proofs.talks.get(&conversation);
+        self.have_a_line(index, peer, |pair| whose.is_some_and(|whose| pair == whose || *pair == whose.mirrored()))
     }
 
     fn have_a_line(&self, index: usize, peer: usize, is_it: impl Fn(&Pair) -> bool) -> Result<(), Broken> {
@@ -230,6 +231,11 @@ impl World {
         }
         if let Event::Trust { pair, to: TrustState::Confirming, .. } = event {
             self.ledger.confirms(pair);
+        }
+        if let Event::Trust { pair, to: TrustState::Confirming | TrustState::Trusted, .. } = event
+            && let Some(t2) = self.nodes.get(index).and_then(|node| node.trust(pair).t2())
+        {
+            self.proofs.talks.insert(direct(t2), pair.clone());
         }
         let held = match event {
             Event::Trust { pair, from: TrustState::Accepting, to: TrustState::Trusted } => {

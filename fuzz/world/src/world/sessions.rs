@@ -251,8 +251,7 @@ impl World {
                 }
                 (Ok(Some(incoming)), _) => {
                     if let Frame::Talk(Talk::Post(post)) = &incoming.frame {
-                        let held = self.sealed.comes(&post.bytes);
-                        self.holds(held);
+                        self.sealed.comes(node, &post.bytes);
                     }
                     self.step(node, Input::Session(id, SessionIn::Frame(incoming.frame)), None);
                 }

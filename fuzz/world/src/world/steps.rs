@@ -130,6 +130,9 @@ impl World {
     /// What a node had under way is lost: connections, answers, attempts.
     pub(super) fn forgot(&mut self, index: usize, tells: bool) {
         self.trouble_at(index);
+        let here = |device: &usize| self.devices.get(*device).is_some_and(|device| device.node == index);
+        let copies: Vec<usize> = self.sealed.copied.iter().copied().filter(here).collect();
+        self.sealed.forgotten_by_node.extend(copies);
         self.lose_lines(index, tells);
         self.lose_sessions(index, tells);
         let lost: Vec<MailId> =
@@ -146,6 +149,8 @@ impl World {
     pub(super) fn arrivals_are_durable(&mut self, index: usize, are: bool) {
         let (here, rest) = std::mem::take(&mut self.arriving).into_iter().partition(|(node, ..)| *node == index);
         self.arriving = rest;
+        let held = self.sealed.came(index, are);
+        self.holds(held);
         let here: Vec<(usize, String, Mailbox, bool)> = here;
         for (node, marker, mailbox, recognised) in here.into_iter().filter(|_| are) {
             self.ledger.arrived(&marker, node, &mailbox, recognised);
