@@ -228,6 +228,10 @@ impl Client {
         control: Control,
         wanted: &mut Wanted,
     ) -> Plan {
+        if let Control::Policy { .. } = control {
+            // Readings obeyed it as soon as it was taken, and who may not was refused.
+            return Plan::Nothing;
+        }
         let who = self.entry(id, seq, kept).author;
         if let Some(Err(why)) = self.talks.get(&id).map(|talk| self.may(talk, who, &control)) {
             return Plan::Refused(why);
@@ -238,7 +242,6 @@ impl Client {
             Control::Remove(of) => {
                 return self.change(id, seq, Some(of.place), of.message, revision::What::Removal, wanted);
             }
-            // Readings obeyed it as soon as it was taken.
             Control::Policy { .. } => return Plan::Nothing,
         };
         self.wanted_pins(id, wanted);
@@ -327,7 +330,7 @@ impl Client {
 }
 
 /// What a draft does to its conversation.
-fn control_of(draft: &Draft) -> Option<Control> {
+pub(super) fn control_of(draft: &Draft) -> Option<Control> {
     let Ok(Read::Known(inner)) = Inner::read(&draft.inner) else { return None };
     if let Said::Control { control, again: None } = inner.what { Some(control) } else { None }
 }

@@ -3,8 +3,9 @@
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
 use super::Client;
+use super::controls::control_of;
 use super::inner::{Inner, Read, What as Said, apart};
-use super::io::{Author, Event as Told, Output, Who};
+use super::io::{Author, Declined, Event as Told, Output, Who};
 use super::said::{By, Draft, Kept, Role};
 use super::timers::What;
 use crate::content::kind::Kind;
@@ -233,6 +234,8 @@ impl Client {
         if let Some(content) = draft.content() {
             let id = self.own_name(draft.talk, &content);
             self.mark(tick, draft.talk, mark::Input::Post(id, how), out);
+        } else if let (Some(_), mark::Post::Failed(why)) = (control_of(draft), how) {
+            Self::decline(Declined::Undone(draft.talk, why), out);
         }
     }
 }

@@ -1,16 +1,17 @@
 //! What people do to their conversation: they pin, they mention, they agree on how reading is told; and what nobody may.
 
 use postline_core::canary::{self, Canary};
-use postline_core::client::io::{Event, Mark, Now, Policy, Saying, Who};
+use postline_core::client::io::{Event, Failure, Mark, Now, Policy, Saying, Who};
 use postline_core::client::{Command, Declined};
 use postline_core::content::markdown::mention;
 use postline_core::content::part::Part;
-use postline_core::fault::PeerFault;
+use postline_core::fault::{Code, PeerFault};
 use postline_core::id::{Address, Identity};
 use postline_core::limits;
 use postline_core::wire::cbor::Writer;
 use postline_core::wire::control::{Control, Target};
 use postline_core::wire::mark::Position;
+use postline_core::wire::talk::Talk;
 
 use crate::hostile::talking;
 use crate::kit::{World, ann, ben, theirs};
@@ -138,6 +139,23 @@ fn a_pin_too_many_is_declined_at_the_door_and_waits_where_two_were_at_it_at_once
         let told = told(&world, n);
         assert_eq!(told[told.len() - 2..], [(all[0], Some(ben()), false), (last, None, true)], "device {n}");
     }
+}
+
+/// What the hub refuses is not done, and the person hears why.
+#[test]
+fn what_the_hub_refuses_is_told_as_not_done() {
+    let (mut world, _) = three();
+    let first = place(&mut world, "first of all");
+    world.office.posts = Some(Vec::new());
+    pin(&mut world, 0, first, true);
+    let (_, post) = world.office.posts.take().unwrap().pop().unwrap();
+    let (conversation, origin) = (post.conversation, post.origin);
+    world.say(0, Talk::Unposted { conversation, origin, code: Code::Denied });
+    world.settle();
+    assert_eq!(declined(&world, 0), Declined::Undone(theirs(), Failure::Refused(Code::Denied)));
+    world.restart(0);
+    world.pass(60_000);
+    assert_eq!((places(&mut world, 0), places(&mut world, 1)), (vec![], vec![]));
 }
 
 /// [V-9]: a new device is told of pins with the rest, and of the policy at once.
@@ -329,7 +347,7 @@ fn t_042_a_reading_told_before_its_author_heard_that_none_is_told_is_nobodys_fau
 
 /// [A-4] [V-7]
 #[test]
-fn t_042_a_reading_where_none_is_told_is_refused() {
+fn t_042_a_reading_where_none_is_told_counts_for_nothing() {
     let (mut world, mut person, mut hostile) = talking();
     let id = world.write(0, "hello");
     let inner = sealed(&world, Control::Policy { policy: Policy::Forbidden, set: None });

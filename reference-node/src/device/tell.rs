@@ -333,6 +333,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoConversation(_) => "no_conversation",
         Declined::NoMessage(_) => "no_message",
         Declined::NotModerator(_) => "not_moderator",
+        Declined::Undone(..) => "undone",
         Declined::TooMany(_) => "too_many",
     }
 }
@@ -355,6 +356,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
         Declined::NoMessage(place) => format!("no message {place}, or it is gone"),
+        Declined::Undone(_, why) => format!("not done: {}", failure(*why)),
         Declined::NotModerator(_) => "nobody in a conversation of two removes what the other said".to_owned(),
         Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
