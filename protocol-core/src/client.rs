@@ -34,6 +34,7 @@ mod keys;
 mod lines;
 mod log;
 mod marking;
+mod memos;
 mod mentions;
 mod own;
 mod presence;
@@ -133,6 +134,8 @@ pub struct Client {
     unknown: BTreeSet<ConversationId>,
     /// Files on their way.
     files: files::Files,
+    /// What the person's other devices are to hear.
+    memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
     timers: Timers,
@@ -180,6 +183,7 @@ impl Client {
             taken: BTreeMap::new(),
             unknown: BTreeSet::new(),
             files: files::Files::default(),
+            memos: memos::Memos::default(),
             timers: Timers::default(),
         };
         for record in records {
@@ -187,6 +191,7 @@ impl Client {
         }
         client.find_numbers();
         client.restore_marks();
+        client.restore_memos();
         client.restore_presence();
         if client.own.connect && client.own.stage != Stage::Over {
             client.timers.set(What::Dial, Some(Millis(0)));
@@ -416,6 +421,7 @@ impl Client {
                 What::Publish => self.publish(tick, out),
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
+                What::Memos => self.tell_own(tick, out),
                 What::Files => self.files_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }

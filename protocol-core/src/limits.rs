@@ -367,7 +367,7 @@ pub const LOGIN_FAILURES_PER_USER: u32 = 60;
 /// The time in which failures of logins are counted.
 pub const LOGIN_FAILURES_MS: u64 = 10 * MINUTE;
 /// Most bytes that wait to be written to one device; beyond it the device counts as stuck.
-pub const SESSION_UNWRITTEN_BYTES: usize = 8 * 1024 * 1024;
+pub const SESSION_UNWRITTEN_BYTES: usize = 8_208 * 1024;
 /// Most bytes that are read from a device at once.
 pub const SESSION_READ_BYTES: usize = 4 * 1024;
 
@@ -437,6 +437,12 @@ pub const NOTES: usize = 64;
 pub const NOTES_UNLISTED: usize = 4;
 /// How long a note waits.
 pub const NOTE_MS: u64 = 7 * DAY;
+/// Most memos of one device that wait for the person's others, the newest of each drawer: beside the notes, and told one by one.
+pub const MEMO_DRAWERS: usize = 18;
+/// Longest memo before it is padded and sealed, in bytes.
+pub const MEMO_BYTES: usize = 14 * 1024;
+/// How long a memo waits for a device that is away.
+pub const MEMO_MS: u64 = 400 * DAY;
 /// Most members of one conversation that are named in its Create.
 pub const MEMBERS: usize = 64;
 /// Most entries that one question asks for again.
@@ -663,8 +669,8 @@ pub const READER_BYTES: usize = 4 * 1024 * 1024;
 /// Most bytes of such entries on their way to one device (one entry may exceed it).
 pub const DEVICE_READER_BYTES: usize = 512 * 1024;
 const _: () = assert!(
-    LINES * (PROOF_BYTES + 512) + NOTES * NOTE_BYTES + 2 * DEVICE_READER_BYTES <= SESSION_UNWRITTEN_BYTES,
-    "a device that comes hears at once of all its lines, notes and so much of its logs, and isn't stuck for it"
+    LINES * (PROOF_BYTES + 512) + (NOTES + 1) * NOTE_BYTES + 2 * DEVICE_READER_BYTES <= SESSION_UNWRITTEN_BYTES,
+    "a device that comes hears at once of all its lines, notes, a memo and so much of its logs, and isn't stuck for it"
 );
 /// Most bytes of entries that a node keeps in memory, over all conversations.
 pub const ENTRIES_BYTES: usize = 32 * 1024 * 1024;

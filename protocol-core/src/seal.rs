@@ -8,6 +8,7 @@ pub mod device;
 pub mod field;
 pub mod join;
 pub mod lists;
+pub mod memo;
 pub mod mls;
 pub mod node;
 pub mod phrase;

@@ -17,6 +17,7 @@ pub mod leaf;
 pub mod list;
 pub mod log;
 pub mod mark;
+pub mod memo;
 pub(crate) mod record;
 pub mod report;
 pub mod session;

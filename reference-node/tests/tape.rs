@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::PATIENCE;
 use postline_node::lab::{Nodes, Seat, Terminal};
@@ -104,15 +105,14 @@ async fn sealed(terminal: &mut Terminal) {
     terminal.wait_for("contact", PATIENCE, |contact| contact["level"].as_u64() >= Some(3)).await.unwrap();
 }
 
-#[tokio::test]
-async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
-    let (links, sessions) = (Tape::default(), Tape::default());
+/// Two nodes with a line, and all that passes between them on a tape.
+async fn taped(links: &Tape) -> Nodes {
     let mut nodes: Nodes = common::set_up();
     // Between the nodes: what one's DNS says of the other leads through us.
     let zone = nodes.dir().join("zone.txt");
     let mut records = std::fs::read_to_string(&zone).unwrap();
     for at in [&nodes.a.link, &nodes.b.link, &nodes.a.smtp, &nodes.b.smtp] {
-        let (real, ours) = (at.rsplit_once(':').unwrap().1, recorded(at.clone(), &links).await);
+        let (real, ours) = (at.rsplit_once(':').unwrap().1, recorded(at.clone(), links).await);
         for (was, is) in
             [(format!("SRV 0 0 {real} "), format!("SRV 0 0 {ours} ")), (format!(":{real}\n"), format!(":{ours}\n"))]
         {
@@ -123,7 +123,13 @@ async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
     nodes.a.start().await.unwrap();
     nodes.b.start().await.unwrap();
     common::line(&nodes).await;
+    nodes
+}
 
+#[tokio::test]
+async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
+    let (links, sessions) = (Tape::default(), Tape::default());
+    let mut nodes = taped(&links).await;
     let mut seats = Vec::new();
     for (address, node, dir) in [("one@a.example", &nodes.a, "device-1"), ("two@b.example", &nodes.b, "device-2")] {
         let mut seat = Seat::new(common::program(), address, node, nodes.dir().join(dir)).await.unwrap();
@@ -177,4 +183,74 @@ async fn nothing_that_is_sealed_is_on_a_wire_a_disk_or_in_a_log_of_a_node() {
     nodes.a.end().await.unwrap();
     nodes.b.end().await.unwrap();
     disks(&nodes, "after the nodes' end");
+}
+
+/// How much is on a tape, once nothing comes for a while.
+async fn quiet(tape: &Tape) -> usize {
+    let mut before = 0;
+    loop {
+        let now = tape.lock().unwrap().len();
+        if now == before {
+            return now;
+        }
+        before = now;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// What a person keeps to themselves of what they read reaches their other device, and not a byte of it the other's node;
+/// the author never learns.
+#[tokio::test]
+async fn t_046_a_reading_kept_to_oneself_is_on_no_wire_but_that_of_ones_own_devices() {
+    let links = Tape::default();
+    let nodes = taped(&links).await;
+    let at = |address, node, dir: &str| Seat::new(common::program(), address, node, nodes.dir().join(dir));
+    let laptop = at("one@a.example", &nodes.a, "laptop").await.unwrap();
+    let phone = at("one@a.example", &nodes.a, "phone").await.unwrap();
+    let desk = at("two@b.example", &nodes.b, "desk").await.unwrap();
+    laptop.enrol().await.unwrap();
+    desk.enrol().await.unwrap();
+    let (mut ann, mut ben) = (laptop.chat("two@b.example").unwrap(), desk.chat("one@a.example").unwrap());
+    sealed(&mut ann).await;
+    sealed(&mut ben).await;
+    ann.say("hello").await.unwrap();
+    ben.hears("hello", PATIENCE).await.unwrap();
+    // Before the phone is there, the person chooses; it hears of it once it is.
+    ann.say("/tell-read no everywhere").await.unwrap();
+    ann.wait_for("conversation", PATIENCE, |talk| talk["tells_read"] == false).await.unwrap();
+    phone.enrol().await.unwrap();
+    let mut joining = phone.joining().unwrap();
+    let (shown, _) = joining.wait_for("code", PATIENCE, |_| true).await.unwrap();
+    ann.say(&format!("/add {}", shown["code"].as_str().unwrap())).await.unwrap();
+    joining.wait_for("enrolled", PATIENCE, |_| true).await.unwrap();
+    joining.end().await.unwrap();
+    let mut small = phone.chat("two@b.example").unwrap();
+    small.wait_for("conversation", PATIENCE, |talk| talk["tells_read"] == false).await.unwrap();
+    ben.wait_for("conversation", PATIENCE, |talk| talk["devices"] == 3).await.unwrap();
+
+    let salt = "46".repeat(16);
+    let question = serde_json::json!({ "do": "write", "text": "have you read this?", "salt": salt });
+    ben.say(&question.to_string()).await.unwrap();
+    let (said, _) = ann.hears("have you read this?", PATIENCE).await.unwrap();
+    small.hears("have you read this?", PATIENCE).await.unwrap();
+    ben.marked(&salt, "delivered", PATIENCE).await.unwrap();
+    let before = quiet(&links).await;
+    ann.say(&format!("/read {}", said["seq"])).await.unwrap();
+    small.wait_for("read_elsewhere", PATIENCE, |read| read["seq"].as_u64() >= said["seq"].as_u64()).await.unwrap();
+    // The keep-alive of a link takes less.
+    let passed = quiet(&links).await - before;
+    assert!(passed < 128, "{passed} bytes passed between the nodes");
+    assert!(ben.marked(&salt, "read", Duration::from_secs(1)).await.is_err(), "the author learned of it");
+    // What the person tells, they tell: the tape hears that.
+    small.say("/tell-read yes everywhere").await.unwrap();
+    ann.wait_for("conversation", PATIENCE, |talk| talk["tells_read"] == true).await.unwrap();
+    ben.say("and this?").await.unwrap();
+    let (said, _) = ann.hears("and this?", PATIENCE).await.unwrap();
+    ann.say(&format!("/read {}", said["seq"])).await.unwrap();
+    ben.marked(&salt, "read", PATIENCE).await.unwrap();
+    assert!(quiet(&links).await > before + 128);
+    for terminal in [ann, ben, small] {
+        terminal.end().await.unwrap();
+    }
+    nodes.stop().await.unwrap();
 }

@@ -58,9 +58,11 @@ pub struct Device {
     /// What was read in each conversation, as it knows: by its person where nobody is named. It never falls.
     read: BTreeMap<(ConversationId, Option<Identity>), Position>,
     /// What of its person's reading is settled in each conversation, be it told or kept back.
-    settled: BTreeMap<ConversationId, Position>,
-    /// What of it was told to others.
+    pub(crate) settled: BTreeMap<ConversationId, Position>,
+    /// What of it may have been told to others.
     pub(crate) told: BTreeMap<ConversationId, Position>,
+    /// What of it this device told them.
+    pub(crate) said: BTreeMap<ConversationId, Position>,
     /// Conversations in which there was a time when nothing could be told.
     pub(crate) closed: BTreeSet<ConversationId>,
     batch: Outbox<Output>,
@@ -97,6 +99,7 @@ impl Device {
             read: BTreeMap::new(),
             settled: BTreeMap::new(),
             told: BTreeMap::new(),
+            said: BTreeMap::new(),
             closed: BTreeSet::new(),
             batch: Outbox::new(),
             since: None,
@@ -157,14 +160,19 @@ impl Device {
         Ok(())
     }
 
-    /// Notes what of its person's reading it has told to others.
-    pub(crate) fn note_told(&mut self) {
+    /// Notes what of its person's reading it has told to others. What another device of theirs had settled before may have
+    /// come from that one.
+    pub(crate) fn note_told(&mut self, elsewhere: &BTreeMap<ConversationId, Position>) {
         let Some(client) = &self.client else { return };
         for talk in client.conversations() {
             let Some(marks) = client.marks(talk.id) else { continue };
             let (told, before) = (marks.told(), self.settled.insert(talk.id, marks.told()).unwrap_or_default());
             if told != before && marks.audience() != Audience::Ourselves {
                 self.told.entry(talk.id).or_default().join(&told);
+                let known = elsewhere.get(&talk.id).copied().unwrap_or_default();
+                if told.without(&before).iter().any(|(from, to)| !known.missing(*from, *to).is_empty()) {
+                    self.said.entry(talk.id).or_default().join(&told);
+                }
             }
         }
     }

@@ -33,6 +33,8 @@ const CHOICES: u64 = 0x0063_686f_6963_6573;
 const WHISPERS: u64 = 0x7768_6973_7065;
 /// The same, of what is pinned.
 const PINS: u64 = 0x7069_6e73;
+/// The same, of who keeps to themselves what they read.
+const OWN: u64 = 0x006f_776e;
 /// How long after healing everything must have come to its end.
 const SETTLES_MS: u64 = 7 * DAY;
 
@@ -97,6 +99,8 @@ struct Phones {
     whispers: Option<Rng>,
     /// What is pinned, where anything is.
     pins: Option<Rng>,
+    /// Who keeps to themselves what they read on several devices, where any do.
+    own: Option<Rng>,
 }
 
 impl Phones {
@@ -106,7 +110,8 @@ impl Phones {
         let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
         let pins = if devices::pins(seed) { Some(Rng::new(seed.rotate_left(47) ^ PINS)) } else { None };
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, pins }
+        let own = if devices::keeps(seed) { Some(Rng::new(seed.rotate_left(47) ^ OWN)) } else { None };
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, own, pins }
     }
 }
 
@@ -167,6 +172,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         }
         if let Some(pins) = &mut phones.pins {
             devices::plan_pins(&mut world, pins, lasts);
+        }
+        if let Some(own) = &mut phones.own {
+            devices::plan_own(&mut world, own, lasts);
         }
     }
     plan(&mut world, &mut rng, lasts);

@@ -182,12 +182,12 @@ impl Client {
             return;
         }
         let by = by.and_then(|who| self.address_of(who));
-        let tells_read = self.talks.get(&id).is_some_and(|talk| self.is_told(talk));
+        let tells_read = self.talks.get(&id).is_some_and(|talk| self.is_heard(talk));
         Self::tell(Event::Policy { conversation: id, policy: now.policy, by, tells_read }, out);
     }
 
     /// Whether the others hear what this person reads: by the policy, and where that leaves it, by their choice.
-    fn is_told(&self, talk: &Talk) -> bool {
+    fn is_heard(&self, talk: &Talk) -> bool {
         match talk.agreed.policy {
             Policy::Required => true,
             Policy::Optional => self.tells_read(talk),

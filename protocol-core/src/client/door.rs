@@ -227,6 +227,7 @@ impl Client {
         self.unknown.clear();
         self.taken.clear();
         self.files.forget_session();
+        self.memos_down();
         for live in self.live.values_mut() {
             (live.gathering, live.asked_to, live.waits) = (None, 0, false);
         }

@@ -350,6 +350,11 @@ impl Client {
         for seq in missed {
             self.not_opened(tick, id, seq, out);
         }
+        if seq > 1 && self.own.chain.as_ref().is_some_and(|chain| chain.devices().len() > 1) {
+            // What was told here before, this device can't open; the person's others know it.
+            self.ask_own();
+            out.save(self.own.record());
+        }
         self.timers.by(What::Talk(id), tick.now);
     }
 

@@ -9,7 +9,7 @@
 //! forgets a code that waits, and the new device its own: then the person begins again.
 //!
 //! Notes between devices go by the node, which keeps them and can't read what matters in them. A note is
-//! `[1, kind, bytes]`: 0 who asks to be let in, 1 the grant.
+//! `[1, kind, bytes]`: 0 who asks to be let in, 1 the grant, 2 what the person has read and chosen (`memos.rs`).
 
 use std::collections::BTreeMap;
 
@@ -30,6 +30,7 @@ use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record, sha256};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::memo::MEMO;
 use crate::wire::record::{read, write};
 use crate::wire::talk::{Publication, Talk};
 
@@ -208,6 +209,7 @@ impl Client {
         let taken = read.and_then(|(kind, bytes)| match kind {
             REQUEST => self.asks_to_join(tick, &bytes, out),
             GRANT => self.granted(tick, &bytes, out),
+            MEMO => self.memo(tick, &bytes, out),
             _ => Ok(()),
         });
         if let Err(fault) = taken {
@@ -260,6 +262,10 @@ impl Client {
         let Some(grant) = self.joining.granted.take() else { return Ok(()) };
         self.joining.ours = None;
         (self.own.person, self.own.archive) = (Some(person), Some(grant.archive));
+        // What the others told meanwhile, it couldn't open.
+        if self.own.stage == Stage::Enrolled {
+            self.ask_own();
+        }
         out.save(self.own.record());
         self.know(grant.pins, out);
         self.devices_changed(tick, out);

@@ -21,6 +21,7 @@ use crate::store::{Key, Record, sha256};
 use crate::time::Millis;
 use crate::wire::leaf::Leaf;
 use crate::wire::list::{Device, DeviceList};
+use crate::wire::memo::Drawer;
 use crate::wire::statement::Signed;
 use crate::wire::talk::{Finding, Publication, Question, Talk};
 
@@ -39,6 +40,8 @@ pub(super) enum Published {
     Block(Address, bool),
     /// What this new device of the person's was granted.
     Grant(crate::id::DeviceKey),
+    /// What the person has read and chosen, for their other devices.
+    Memo(Drawer),
 }
 
 impl Client {
@@ -216,6 +219,7 @@ impl Client {
         for id in self.talks.keys().copied().collect::<Vec<_>>() {
             self.timers.by(What::Talk(id), tick.now);
         }
+        self.go_on_with_memos();
     }
 
     /// The node has lists of the person's, and this device isn't on them, or hasn't the key that signs them.
@@ -250,6 +254,10 @@ impl Client {
     fn enrolled(&mut self, tick: &Tick, first: bool, out: &mut Outbox<Output>) {
         let Some(dk) = self.dk() else { return };
         self.own.stage = Stage::Enrolled;
+        // The others know what was read before.
+        if self.own.chain.as_ref().is_some_and(|chain| chain.devices().len() > 1) {
+            self.ask_own();
+        }
         out.save(self.own.record());
         self.restore_marks();
         Self::tell(Event::Enrolled { address: self.ours.address.clone(), dk, first }, out);
@@ -288,6 +296,7 @@ impl Client {
             }
         }
         self.stock(tick, out);
+        self.go_on_with_memos();
     }
 
     pub(super) fn say_publicly(&mut self, open: Published, what: Publication, out: &mut Outbox<Output>) {
@@ -340,6 +349,7 @@ impl Client {
             (Published::List(_), None) => self.list_taken(tick, out),
             (Published::List(_), Some(Code::BadKeys)) => self.overtaken(out),
             (Published::Note, _) => {}
+            (Published::Memo(drawer), code) => self.memo_taken(tick, drawer, code, out),
             (Published::Grant(dk), None) => self.let_in_by(dk, out),
             (Published::Block(who, blocked), None) => Self::tell(Event::Blocked { who, blocked }, out),
             (Published::Block(who, _), Some(_)) => Self::decline(Declined::NoContact(who), out),
@@ -398,7 +408,8 @@ impl Client {
         let own = core::mem::take(&mut self.own);
         // Its node, and behind which number it goes on.
         let (settled, posted, number) = (own.posted, own.posted, own.number);
-        self.own = Own { node: own.node, settled, posted, number, quiet: own.quiet, ..Own::default() };
+        self.own =
+            Own { node: own.node, settled, posted, number, quiet: own.quiet, quiet_at: own.quiet_at, ..Own::default() };
         for talk in self.talks.values_mut() {
             talk.joined = None;
             talk.renewed = Millis(0);

@@ -101,6 +101,7 @@ impl Client {
         out.save(talk.record());
         self.talks.insert(id, talk);
         self.groups.entry(id).or_insert(None);
+        self.know_more_of(out);
         true
     }
 

@@ -27,6 +27,7 @@ use crate::seal::mls::KnownHead;
 use crate::step::{Machine as _, Outbox, Tick};
 use crate::time::Millis;
 use crate::wire::mark::Position;
+use crate::wire::memo::Choice;
 
 /// Who is in a conversation, and who may hear what is read there, as it is now.
 #[derive(Clone, Copy)]
@@ -243,26 +244,19 @@ impl Client {
         tell: bool,
         out: &mut Outbox<Output>,
     ) {
-        let changed: Vec<ConversationId> = match only {
-            Some(id) => {
-                let Some(talk) = self.talks.get_mut(&id) else {
-                    return Self::decline(Declined::NoConversation(id), out);
-                };
-                talk.tells = Some(tell);
-                out.save(talk.record());
-                vec![id]
-            }
-            None => {
-                self.own.quiet = !tell;
-                out.save(self.own.record());
-                self.talks.values().filter(|talk| talk.tells.is_none()).map(|talk| talk.id).collect()
-            }
+        let before = match only {
+            Some(id) => match self.talks.get(&id) {
+                Some(talk) => talk.choice(),
+                None => return Self::decline(Declined::NoConversation(id), out),
+            },
+            None => self.own.choice(),
         };
-        for id in changed {
-            self.marks_now(tick, id, out);
-            if let Some(talk) = self.talks.get(&id) {
-                Self::tell(Told::Conversation(self.shown(talk)), out);
-            }
+        // It counts over what was chosen before, whichever clock that was chosen by.
+        let at = before.map_or(tick.now, |before| tick.now.max(before.at.plus(1)));
+        self.take_choice(tick, only, Choice { at, tells: tell }, out);
+        match only {
+            Some(id) => self.tell_own_of(id, out),
+            None => self.tell_own_of_choice(out),
         }
     }
 
@@ -280,16 +274,16 @@ impl Client {
         }
     }
 
-    /// Tells the others, and with them the person's other devices, what was read. What is for oneself alone is settled
-    /// here: no other may open it.
+    /// Tells the others, and with them the person's other devices, what was read. What is for oneself alone is told to those
+    /// by another way: of an entry in the log everybody would see when it came.
     pub(super) fn tell_read(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
         if self.marks_now(tick, id, out).is_none() || !self.may_tell_read(id) {
             return;
         }
-        if let Some((read, audience)) = self.mark(tick, id, Input::Wake, out)
-            && audience != Audience::Ourselves
-        {
-            self.control(tick, id, Said::Read { read }, out);
+        match self.mark(tick, id, Input::Wake, out) {
+            Some((_, Audience::Ourselves)) => self.tell_own_of(id, out),
+            Some((read, _)) => self.control(tick, id, Said::Read { read }, out),
+            None => {}
         }
     }
 

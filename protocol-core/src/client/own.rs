@@ -9,6 +9,7 @@ use crate::seal::{AddressIdentity, DeviceIdentity, Secret};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader};
+use crate::wire::memo::Choice;
 use crate::wire::record::{read, write};
 
 /// How far the device has come.
@@ -64,6 +65,16 @@ pub(super) struct Own {
     pub(super) connect: bool,
     /// Whether the person keeps to themselves what they read, where they chose nothing else for a conversation.
     pub(super) quiet: bool,
+    /// When they chose that; `None`: never.
+    pub(super) quiet_at: Option<Millis>,
+    /// Whether the person's other devices have still to hear of it.
+    pub(super) untold: bool,
+    /// Whether this device has still to ask them what they know.
+    pub(super) asks: bool,
+    /// Whether it was asked, and hasn't told all.
+    pub(super) tells_all: bool,
+    /// Whether another device told of a conversation that wasn't here.
+    pub(super) passed_over: bool,
     /// Whether others may see that the person writes.
     pub(super) typing: bool,
     /// Whether the person agrees to be seen by contacts that are new.
@@ -71,8 +82,13 @@ pub(super) struct Own {
 }
 
 impl Own {
+    /// What the person chose about telling what they read, where they chose nothing else for a conversation.
+    pub(super) fn choice(&self) -> Option<Choice> {
+        self.quiet_at.map(|at| Choice { at, tells: !self.quiet })
+    }
+
     pub(super) fn record(&self) -> Record {
-        write(Key::Own, 20, |w| {
+        write(Key::Own, 25, |w| {
             w.u64(self.stage as u64);
             w.maybe(self.device.as_ref(), |w, device| w.bytes(device.seed().expose()));
             w.maybe(self.person.as_ref(), |w, person| w.bytes(person.seed().expose()));
@@ -89,6 +105,8 @@ impl Own {
             w.maybe(self.turning.as_ref(), |w, (_, next)| w.bytes(next.expose()));
             w.bool(self.quiet);
             w.bool(self.typing).bool(self.seen);
+            w.maybe(self.quiet_at, |w, at| w.millis(at)).bool(self.untold);
+            w.bool(self.asks).bool(self.tells_all).bool(self.passed_over);
         })
     }
 
@@ -117,6 +135,12 @@ impl Own {
             let secret = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Secret::new));
             let turning = secret(r)?.zip(secret(r)?);
             let (quiet, typing, seen) = (r.bool()?, r.bool()?, r.bool()?);
+            // Records of before memos say nothing of them.
+            let (quiet_at, [untold, asks, tells_all, passed_over]) = if r.end().is_ok() {
+                (quiet.then_some(Millis(0)), [false; 4])
+            } else {
+                (r.maybe(|r| r.millis())?, [r.bool()?, r.bool()?, r.bool()?, r.bool()?])
+            };
             let own = Self {
                 stage,
                 device,
@@ -136,6 +160,11 @@ impl Own {
                 stocked,
                 connect,
                 quiet,
+                quiet_at,
+                untold,
+                asks,
+                tells_all,
+                passed_over,
                 typing,
                 seen,
             };

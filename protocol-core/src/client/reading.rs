@@ -231,6 +231,10 @@ impl Client {
 
     /// What can't be said any more.
     pub(super) fn give_up(&mut self, tick: &Tick, draft: &Draft, how: mark::Post, out: &mut Outbox<Output>) {
+        if draft.tells_read() {
+            // The others don't hear of it: the person's own devices do, all the same.
+            self.tell_own_of(draft.talk, out);
+        }
         if let Some(content) = draft.content() {
             let id = self.own_name(draft.talk, &content);
             self.mark(tick, draft.talk, mark::Input::Post(id, how), out);

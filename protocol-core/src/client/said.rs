@@ -202,6 +202,15 @@ impl Draft {
         if let What::Content { content, again: None, .. } = inner.what { Some(content) } else { None }
     }
 
+    /// Whether it tells what the person has read.
+    pub(super) fn tells_read(&self) -> bool {
+        let alone = || {
+            let read = Inner::read(&self.inner);
+            matches!(read, Ok(Read::Known(inner)) if matches!(inner.what, What::Read { .. }))
+        };
+        self.along.is_some() || (self.kind == Kind::Message && alone())
+    }
+
     /// Whether it was to be read until a time that is over.
     pub(super) fn is_over(&self, now: Millis) -> bool {
         let expires = self.content().and_then(|content| content.fields().expires);

@@ -22,6 +22,7 @@ use crate::time::{HOUR, Millis};
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::control::Policy;
 use crate::wire::log;
+use crate::wire::memo::Choice;
 use crate::wire::record::{read, write};
 use crate::wire::talk::{Event, Head};
 
@@ -69,6 +70,10 @@ pub(super) struct Talk {
     pub(super) agreed: Agreed,
     /// What the person chose about it here; `None`: as everywhere.
     pub(super) tells: Option<bool>,
+    /// When they chose that.
+    pub(super) tells_at: Millis,
+    /// Whether the person's other devices have still to hear what they read or chose here.
+    pub(super) untold: bool,
     /// The epoch and the generation of the newest message of each device that was opened.
     pub(super) opened: BTreeMap<DeviceKey, (u64, u32)>,
     /// Entries that didn't open, and may come again: the newest.
@@ -115,6 +120,8 @@ impl Talk {
             heard: 0,
             agreed: Agreed::default(),
             tells: None,
+            tells_at: Millis(0),
+            untold: false,
             opened: BTreeMap::new(),
             unopened: BTreeSet::new(),
             change: 0,
@@ -129,6 +136,11 @@ impl Talk {
             adopted: BTreeSet::new(),
             posted: 0,
         }
+    }
+
+    /// What the person chose about telling what they read here.
+    pub(super) fn choice(&self) -> Option<Choice> {
+        self.tells.map(|tells| Choice { at: self.tells_at, tells })
     }
 
     /// Whether nothing in the log made a group, as far as there is one: whoever has something to say may make it.
@@ -169,12 +181,12 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 27, |w| {
+        write(Key::Talk(self.id), 29, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
             w.u64(self.sent).u64(self.delivered).u64(self.heard);
-            w.u64(self.agreed.policy as u64).u64(self.agreed.seq).maybe(self.tells, Writer::bool);
+            w.u64(self.agreed.policy as u64).maybe(self.tells, Writer::bool);
             w.list(self.unopened.iter(), |w, seq| _ = w.u64(*seq));
             w.u64(self.change).u64(self.listed.0).u64(self.listed.1).millis(self.renewed).bool(self.broken);
             w.list(self.opened.iter(), |w, (dk, (epoch, generation))| {
@@ -187,6 +199,7 @@ impl Talk {
             w.u64(self.posted).u64(self.applied).u64(self.paged);
             w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
             w.list(self.adopted.iter(), |w, seq| _ = w.u64(*seq));
+            w.millis(self.tells_at).bool(self.untold).u64(self.agreed.seq);
         })
     }
 
@@ -196,8 +209,7 @@ impl Talk {
             let hash = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Hash));
             let (chain, epoch, joined) = (hash(r)?, r.u64()?, r.maybe(Reader::u64)?);
             let (sent, delivered, heard) = (r.u64()?, r.u64()?, r.u64()?);
-            let agreed = Agreed { policy: Policy::of(r.u64()?)?, seq: r.u64()? };
-            let tells = r.maybe(Reader::bool)?;
+            let (policy, tells) = (Policy::of(r.u64()?)?, r.maybe(Reader::bool)?);
             let unopened = r.list(limits::UNOPENED as u64, Reader::u64)?.into_iter().collect();
             let (change, listed) = (r.u64()?, (r.u64()?, r.u64()?));
             let (renewed, broken) = (r.millis()?, r.bool()?);
@@ -218,6 +230,9 @@ impl Talk {
             let out_of_turn =
                 |r: &mut Reader<'_>| r.list(OUT_OF_TURN, Reader::u64).map(|seqs| seqs.into_iter().collect());
             let (late, adopted) = (out_of_turn(r)?, out_of_turn(r)?);
+            // Records of before memos say nothing of them.
+            let (tells_at, untold) = if r.end().is_ok() { (Millis(0), false) } else { (r.millis()?, r.bool()?) };
+            let agreed = Agreed { policy, seq: if r.end().is_ok() { 0 } else { r.u64()? } };
             Ok(Self {
                 id,
                 with,
@@ -233,6 +248,8 @@ impl Talk {
                 heard,
                 agreed,
                 tells,
+                tells_at,
+                untold,
                 opened,
                 unopened,
                 change,

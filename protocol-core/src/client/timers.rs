@@ -28,6 +28,8 @@ pub(super) enum What {
     Whisper,
     /// Tell the others what was read.
     Read(ConversationId),
+    /// Tell the person's other devices what they are to hear.
+    Memos,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,7 @@ impl Timers {
             | What::Publish
             | What::Files
             | What::Read(_)
+            | What::Memos
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)

@@ -5,8 +5,9 @@
 //!                                 └─▶ heads of the logs that moved ──▶ leaves ──▶ one signature ──▶ each reader its own
 //! ```
 //!
-//! So a node makes one signature for all that a commit holds, whoever it is for, and verifies none. What need not be
-//! durable for anybody's sake rides along with a commit that somebody waits for.
+//! So a node makes one signature for all that a commit holds, whoever it is for, and verifies none. It is made before that commit,
+//! and can be had only with it, as every effect: a commit that fails takes it along ([H-17]). What need not be durable for
+//! anybody's sake rides along with a commit that somebody waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 

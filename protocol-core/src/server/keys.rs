@@ -54,6 +54,8 @@ pub(super) struct Keys {
     /// The notes of our addresses.
     pub(super) notes: BTreeMap<Address, Notes>,
     pub(super) note_bytes: BTreeMap<(Address, u64), Option<Vec<u8>>>,
+    /// The memo that each device was told last and hasn't taken, and on which session.
+    pub(super) memo_said: BTreeMap<DeviceKey, (SessionId, u64)>,
     package_answers: Rates<Pair>,
     last_resorts: Rates<DeviceKey>,
 }
@@ -74,6 +76,7 @@ impl Keys {
             + self.questions.len()
             + self.notes.len()
             + self.note_bytes.len()
+            + self.memo_said.len()
     }
 }
 

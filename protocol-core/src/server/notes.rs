@@ -8,6 +8,9 @@
 //!
 //! A device that is on no list must be able to ask to join, and whoever has a mailbox's password may enrol one: what such
 //! devices leave takes no room from the others, and nothing waits for them but what is for them by name (attack 84).
+//!
+//! *Memos* are notes of which the newest of each drawer and device is enough ([U-17]): it takes the place of the one before, so
+//! whoever is away for long finds few. They take no room from other notes, and a device is told one at a time.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +23,8 @@ use crate::limits;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
+use crate::wire::cbor::Reader;
+use crate::wire::memo::{Drawer, drawer_of_note};
 use crate::wire::record::{read, write};
 use crate::wire::talk::{Publication, Talk};
 
@@ -40,15 +45,18 @@ struct Waits {
     whom: Vec<DeviceKey>,
     /// Whose it is, where that device was on no list.
     unlisted: Option<DeviceKey>,
+    /// Whose memo it is, of which drawer.
+    memo: Option<(DeviceKey, Drawer)>,
 }
 
 impl Notes {
     fn record(&self, address: &Address) -> Record {
         write(Key::Notes(address.clone()), 2, |w| {
             w.u64(self.last).list(self.waiting.iter(), |w, (number, note)| {
-                w.array(5).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
+                w.array(6).u64(*number).maybe(note.to, |w, dk| w.bytes(&dk.0)).millis(note.until);
                 w.list(note.whom.iter(), |w, dk| _ = w.bytes(&dk.0));
                 w.maybe(note.unlisted, |w, dk| w.bytes(&dk.0));
+                w.maybe(note.memo, |w, (dk, drawer)| w.array(2).bytes(&dk.0).u64(drawer.number().into()));
             });
         })
     }
@@ -56,14 +64,19 @@ impl Notes {
     pub(super) fn restore(record: &Record) -> Result<Self, RestoreError> {
         read(record, |r| {
             let last = r.u64()?;
-            let waiting = r.list(limits::NOTES as u64, |r| {
-                let items = r.array(5)?;
+            let waiting = r.list((limits::NOTES + limits::DEVICES * limits::MEMO_DRAWERS) as u64, |r| {
+                let items = r.array(6)?;
                 let number = r.u64()?;
                 let (to, until) = (r.maybe(|r| r.fixed().map(DeviceKey))?, r.millis()?);
                 let whom = r.list(limits::DEVICES as u64, |r| r.fixed().map(DeviceKey))?;
                 // Records of before it was kept say nothing of it.
                 let unlisted = if items < 5 { None } else { r.maybe(|r| r.fixed().map(DeviceKey))? };
-                Ok((number, Waits { to, until, whom, unlisted }))
+                let memo = |r: &mut Reader<'_>| {
+                    r.array_of(2)?;
+                    Ok((DeviceKey(r.fixed()?), Drawer::read(r)?))
+                };
+                let memo = if items < 6 { None } else { r.maybe(memo)? };
+                Ok((number, Waits { to, until, whom, unlisted, memo }))
             })?;
             Ok(Self { last, waiting: waiting.into_iter().collect() })
         })
@@ -76,7 +89,7 @@ impl Notes {
         if let Some(dk) = unlisted.filter(|dk| of(*dk).count() >= limits::NOTES_UNLISTED) {
             return Ok(of(dk).map(|(number, _)| *number).next());
         }
-        let got = self.waiting.len();
+        let got = self.waiting.values().filter(|note| note.memo.is_none()).count();
         if got < limits::NOTES {
             return Ok(None);
         }
@@ -84,9 +97,25 @@ impl Notes {
         oldest.map(Some).ok_or(PeerFault::Full { got: got as u64, max: limits::NOTES as u64 })
     }
 
-    /// The notes that wait for a device.
+    /// The notes that wait for a device, memos not among them.
     fn of(&self, dk: DeviceKey) -> impl Iterator<Item = (u64, &Waits)> {
+        self.all_of(dk).filter(|(_, note)| note.memo.is_none())
+    }
+
+    /// The memo that a device hears next, once it has taken that of this number.
+    fn memo_of(&self, dk: DeviceKey, now: Millis, taken: u64) -> Option<u64> {
+        let memos = self.all_of(dk).filter(|(_, note)| note.memo.is_some() && note.until > now);
+        memos.map(|(number, _)| number).find(|number| *number != taken)
+    }
+
+    fn all_of(&self, dk: DeviceKey) -> impl Iterator<Item = (u64, &Waits)> {
         self.waiting.iter().filter(move |(_, note)| note.whom.contains(&dk)).map(|(number, note)| (*number, note))
+    }
+
+    /// The memos whose place another one takes, and those of devices that are gone.
+    fn outdated(&self, new: Option<(DeviceKey, Drawer)>, is_here: impl Fn(DeviceKey) -> bool) -> Vec<u64> {
+        let gone = |note: &Waits| note.memo.is_some_and(|memo| Some(memo) == new || !is_here(memo.0));
+        self.waiting.iter().filter(|(_, note)| gone(note)).map(|(number, _)| *number).collect()
     }
 }
 
@@ -108,9 +137,17 @@ impl Server {
     /// What it takes to bring a device its notes.
     pub(super) fn notes_want(&self, address: &Address, dk: DeviceKey) -> Vec<Key> {
         let Some(notes) = self.keys.notes.get(address) else { return vec![Key::Notes(address.clone())] };
-        let numbers = notes.of(dk).map(|(number, _)| number);
+        let numbers = notes.of(dk).map(|(number, _)| number).chain(notes.memo_of(dk, self.now, 0));
         let unread = numbers.filter(|number| !self.keys.note_bytes.contains_key(&(address.clone(), *number)));
         unread.map(|number| Key::Note(address.clone(), number)).collect()
+    }
+
+    /// What it takes to tell a device the memo that follows the note which it has taken.
+    pub(super) fn next_memo_wants(&self, address: &Address, dk: DeviceKey, taken: u64) -> Option<Key> {
+        let Some(notes) = self.keys.notes.get(address) else { return Some(Key::Notes(address.clone())) };
+        let number = notes.memo_of(dk, self.now, taken)?;
+        let unread = !self.keys.note_bytes.contains_key(&(address.clone(), number));
+        unread.then(|| Key::Note(address.clone(), number))
     }
 
     /// A device leaves a note for the others.
@@ -134,26 +171,60 @@ impl Server {
             // To a device that isn't here it would wait for nobody; to all others, where there are none, it is done.
             return if to.is_some() { Err(PeerFault::Login) } else { Ok(()) };
         }
+        let is_here = |dk| known.is_some_and(|known| known.devices.contains(&dk));
+        let drawer = drawer_of_note(&bytes).filter(|_| who.listed && to.is_none());
+        let memo = drawer.map(|drawer| (who.dk, drawer));
         let notes = self.keys.notes.entry(who.address.clone()).or_default();
         notes.waiting.retain(|_, note| note.until > tick.now);
         let unlisted = Some(who.dk).filter(|_| !who.listed);
-        let gone = notes.makes_room(unlisted)?;
-        if let Some(gone) = gone {
-            notes.waiting.remove(&gone);
-            out.save(Record::remove(Key::Note(who.address.clone(), gone)));
+        let mut gone = notes.outdated(memo, is_here);
+        if memo.is_none() {
+            gone.extend(notes.makes_room(unlisted)?);
+        }
+        for gone in &gone {
+            notes.waiting.remove(gone);
+            out.save(Record::remove(Key::Note(who.address.clone(), *gone)));
         }
         notes.last += 1;
-        let (number, until) = (notes.last, tick.now.plus(limits::NOTE_MS));
-        notes.waiting.insert(number, Waits { to, until, whom: whom.clone(), unlisted });
+        let lasts = if memo.is_some() { limits::MEMO_MS } else { limits::NOTE_MS };
+        let (number, until) = (notes.last, tick.now.plus(lasts));
+        notes.waiting.insert(number, Waits { to, until, whom: whom.clone(), unlisted, memo });
         out.save(notes.record(&who.address));
         out.save(note_record(&who.address, number, &bytes, until));
-        for session in whom.into_iter().filter_map(|dk| self.session_of(dk)) {
-            let what = Publication::Note { to, bytes: bytes.clone() };
+        self.keys.note_bytes.extend(gone.into_iter().map(|gone| ((who.address.clone(), gone), None)));
+        self.keys.note_bytes.insert((who.address.clone(), number), Some(bytes.clone()));
+        for dk in whom {
+            let Some(session) = self.session_of(dk) else { continue };
+            if memo.is_some() {
+                self.say_memo(tick, session, &who.address, dk, out);
+            } else {
+                let what = Publication::Note { to, bytes: bytes.clone() };
+                self.say_to(session, Talk::Publish { number, what }, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a device the memo that is next, where it has taken the one before.
+    fn say_memo(
+        &mut self,
+        tick: &Tick,
+        session: SessionId,
+        address: &Address,
+        dk: DeviceKey,
+        out: &mut Outbox<Output>,
+    ) {
+        if self.keys.memo_said.get(&dk).is_some_and(|(on, _)| *on == session) {
+            return;
+        }
+        let Some(number) = self.keys.notes.get(address).and_then(|notes| notes.memo_of(dk, tick.now, 0)) else {
+            return;
+        };
+        if let Some(Some(bytes)) = self.keys.note_bytes.get(&(address.clone(), number)).cloned() {
+            self.keys.memo_said.insert(dk, (session, number));
+            let what = Publication::Note { to: None, bytes };
             self.say_to(session, Talk::Publish { number, what }, out);
         }
-        self.keys.note_bytes.extend(gone.map(|gone| ((who.address.clone(), gone), None)));
-        self.keys.note_bytes.insert((who.address.clone(), number), Some(bytes));
-        Ok(())
     }
 
     /// A device is there: it gets the notes that wait for it.
@@ -166,10 +237,27 @@ impl Server {
                 self.say_to(session, Talk::Publish { number, what }, out);
             }
         }
+        self.say_memo(tick, session, &who.address, who.dk, out);
     }
 
     /// A device has taken a note.
-    pub(super) fn note_taken(&mut self, who: &Online, number: u64, out: &mut Outbox<Output>) {
+    pub(super) fn note_taken(
+        &mut self,
+        tick: &Tick,
+        session: SessionId,
+        who: &Online,
+        number: u64,
+        out: &mut Outbox<Output>,
+    ) {
+        self.note_heard(who, number, out);
+        // Another may have taken its place meanwhile: that one is next.
+        if self.keys.memo_said.get(&who.dk) == Some(&(session, number)) {
+            self.keys.memo_said.remove(&who.dk);
+            self.say_memo(tick, session, &who.address, who.dk, out);
+        }
+    }
+
+    fn note_heard(&mut self, who: &Online, number: u64, out: &mut Outbox<Output>) {
         let Some(notes) = self.keys.notes.get_mut(&who.address) else { return };
         let Some(note) = notes.waiting.get_mut(&number) else { return };
         let before = note.whom.len();

@@ -333,11 +333,13 @@ impl Server {
             }
             // Its pair: `wants` brings it.
             Talk::Publish { what: Publication::Block { .. }, .. } => {}
-            Talk::Publish { what: Publication::Note { .. }, .. } | Talk::Published { .. } => {
+            Talk::Publish { what: Publication::Note { .. }, .. } => {
                 if !self.keys.notes.contains_key(&who.address) {
                     keys.push(Key::Notes(who.address.clone()));
                 }
             }
+            // What follows it, too.
+            Talk::Published { number, .. } => keys.extend(self.next_memo_wants(&who.address, who.dk, *number)),
             Talk::Ask { what: Question::Range { .. }, .. }
             | Talk::Post(_)
             | Talk::Unposted { .. }

@@ -347,6 +347,7 @@ impl Server {
         };
         if self.session_of(dk) == Some(session) {
             self.sessions.by_device.remove(&dk);
+            self.keys.memo_said.remove(&dk);
         }
         if let Some(sessions) = self.sessions.by_address.get_mut(&address) {
             sessions.remove(&session);
@@ -545,7 +546,7 @@ impl Server {
             Talk::Ask { number, what: what @ (Question::Lists { .. } | Question::Packages { .. }) } => {
                 self.asked(tick, session, &who, number, what, out);
             }
-            Talk::Published { number, .. } => self.note_taken(&who, number, out),
+            Talk::Published { number, .. } => self.note_taken(tick, session, &who, number, out),
             Talk::Event(_)
             | Talk::Heads(_)
             | Talk::Delivered { .. }

@@ -23,6 +23,7 @@ use postline_core::time::Millis;
 use postline_core::wire::frame::{Frame, Ready};
 use postline_core::wire::list::DeviceList;
 use postline_core::wire::log::{HeadsSigned, Link, chain, direct, root, tag};
+use postline_core::wire::memo::drawer_of_note;
 use postline_core::wire::talk::{
     Event as Entry, Finding, Head, Heads, Kind, Line, Password, Post, Publication, Question, Talk,
 };
@@ -99,6 +100,8 @@ pub(crate) struct Office {
     pub(crate) posts: Option<Vec<(usize, Post)>>,
     /// What devices whispered, in order.
     pub(crate) whispers: Vec<(usize, Whisper)>,
+    /// Notes that wait for devices that are away; of memos the newest of each device and drawer.
+    notes: BTreeMap<usize, Vec<(DeviceKey, Vec<u8>)>>,
     /// Every frame that left a device, as the world could have seen it.
     pub(crate) tape: Vec<Frame>,
 }
@@ -434,6 +437,9 @@ impl World {
     /// What a node says to a device that has come.
     fn welcome(&mut self, n: usize) {
         self.tell_lines(n);
+        for (number, (_, bytes)) in (1..).zip(self.office.notes.remove(&n).unwrap_or_default()) {
+            self.say(n, Talk::Publish { number, what: Publication::Note { to: None, bytes } });
+        }
         let (address, dk) = (self.devices[n].address.clone(), self.devices[n].dk.unwrap());
         let mut logs = Vec::new();
         for (id, log) in &self.office.logs {
@@ -563,8 +569,15 @@ impl World {
                 for other in 0..self.devices.len() {
                     let device = &self.devices[other];
                     if other != n && device.address == address && to.is_none_or(|to| device.dk == Some(to)) {
-                        let what = Publication::Note { to, bytes: bytes.clone() };
-                        self.say(other, Talk::Publish { number, what });
+                        if device.node.is_some() {
+                            let what = Publication::Note { to, bytes: bytes.clone() };
+                            self.say(other, Talk::Publish { number, what });
+                            continue;
+                        }
+                        let waiting = self.office.notes.entry(other).or_default();
+                        let drawer = drawer_of_note(&bytes);
+                        waiting.retain(|(of, note)| drawer.is_none() || *of != dk || drawer_of_note(note) != drawer);
+                        waiting.push((dk, bytes.clone()));
                     }
                 }
             }

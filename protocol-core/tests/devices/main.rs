@@ -19,6 +19,7 @@ mod hosted;
 mod hostile;
 mod kit;
 mod marks;
+mod memos;
 mod restarts;
 mod sayings;
 mod several_devices;

@@ -99,6 +99,68 @@ fn t_084_the_keys_that_wait_are_bounded() {
     assert!(group < 8_192 + limits::WAITING_KEYS * 64, "{group} bytes");
 }
 
+/// Whoever leaves out as much as may be, again and again: it costs nobody else a key, and what is given up is gone. [G-8]
+#[test]
+fn t_084_who_leaves_out_messages_costs_nobody_else_a_key() {
+    for flooder in 0..3 {
+        let (laptop, phone, his) = three();
+        let mut others = Vec::from([laptop, phone, his]);
+        let mut flooding = others.remove(flooder);
+        let late: Vec<Vec<_>> = others.iter_mut().map(|other| (0..20).map(|_| other.seal(b"late")).collect()).collect();
+        let there: Vec<_> = others.iter_mut().map(|other| other.seal(b"there")).collect();
+        for (reader, other) in [(0, 1), (1, 0)] {
+            assert_eq!(others[reader].reads(&there[other]), b"there");
+        }
+        let mut lost = Vec::new();
+        for _ in 0..4 {
+            lost.push(flooding.seal(b"lost"));
+            for _ in 1..limits::SKIPPED {
+                flooding.seal(b"lost");
+            }
+            let sealed = flooding.seal(b"far");
+            others.iter_mut().for_each(|reader| assert_eq!(reader.reads(&sealed), b"far", "{flooder}"));
+        }
+        for (reader, other) in [(0, 1), (1, 0)] {
+            let reading = &mut others[reader];
+            assert_eq!(reading.open(&lost[0]), Err(PeerFault::Again), "its key was given up");
+            assert_eq!(reading.reads(&lost[3]), b"lost");
+            reading.park();
+            let group = reading.disk[&Key::Group(talk())].len() as u64;
+            assert!(group < 8_192 + limits::WAITING_KEYS * 96, "{flooder}: {group} bytes");
+            for sealed in &late[other] {
+                assert_eq!(reading.reads(sealed), b"late", "{flooder}");
+            }
+        }
+    }
+}
+
+/// Devices whose groups are let go of without being parked, again and again, skip what they had reserved: those keys never
+/// come, and are given up in time, while everything that was said opens. [G-8] [G-9]
+#[test]
+fn t_084_a_long_run_of_restarts_leaves_every_message_to_be_opened() {
+    let (mut laptop, mut phone, mut his) = three();
+    let mut held = Vec::new();
+    for round in 0..32_u32 {
+        // A window of messages is under way when the author goes down, and again when the reader does.
+        let window: Vec<_> = (0..6).map(|_| (laptop.seal(b"laptop"), phone.seal(b"phone"), his.seal(b"his"))).collect();
+        for (from_laptop, from_phone, from_him) in &window {
+            assert_eq!([phone.reads(from_laptop), his.reads(from_laptop)], [b"laptop"; 2], "{round}");
+            assert_eq!([laptop.reads(from_phone), his.reads(from_phone)], [b"phone"; 2], "{round}");
+            assert_eq!([laptop.reads(from_him), phone.reads(from_him)], [b"his"; 2], "{round}");
+        }
+        if round % 8 == 0 {
+            held.push((round, phone.seal(b"slow")));
+        }
+        for device in [&mut laptop, &mut phone, &mut his] {
+            device.crash();
+        }
+        // What the slow way brings comes many restarts late.
+        if let Some((_, sealed)) = held.pop_if(|(since, _)| round >= *since + 7) {
+            assert_eq!([laptop.reads(&sealed), his.reads(&sealed)], [b"slow"; 2], "{round}");
+        }
+    }
+}
+
 /// [G-4]
 #[test]
 fn t_074_a_commit_out_of_its_turn_is_refused() {

@@ -9,6 +9,8 @@ use postline_core::server::{Command, Event};
 use postline_core::step::Store as _;
 use postline_core::store::{Key, Record};
 use postline_core::time::{MINUTE, SECOND};
+use postline_core::wire::cbor::Writer;
+use postline_core::wire::memo::drawer_of_note;
 use postline_core::wire::talk::{Finding, Publication, Question, Talk};
 use postline_world::world::World;
 
@@ -429,6 +431,69 @@ fn a_note_waits_for_the_other_devices_of_the_person() {
         assert_eq!(people.publish(&mut world, phone, note(None)), None);
     }
     assert_eq!(people.publish(&mut world, phone, note(None)), Some(Code::Busy));
+}
+
+/// Of memos the newest of each device and drawer waits, however long another device is away; they take no room from notes,
+/// and are told one by one. [U-17]
+#[test]
+fn t_084_memos_of_months_leave_few_to_be_told_and_no_less_room_for_notes() {
+    let (mut world, mut people) = (two_nodes(), People::default());
+    let (phone, tablet) = (people.online(&mut world, &one()), people.online(&mut world, &one()));
+    people.list(&mut world, &mut Person::new(&one(), 9), &[phone, tablet]);
+    people.leave(&mut world, tablet);
+    let memo = |drawer: u8, n: u32| {
+        let mut within = Writer::array_of(3);
+        within.u64(drawer.into()).bytes(&[7; 16]).bytes(&n.to_be_bytes());
+        let mut w = Writer::array_of(3);
+        w.u64(1).u64(2).bytes(&within.into_bytes());
+        w.into_bytes()
+    };
+    let note = |bytes| Publication::Note { to: None, bytes };
+    for n in 0..200 {
+        for drawer in [3, 5] {
+            assert_eq!(people.publish(&mut world, phone, note(memo(drawer, n))), None, "{n}");
+        }
+    }
+    // A drawer that there isn't is a note like any other.
+    assert_eq!(people.publish(&mut world, phone, note(memo(18, 0))), None);
+    let kept = |world: &World| world.nodes[0].disk.records().filter(|r| matches!(r.key, Key::Note(..))).count();
+    assert_eq!(kept(&world), 3);
+    for _ in 1..limits::NOTES {
+        assert_eq!(people.publish(&mut world, phone, note(b"note".to_vec())), None);
+    }
+    assert_eq!(people.publish(&mut world, phone, note(b"note".to_vec())), Some(Code::Busy));
+    assert_eq!(people.publish(&mut world, phone, note(memo(3, 200))), None, "memos have room of their own");
+    world.crash(0);
+    all_up(&mut world);
+    for index in [phone, tablet] {
+        people.connect(&mut world, index);
+    }
+    people.pass(&mut world, 10);
+    let memos = |people: &People| -> Vec<(u64, Vec<u8>)> {
+        let told = people.devices[tablet].heard.iter().filter_map(|talk| match talk {
+            Talk::Publish { number, what: Publication::Note { bytes, .. } } if drawer_of_note(bytes).is_some() => {
+                Some((*number, bytes.clone()))
+            }
+            _ => None,
+        });
+        told.collect()
+    };
+    assert_eq!(memos(&people).iter().map(|memo| memo.1.clone()).collect::<Vec<_>>(), [memo(5, 199)], "one by one");
+    // Another takes its place while it is on its way: that comes behind the others, and nothing is lost or told twice.
+    assert_eq!(people.publish(&mut world, phone, note(memo(5, 200))), None);
+    let mut next = 0;
+    while let Some((number, _)) = memos(&people).get(next).cloned() {
+        people.devices[tablet].say(&mut world, Talk::Published { number, code: None });
+        people.pass(&mut world, 10);
+        next += 1;
+    }
+    let told: Vec<Vec<u8>> = memos(&people).into_iter().map(|memo| memo.1).collect();
+    assert_eq!(told, [memo(5, 199), memo(3, 200), memo(5, 200)]);
+    assert_eq!(kept(&world), limits::NOTES, "what was taken is gone");
+    // Who is online hears at once.
+    assert_eq!(people.publish(&mut world, phone, note(memo(0, 0))), None);
+    people.pass(&mut world, 10);
+    assert_eq!(memos(&people).last().unwrap().1, memo(0, 0));
 }
 
 /// Who has but the mailbox's password enrols devices that are on no list, and leaves notes with them.

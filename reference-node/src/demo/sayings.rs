@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   one                                   two
-//!   a message ──────────────────────────▶ an answer, a thread begun at it
+//!   a message ──────────────────────────▶ is here, and writes: seen where both agree
+//!   is here ◀───────────────────────────▶ an answer, a thread begun at it
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
 //!   a message, taken back ──────────────▶ read
 //!   a mention ──────────────────────────▶ a pin of it, and one that is taken off
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::ms;
 use crate::cli::PartFault;
 use crate::lab::{Nodes, Seat, Terminal};
 
@@ -28,6 +30,10 @@ const REGRETTED: &str = "regrettable words";
 pub(super) struct Sayings {
     /// What was done, in order.
     played: Vec<&'static str>,
+    /// From the second of the two agreeing to be seen to each seeing that the other is here.
+    here_ms: f64,
+    /// From the one beginning to write to the other seeing it.
+    typing_ms: f64,
     /// Whether both saw the same in the end.
     alike: bool,
     /// Whether what stayed was found on both devices, and what was taken back on neither.
@@ -43,7 +49,12 @@ impl Sayings {
     pub(super) fn summary(&self) -> String {
         let (views, search) =
             (if self.alike { "alike" } else { "DIFFERENT" }, if self.searched { "right" } else { "WRONG" });
-        format!("said: {}; both views {views}; search {search}", self.played.join(", "))
+        format!(
+            "said: {}; both views {views}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms",
+            self.played.join(", "),
+            self.here_ms,
+            self.typing_ms
+        )
     }
 }
 
@@ -57,6 +68,9 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
 
     let lunch = said(&mut one, &mut two, "lunch at one?", "lunch at one?").await?;
     played.push("message");
+    let (here_ms, typing_ms) = whispered(&mut one, &mut two).await?;
+    played.extend(["presence", "typing"]);
+    say("both agreed to be seen: each sees that the other is here, and one that two writes");
     let yes = said(&mut two, &mut one, &format!("/reply {lunch} gladly"), "gladly").await?;
     played.push("answer");
     said(&mut two, &mut one, &format!("/thread {yes} and where?"), "and where?").await?;
@@ -97,7 +111,26 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
     say(if alike { "both see the same" } else { "they DON'T see the same" });
     one.end().await?;
     two.end().await?;
-    Ok(Sayings { played, alike, searched })
+    Ok(Sayings { played, here_ms, typing_ms, alike, searched })
+}
+
+/// Both agree to be seen, and each sees that the other is here; then two writes, and one sees that: gives how long each took,
+/// in milliseconds.
+async fn whispered(one: &mut Terminal, two: &mut Terminal) -> Result<(f64, f64), PartFault> {
+    one.say("/presence on").await?;
+    one.wait_for("agreement", PATIENCE, |said| said.get("agrees") == Some(&Value::Bool(true))).await?;
+    let agreed = two.say("/presence on").await?;
+    let mut here_ms: f64 = 0.0;
+    for terminal in [&mut *one, &mut *two] {
+        let (_, seen) = terminal.wait_for("presence", PATIENCE, |seen| text(seen, "is") == Some("here")).await?;
+        here_ms = here_ms.max(ms(seen.saturating_duration_since(agreed)));
+    }
+    two.say("/typing on").await?;
+    let began = two.say("/typing").await?;
+    let writes =
+        |seen: &Value| text(seen, "who") == Some("two@b.example") && seen.get("now") == Some(&Value::Bool(true));
+    let (_, seen) = one.wait_for("typing", PATIENCE, writes).await?;
+    Ok((here_ms, ms(seen.saturating_duration_since(began))))
 }
 
 fn text<'v>(event: &'v Value, field: &str) -> Option<&'v str> {
@@ -113,7 +146,9 @@ async fn said(from: &mut Terminal, to: &mut Terminal, line: &str, words: &str) -
     from.say(line).await?;
     let (said, _) = to.hears(words, PATIENCE).await?;
     let seq = place(&said).ok_or("no place")?;
-    let is = |mark: &Value| place(mark) == Some(seq) && text(mark, "mark") == Some("sent");
+    // Where it has got further by then, that is said.
+    let is =
+        |mark: &Value| place(mark) == Some(seq) && matches!(text(mark, "mark"), Some("sent" | "delivered" | "read"));
     from.wait_for("mark", PATIENCE, is).await?;
     Ok(seq)
 }

@@ -380,7 +380,8 @@ pub fn text(event: &Event) -> Option<String> {
         Event::Offline { .. } => "* not connected; what is written waits".to_owned(),
         Event::Enrolled { address: whose, .. } => format!("* this device is one of {}", address(whose)),
         Event::JoinWanted => "* this device lacks your key: `postline device join`, or `restore`".to_owned(),
-        Event::Devices(_) | Event::ReadElsewhere { .. } | Event::Conversation(_) => return None,
+        Event::ReadElsewhere { seq, .. } => format!("* read up to {seq} on another device of yours"),
+        Event::Devices(_) | Event::Conversation(_) => return None,
         Event::Contact(contact) => {
             let level = match contact.level.number() {
                 0 => "no line: mail only",

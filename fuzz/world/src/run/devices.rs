@@ -154,6 +154,29 @@ pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Whether people of a seed's world keep to themselves what they read, on several devices: of none that found a bug before.
+pub(super) const fn keeps(seed: u64) -> bool {
+    seed % 8 == 4
+}
+
+/// Draws who reads on which of their devices, and what they choose about telling it there, and when: by itself, as above.
+pub(super) fn plan_own(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for who in people {
+        if rng.chance(700) {
+            world.plan_deed(rng.below(lasts / 2), Deed::Touch(who.clone(), rng.draw(), Touch::Adds));
+        }
+        for _ in 0..2 + rng.below(8) {
+            let touch = match rng.below(4) {
+                0 => Touch::Tells(rng.chance(250)),
+                1 | 2 => Touch::Reads,
+                _ => Touch::Crashes,
+            };
+            world.plan_deed(rng.below(lasts), Deed::Touch(who.clone(), rng.draw(), touch));
+        }
+    }
+}
+
 /// Whether people of a seed's world agree to be seen: of a quarter of all, and of none that found a bug before.
 pub(super) const fn whispers(seed: u64) -> bool {
     matches!(seed % 8, 4 | 6)
@@ -195,6 +218,7 @@ pub(super) fn settle(world: &mut World) {
         if world.devices_are_settled() {
             // What others still owe each other comes within this.
             world.pass(10 * MINUTE);
+            world.own_devices_agree();
             return world.last_words();
         }
         span = (span * 2).min(HOUR);

@@ -5,10 +5,10 @@
 //!   healed ──▶ a last word each way ──▶ everybody reads all ──▶ what was shown to them is marked as read
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::io::Mark;
-use postline_core::id::Address;
+use postline_core::id::{Address, ConversationId};
 use postline_core::time::MINUTE;
 use postline_core::wire::mark::Position;
 
@@ -21,14 +21,52 @@ impl World {
     /// wasn't told.
     pub(super) fn marks_hold(&mut self, index: usize) {
         let copied = self.sealed.copied.contains(&index);
+        let elsewhere = self.settled_elsewhere(index);
         let Some(device) = self.devices.get_mut(index) else { return };
-        device.note_told();
+        device.note_told(&elsewhere);
         if !copied && device.copy_of.is_none() {
             let held = device.note_marks();
             self.holds(held);
         }
         let held = self.knows_only_what_was_told(index);
         self.holds(held);
+    }
+
+    /// What others of its person's devices have told, or kept.
+    fn settled_elsewhere(&self, index: usize) -> BTreeMap<ConversationId, Position> {
+        let mut settled: BTreeMap<ConversationId, Position> = BTreeMap::new();
+        let Some(ours) = self.devices.get(index).map(|device| &device.address) else { return settled };
+        let others =
+            self.devices.iter().enumerate().filter(|(other, device)| *other != index && device.address == *ours);
+        for (id, read) in others.flat_map(|(_, device)| &device.settled) {
+            settled.entry(*id).or_default().join(read);
+        }
+        settled
+    }
+
+    /// What a person has read and chosen, all of their devices know, once all is healed: that of which nothing was lost.
+    pub(crate) fn own_devices_agree(&mut self) {
+        if self.liar.is_none() {
+            let agree = self.agree_on_own_reading();
+            self.holds(agree);
+        }
+    }
+
+    fn agree_on_own_reading(&self) -> Result<(), Broken> {
+        let worn = |device: &Device| device.lost || device.former.is_some() || device.copy_of.is_some();
+        let strange: BTreeSet<&Address> = {
+            let all = self.devices.iter().enumerate();
+            let strange = all.filter(|(index, device)| worn(device) || self.sealed.copied.contains(index));
+            strange.map(|(_, device)| &device.address).collect()
+        };
+        let good = |device: &&Device| device.is_current() && device.reachable && !strange.contains(&device.address);
+        let devices: Vec<&Device> = self.devices.iter().filter(good).collect();
+        for (n, one) in devices.iter().enumerate() {
+            for other in devices.iter().skip(n + 1).filter(|other| other.address == one.address) {
+                agree(one, other)?;
+            }
+        }
+        Ok(())
     }
 
     fn knows_only_what_was_told(&self, index: usize) -> Result<(), Broken> {
@@ -81,7 +119,7 @@ impl World {
             let Some((conversation, seq)) = told.place.filter(|_| honest(&told.device)) else { continue };
             let read = |(index, device): &(usize, &Device)| {
                 let tells = honest(index) && device.address == *to && !device.closed.contains(&conversation);
-                let told = device.told.get(&conversation).is_some_and(|told| told.has(seq));
+                let told = device.said.get(&conversation).is_some_and(|told| told.has(seq));
                 tells && told && self.sealed.is_shown(*id, *index)
             };
             let reader = self.devices.iter().enumerate().find(read).filter(|_| self.both_have_a_line(author, to));
@@ -92,6 +130,23 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// I4 among one person's own.
+fn agree(one: &Device, other: &Device) -> Result<(), Broken> {
+    let (Some(one), Some(other)) = (&one.client, &other.client) else { return Ok(()) };
+    for talk in one.conversations() {
+        let Some(theirs) = other.conversations().find(|theirs| theirs.id == talk.id) else { continue };
+        let least = talk.seq.min(theirs.seq);
+        let told =
+            [one, other].map(|client| client.marks(talk.id).map(|marks| marks.told().until(least)).unwrap_or_default());
+        let tells = [talk.tells_read, theirs.tells_read];
+        if told[0] != told[1] || tells[0] != tells[1] {
+            let dks = [one, other].map(|client| client.dk().map(|dk| dk.to_string()));
+            return Err(("I4", format!("{dks:?} of one person know {told:?}, and tell {tells:?}")));
+        }
+    }
+    Ok(())
 }
 
 fn both((one, two): (&Address, &Address)) -> [(Address, Address); 2] {

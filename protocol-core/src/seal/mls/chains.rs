@@ -72,6 +72,11 @@ impl Chains {
         Ok(())
     }
 
+    /// How many messages that didn't come this one leaves out.
+    pub(super) fn leaves_out(&self, epoch: u64, leaf: u32, generation: u32) -> u32 {
+        generation.saturating_sub(self.0.get(&(epoch, leaf)).map_or(0, |chain| chain.next))
+    }
+
     /// Notes that it was opened. Gives back which keys to give up, so that no more wait than may: leaf and generation.
     pub(super) fn take(&mut self, epoch: u64, leaf: u32, generation: u32) -> Vec<(u32, u32)> {
         self.0.entry((epoch, leaf)).or_default().take(generation);

@@ -6,6 +6,7 @@ use mls_rs::client_builder::{
     ClientBuilder, EmptyConfig, WithCryptoProvider, WithGroupStateStorage, WithIdentityProvider, WithKeyPackageRepo,
     WithMlsRules, WithPskStore,
 };
+use mls_rs::error::MlsError;
 use mls_rs::time::MlsTime;
 use mls_rs::{Client, ProtocolVersion};
 use zeroize::Zeroizing;
@@ -69,6 +70,17 @@ impl Desk {
     pub(super) fn unbind(&self) {
         self.shelf.things().psk = None;
     }
+}
+
+/// Has the engine let go of a key of the current epoch that waits for what a member left out.
+///
+/// The engine takes the place of the sender in its array of all nodes, where a leaf's is twice its own number
+/// (RFC 9420 §C): by the leaf's number it would use up a key of another member, and keep this one.
+///
+/// # Errors
+/// [`MlsError`] where that key isn't there.
+pub(super) fn give_up(engine: &mut Engine, leaf: u32, generation: u32) -> Result<(), MlsError> {
+    engine.derive_decryption_key(leaf.saturating_mul(2), generation).map(drop)
 }
 
 /// A time as the engine takes it: whole seconds.

@@ -13,7 +13,7 @@ use crate::id::{ConversationId, DeviceKey, Hash};
 use crate::limits;
 use crate::seal::mls::aad::{Aad, KnownHead};
 use crate::seal::mls::chains::Chains;
-use crate::seal::mls::engine::{Desk, Engine};
+use crate::seal::mls::engine::{Desk, Engine, give_up};
 use crate::seal::mls::entropy::Filled;
 use crate::seal::mls::fault::{misuse, sealed};
 use crate::seal::mls::member::Member;
@@ -315,13 +315,18 @@ impl Group {
         let plaintext = unpad(said.data().to_vec())?;
         let next = self.engine.peek_next_key_generation().map_err(|e| sealed(&e))?;
         // From here on it is opened: what follows can't be refused.
+        let left_out = self.chains.leaves_out(epoch, leaf, generation);
+        // Of an epoch that is over none is given up: it takes no more than it has room for.
         for (leaf, generation) in self.chains.take(epoch, leaf, generation) {
-            let given_up = self.engine.derive_decryption_key(leaf, generation);
-            debug_assert!(given_up.is_ok() || epoch != self.epoch(), "a key that waits is there");
+            let given_up = give_up(&mut self.engine, leaf, generation);
+            debug_assert!(given_up.is_ok(), "a key that waits is there");
         }
         if !self.marked {
             self.reserve(next.saturating_add(limits::RESERVE), out);
         }
+        // An author who restarts skips what it had reserved. Where the reader does too, and never stores how far it was, what
+        // the two leave out adds up, until it is more than may be: so it counts as if it had been read.
+        self.unsaved = self.unsaved.saturating_add(left_out);
         self.count(out).map_err(|e| sealed(&e))?;
         Ok(Opened { member, epoch, aad, plaintext })
     }
