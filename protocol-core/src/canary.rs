@@ -50,6 +50,8 @@ pub enum Canary {
     EditAfterRetract,
     /// The words of what was taken back stay.
     WordsStay,
+    /// Whoever wants to removes what another has said.
+    AnyoneRemoves,
     /// What somebody says that they have read takes the place of what they said before.
     ReceiptRegress,
     /// A member's node says `delivered` only while a device of the member's is connected.
@@ -62,7 +64,7 @@ pub enum Canary {
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -85,6 +87,7 @@ impl Canary {
         Self::AnyoneRevises,
         Self::EditAfterRetract,
         Self::WordsStay,
+        Self::AnyoneRemoves,
         Self::ReceiptRegress,
         Self::DeliveredWaitsForDevice,
         Self::ShownToWhoDoesNotAgree,

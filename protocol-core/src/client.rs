@@ -21,6 +21,7 @@ mod applying;
 mod backup;
 mod changes;
 mod contact;
+mod controls;
 mod devices;
 mod door;
 mod files;
@@ -35,6 +36,7 @@ mod lines;
 mod log;
 mod marking;
 mod memos;
+mod mentions;
 mod own;
 mod presence;
 mod reading;
@@ -69,6 +71,7 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use contact::Contact;
+use controls::Act;
 use door::Door;
 use io::Who;
 use joining::Joining;
@@ -408,6 +411,12 @@ impl Client {
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
             Command::Snapshot { conversation, from } => self.snapshot(tick, conversation, from, out),
+            Command::Pin { conversation, message, pinned } => {
+                self.act(tick, conversation, Act::Pin { message, pinned }, out);
+            }
+            Command::Pins { conversation } => self.show_pins(conversation, out),
+            Command::Remove { conversation, message } => self.act(tick, conversation, Act::Remove { message }, out),
+            Command::SetPolicy { conversation, policy } => self.act(tick, conversation, Act::Policy(policy), out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),

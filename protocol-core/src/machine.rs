@@ -4,6 +4,8 @@ pub mod greeting;
 pub mod link;
 pub mod log;
 pub mod mark;
+pub mod pin;
+pub mod policy;
 pub mod presence;
 pub mod queue;
 pub mod reaction;

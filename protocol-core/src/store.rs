@@ -113,6 +113,8 @@ pub enum Key {
     Page(ConversationId, Hash, u8, u64),
     /// How far what was said in a conversation has got.
     Marks(ConversationId),
+    /// Which messages of a conversation are pinned.
+    Pins(ConversationId),
 
     // What a node keeps beside a device that it runs
     /// A mail of what was said to the device's person, by seq, until it is in the node's hands: written with what it says.
@@ -177,6 +179,7 @@ impl fmt::Display for Key {
             Self::Name(talk, place, id) => write!(f, "name/{talk}/{place:016x}/{id}"),
             Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
             Self::Marks(talk) => write!(f, "marks/{talk}"),
+            Self::Pins(talk) => write!(f, "pins/{talk}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
         }
     }
@@ -260,6 +263,7 @@ impl Key {
             }
             ["reactions", id, at, first] => Self::Reactions(talk(id)?, number(at)?, ContentId::parse(first).ok()?),
             ["marks", id] => Self::Marks(talk(id)?),
+            ["pins", id] => Self::Pins(talk(id)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
             _ => return None,
         })

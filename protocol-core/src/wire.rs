@@ -7,6 +7,7 @@ pub mod cbor;
 pub mod compare;
 pub mod confirm;
 pub mod content;
+pub mod control;
 pub mod field;
 pub mod file;
 pub mod frame;

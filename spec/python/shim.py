@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, attachment, codes, content, dial, field, frame, limits, log, mark, offer, people, saying
+from postline import address, attachment, codes, content, control, dial, field, frame, limits, log, mark, offer, people, saying
 from postline import seal, sealed, session, signed, snapshot, transcript
 from postline.refusal import Refused
 from postline.shape import need
@@ -224,6 +224,11 @@ def _snapshot_make(given: Input) -> Ok:
     first = int(given.get("from", 1))
     made = [snapshot.make(conversation, first, [events[index] for index in order]) for order in given["orders"]]
     return {"hashes": [one["hash"] for one in made]} | {name: made[0][name] for name in made[0] if name != "hash"}
+
+
+def _control_join(given: Input) -> Ok:
+    controls = [(int(seq), bytes.fromhex(data)) for seq, data in given["controls"]]
+    return control.join(controls, [(bytes.fromhex(message), int(place)) for message, place in given["here"]])
 
 
 def _log_direct(given: Input) -> Ok:
@@ -489,6 +494,8 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "position.read": _position_read,
     "position.join": _position_join,
     "snapshot.make": _snapshot_make,
+    "control.read": lambda given: control.read(_values(given)["bytes"]),
+    "control.join": _control_join,
     "log.direct": _log_direct,
     "log.tag": _log_tag,
     "log.chain": _log_chain,

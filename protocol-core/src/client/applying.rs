@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::Client;
-use super::io::{self, Answers, Changed, Event as Told, Now, Output, Who};
+use super::io::{self, Answers, Changed, Event as Told, Now, Output};
 use super::said::{Kept, Role};
 use super::timers::What;
 use super::views::Spot;
@@ -26,6 +26,7 @@ use crate::content::kind::Kind;
 use crate::fault::PeerFault;
 use crate::id::{Address, ContentId, ConversationId, Identity};
 use crate::limits;
+use crate::machine::pin::{self, There};
 use crate::machine::reaction::{self, Reactions};
 use crate::machine::revision::{self, Protection, Revisions, View};
 use crate::machine::thread::{self, Name};
@@ -33,6 +34,7 @@ use crate::step::{Machine as _, Outbox, Tick};
 use crate::store::Key;
 use crate::time::Millis;
 use crate::wire::content::Content;
+use crate::wire::control as wire;
 
 /// Records that are wanted first.
 pub(super) type Wanted = BTreeSet<Key>;
@@ -50,12 +52,12 @@ pub(super) enum Turn {
 
 /// An entry, as what is applied of it needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     talk: ConversationId,
     seq: u64,
     name: ContentId,
     role: Role,
-    author: Identity,
+    pub(super) author: Identity,
     at: Millis,
 }
 
@@ -86,7 +88,7 @@ pub(super) enum Lead {
 
 /// What an entry does.
 #[derive(Debug)]
-enum Plan {
+pub(super) enum Plan {
     /// It isn't for people.
     Nothing,
     /// It leads nowhere: words that it brings are nobody's.
@@ -95,6 +97,10 @@ enum Plan {
     Message { answers: Option<(ContentId, Lead)>, first: Option<revision::What> },
     /// It edits, or takes back.
     Change { target: Target, what: revision::What },
+    /// It pins, or unpins.
+    Pin { of: wire::Target, pinned: bool, there: There },
+    /// Its author may not do it.
+    Refused(PeerFault),
     /// It reacts, or takes that back.
     Signs { version: ContentId, lead: Lead, heard: Vec<reaction::What> },
 }
@@ -105,7 +111,9 @@ impl Plan {
         match self {
             Self::Message { .. } if !matches!(turn, Turn::Next) => Some(seq),
             Self::Change { target, .. } | Self::Signs { lead: Lead::To(target), .. } => Some(target.place),
-            Self::Nothing | Self::Void | Self::Message { .. } | Self::Signs { .. } => None,
+            Self::Nothing | Self::Void | Self::Refused(_) => None,
+            // Pins are in no snapshot.
+            Self::Message { .. } | Self::Pin { .. } | Self::Signs { .. } => None,
         }
     }
 }
@@ -173,6 +181,9 @@ impl Client {
     fn plan(&self, id: ConversationId, seq: u64, turn: Turn, wanted: &mut Wanted) -> Plan {
         let late = turn == Turn::Late;
         let Some(kept) = self.kept(id, seq, wanted) else { return Plan::Nothing };
+        if let Role::Act(control) = kept.role {
+            return self.plan_control(id, seq, kept, control, wanted);
+        }
         let Some(content) = &kept.content else { return Plan::Nothing };
         let fields = content.fields();
         self.wanted_to_name(kept, wanted);
@@ -182,6 +193,7 @@ impl Client {
         match fields.kind() {
             Kind::Message => {
                 if late {
+                    self.wanted_pins(id, wanted);
                     let at = (id, seq, kept.id);
                     want(self.views.messages.get(&at), wanted, || Key::Message(id, seq, kept.id));
                     want(self.views.reactions.get(&at), wanted, || Key::Reactions(id, seq, kept.id));
@@ -195,9 +207,10 @@ impl Client {
             }
             Kind::Edit { target, no } => {
                 let no = no.map_or(1, core::num::NonZeroU32::get);
-                self.change(id, seq, kept, target, revision::What::Edit { no, fixed: content.fixed() }, wanted)
+                let what = revision::What::Edit { no, fixed: content.fixed() };
+                self.change(id, seq, kept.about, target, what, wanted)
             }
-            Kind::Retract { target } => self.change(id, seq, kept, target, revision::What::Retract, wanted),
+            Kind::Retract { target } => self.change(id, seq, kept.about, target, revision::What::Retract, wanted),
             Kind::Reaction { to, target, signs } => {
                 let withdrawn = target.map(|of| reaction::What::Withdrawal { of });
                 let signs: BTreeSet<String> = signs.into_iter().map(str::to_owned).collect();
@@ -219,16 +232,19 @@ impl Client {
     }
 
     /// An edit or a retract: of a first that lies earlier, or hasn't come.
-    fn change(
+    pub(super) fn change(
         &self,
         id: ConversationId,
         seq: u64,
-        kept: &Kept,
+        about: Option<u64>,
         message: ContentId,
         what: revision::What,
         wanted: &mut Wanted,
     ) -> Plan {
-        let Some(place) = kept.about.filter(|place| *place < seq) else { return Plan::Void };
+        let Some(place) = about.filter(|place| *place < seq) else { return Plan::Void };
+        if matches!(what, revision::What::Retract | revision::What::Removal) {
+            self.wanted_pins(id, wanted);
+        }
         let first = self.kept(id, place, wanted);
         first.into_iter().for_each(|first| self.wanted_to_name(first, wanted));
         if first.is_some_and(|first| first.id != message || first.role != Role::Message) {
@@ -286,12 +302,12 @@ impl Client {
             Some(Some(kept)) => match (kept.role, kept.about) {
                 (Role::Message, _) => Lead::To(Target { message: kept.id, place }),
                 (Role::Edit(message), Some(first)) if first < place => Lead::To(Target { message, place: first }),
-                (Role::Edit(_) | Role::Aside, _) => Lead::Nowhere,
+                (Role::Edit(_) | Role::Aside | Role::Act(_), _) => Lead::Nowhere,
             },
         }
     }
 
-    fn entry(&self, talk: ConversationId, seq: u64, kept: &Kept) -> Entry {
+    pub(super) fn entry(&self, talk: ConversationId, seq: u64, kept: &Kept) -> Entry {
         let own = || self.identity().unwrap_or(Identity([0; 32]));
         let author = kept.by.as_ref().map_or_else(own, |by| by.identity);
         Entry { talk, seq, name: kept.id, role: kept.role, author, at: kept.at }
@@ -312,6 +328,11 @@ impl Client {
                 self.message_applied(tick, entry, turn, answers, first, out);
             }
             Plan::Change { target, what } => self.revise(tick, entry, target, what, None, out),
+            Plan::Pin { of, pinned, there } => {
+                let set = pin::Input::Set { seq, by: entry.author, of, pinned, there };
+                self.pin(tick, talk, set, Some(entry.author), out);
+            }
+            Plan::Refused(why) => self.refuse_by(entry.author, talk, why, out),
             Plan::Signs { version, lead, heard } => match lead {
                 Lead::To(target) => self.react(tick, entry, target, heard, out),
                 Lead::Waits(place) => self.names(tick, (talk, place, version), thread::Input::NamedBy(seq), out),
@@ -321,7 +342,7 @@ impl Client {
         let message = match entry.role {
             Role::Message => entry.name,
             Role::Edit(message) => message,
-            Role::Aside => return,
+            Role::Aside | Role::Act(_) => return,
         };
         self.name_files(talk, seq, out);
         let name = (talk, seq, entry.name);
@@ -367,6 +388,9 @@ impl Client {
             // our own record of it, or, where a crash took that too, by the node, which holds it until our Have.
             None => said.into_iter().for_each(|said| Self::tell_early(said, out)),
         }
+        if turn == Turn::Late {
+            self.pins_of_late(tick, talk, wire::Target { message: name, place: seq }, out);
+        }
     }
 
     /// What is told of a message, where another device said it.
@@ -375,7 +399,8 @@ impl Client {
         let kept = self.said.get(&(conversation, seq))?.as_ref()?;
         let (author, content) = (self.author(kept.by.as_ref()?), kept.content.clone()?);
         let late = turn == Turn::Late;
-        Some(Told::Said(io::Said { conversation, seq, late, id, author, at, content, answers }))
+        let mentions = self.mentioned(conversation, &content);
+        Some(Told::Said(io::Said { conversation, seq, late, id, author, at, content, answers, mentions }))
     }
 
     /// The versions of a message, with one more thing said of it.
@@ -410,12 +435,22 @@ impl Client {
         self.views.messages.insert(key, Some(revisions));
         self.touch(talk, target.place, out);
         for output in outputs {
-            self.revised(entry, target, output, out);
+            self.revised(tick, entry, target, output, out);
         }
     }
 
-    fn revised(&mut self, entry: Entry, target: Target, output: revision::Output, out: &mut Outbox<Output>) {
+    fn revised(
+        &mut self,
+        tick: &Tick,
+        entry: Entry,
+        target: Target,
+        output: revision::Output,
+        out: &mut Outbox<Output>,
+    ) {
         let (talk, Target { message, place }) = (entry.talk, target);
+        if matches!(output, revision::Output::Shown(View::Retracted | View::Removed { .. })) {
+            self.pin(tick, talk, pin::Input::Is(wire::Target { message, place }, There::Gone), None, out);
+        }
         match output {
             revision::Output::Keep(_) | revision::Output::Shown(View::Awaited) => {}
             revision::Output::Forget(words) => self.forget_words(talk, words, out),
@@ -433,8 +468,7 @@ impl Client {
     }
 
     fn refuse_entry(&self, entry: Entry, why: PeerFault, out: &mut Outbox<Output>) {
-        let who = self.address_of(entry.author).map_or(Who::Conversation(entry.talk), Who::Person);
-        Self::refuse(who, why, out);
+        self.refuse_by(entry.author, entry.talk, why, out);
     }
 
     fn now(&self, conversation: ConversationId, id: ContentId, seq: u64, now: Now, out: &mut Outbox<Output>) {

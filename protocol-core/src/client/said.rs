@@ -11,6 +11,7 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::content::Content;
+use crate::wire::control::Control;
 use crate::wire::mark::Position;
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
@@ -84,6 +85,8 @@ pub(super) enum Role {
     Message,
     /// Another version, of this message.
     Edit(ContentId),
+    /// Something that was done to the conversation itself.
+    Act(Control),
     /// Nothing that can be changed, answered or reacted to: a reaction, a retract, what we don't know.
     Aside,
 }
@@ -111,6 +114,11 @@ impl Kept {
         Self { by, id, at, about, role, touched: false, content: Some(content), raw: None }
     }
 
+    /// Something that was done to the conversation itself.
+    pub(super) const fn control(by: Option<By>, id: ContentId, at: Millis, control: Control) -> Self {
+        Self { by, id, at, about: None, role: Role::Act(control), touched: false, content: None, raw: None }
+    }
+
     /// Something that we can't tell, or that isn't for people.
     pub(super) const fn raw(by: Option<By>, id: ContentId, at: Millis, raw: Vec<u8>) -> Self {
         Self { by, id, at, about: None, role: Role::Aside, touched: false, content: None, raw: Some(raw) }
@@ -129,6 +137,7 @@ impl Kept {
                 Role::Message => w.u64(0).null(),
                 Role::Edit(of) => w.u64(1).bytes(&of.0),
                 Role::Aside => w.u64(2).null(),
+                Role::Act(control) => w.u64(3).bytes(&control.to_bytes()),
             };
             w.bool(self.touched);
             w.maybe(self.content.as_ref(), |w, content| w.bytes(content.bytes()));
@@ -146,10 +155,11 @@ impl Kept {
             })?;
             let (id, at) = (r.maybe(|r| r.fixed().map(ContentId))?, r.millis()?);
             let about = r.maybe(Reader::u64)?;
-            let role = match (r.u64()?, r.maybe(|r| r.fixed().map(ContentId))?) {
+            let role = match (r.u64()?, r.maybe(Reader::bytes)?) {
                 (0, None) => Role::Message,
-                (1, Some(of)) => Role::Edit(of),
+                (1, Some(of)) => Role::Edit(ContentId(of.try_into().map_err(|_| Malformed("a name"))?)),
                 (2, None) => Role::Aside,
+                (3, Some(control)) => Role::Act(Control::parse(control)?),
                 _ => return Err(Malformed("a role")),
             };
             let touched = r.bool()?;

@@ -18,6 +18,7 @@ use crate::machine::revision::{Revisions, Version, View};
 use crate::machine::timeline::{Found, Timeline};
 use crate::step::{Outbox, Tick};
 use crate::store::Key;
+use crate::wire::control::Target;
 
 impl Client {
     /// The version of a message that is shown now.
@@ -121,7 +122,7 @@ impl Client {
         }
     }
 
-    fn shown_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<Shown> {
+    pub(super) fn shown_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<Shown> {
         let kept = self.message_at(id, place, wanted)?;
         let now = match self.revisions(id, place, kept, wanted).map(Revisions::view) {
             Some(View::Retracted) => Words::Retracted,
@@ -138,7 +139,11 @@ impl Client {
             Some(by) => self.author(by),
             None => self.author(&self.this_device()?),
         };
-        Some(Shown { seq: place, id: kept.id, author, at: kept.at, now, signs })
+        let first = kept.content.as_ref().filter(|_| matches!(now, Words::Are { .. }));
+        let mentions = first.map(|first| self.mentioned(id, first)).unwrap_or_default();
+        let is_there = matches!(now, Words::Are { .. });
+        let pinned = is_there && self.is_pinned(id, Target { message: kept.id, place }, wanted);
+        Some(Shown { seq: place, id: kept.id, author, at: kept.at, now, signs, pinned, mentions })
     }
 
     fn this_device(&self) -> Option<By> {

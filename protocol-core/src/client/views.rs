@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::forgetting::Named;
 use crate::fault::RestoreError;
 use crate::id::{ContentId, ConversationId, Hash};
+use crate::machine::pin::Pins;
 use crate::machine::reaction::Reactions;
 use crate::machine::revision::Revisions;
 use crate::machine::thread::Name;
@@ -22,6 +23,7 @@ pub(super) struct Views {
     pub(super) reactions: BTreeMap<Spot, Option<Reactions>>,
     pub(super) names: BTreeMap<Spot, Option<Name>>,
     pub(super) named: BTreeMap<Hash, Option<Named>>,
+    pub(super) pins: BTreeMap<ConversationId, Option<Pins>>,
     /// The places of messages, as far as their pages are here.
     pub(super) timelines: BTreeMap<ConversationId, Timeline>,
 }
@@ -46,6 +48,10 @@ impl Views {
             Key::Named(hash) => {
                 self.named.insert(*hash, record.map(Named::restore).transpose()?);
             }
+            Key::Pins(id) => {
+                let of = record.map(|record| Pins::restore(*id, record)).transpose()?;
+                self.pins.insert(*id, of);
+            }
             Key::Page(id, thread, level, number) if *thread == Hash([0; 32]) => {
                 let timeline = self.timelines.entry(*id).or_insert_with(|| Timeline::new(*id, None));
                 timeline.hydrate(*level, *number, record)?;
@@ -63,6 +69,7 @@ impl Views {
             Key::Reactions(id, place, message) => self.reactions.remove(&(*id, *place, *message)).is_some(),
             Key::Name(id, place, version) => self.names.remove(&(*id, *place, *version)).is_some(),
             Key::Named(hash) => self.named.remove(hash).is_some(),
+            Key::Pins(id) => self.pins.remove(id).is_some(),
             Key::Page(id, ..) => self.timelines.remove(id).is_some(),
             _ => false,
         }
@@ -75,11 +82,13 @@ impl Views {
         let names = self.names.keys().map(|(id, place, version)| Key::Name(*id, *place, *version));
         let pages = self.timelines.keys().map(|id| Key::Page(*id, Hash([0; 32]), 0, 0));
         let named = self.named.keys().map(|hash| Key::Named(*hash));
-        messages.chain(reactions).chain(pages).chain(named).chain(names)
+        let pins = self.pins.keys().map(|id| Key::Pins(*id));
+        messages.chain(reactions).chain(pages).chain(named).chain(pins).chain(names)
     }
 
     pub(super) fn len(&self) -> usize {
         let pages: usize = self.timelines.values().map(Timeline::in_memory).sum();
-        self.messages.len() + self.reactions.len() + self.names.len() + self.named.len() + pages
+        let others = self.named.len() + self.pins.len();
+        self.messages.len() + self.reactions.len() + self.names.len() + others + pages
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn say(world: &mut World, n: usize, what: Saying) {
     world.pass(5_000);
 }
 
-fn edit(message: u64, text: &str) -> Saying {
+pub(crate) fn edit(message: u64, text: &str) -> Saying {
     Saying::Edit { message, body: Part::plain(text).unwrap() }
 }
 
@@ -37,7 +37,7 @@ fn answer(message: u64, text: &str) -> Saying {
     Saying::Message { body, answers: Some(message), topic: Topic::default(), expires: None }
 }
 
-fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Screen {
+pub(crate) fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Screen {
     world.command(n, Command::Show { conversation: theirs(), before, count });
     let screen = |event: &Event| if let Event::Screen(screen) = event { Some(screen.clone()) } else { None };
     world.devices[n].events.iter().rev().find_map(screen).unwrap()
@@ -56,16 +56,16 @@ pub(crate) fn seen(world: &mut World, n: usize) -> Vec<Seen> {
     screen.messages.iter().map(|shown| (shown.seq, shown.id, text(shown), shown.signs.clone())).collect()
 }
 
-fn texts(world: &mut World, n: usize) -> Vec<String> {
+pub(crate) fn texts(world: &mut World, n: usize) -> Vec<String> {
     seen(world, n).into_iter().rev().filter_map(|(_, _, text, _)| text).collect()
 }
 
 /// The place of the first message that says this.
-fn place(world: &mut World, text: &str) -> u64 {
+pub(crate) fn place(world: &mut World, text: &str) -> u64 {
     seen(world, 0).iter().find(|(_, _, said, _)| said.as_deref() == Some(text)).unwrap().0
 }
 
-fn changes(world: &World, n: usize) -> Vec<Changed> {
+pub(crate) fn changes(world: &World, n: usize) -> Vec<Changed> {
     let change = |event: &Event| if let Event::Changed(changed) = event { Some(changed.clone()) } else { None };
     world.devices[n].events.iter().filter_map(change).collect()
 }

@@ -6,6 +6,7 @@
 //!   is here ◀───────────────────────────▶ an answer, a thread begun at it
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
 //!   a message, taken back ──────────────▶ read
+//!   a mention ──────────────────────────▶ a pin of it, and one that is taken off
 //!   ── both ask for what there is now, and for its snapshot: alike? ── both look for what was taken back: nothing
 //!   a file ─────────────────────────────▶ fetched, compared (`carried`)
 //! ```
@@ -105,9 +106,11 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
     two.say(&format!("/read {regretted}")).await?;
     one.wait_for("mark", PATIENCE, |mark| place(mark) == Some(lunch) && text(mark, "mark") == Some("read")).await?;
     played.push("read");
-    say("they answered, edited, reacted, took back and read; each of it once");
+    pins_and_mentions(&mut one, &mut two).await?;
+    played.extend(["mention", "pin", "pin taken off"]);
+    say("they answered, edited, reacted, took back, read, mentioned and pinned; each of it once");
 
-    let alike = view(&mut one).await? == view(&mut two).await?;
+    let alike = view(&mut one).await? == view(&mut two).await? && pins(&mut one).await? == pins(&mut two).await?;
     let (ones, twos) = (snapshot(&mut one).await?, snapshot(&mut two).await?);
     let snapshot = (ones == twos).then_some(ones);
     let mut searched = true;
@@ -166,6 +169,35 @@ async fn said(from: &mut Terminal, to: &mut Terminal, line: &str, words: &str) -
 async fn becomes(terminal: &mut Terminal, seq: u64, now: &str) -> Result<(), PartFault> {
     let is = |changed: &Value| place(changed) == Some(seq) && text(changed, "now") == Some(now);
     terminal.wait_for("changed", PATIENCE, is).await.map(drop)
+}
+
+/// One mentions two, who pins that; another pin is taken off.
+async fn pins_and_mentions(one: &mut Terminal, two: &mut Terminal) -> Result<(), PartFault> {
+    let mut places = Vec::new();
+    for line in ["ask @two@b.example about the table", "and @two@b.example about the bill"] {
+        one.say(line).await?;
+        let is = |said: &Value| said.get("mentions").and_then(Value::as_array).is_some_and(|who| !who.is_empty());
+        let (said, _) = two.wait_for("said", PATIENCE, is).await?;
+        places.push(place(&said).ok_or("no place")?);
+    }
+    for (line, nth, pinned) in [("pin", 0, true), ("pin", 1, true), ("unpin", 1, false)] {
+        let seq = places.get(nth).copied().ok_or("no place")?;
+        two.say(&format!("/{line} {seq}")).await?;
+        for terminal in [&mut *one, &mut *two] {
+            let is = |event: &Value| place(event) == Some(seq) && event.get("pinned") == Some(&Value::Bool(pinned));
+            terminal.wait_for("pinned", PATIENCE, is).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The places that a device shows as pinned; at least one is.
+async fn pins(terminal: &mut Terminal) -> Result<Vec<u64>, PartFault> {
+    terminal.say("/pins").await?;
+    let (pins, _) = terminal.wait_for("pins", PATIENCE, |_| true).await?;
+    let pinned = pins.get("pinned").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let places: Vec<u64> = pinned.iter().filter_map(|pin| pin.get("message").and_then(place)).collect();
+    if places.is_empty() { Err("nothing is pinned".into()) } else { Ok(places) }
 }
 
 /// The last messages as a device shows them, without what differs for whom they are shown.

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use postline_core::client::Command;
-use postline_core::client::io::{Saying, To};
+use postline_core::client::io::{Policy, Saying, To};
 use postline_core::content::message::Topic;
 use postline_core::content::part::Part;
 use postline_core::id::{Address, ConversationId, DeviceKey};
@@ -72,6 +72,11 @@ pub const HELP: &str = "\
 /edit N TEXT      other words for your message N
 /retract N        take your message N back
 /react N SIGN     a sign at message N; /unreact N SIGN takes it back
+/pin N, /unpin N  message N is to be found at once by both, or no more; /pins lists those
+/remove N         message N, as a moderator: nobody is one in a conversation of two
+/policy required|optional|forbidden
+                  whether everybody here tells what they read, each as they choose, or nobody
+@ADDRESS          in a text mentions the peer
 /history [N]      the last N messages, as they are now
 /snapshot [N]     all that is seen here, or from message N on, as one hash: the same on all devices that heard the same
 /verify           compare codes with the peer
@@ -145,6 +150,29 @@ fn snapshot(talk: Option<ConversationId>, from: u64) -> Result<Said, Unsaid> {
     Ok(said(Command::Snapshot { conversation, from }))
 }
 
+/// Something that is done to the conversation itself.
+fn act(name: &str, message: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(match name {
+        "pin" => Command::Pin { conversation, message, pinned: true },
+        "unpin" => Command::Pin { conversation, message, pinned: false },
+        "pins" => Command::Pins { conversation },
+        "remove" => Command::Remove { conversation, message },
+        _ => return Err(Unsaid::Unknown),
+    }))
+}
+
+fn set_policy(name: &str, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let policy = match name {
+        "required" => Policy::Required,
+        "optional" => Policy::Optional,
+        "forbidden" => Policy::Forbidden,
+        _ => return Err(Unsaid::Want("required, optional or forbidden")),
+    };
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::SetPolicy { conversation, policy }))
+}
+
 fn said(command: Command) -> Said {
     Said::Command(Box::new(command))
 }
@@ -176,6 +204,12 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("unreact", _) => {
             placed().and_then(|(message, text)| Ok(about(peer, None, Saying::Withdraw { message, sign: sign(text)? })))
         }
+        ("pin" | "unpin" | "remove", _) => match placed()? {
+            (message, "") => act(name, message, talk),
+            _ => Err(Unsaid::Unknown),
+        },
+        ("pins", "") => act(name, 0, talk),
+        ("policy", rest) => set_policy(rest, talk),
         ("history", "") => history(talk, None, SCREEN),
         ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
         ("snapshot", "") => snapshot(talk, 0),
@@ -268,6 +302,11 @@ enum Object {
     Retract { message: u64, salt: Option<String> },
     React { message: u64, sign: String, salt: Option<String> },
     Unreact { message: u64, sign: String, salt: Option<String> },
+    Pin { message: u64 },
+    Unpin { message: u64 },
+    Pins {},
+    Remove { message: u64 },
+    Policy { policy: String },
     History { before: Option<u64>, count: Option<usize> },
     Snapshot { from: Option<u64> },
     Find { text: String },
@@ -309,6 +348,11 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         Object::Unreact { message, sign: text, salt } => {
             about(peer, salted(salt)?, Saying::Withdraw { message, sign: sign(&text)? })
         }
+        Object::Pin { message } => act("pin", message, talk)?,
+        Object::Unpin { message } => act("unpin", message, talk)?,
+        Object::Pins {} => act("pins", 0, talk)?,
+        Object::Remove { message } => act("remove", message, talk)?,
+        Object::Policy { policy } => set_policy(&policy, talk)?,
         Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
         Object::Snapshot { from } => snapshot(talk, from.unwrap_or_default())?,
         Object::Find { text } => Said::Find(text),
@@ -393,6 +437,11 @@ mod tests {
             ("/retract 7".to_owned(), r#"{"do":"retract","message":7}"#.to_owned()),
             ("/react 7 👍".to_owned(), r#"{"do":"react","message":7,"sign":"👍"}"#.to_owned()),
             ("/unreact 7 👍".to_owned(), r#"{"do":"unreact","message":7,"sign":"👍"}"#.to_owned()),
+            ("/pin 7".to_owned(), r#"{"do":"pin","message":7}"#.to_owned()),
+            ("/unpin 7".to_owned(), r#"{"do":"unpin","message":7}"#.to_owned()),
+            ("/pins".to_owned(), r#"{"do":"pins"}"#.to_owned()),
+            ("/remove 7".to_owned(), r#"{"do":"remove","message":7}"#.to_owned()),
+            ("/policy forbidden".to_owned(), r#"{"do":"policy","policy":"forbidden"}"#.to_owned()),
             ("/history".to_owned(), r#"{"do":"history"}"#.to_owned()),
             ("/history 5".to_owned(), r#"{"do":"history","count":5}"#.to_owned()),
             ("/snapshot".to_owned(), r#"{"do":"snapshot"}"#.to_owned()),
@@ -425,6 +474,15 @@ mod tests {
             "/retract 7 please",
             "/react 7",
             "/thread x y",
+            "/pin",
+            "/pin 7 please",
+            "/unpin x",
+            "/pins 7",
+            "/remove",
+            "/policy",
+            "/policy perhaps",
+            r#"{"do":"policy"}"#,
+            r#"{"do":"pin","message":7,"text":"x"}"#,
             "/history all",
             "/snapshot now",
             r#"{"do":"retract","message":7,"text":"x"}"#,

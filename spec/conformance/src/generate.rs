@@ -3,6 +3,7 @@
 
 mod attachments;
 mod content;
+mod controls;
 mod dial;
 mod fields;
 mod frames;
@@ -39,6 +40,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         attachments::attachments(),
         dial::codes(),
         content::content(),
+        controls::controls(),
         dial::dial(),
         fields::field(),
         frames::frames(),

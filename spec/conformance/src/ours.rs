@@ -2,6 +2,7 @@
 
 mod attachments;
 mod content;
+mod controls;
 mod fields;
 mod frames;
 mod groups;
@@ -131,6 +132,8 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "position.read" => marks::read(input),
         "position.join" => marks::join(input),
         "snapshot.make" => snapshots::make(input),
+        "control.read" => controls::read(input),
+        "control.join" => controls::join(input),
         "session.device.make" => sessions::make_device(input),
         "session.device.read" => sessions::read_device(input),
         "session.node.make" => sessions::make_node(input),

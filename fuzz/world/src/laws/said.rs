@@ -1,11 +1,14 @@
-//! What becomes of messages, under the laws: versions, reactions, names. They wait for nothing, so no wake comes.
+//! What becomes of messages, under the laws: versions, reactions, names, pins. They wait for nothing, so no wake comes.
 
 use postline_core::id::{ContentId, ConversationId, Hash, Identity};
 use postline_core::limits;
+use postline_core::machine::pin::{self, Pins, There};
 use postline_core::machine::reaction::{self, Reactions};
 use postline_core::machine::revision::{self, Protection, Revisions};
 use postline_core::machine::thread::{self, Name};
 use postline_core::store::{Key, sha256};
+
+use postline_core::wire::control::Target;
 
 use super::{Records, START, Subject, must};
 
@@ -43,6 +46,9 @@ pub struct RevisionLaws;
 /// [`Reactions`] under the laws.
 #[derive(Debug)]
 pub struct ReactionLaws;
+/// [`Pins`] under the laws.
+#[derive(Debug)]
+pub struct PinLaws;
 /// [`Name`] under the laws.
 #[derive(Debug)]
 pub struct NameLaws;
@@ -88,4 +94,37 @@ laws! {
     NameLaws: Name, Name, limits::WAITING,
         thread::Input::NamedBy(2),
         |machine: &Name| machine.waiting();
+}
+
+/// The nth message, and its place.
+#[must_use]
+pub(crate) fn target(n: u64) -> Target {
+    Target { message: content(n), place: 1 + n }
+}
+
+impl Subject for PinLaws {
+    type Machine = Pins;
+    const MOST: usize = limits::PINS_KNOWN;
+
+    fn fresh() -> Pins {
+        Pins::new(CONVERSATION)
+    }
+
+    fn restored(records: &Records) -> Pins {
+        let record = records.get(&Key::Pins(CONVERSATION));
+        record.map_or_else(Self::fresh, |record| must(Pins::restore(CONVERSATION, record)))
+    }
+
+    /// Nothing is forgotten.
+    fn after_crash(machine: &Pins, _: &Records) -> Pins {
+        machine.clone()
+    }
+
+    fn wake() -> pin::Input {
+        pin::Input::Is(target(0), There::Here)
+    }
+
+    fn size(machine: &Pins) -> usize {
+        machine.len()
+    }
 }

@@ -42,6 +42,8 @@ pub struct Said {
     pub content: Content,
     /// What it answers.
     pub answers: Option<Answers>,
+    /// The members whom it mentions, each once, in its order.
+    pub mentions: Vec<Address>,
 }
 
 /// What a message answers.
@@ -95,6 +97,27 @@ pub struct Shown {
     pub now: Words,
     /// Who shows which sign at it.
     pub signs: Vec<(Option<Address>, String)>,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// The members whom its first version mentions: an edit changes nothing about that.
+    pub mentions: Vec<Address>,
+}
+
+impl Shown {
+    /// Whether there are words of it, or whatever else it is: it isn't gone.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        matches!(self.now, Words::Are { .. })
+    }
+}
+
+/// A message that is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The message, as it is now.
+    pub message: Shown,
+    /// Who pinned it; `None` for somebody who isn't known here any more.
+    pub by: Option<Address>,
 }
 
 /// What is left of a message.
