@@ -28,6 +28,7 @@ use std::error::Error;
 
 pub mod account;
 pub mod baseline;
+pub mod carried;
 pub mod desk;
 pub mod figures;
 pub mod floor;
@@ -39,6 +40,7 @@ pub mod person;
 pub mod phones;
 pub mod plot;
 pub mod report;
+pub mod said;
 pub mod talker;
 pub mod talks;
 pub mod watch;

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use postline_core::client::io::{Level, Login, Mark, Said, Saying, To};
+use postline_core::client::io::{Far, Level, Login, Mark, Said, Saying, To};
 use postline_core::client::{Command, Event};
-use postline_core::id::{Address, ContentId, NodeKey};
+use postline_core::id::{Address, BlobRef, ContentId, NodeKey};
 use postline_core::wire::talk::Password;
-use postline_node::device::{Device, Dialler, Handle, NodeAt, Place};
+use postline_node::device::{Device, Dialler, Files, Handle, NodeAt, Place};
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -121,6 +121,39 @@ impl Talker {
             _ => None,
         })
         .await
+    }
+
+    /// Its sealed files.
+    #[must_use]
+    pub const fn files(&self) -> &Files {
+        &self.handle.files
+    }
+
+    /// Leaves a sealed file for somebody: its node has all of it, durably, at the end.
+    ///
+    /// # Errors
+    /// Where the node doesn't take it.
+    pub async fn leave(&mut self, theirs: &Address, file: BlobRef) -> Result<(), Fault> {
+        self.tell(Command::Keep { theirs: theirs.clone(), file }).await?;
+        self.through(file).await
+    }
+
+    /// Fetches a file that somebody left.
+    ///
+    /// # Errors
+    /// Where it doesn't come.
+    pub async fn fetch(&mut self, whose: &Address, file: BlobRef) -> Result<(), Fault> {
+        self.tell(Command::Fetch { whose: whose.clone(), file }).await?;
+        self.through(file).await
+    }
+
+    async fn through(&mut self, file: BlobRef) -> Result<(), Fault> {
+        let end = |event: &Event| match event {
+            Event::File { file: of, far: Far::Done, .. } if *of == file => Some(Ok(())),
+            Event::File { file: of, far: Far::Failed(why), .. } if *of == file => Some(Err(*why)),
+            _ => None,
+        };
+        self.until("file", end).await?.map_err(|why| format!("the file failed: {why:?}").into())
     }
 
     /// Asks for something.

@@ -14,7 +14,7 @@
 //! |    6 | Refuse | `[seq, code, [index …]]`                            |   15 | Bye    | `code`                      |
 //! |    7 | Trust  | `[ours, theirs, step, bytes, signature]`            | 128… |        | anything; passed over       |
 //! |    8 | Mark   | `[id, reached, id, reached …]`                      | 16 … 27 | Talk | as in `talk`                |
-//! |      |        |                                                     | 28 … 31 | File | as in `file`                |
+//! |      |        |                                                     | 28 … 33 | File | as in `file`                |
 //! |      |        |                                                     |  129 | Whisper | as in `whisper`            |
 //!
 //! A Carry's `body` is the body itself up to [`CARRY_INLINE_BYTES`], and `[hash, length]` above. Bodies are strictly

@@ -58,11 +58,13 @@ pub enum Canary {
     DeliveredWaitsForDevice,
     /// Whether somebody is here is told to whoever has a line with them, whether the other agrees or not.
     ShownToWhoDoesNotAgree,
+    /// A file is whole once all its bytes are here, whatever they hash to. Asked by the simulator's hosts.
+    FileNotHashed,
 }
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -89,6 +91,7 @@ impl Canary {
         Self::ReceiptRegress,
         Self::DeliveredWaitsForDevice,
         Self::ShownToWhoDoesNotAgree,
+        Self::FileNotHashed,
     ];
 }
 

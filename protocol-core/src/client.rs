@@ -26,6 +26,7 @@ mod devices;
 mod door;
 mod files;
 mod following;
+mod forgetting;
 mod history;
 mod inner;
 pub mod io;
@@ -39,9 +40,11 @@ mod mentions;
 mod own;
 mod presence;
 mod reading;
+pub mod replay;
 mod said;
 mod sealing;
 mod showing;
+mod snapshot;
 mod talk;
 mod timers;
 mod verify;
@@ -52,6 +55,8 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
+#[cfg(feature = "testing")]
+pub use said::is_content;
 pub use said::{Words, words};
 pub use talk::with;
 
@@ -138,6 +143,8 @@ pub struct Client {
     memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
+    /// Snapshots under way.
+    walks: BTreeMap<ConversationId, snapshot::Walk>,
     timers: Timers,
 }
 
@@ -184,6 +191,7 @@ impl Client {
             unknown: BTreeSet::new(),
             files: files::Files::default(),
             memos: memos::Memos::default(),
+            walks: BTreeMap::new(),
             timers: Timers::default(),
         };
         for record in records {
@@ -228,6 +236,7 @@ impl Client {
                 self.talks.insert(*id, talk);
             }
             Key::Upload(_) => self.files.take_back(record)?,
+            Key::Forget(..) => self.files.forgets.take_back(record)?,
             // Who the person is, the records to come may say.
             Key::Marks(id) => _ = self.marks.insert(*id, Marks::restore(*id, Identity([0; 32]), record)?),
             Key::Draft(number) => _ = self.drafts.insert(*number, Draft::restore(record)?),
@@ -241,7 +250,14 @@ impl Client {
     pub const fn restored_at_start(key: &Key) -> bool {
         matches!(
             key,
-            Key::Own | Key::Joining | Key::Contact(_) | Key::Talk(_) | Key::Marks(_) | Key::Draft(_) | Key::Upload(_)
+            Key::Own
+                | Key::Joining
+                | Key::Contact(_)
+                | Key::Talk(_)
+                | Key::Marks(_)
+                | Key::Draft(_)
+                | Key::Upload(_)
+                | Key::Forget(..)
         )
     }
 
@@ -321,6 +337,7 @@ impl Client {
             + self.joining.len()
             + self.files.len()
             + self.presence.len()
+            + self.walks.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -399,6 +416,7 @@ impl Client {
             Command::Pins { conversation } => self.show_pins(conversation, out),
             Command::Remove { conversation, message } => self.act(tick, conversation, Act::Remove { message }, out),
             Command::SetPolicy { conversation, policy } => self.act(tick, conversation, Act::Policy(policy), out),
+            Command::Snapshot { conversation, from } => self.snapshot(tick, conversation, from, out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
@@ -422,7 +440,9 @@ impl Client {
                 What::Talk(id) => self.go_on(tick, id, out),
                 What::Read(id) => self.tell_read(tick, id, out),
                 What::Memos => self.tell_own(tick, out),
+                What::Snapshot(id) => self.walk_on(tick, id, out),
                 What::Files => self.files_go_on(out),
+                What::Forgets => self.forgets_go_on(out),
                 What::Whisper => self.whispers_due(out),
             }
         }

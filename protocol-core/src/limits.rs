@@ -541,6 +541,10 @@ pub const PAGED_AT_ONCE: u64 = 64;
 pub const PINS: usize = 32;
 /// Most messages of a conversation of which it is known whether they are pinned: those about which something was said last.
 pub const PINS_KNOWN: usize = 128;
+/// So many entries are looked through at once for a snapshot.
+pub const SNAPSHOT_AT_ONCE: u64 = 64;
+/// How often a snapshot begins anew, where what it has written of changed meanwhile.
+pub const SNAPSHOT_ANEW: u32 = 16;
 
 // Content
 /// Longest content, in bytes: what is said around it within the seal takes the rest.
@@ -610,6 +614,15 @@ pub const FILE_MS: u64 = 30 * DAY;
 pub const UPLOADS: usize = 64;
 /// Most bytes of files that came in part and wait for their connection to come back; the oldest goes first.
 pub const FILE_PARTIAL_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Most files that another node is to let go, and hasn't answered; and most of which a device's node is to hear that.
+pub const FORGETS: usize = 1_024;
+/// Most of which a device says so in a second.
+pub const FORGETS_PER_SECOND: usize = 64;
+/// Most files of one entry that are let go with its words; the others go when their time is over.
+pub const FILES_NAMED: usize = 64;
+/// Most entries that are known to name one file; of one that more name it isn't known any more when the last has gone.
+pub const NAMES_OF_FILE: usize = 64;
 
 // Sessions
 /// How long a session may be silent before a Ping.

@@ -19,7 +19,9 @@
 mod arrivals;
 mod blocks;
 mod book;
+mod carrying;
 mod files;
+mod forgetting;
 mod heads;
 mod here;
 pub mod io;
@@ -228,6 +230,11 @@ impl Server {
                 }
                 let deadline = queue.deadline();
                 self.timers.set(Who::Lane(lane.clone()), deadline);
+            }
+            Key::Forgets(nk, ..) => {
+                self.files.forgets.restore(record)?;
+                self.cold.extend([Key::Peer(*nk), Key::Route(*nk)]);
+                self.timers.set(Who::Node(*nk), Some(Millis(0)));
             }
             Key::Telling(pair) => self.look_at_line(Millis(0), pair),
             key => self.hydrate(key, Some(record))?,

@@ -71,6 +71,8 @@ pub enum Key {
     Shelf(Address),
     /// A file that is kept of one of our addresses, by the hash of its sealed bytes, which hang on this record.
     File(Address, Hash),
+    /// A file of one of our addresses, left for another, that a node hasn't heard yet that it is to let go.
+    Forgets(NodeKey, Pair, Hash),
     /// A post of a device of ours, by its number, that waits for the way to its hub.
     Post(ConversationId, DeviceKey, u64),
 
@@ -97,12 +99,16 @@ pub enum Key {
     Draft(u64),
     /// A file that the device leaves with its node, by the hash of its sealed bytes, which hang on this record.
     Upload(Hash),
-    /// What became of a message, by the id of its first version.
-    Message(ConversationId, ContentId),
-    /// The reactions to a message, by the id of its first version.
-    Reactions(ConversationId, ContentId),
-    /// What a version's id leads to, and which entries wait for it.
-    Name(ConversationId, ContentId),
+    /// A file, by who left it and for whom, that the device's node hasn't heard yet that it is to let go.
+    Forget(Pair, Hash),
+    /// Which entries name a file, by the hash of its sealed bytes.
+    Named(Hash),
+    /// What became of a message, by the place and the id of its first version.
+    Message(ConversationId, u64, ContentId),
+    /// The reactions to a message, by the place and the id of its first version.
+    Reactions(ConversationId, u64, ContentId),
+    /// What a version's id leads to, and which entries wait for it, by the place that they name.
+    Name(ConversationId, u64, ContentId),
     /// Which places of a conversation, or of one of its threads, have a message: a page of them, by level and number.
     Page(ConversationId, Hash, u8, u64),
     /// How far what was said in a conversation has got.
@@ -149,6 +155,9 @@ impl fmt::Display for Key {
             Self::Behind(nk, talk) => write!(f, "behind/{nk}/{talk}"),
             Self::Shelf(ours) => write!(f, "shelf/{}", escape(ours)),
             Self::File(ours, hash) => write!(f, "file/{}/{hash}", escape(ours)),
+            Self::Forgets(nk, Pair { ours, theirs }, hash) => {
+                write!(f, "forgets/{nk}/{}/{}/{hash}", escape(ours), escape(theirs))
+            }
             Self::Post(talk, dk, number) => write!(f, "post/{talk}/{dk}/{number:016x}"),
             Self::Own => f.write_str("own"),
             Self::Joining => f.write_str("joining"),
@@ -160,10 +169,14 @@ impl fmt::Display for Key {
             Self::Package(hash) => write!(f, "package/{hash}"),
             Self::Said(talk, seq) => write!(f, "said/{talk}/{seq:016x}"),
             Self::Upload(hash) => write!(f, "upload/{hash}"),
+            Self::Forget(Pair { ours, theirs }, hash) => {
+                write!(f, "forget/{}/{}/{hash}", escape(ours), escape(theirs))
+            }
+            Self::Named(hash) => write!(f, "named/{hash}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
-            Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
-            Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
-            Self::Name(talk, id) => write!(f, "name/{talk}/{id}"),
+            Self::Message(talk, place, id) => write!(f, "message/{talk}/{place:016x}/{id}"),
+            Self::Reactions(talk, place, id) => write!(f, "reactions/{talk}/{place:016x}/{id}"),
+            Self::Name(talk, place, id) => write!(f, "name/{talk}/{place:016x}/{id}"),
             Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
             Self::Marks(talk) => write!(f, "marks/{talk}"),
             Self::Pins(talk) => write!(f, "pins/{talk}"),
@@ -221,6 +234,10 @@ impl Key {
             ["behind", nk, id] => Self::Behind(NodeKey::parse(nk).ok()?, talk(id)?),
             ["shelf", ours] => Self::Shelf(address(ours)?),
             ["file", ours, hash] => Self::File(address(ours)?, Hash::parse(hash).ok()?),
+            ["forgets", nk, ours, theirs, hash] => {
+                let pair = Pair { ours: address(ours)?, theirs: address(theirs)? };
+                Self::Forgets(NodeKey::parse(nk).ok()?, pair, Hash::parse(hash).ok()?)
+            }
             ["post", id, dk, n] => Self::Post(talk(id)?, device(dk)?, number(n)?),
             ["own"] => Self::Own,
             ["joining"] => Self::Joining,
@@ -232,14 +249,19 @@ impl Key {
             ["package", hash] => Self::Package(Hash::parse(hash).ok()?),
             ["said", id, seq] => Self::Said(talk(id)?, number(seq)?),
             ["upload", hash] => Self::Upload(Hash::parse(hash).ok()?),
+            ["forget", ours, theirs, hash] => {
+                let pair = Pair { ours: address(ours)?, theirs: address(theirs)? };
+                Self::Forget(pair, Hash::parse(hash).ok()?)
+            }
+            ["named", hash] => Self::Named(Hash::parse(hash).ok()?),
             ["draft", n] => Self::Draft(number(n)?),
-            ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
-            ["name", id, version] => Self::Name(talk(id)?, ContentId::parse(version).ok()?),
+            ["message", id, at, first] => Self::Message(talk(id)?, number(at)?, ContentId::parse(first).ok()?),
+            ["name", id, at, version] => Self::Name(talk(id)?, number(at)?, ContentId::parse(version).ok()?),
             ["page", id, thread, level, page] => {
                 let level = level.parse().ok().filter(|n: &u8| n.to_string() == *level)?;
                 Self::Page(talk(id)?, Hash::parse(thread).ok()?, level, number(page)?)
             }
-            ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
+            ["reactions", id, at, first] => Self::Reactions(talk(id)?, number(at)?, ContentId::parse(first).ok()?),
             ["marks", id] => Self::Marks(talk(id)?),
             ["pins", id] => Self::Pins(talk(id)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
@@ -260,6 +282,7 @@ impl Key {
                 | Self::Telling(_)
                 | Self::Behind(..)
                 | Self::Post(..)
+                | Self::Forgets(..)
         )
     }
 }
@@ -302,6 +325,23 @@ impl Record {
     pub const fn until(mut self, expires: Millis) -> Self {
         self.expires = Some(expires);
         self
+    }
+}
+
+/// SHA-256 of what comes piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Hashing(sha2::Sha256);
+
+impl Hashing {
+    /// Takes some more.
+    pub fn update(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.0, bytes);
+    }
+
+    /// The hash of all of it.
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(sha2::Digest::finalize(self.0).into())
     }
 }
 

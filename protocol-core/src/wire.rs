@@ -22,6 +22,7 @@ pub(crate) mod record;
 pub mod report;
 pub mod session;
 pub mod signed;
+pub mod snapshot;
 pub mod statement;
 pub mod taken;
 pub mod talk;

@@ -12,6 +12,7 @@
 //! Both nodes are processes of this very program, set up by `init` and reached as any mail program would reach them. The
 //! result depends on trust, on mails lost and on mails doubled, never on how fast the machine is.
 
+mod carried;
 mod sayings;
 mod talk;
 

@@ -279,8 +279,9 @@ impl Device {
     /// What a connection said; `None` where it doesn't count any more.
     fn heard(&mut self, of: u64, came: Came) -> Option<Input> {
         if let Came::Fetched(bytes, staged) = came {
-            // Whatever connection brought it: its bytes are here.
-            staged.into_iter().for_each(|staged| self.files.keep(staged));
+            // Whatever connection brought it, its bytes are here: kept where they are still wanted.
+            let wanted = staged.filter(|staged| self.client.fetches(staged.blob.sha256));
+            wanted.into_iter().for_each(|staged| self.files.keep(staged));
             return Some(Input::Bytes(bytes));
         }
         if of != self.current {
@@ -340,13 +341,19 @@ impl Device {
     fn bytes(&mut self, what: BytesOut) -> Result<(), StoreError> {
         match what {
             BytesOut::Take(file) => {
-                let (fetching, spool) = (self.fetching.clone(), self.files.spool().clone());
+                // It is opened, and that is synced; no record holds what came.
+                let (fetching, spool) = (self.fetching.clone(), self.files.spool().for_now());
                 self.tell_of(async move { fetching.take(&spool, file).await });
             }
             BytesOut::Leave(file) => {
                 self.line.iter().for_each(|line| line.leave(file.sha256));
                 // What came of it stays.
                 drop(self.fetching.leave(file.sha256));
+            }
+            BytesOut::Forget(file) => {
+                self.line.iter().for_each(|line| line.leave(file.sha256));
+                self.fetching.forget(self.files.spool(), file);
+                self.files.forget(file.sha256);
             }
             BytesOut::Send(file, from) => {
                 if let (Some(line), Some(body)) = (&self.line, self.store.file(file)?) {
@@ -512,7 +519,7 @@ impl Device {
 }
 
 /// The records that a device is restored from, as their keys begin.
-const STARTING: [&str; 7] = ["contact/", "draft/", "joining", "marks/", "own", "talk/", "upload/"];
+const STARTING: [&str; 8] = ["contact/", "draft/", "forget/", "joining", "marks/", "own", "talk/", "upload/"];
 
 fn restore(place: &Place, hosted: bool, store: &mut Store) -> Result<Client, DeviceFault> {
     let mut records: Vec<Record> = Vec::new();
@@ -558,7 +565,7 @@ pub fn default_base() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use postline_core::id::{ConversationId, Hash};
+    use postline_core::id::{ConversationId, Hash, Pair};
 
     use super::*;
 
@@ -577,6 +584,8 @@ mod tests {
             Key::Said(talk, 7),
             Key::Draft(9),
             Key::Upload(Hash([1; 32])),
+            Key::Forget(Pair { ours: address.clone(), theirs: address.clone() }, Hash([1; 32])),
+            Key::Named(Hash([1; 32])),
             Key::Marks(talk),
             Key::Mailing(talk, 7),
             Key::Talks(address),

@@ -71,6 +71,14 @@ impl Coming {
         self.open().remove(&hash)
     }
 
+    /// Lets a file go, and what came of it.
+    pub(crate) fn forget(&self, spool: &Spool, file: BlobRef) {
+        match self.leave(file.sha256) {
+            Some((_, partial)) => partial.discard(),
+            None => spool.forget(file),
+        }
+    }
+
     fn open(&self) -> MutexGuard<'_, BTreeMap<Hash, (BlobRef, Partial)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,6 +120,14 @@ async fn open(spool: &Spool, file: BlobRef) -> io::Result<Partial> {
 #[derive(Default)]
 pub(crate) struct Going {
     queue: VecDeque<(BlobRef, Body, u64)>,
+    /// Where a piece is read into.
+    piece: Vec<u8>,
+}
+
+/// A file that is to be sent, and can't be.
+pub(crate) fn unsent(file: BlobRef, error: &io::Error) -> BytesIn {
+    tracing::warn!(%error, hash = %file.sha256, "a file can't be sent");
+    BytesIn::Failed(file.sha256)
 }
 
 impl Going {
@@ -131,26 +147,32 @@ impl Going {
         self.queue.is_empty()
     }
 
-    /// Appends the next piece of the file whose turn it is. Gives the file where that was the last one.
-    ///
-    /// # Errors
-    /// The file system's, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) for a file that is shorter than it was.
-    pub(crate) fn next(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<Hash>> {
-        let Some((file, body, offset)) = self.queue.pop_front() else { return Ok(None) };
-        let mut piece = vec![0; FILE_PIECE_BYTES];
-        let got = body.read_at(offset, &mut piece)?;
-        if got == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        piece.truncate(got);
-        let frame = Frame::File(File::Piece { hash: file.sha256, offset, len: got as u32 });
-        encode(&frame, Some(&piece), bytes).map_err(io::Error::other)?;
-        let next = offset + got as u64;
+    /// Appends the next piece of the file whose turn it is. Says where that was the last one, or the disk fails: then
+    /// everything else goes on.
+    pub(crate) fn next(&mut self, bytes: &mut Vec<u8>) -> Option<BytesIn> {
+        let (file, body, offset) = self.queue.pop_front()?;
+        let next = match self.piece(file, &body, offset, bytes) {
+            Ok(next) => next,
+            Err(error) => return Some(unsent(file, &error)),
+        };
         if next >= file.len {
-            return Ok(Some(file.sha256));
+            return Some(BytesIn::Sent(file.sha256));
         }
         self.queue.push_back((file, body, next));
-        Ok(None)
+        None
+    }
+
+    /// Appends a piece, and says where the next one begins.
+    fn piece(&mut self, file: BlobRef, body: &Body, offset: u64, bytes: &mut Vec<u8>) -> io::Result<u64> {
+        self.piece.resize(FILE_PIECE_BYTES, 0);
+        let got = body.read_at(offset, &mut self.piece)?;
+        if got == 0 {
+            // It is shorter than it was.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let frame = Frame::File(File::Piece { hash: file.sha256, offset, len: got as u32 });
+        encode(&frame, self.piece.get(..got), bytes).map_err(io::Error::other)?;
+        Ok(offset + got as u64)
     }
 }
 
@@ -240,18 +262,19 @@ mod tests {
         going.send(named(&two), body(&two), 0);
         let mut next = || {
             let mut bytes = Vec::new();
-            let done = going.next(&mut bytes).unwrap();
+            let done = going.next(&mut bytes);
             (done, bytes.len() / 1_000)
         };
         assert_eq!(next(), (None, FILE_PIECE_BYTES / 1_000));
-        assert_eq!(next(), (Some(named(&two).sha256), 0));
-        assert_eq!(next(), (Some(named(&one).sha256), FILE_PIECE_BYTES / 1_000));
+        assert_eq!(next(), (Some(BytesIn::Sent(named(&two).sha256)), 0));
+        assert_eq!(next(), (Some(BytesIn::Sent(named(&one).sha256)), FILE_PIECE_BYTES / 1_000));
         assert_eq!(next(), (None, 0));
         going.send(named(&one), body(&one), 0);
         going.leave(named(&one).sha256);
         assert!(going.is_empty());
         // A file that became shorter is no endless one.
         going.send(BlobRef { len: 11, ..named(&two) }, body(&two), 10);
-        assert!(going.next(&mut Vec::new()).is_err());
+        assert_eq!(going.next(&mut Vec::new()), Some(BytesIn::Failed(named(&two).sha256)));
+        assert!(going.is_empty());
     }
 }

@@ -29,7 +29,7 @@ use postline_codec::stream::{FrameReader, encode};
 use postline_core::id::{DeviceKey, SessionId};
 use postline_core::limits;
 use postline_core::server::{Input, LoginOk, SessionIn, SessionOut};
-use postline_core::wire::file::{BytesIn, BytesOut, File};
+use postline_core::wire::file::{BytesOut, File};
 use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Password;
 use tokio::sync::Notify;
@@ -213,7 +213,21 @@ impl Sessions {
                 // What came of it stays.
                 drop(moving.coming.as_ref().and_then(|coming| coming.leave(file.sha256)));
             }
-            BytesOut::Send(file, from) => moving.going.send(file, bodies.file(file)?, from),
+            BytesOut::Forget(file) => {
+                moving.going.leave(file.sha256);
+                let spool = spool.of_files(&dk.to_string());
+                match &moving.coming {
+                    Some(coming) => coming.forget(&spool, file),
+                    None => spool.forget(file),
+                }
+            }
+            BytesOut::Send(file, from) => match bodies.file(file) {
+                Ok(body) => moving.going.send(file, body, from),
+                Err(error) => {
+                    let (sessions, failed) = (self.clone(), files::unsent(file, &error));
+                    tokio::spawn(async move { sessions.tell(session, SessionIn::Bytes(failed)).await });
+                }
+            },
         }
         Ok(())
     }
@@ -281,10 +295,10 @@ async fn converse<C: Carrier>(
                 // Behind all frames, a piece of a file at a time.
                 if !writing.is_under_way() && !moving.going.is_empty() {
                     let mut bytes = Vec::new();
-                    let sent = moving.going.next(&mut bytes)?;
+                    let sent = moving.going.next(&mut bytes);
                     writing = Writing { bytes, ..Writing::default() };
-                    if let Some(hash) = sent {
-                        sessions.tell(session, SessionIn::Bytes(BytesIn::Sent(hash))).await;
+                    if let Some(sent) = sent {
+                        sessions.tell(session, SessionIn::Bytes(sent)).await;
                     }
                 }
                 if let Some(Login { user, password }) = login {

@@ -16,7 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +30,8 @@ pub struct Spool {
     root: Arc<Root>,
     /// Whose partial bodies are meant, as their names begin.
     whose: Whose,
+    /// Whether what comes in parts is to last: it is synced.
+    durable: bool,
 }
 
 /// Whose partial bodies.
@@ -50,6 +52,11 @@ impl Whose {
             Self::Nodes(nk) => format!("{nk}-"),
             Self::Files(of) => format!("{FILES}{of}-"),
         }
+    }
+
+    /// What a body is called that came in part.
+    fn name(&self, blob: BlobRef) -> String {
+        format!("{}{}-{}", self.prefix(), blob.sha256, blob.len)
     }
 
     /// The longest body, and the most bytes of all that are here in part.
@@ -98,19 +105,25 @@ impl Spool {
             next: AtomicU64::new(0),
             open: Mutex::new(BTreeMap::new()),
         };
-        Self { root: Arc::new(root), whose: Whose::Nobodys }
+        Self { root: Arc::new(root), whose: Whose::Nobodys, durable: true }
     }
 
     /// The same spool, with the partial bodies of one node apart, so that no node's bytes end up in another's body.
     #[must_use]
     pub fn of_peer(&self, peer: NodeKey) -> Self {
-        Self { root: Arc::clone(&self.root), whose: Whose::Nodes(peer) }
+        Self { root: Arc::clone(&self.root), whose: Whose::Nodes(peer), durable: true }
     }
 
     /// The same spool for sealed files, with the partial ones of whoever is called `of` apart.
     #[must_use]
     pub fn of_files(&self, of: &str) -> Self {
-        Self { root: Arc::clone(&self.root), whose: Whose::Files(of.to_owned()) }
+        Self { root: Arc::clone(&self.root), whose: Whose::Files(of.to_owned()), durable: true }
+    }
+
+    /// The same spool for what comes in parts and no record is to hold: it needn't outlive this process, and isn't synced.
+    #[must_use]
+    pub fn for_now(&self) -> Self {
+        Self { durable: false, ..self.clone() }
     }
 
     /// Removes the files that are not in `held`, and partial bodies older than [`PARTIAL_MS`](limits::PARTIAL_MS).
@@ -138,6 +151,16 @@ impl Spool {
     /// The numbers of the files that are there.
     pub(crate) fn numbers(&self) -> io::Result<BTreeSet<u64>> {
         numbers(&self.root.blobs)
+    }
+
+    /// Removes what came of a body in part, unless somebody is writing to it.
+    pub(crate) fn forget(&self, blob: BlobRef) {
+        let name = self.whose.name(blob);
+        let open = self.open_partials();
+        if !open.contains_key(&name) {
+            // Mostly there is none; what stays goes by its age.
+            let _ = fs::remove_file(self.root.partial.join(&name));
+        }
     }
 
     fn create(&self) -> io::Result<(PathBuf, File)> {
@@ -304,6 +327,35 @@ impl Body {
 /// How much of a file is read or written at once, in bytes.
 const PIECE: usize = 64 * 1024;
 
+/// After so many bytes of a long body the disk is set to work on them: what is left for its last sync is little.
+const BEHIND: u64 = 8 * 1024 * 1024;
+
+/// Has the disk write what was written so far, behind whoever writes on. It promises nothing: the last sync does.
+#[derive(Debug, Default)]
+struct Behind {
+    /// Up to where.
+    asked: u64,
+    busy: Arc<AtomicBool>,
+}
+
+impl Behind {
+    fn wrote(&mut self, file: &File, len: u64) {
+        if len < self.asked + BEHIND || self.busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.asked = len;
+        let (file, busy) = (file.try_clone(), Arc::clone(&self.busy));
+        let sync = move || {
+            // What fails here fails again at the end, where it counts.
+            let _early = file.and_then(|file| file.sync_data());
+            busy.store(false, Ordering::Release);
+        };
+        if std::thread::Builder::new().name("behind".to_owned()).spawn(sync).is_err() {
+            self.busy.store(false, Ordering::Release);
+        }
+    }
+}
+
 /// A body that arrives from its first byte to its last on one connection.
 #[derive(Debug)]
 pub struct Incoming {
@@ -313,13 +365,21 @@ pub struct Incoming {
     /// All of it so far, or what its file lacks.
     held: Vec<u8>,
     file: Option<(Staged, File)>,
+    behind: Behind,
 }
 
 impl Incoming {
     /// An empty body.
     #[must_use]
     pub fn new(spool: &Spool) -> Self {
-        Self { spool: spool.clone(), hash: Sha256::new(), len: 0, held: Vec::new(), file: None }
+        Self {
+            spool: spool.clone(),
+            hash: Sha256::new(),
+            len: 0,
+            held: Vec::new(),
+            file: None,
+            behind: Behind::default(),
+        }
     }
 
     /// How many bytes came so far.
@@ -382,6 +442,7 @@ impl Incoming {
             }
         };
         file.write_all(&self.held)?;
+        self.behind.wrote(file, self.len);
         self.held.clear();
         Ok(())
     }
@@ -397,6 +458,9 @@ pub struct Partial {
     hash: Sha256,
     have: u64,
     resumed: u64,
+    behind: Behind,
+    /// Whether a record is to hold it.
+    durable: bool,
 }
 
 /// A body that came whole and is not what its hash says. It was dropped.
@@ -424,7 +488,7 @@ impl Partial {
         if blob.len > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let name = format!("{}{}-{}", spool.whose.prefix(), blob.sha256, blob.len);
+        let name = spool.whose.name(blob);
         let path = spool.root.partial.join(&name);
         let mut open = spool.open_partials();
         if open.contains_key(&name) {
@@ -434,7 +498,17 @@ impl Partial {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         open.insert(name.clone(), blob.len);
         drop(open);
-        let mut partial = Self { spool: spool.clone(), blob, name, file, hash: Sha256::new(), have: 0, resumed: 0 };
+        let mut partial = Self {
+            spool: spool.clone(),
+            blob,
+            name,
+            file,
+            hash: Sha256::new(),
+            have: 0,
+            resumed: 0,
+            behind: Behind::default(),
+            durable: spool.durable,
+        };
         partial.resume()?;
         Ok(partial)
     }
@@ -449,7 +523,7 @@ impl Partial {
             hash.update(piece);
             Ok(())
         })?;
-        (self.have, self.resumed) = (len, len);
+        (self.have, self.resumed, self.behind.asked) = (len, len, len);
         Ok(())
     }
 
@@ -473,10 +547,13 @@ impl Partial {
         self.file.write_all_at(bytes, offset)?;
         self.hash.update(bytes);
         self.have = end;
+        if self.durable {
+            self.behind.wrote(&self.file, end);
+        }
         Ok(())
     }
 
-    /// Ends the body: its hash checked, and synced where it is a file.
+    /// Ends the body: its hash checked, and synced where it is a file that is to last.
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) where bytes are missing, and the file system's.
@@ -496,13 +573,17 @@ impl Partial {
             self.remove()?;
             return Ok(Ok(Staged { blob, bytes: StagedBytes::Row(bytes) }));
         }
-        self.file.sync_all()?;
+        if self.durable {
+            self.file.sync_all()?;
+        }
         // Renaming onto a name of our own making replaces that empty file and nothing else.
         let (path, _) = self.spool.create()?;
         let staged = Staged { blob, bytes: StagedBytes::File(path.clone()) };
         fs::rename(self.path(), path)?;
         self.have = 0;
-        sync_dir(&self.spool.root.blobs)?;
+        if self.durable {
+            sync_dir(&self.spool.root.blobs)?;
+        }
         Ok(Ok(staged))
     }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use common::PATIENCE;
-use postline_core::client::io::{Far, Level, Login};
+use postline_core::client::io::{Far, Level, Login, Mark, Now, Saying, To};
 use postline_core::client::{Command, Event};
 use postline_core::content::file_name::SafeName;
+use postline_core::content::part::Part;
 use postline_core::content::text::{ClaimedName, Media};
 use postline_core::fault::Code;
 use postline_core::id::{Address, BlobRef, Hash, NodeKey};
@@ -326,6 +327,77 @@ async fn a_file_goes_on_where_it_was_cut_on_each_of_its_ways() {
     }
     assert_eq!(from_one.cuts(), 4, "each upload was cut");
     assert_eq!(to_two.cuts(), 4, "each download was cut");
+}
+
+/// The bodies of a length that a node keeps as files.
+fn kept(nodes: &Nodes, len: u64) -> Vec<PathBuf> {
+    let mut dirs = vec![nodes.dir().to_owned()];
+    let mut found = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                dirs.push(entry.path());
+            } else if meta.len() == len {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// A message with a file is taken back: neither node, nor any device, has anything of the file, and nobody is given it. The link
+/// was down when that was said, and the author's node crashed after it. [B-12] [B-13] (attack 55)
+#[tokio::test(flavor = "multi_thread")]
+async fn t_055_the_file_of_what_is_taken_back_is_fetched_no_more() {
+    let World { mut nodes, mut one, mut two, .. } = world().await;
+    let (path, _) = written(nodes.dir(), "plan.bin", 1_000_003);
+    let (ours, theirs) = (one.address.clone(), two.address.clone());
+    let attachment = one.seal(&path).await;
+    let file = attachment.blob();
+    assert_eq!(one.keeps(&theirs, file).await, Ok(()));
+    let external = attachment.to_external(Media::default(), ClaimedName::parse("plan.bin").unwrap()).unwrap();
+    let what = Saying::message(Part::attachment(external));
+    one.tell(Command::Say { to: To::Person(theirs.clone()), salt: None, what }).await;
+    let seq = two
+        .until(|event| match event {
+            Event::Said(said) => Some(said.seq),
+            _ => None,
+        })
+        .await;
+    assert_eq!(two.fetches(&ours, file).await, Ok(()));
+    // It waits at the reader's device, sealed, and lies at both nodes.
+    assert_eq!(kept(&nodes, file.len).len(), 3, "{:?}", kept(&nodes, file.len));
+    nodes.b.kill().await.unwrap();
+    one.until(|event| {
+        matches!(event, Event::Mark { mark: Mark::Sent | Mark::Delivered | Mark::Read, .. }).then_some(())
+    })
+    .await;
+    one.tell(Command::Say { to: To::Person(theirs.clone()), salt: None, what: Saying::Retract { message: seq } }).await;
+    one.until(|event| {
+        let changed = matches!(event, Event::Changed(changed) if changed.now == Now::Retracted);
+        changed.then_some(())
+    })
+    .await;
+    let at_once = async {
+        while kept(&nodes, file.len).len() > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, at_once).await.expect("the author's node lets it go");
+    nodes.a.kill().await.unwrap();
+    nodes.a.start().await.unwrap();
+    nodes.b.start().await.unwrap();
+    let gone = async {
+        while !kept(&nodes, file.len).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("nobody keeps it");
+    assert_eq!(two.fetches(&ours, file).await, Err(Code::NoFile));
+    assert_eq!(one.fetches(&theirs, file).await, Err(Code::NoFile));
+    let fault = two.save(&attachment, "plan.bin", nodes.dir()).await.unwrap_err();
+    assert!(matches!(fault, FileFault::Absent), "{fault}");
 }
 
 /// [B-4]

@@ -63,6 +63,13 @@ async fn view(terminal: &mut Terminal, line: &str) -> Vec<Value> {
     messages
 }
 
+/// Of what a snapshot is, how many messages it has, and its hash.
+async fn snapshot(terminal: &mut Terminal, line: &str) -> [Value; 3] {
+    terminal.say(line).await.unwrap();
+    let (told, _) = terminal.wait_for("snapshot", PATIENCE, |_| true).await.unwrap();
+    ["from", "messages", "hash"].map(|field| told[field].clone())
+}
+
 #[tokio::test]
 async fn both_see_the_same_of_what_is_answered_edited_signed_and_taken_back() {
     let nodes = common::strangers().await;
@@ -98,6 +105,14 @@ async fn both_see_the_same_of_what_is_answered_edited_signed_and_taken_back() {
     assert_eq!((&find(where_to)["thread"], &find(there)["thread"]), (&find(yes)["id"], &find(yes)["id"]));
     assert_eq!((find(oops)["now"].clone(), find(oops)["text"].clone()), (json!("retracted"), Value::Null));
     assert_eq!(view(&mut ann, "/history 2").await.len(), 2);
+
+    // All of it, as one hash; and what there is from a message on, as another.
+    for (line, first) in [("/snapshot".to_owned(), 1), (format!("/snapshot {where_to}"), where_to)] {
+        let ones = snapshot(&mut ann, &line).await;
+        assert_eq!(ones, snapshot(&mut ben, &line).await);
+        assert_eq!((&ones[0], &ones[1]), (&json!(first), &json!(if first == 1 { 5 } else { 3 })));
+    }
+    assert_ne!(snapshot(&mut ann, "/snapshot").await, snapshot(&mut ann, "/snapshot 2").await);
 
     // Nobody changes another's words, or what isn't there; and the conversation goes on.
     for wrong in

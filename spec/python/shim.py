@@ -6,8 +6,9 @@ import sys
 from typing import Any, Callable
 
 from postline import address, attachment, codes, content, control, dial, field, frame, limits, log, mark, offer, people, saying
-from postline import seal, sealed, session, signed, transcript
+from postline import seal, sealed, session, signed, snapshot, transcript
 from postline.refusal import Refused
+from postline.shape import need
 
 Input = dict[str, Any]
 Ok = dict[str, Any]
@@ -215,6 +216,19 @@ def _position_join(given: Input) -> Ok:
 def _control_join(given: Input) -> Ok:
     controls = [(int(seq), bytes.fromhex(data)) for seq, data in given["controls"]]
     return control.join(controls, [(bytes.fromhex(message), int(place)) for message, place in given["here"]])
+
+
+def _snapshot_make(given: Input) -> Ok:
+    conversation = bytes.fromhex(given["conversation"])
+    events = []
+    for one in given["events"]:
+        about = int(one["about"]) if "about" in one else None
+        author, data = bytes.fromhex(one["author"]), bytes.fromhex(one["content"])
+        events.append(snapshot.event(conversation, int(one["seq"]), author, about, data))
+    need(len({event.seq for event in events}) == len(events), "two events at one place")
+    first = int(given.get("from", 1))
+    made = [snapshot.make(conversation, first, [events[index] for index in order]) for order in given["orders"]]
+    return {"hashes": [one["hash"] for one in made]} | {name: made[0][name] for name in made[0] if name != "hash"}
 
 
 def _log_direct(given: Input) -> Ok:
@@ -481,6 +495,7 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "position.join": _position_join,
     "control.read": lambda given: control.read(_values(given)["bytes"]),
     "control.join": _control_join,
+    "snapshot.make": _snapshot_make,
     "log.direct": _log_direct,
     "log.tag": _log_tag,
     "log.chain": _log_chain,

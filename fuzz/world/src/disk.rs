@@ -68,6 +68,11 @@ impl Disk {
         self.staged.insert(crate::bytes::blob_of(&bytes).sha256, bytes);
     }
 
+    /// Takes a body by the name that somebody gives it.
+    pub(crate) fn stage_as(&mut self, hash: Hash, bytes: Vec<u8>) {
+        self.staged.insert(hash, bytes);
+    }
+
     /// What was staged for a commit that never came is gone.
     pub fn unstage(&mut self) {
         self.staged.clear();

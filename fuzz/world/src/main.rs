@@ -5,6 +5,7 @@
 //!   world --seed X                                 one run, told line by line
 //!   world … --canary NAME                          the same, with a seeded bug
 //!   world … --devices                              the same, with devices in every run
+//!   world … --files                                the same, whose people send each other files
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -15,13 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use postline_core::canary::{self, Canary};
-use postline_world::run::{Run, run, run_with_devices};
+use postline_world::run::{Run, run, run_with_devices, run_with_files};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(wanted) = Wanted::parse(&args) else {
         eprintln!(
-            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices]"
+            "usage: world [--seeds N] [--seconds S] [--from X] | world --seed X, each with [--canary NAME] [--devices | --files]"
         );
         return ExitCode::from(2);
     };
@@ -40,14 +41,16 @@ struct Wanted {
     seed: Option<u64>,
     canary: Option<Canary>,
     devices: bool,
+    files: bool,
 }
 
 impl Wanted {
     fn parse(args: &[String]) -> Option<Self> {
         let mut wanted = Self::default();
-        let is_flag = |arg: &&String| *arg == "--devices";
+        let is_flag = |arg: &&String| matches!(arg.as_str(), "--devices" | "--files");
         let (flags, args): (Vec<&String>, Vec<&String>) = args.iter().partition(is_flag);
         wanted.devices = !flags.is_empty();
+        wanted.files = flags.iter().any(|flag| *flag == "--files");
         for pair in args.chunks(2) {
             let [name, value] = pair else { return None };
             if *name == "--canary" {
@@ -67,7 +70,13 @@ impl Wanted {
     }
 
     fn run(&self, seed: u64, reads: bool) -> Run {
-        if self.devices { run_with_devices(seed, &[], reads) } else { run(seed, reads) }
+        if self.files {
+            run_with_files(seed, &[], reads)
+        } else if self.devices {
+            run_with_devices(seed, &[], reads)
+        } else {
+            run(seed, reads)
+        }
     }
 }
 
@@ -103,7 +112,10 @@ fn many(wanted: &Wanted) -> ExitCode {
             Err(_) => return ExitCode::FAILURE,
         }
     }
-    if wanted.devices {
+    if wanted.files {
+        let (fetched, failed) = sum.files;
+        println!("figure world_files {} seeds, {} steps, {fetched} fetched, {failed} not", sum.seeds, sum.steps);
+    } else if wanted.devices {
         let Totals { seeds, steps, devices, sealed, shown, whispered: (seen, written), .. } = sum;
         println!(
             "figure world_devices {seeds} seeds, {steps} steps, {devices} devices, {sealed} sealed, {shown} shown, \
@@ -131,6 +143,7 @@ struct Totals {
     sealed: usize,
     shown: usize,
     whispered: (u64, u64),
+    files: (u64, u64),
     failed: Vec<Run>,
 }
 
@@ -145,6 +158,8 @@ impl Totals {
         self.shown += other.shown;
         self.whispered.0 += other.whispered.0;
         self.whispered.1 += other.whispered.1;
+        self.files.0 += other.files.0;
+        self.files.1 += other.files.1;
         self.failed.extend(other.failed);
     }
 }
@@ -171,6 +186,8 @@ fn work(next: &AtomicU64, end: u64, until: Option<Instant>, wanted: &Wanted) -> 
         totals.shown += run.shown;
         totals.whispered.0 += run.whispered.0;
         totals.whispered.1 += run.whispered.1;
+        totals.files.0 += run.files.0;
+        totals.files.1 += run.files.1;
         if run.broken.is_some() {
             totals.failed.push(run);
             next.store(end, Ordering::Relaxed);

@@ -23,6 +23,7 @@ const HOSTS: u64 = 5;
 const DRIFT_PPM: i64 = 10_000;
 /// The same of those about devices.
 const PHONES: u64 = 0x70_686f_6e65;
+const FILES: u64 = 0x0066_696c_6573;
 /// The same of those about what happens to devices.
 const LOSSES: u64 = 0x6c6f_7373_6573;
 /// What the draws of what people do with what they said begin with, beside the seed.
@@ -65,6 +66,8 @@ pub struct Run {
     pub shown: usize,
     /// How often somebody was shown to be here or away, and to be writing.
     pub whispered: (u64, u64),
+    /// How often a file was fetched, and how often a fetch ended otherwise.
+    pub files: (u64, u64),
 }
 
 /// Runs a seed.
@@ -85,6 +88,13 @@ pub fn run_with_devices(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run 
     run_of(seed, faults, Some(Phones::of(seed)), reads)
 }
 
+/// Runs a seed whose people have devices, and send each other files, in weather that has these faults, or any.
+#[must_use]
+pub fn run_with_files(seed: u64, faults: &[(Fault, u64)], reads: bool) -> Run {
+    let files = Some(Rng::new(seed.rotate_left(29) ^ FILES));
+    run_of(seed, faults, Some(Phones { files, ..Phones::of(seed) }), reads)
+}
+
 /// What is drawn about devices: each of its own stream.
 struct Phones {
     /// Who has some, and what they do with them.
@@ -101,6 +111,8 @@ struct Phones {
     pins: Option<Rng>,
     /// Who keeps to themselves what they read on several devices, where any do.
     own: Option<Rng>,
+    /// Which files people send, where they do, and how these go.
+    files: Option<Rng>,
 }
 
 impl Phones {
@@ -111,7 +123,7 @@ impl Phones {
         let pins = if devices::pins(seed) { Some(Rng::new(seed.rotate_left(47) ^ PINS)) } else { None };
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
         let own = if devices::keeps(seed) { Some(Rng::new(seed.rotate_left(47) ^ OWN)) } else { None };
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, own, pins }
+        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, own, pins, files: None }
     }
 }
 
@@ -139,6 +151,7 @@ fn run_of(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads: boo
         sealed: world.sealed.said.len(),
         shown: world.sealed.shown(),
         whispered: world.whispered,
+        files: world.files.ended,
         lines_up: lines_up.count(),
         lines: world.trace.lines().to_vec(),
         broken: world.broken,
@@ -175,6 +188,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         }
         if let Some(own) = &mut phones.own {
             devices::plan_own(&mut world, own, lasts);
+        }
+        if let Some(files) = &mut phones.files {
+            devices::plan_files(&mut world, files, lasts);
         }
     }
     plan(&mut world, &mut rng, lasts);

@@ -296,6 +296,13 @@ pub(crate) fn file(rng: &mut Rng) -> File {
         3 => File::Kept { hash: file.sha256, far: Err(code(rng.draw())) },
         4 => File::Fetch { asker: ours(), whose: theirs(rng.below(2)), file, from },
         5 => File::Fetch { asker: theirs(rng.below(2)), whose: ours(), file, from },
+        // Without a draw of its own: what was drawn before stays what it was.
+        7 if from % 4 == 0 => File::Forget { whose: ours(), theirs: theirs(0), file },
+        7 if from % 4 == 1 => File::Forget { whose: theirs(0), theirs: ours(), file },
+        7 if from % 4 == 2 => {
+            let gone = if from < 40 { Ok(()) } else { Err(code(from)) };
+            File::Forgotten { whose: ours(), theirs: theirs(0), hash: file.sha256, gone }
+        }
         _ => File::Piece { hash: file.sha256, offset: from, len: u32::try_from(rng.below(60)).unwrap_or_default() },
     }
 }

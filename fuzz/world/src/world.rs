@@ -8,6 +8,7 @@
 mod devices;
 mod effects;
 mod evil;
+mod files;
 mod liars;
 mod lines;
 mod losses;
@@ -17,6 +18,7 @@ mod post;
 mod proofs;
 mod sayings;
 mod sessions;
+mod snapshots;
 mod steps;
 mod tape;
 mod told;
@@ -28,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use postline_core::client;
 use postline_core::client::io::Passphrase;
 use postline_core::content::mail::Rcpt;
-use postline_core::id::{Address, BlobRef, LinkId, MailId, Mailbox, Pair, SessionId};
+use postline_core::id::{Address, BlobRef, Hash, LinkId, MailId, Mailbox, Pair, SessionId};
 use postline_core::machine::queue::Phase;
 use postline_core::server::io::RcptOutcome;
 use postline_core::server::{Dial, Event, Input, LinkIn, SessionIn, SessionOut};
@@ -47,6 +49,7 @@ use crate::sealed::Sealed;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
+use files::Wire;
 use lines::Conn;
 pub use people::Deed;
 pub use post::{FORWARDS, LISTS, ROBOTS};
@@ -80,6 +83,8 @@ pub struct World {
     pub devices: Vec<Device>,
     /// What really happened in sealed conversations.
     pub sealed: Sealed,
+    /// What is known of files.
+    pub(crate) files: files::Files,
     /// What is known of words that people found.
     pub(crate) sayings: sayings::Sayings,
     /// A node that lies about keys and conversations.
@@ -175,6 +180,10 @@ enum Happening {
     Bytes(LinkId, usize, Vec<u8>),
     /// A body goes on, from an offset: node, end.
     Chunk(LinkId, usize, usize, BlobRef, u64),
+    /// The next piece of a file goes from an end of a connection.
+    OfFile(Wire, usize, Hash),
+    /// A person wants a file, on a device.
+    WantsFile(usize, Hash),
     Parcel(Box<Parcel>),
     Start(usize),
     /// A device is told something.
@@ -218,6 +227,7 @@ impl World {
             events: Vec::new(),
             devices: Vec::new(),
             sealed: Sealed::default(),
+            files: files::Files::none(),
             sayings: sayings::Sayings::default(),
             liar: None,
             sessions: BTreeMap::new(),
@@ -450,6 +460,8 @@ impl World {
             Happening::Start(_)
             | Happening::Device(..)
             | Happening::DeviceUp(_)
+            | Happening::OfFile(..)
+            | Happening::WantsFile(..)
             | Happening::Joins(_)
             | Happening::Anew(_)
             | Happening::SessionUp(..)
@@ -479,6 +491,8 @@ impl World {
             }
             Happening::Bytes(link, to, bytes) => self.bytes_came(link, to, &bytes),
             Happening::Chunk(link, node, end, blob, offset) => self.chunk(node, link, end, blob, offset),
+            Happening::OfFile(wire, end, hash) => self.of_file(wire, end, hash),
+            Happening::WantsFile(device, hash) => self.wants_file(device, hash),
             Happening::Parcel(parcel) => self.parcel_came(*parcel),
             Happening::Start(node) => self.start(node),
             Happening::Device(device, input) => self.step_device(device, *input),

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use postline_core::canary::{Canary, set};
-use postline_world::run::{Run, run_in, run_with_devices};
+use postline_world::run::{Run, run_in, run_with_devices, run_with_files};
 use postline_world::weather::Fault;
 
 /// A seeded bug that as many seeds don't notice is one that would slip through.
@@ -84,5 +84,7 @@ canaries! {
     //
     a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
     who_is_shown_to_who_does_not_agree_is_noticed: ShownToWhoDoesNotAgree is ["I24"], by run_with_devices;
+    // [B-7] [B-11]
+    a_file_that_was_not_hashed_is_noticed: FileNotHashed is ["I27"], in (Fault::CrashAfterCommit, 30), by run_with_files;
     a_key_that_seals_twice_is_noticed: NonceAfterRestore is ["I16"], in (Fault::CrashAfterCommit, 30), by run_with_devices;
 }

@@ -1,7 +1,7 @@
 //! Seeds: a few of any weather, the same twice, and those that once found a bug, named for it.
 
 use postline_core::canary::{Canary, set};
-use postline_world::run::{run, run_with_devices};
+use postline_world::run::{run, run_with_devices, run_with_files};
 
 #[test]
 fn promises_hold_in_any_weather() {
@@ -59,5 +59,14 @@ fn devices_keep_what_they_once_broke() {
     for seed in [0, 1, 26, 42, 95, 99, 121, 193, 205, 213, 419, 631, 941, 979, 1027, 1607, 3681, 90_006] {
         let run = run_with_devices(seed, &[], false);
         assert_eq!(run.broken, None, "seed {seed}, {}: `world --devices --seed {seed}` tells it", run.weather);
+    }
+}
+
+/// A device that fetched the file that it was just leaving waited for it for ever once the node had refused the one (55).
+#[test]
+fn files_keep_what_they_once_broke() {
+    for seed in (0..12).chain([55]) {
+        let run = run_with_files(seed, &[], false);
+        assert_eq!(run.broken, None, "seed {seed}, {}: `world --files --seed {seed}` tells it", run.weather);
     }
 }

@@ -1,4 +1,4 @@
-//! The frames about files: bodies of the types 28 to 31.
+//! The frames about files: bodies of the types 28 to 33.
 //!
 //! | type | frame | body                                     |
 //! |-----:|-------|------------------------------------------|
@@ -6,6 +6,8 @@
 //! |   29 | Kept  | `[hash, 0, far]` or `[hash, 1, code]`    |
 //! |   30 | Fetch | `[asker, whose, hash, length, offset]`   |
 //! |   31 | Piece | `[hash, offset, bytes]`                  |
+//! |   32 | Forget | `[whose, theirs, hash, length]`         |
+//! |   33 | Forgotten | `[whose, theirs, hash, null]` or `[whose, theirs, hash, code]` |
 
 use postline_core::id::Hash;
 use postline_core::limits;
@@ -16,12 +18,14 @@ const KEEP: u8 = 28;
 const KEPT: u8 = 29;
 const FETCH: u8 = 30;
 const PIECE: u8 = 31;
+const FORGET: u8 = 32;
+const FORGOTTEN: u8 = 33;
 
 const KEPT_FAR: u64 = 0;
 const KEPT_NOT: u64 = 1;
 
 pub(super) const fn is_known(kind: u8) -> bool {
-    matches!(kind, KEEP..=PIECE)
+    matches!(kind, KEEP..=FORGOTTEN)
 }
 
 pub(super) const fn kind_of(file: &File) -> u8 {
@@ -30,6 +34,8 @@ pub(super) const fn kind_of(file: &File) -> u8 {
         File::Kept { .. } => KEPT,
         File::Fetch { .. } => FETCH,
         File::Piece { .. } => PIECE,
+        File::Forget { .. } => FORGET,
+        File::Forgotten { .. } => FORGOTTEN,
     }
 }
 
@@ -40,6 +46,10 @@ pub(super) fn write(file: &File, bytes: &[u8], w: &mut Writer) {
         File::Kept { hash, far: Err(code) } => w.array(3).bytes(&hash.0).u64(KEPT_NOT).u64(*code as u64),
         File::Fetch { asker, whose, file, from } => w.array(5).address(asker).address(whose).blob(*file).u64(*from),
         File::Piece { hash, offset, .. } => w.array(3).bytes(&hash.0).u64(*offset).bytes(bytes),
+        File::Forget { whose, theirs, file } => w.array(4).address(whose).address(theirs).blob(*file),
+        File::Forgotten { whose, theirs, hash, gone } => {
+            w.array(4).address(whose).address(theirs).bytes(&hash.0).maybe(gone.err(), |w, code| w.u64(code as u64))
+        }
     };
 }
 
@@ -72,6 +82,15 @@ pub(super) fn read(kind: u8, r: &mut Reader<'_>, bytes: &mut Option<Vec<u8>>) ->
             }
             *bytes = Some(piece.to_vec());
             File::Piece { hash, offset, len: piece.len() as u32 }
+        }
+        FORGET => {
+            r.array_of(4)?;
+            File::Forget { whose: r.address()?, theirs: r.address()?, file: r.blob()? }
+        }
+        FORGOTTEN => {
+            r.array_of(4)?;
+            let (whose, theirs, hash) = (r.address()?, r.address()?, Hash(r.fixed()?));
+            File::Forgotten { whose, theirs, hash, gone: r.maybe(super::read_code)?.map_or(Ok(()), Err) }
         }
         _ => return Err(Malformed("a type of version 1")),
     })

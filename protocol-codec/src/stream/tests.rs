@@ -23,6 +23,11 @@ fn carry(len: u64, body: &[u8]) -> Frame {
     Frame::Carry(Carry { seq: 300, id: CarryId([4; 16]), envelope, body: blob })
 }
 
+fn forgotten(gone: Result<(), Code>) -> Frame {
+    let (whose, theirs) = (address("ann@a.example"), address("bob@b.example"));
+    Frame::File(File::Forgotten { whose, theirs, hash: Hash([6; 32]), gone })
+}
+
 /// One frame of each kind, with the bytes that belong to it.
 fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
     let domain = |text| Domain::parse(text).unwrap();
@@ -70,6 +75,9 @@ fn one_of_each() -> Vec<(Frame, Option<Vec<u8>>)> {
             None,
         ),
         (Frame::File(File::Piece { hash: file.sha256, offset: 49_152, len: 4 }), Some(vec![1, 2, 3, 4])),
+        (Frame::File(File::Forget { whose: address("ann@a.example"), theirs: address("bob@b.example"), file }), None),
+        (forgotten(Ok(())), None),
+        (forgotten(Err(Code::Unlisted)), None),
         (Frame::Ping(70_000), None),
         (Frame::Pong(70_000), None),
         (Frame::Bye { code: Code::Spoiled }, None),

@@ -20,6 +20,7 @@ use super::Client;
 use super::io::{self, Answers, Changed, Event as Told, Now, Output};
 use super::said::{Kept, Role};
 use super::timers::What;
+use super::views::Spot;
 use crate::canary::{self, Canary};
 use crate::content::kind::Kind;
 use crate::fault::PeerFault;
@@ -30,7 +31,7 @@ use crate::machine::reaction::{self, Reactions};
 use crate::machine::revision::{self, Protection, Revisions, View};
 use crate::machine::thread::{self, Name};
 use crate::step::{Machine as _, Outbox, Tick};
-use crate::store::{Key, sha256};
+use crate::store::Key;
 use crate::time::Millis;
 use crate::wire::content::Content;
 use crate::wire::control as wire;
@@ -40,7 +41,7 @@ pub(super) type Wanted = BTreeSet<Key>;
 
 /// Why an entry is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+pub(super) enum Turn {
     /// It is next.
     Next,
     /// It came after others behind it.
@@ -70,8 +71,8 @@ impl Entry {
 /// A message, and the place of its first version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    message: ContentId,
-    place: u64,
+    pub(super) message: ContentId,
+    pub(super) place: u64,
 }
 
 /// Where something leads.
@@ -79,8 +80,8 @@ pub(super) struct Target {
 pub(super) enum Lead {
     /// To this message.
     To(Target),
-    /// What it names hasn't come.
-    Waits,
+    /// What it names, at this place, hasn't come.
+    Waits(u64),
     /// Something else lies there, or it comes later.
     Nowhere,
 }
@@ -102,6 +103,22 @@ pub(super) enum Plan {
     Refused(PeerFault),
     /// It reacts, or takes that back.
     Signs { version: ContentId, lead: Lead, heard: Vec<reaction::What> },
+}
+
+impl Plan {
+    /// The place of the message that it makes something else of, or puts among others.
+    const fn changes(&self, seq: u64, turn: Turn) -> Option<u64> {
+        match self {
+            Self::Message { .. } if !matches!(turn, Turn::Next) => Some(seq),
+            Self::Change { target, .. } | Self::Signs { lead: Lead::To(target), .. } => Some(target.place),
+            Self::Nothing
+            | Self::Void
+            | Self::Pin { .. }
+            | Self::Refused(_)
+            | Self::Message { .. }
+            | Self::Signs { .. } => None,
+        }
+    }
 }
 
 /// Notes a record that is wanted, where it isn't here.
@@ -146,7 +163,7 @@ impl Client {
     }
 
     /// The entry that is next: those that came out of turn first.
-    fn next_to_apply(&self, id: ConversationId) -> Option<(u64, Turn)> {
+    pub(super) fn next_to_apply(&self, id: ConversationId) -> Option<(u64, Turn)> {
         let talk = self.talks.get(&id)?;
         let late = talk.late.first().map(|seq| (*seq, Turn::Late));
         let adopted = talk.adopted.first().map(|seq| (*seq, Turn::Adopted));
@@ -172,14 +189,17 @@ impl Client {
         }
         let Some(content) = &kept.content else { return Plan::Nothing };
         let fields = content.fields();
+        self.wanted_to_name(kept, wanted);
         if late {
-            want(self.views.names.get(&(id, kept.id)), wanted, || Key::Name(id, kept.id));
+            want(self.views.names.get(&(id, seq, kept.id)), wanted, || Key::Name(id, seq, kept.id));
         }
         match fields.kind() {
             Kind::Message => {
                 if late {
                     self.wanted_pins(id, wanted);
-                    want(self.views.messages.get(&(id, kept.id)), wanted, || Key::Message(id, kept.id));
+                    let at = (id, seq, kept.id);
+                    want(self.views.messages.get(&at), wanted, || Key::Message(id, seq, kept.id));
+                    want(self.views.reactions.get(&at), wanted, || Key::Reactions(id, seq, kept.id));
                     if self.talks.get(&id).is_some_and(|talk| seq <= talk.paged) {
                         self.wanted_page(id, seq, wanted);
                     }
@@ -195,15 +215,14 @@ impl Client {
             }
             Kind::Retract { target } => self.change(id, seq, kept.about, target, revision::What::Retract, wanted),
             Kind::Reaction { to, target, signs } => {
-                let withdrawn = target.into_iter().flat_map(withdrawals);
-                let signs = signs.into_iter().enumerate().map(|(n, sign)| reaction::What::Reaction {
-                    id: nth(kept.id, n),
-                    version: to,
-                    sign: sign.to_owned(),
-                });
-                self.signs(id, seq, kept, to, withdrawn.chain(signs).collect(), wanted)
+                let withdrawn = target.map(|of| reaction::What::Withdrawal { of });
+                let signs: BTreeSet<String> = signs.into_iter().map(str::to_owned).collect();
+                let some = (!signs.is_empty()).then_some(reaction::What::Reaction { id: kept.id, version: to, signs });
+                self.signs(id, seq, kept, to, withdrawn.into_iter().chain(some).collect(), wanted)
             }
-            Kind::Withdrawal { to, target } => self.signs(id, seq, kept, to, withdrawals(target).collect(), wanted),
+            Kind::Withdrawal { to, target } => {
+                self.signs(id, seq, kept, to, vec![reaction::What::Withdrawal { of: target }], wanted)
+            }
             Kind::Report(_) | Kind::Nothing => Plan::Nothing,
         }
     }
@@ -229,14 +248,17 @@ impl Client {
         if matches!(what, revision::What::Retract | revision::What::Removal) {
             self.wanted_pins(id, wanted);
         }
-        if self.kept(id, place, wanted).is_some_and(|first| first.id != message || first.role != Role::Message) {
+        let first = self.kept(id, place, wanted);
+        first.into_iter().for_each(|first| self.wanted_to_name(first, wanted));
+        if first.is_some_and(|first| first.id != message || first.role != Role::Message) {
             return Plan::Void;
         }
-        let known = self.views.messages.get(&(id, message));
-        want(known, wanted, || Key::Message(id, message));
+        let known = self.views.messages.get(&(id, place, message));
+        want(known, wanted, || Key::Message(id, place, message));
         // Their words may be forgotten.
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
-            self.kept(id, words, wanted);
+            let kept = self.kept(id, words, wanted);
+            kept.into_iter().for_each(|kept| self.wanted_to_name(kept, wanted));
         }
         Plan::Change { target: Target { message, place }, what }
     }
@@ -253,30 +275,37 @@ impl Client {
         let lead = self.lead(id, seq, kept.about, version, wanted);
         match lead {
             Lead::To(Target { message, place }) => {
-                want(self.views.reactions.get(&(id, message)), wanted, || Key::Reactions(id, message));
+                let known = self.views.reactions.get(&(id, place, message));
+                want(known, wanted, || Key::Reactions(id, place, message));
                 self.kept(id, place, wanted);
             }
-            Lead::Waits => want(self.views.names.get(&(id, version)), wanted, || Key::Name(id, version)),
-            Lead::Nowhere => {}
+            Lead::Waits(_) | Lead::Nowhere => {}
         }
         Plan::Signs { version, lead, heard }
     }
 
     /// Where the name of a version leads, that lies at this place.
-    fn lead(&self, id: ConversationId, from: u64, about: Option<u64>, version: ContentId, wanted: &mut Wanted) -> Lead {
+    pub(super) fn lead(
+        &self,
+        id: ConversationId,
+        from: u64,
+        about: Option<u64>,
+        version: ContentId,
+        wanted: &mut Wanted,
+    ) -> Lead {
         let Some(place) = about.filter(|place| *place < from) else { return Lead::Nowhere };
         let here = self.said.get(&(id, place));
         want(here, wanted, || Key::Said(id, place));
         match here {
             None | Some(None) => {
-                want(self.views.names.get(&(id, version)), wanted, || Key::Name(id, version));
-                Lead::Waits
+                want(self.views.names.get(&(id, place, version)), wanted, || Key::Name(id, place, version));
+                Lead::Waits(place)
             }
             Some(Some(kept)) if kept.id != version => Lead::Nowhere,
             Some(Some(kept)) => match (kept.role, kept.about) {
                 (Role::Message, _) => Lead::To(Target { message: kept.id, place }),
-                (Role::Edit(message), Some(place)) => Lead::To(Target { message, place }),
-                (Role::Edit(_), None) | (Role::Aside | Role::Act(_), _) => Lead::Nowhere,
+                (Role::Edit(message), Some(first)) if first < place => Lead::To(Target { message, place: first }),
+                (Role::Edit(_) | Role::Aside | Role::Act(_), _) => Lead::Nowhere,
             },
         }
     }
@@ -289,12 +318,15 @@ impl Client {
 
     fn carry_out_plan(&mut self, tick: &Tick, entry: Entry, turn: Turn, plan: Plan, out: &mut Outbox<Output>) {
         let Entry { talk, seq, .. } = entry;
+        if let Some(place) = plan.changes(seq, turn) {
+            self.unsettle(talk, place, out);
+        }
         match plan {
             Plan::Nothing => {}
             Plan::Void => self.forget_words(talk, seq, out),
             Plan::Message { answers, first } => {
-                if let Some((version, Lead::Waits)) = answers {
-                    self.names(tick, talk, version, thread::Input::NamedBy(seq), out);
+                if let Some((version, Lead::Waits(place))) = answers {
+                    self.names(tick, (talk, place, version), thread::Input::NamedBy(seq), out);
                 }
                 self.message_applied(tick, entry, turn, answers, first, out);
             }
@@ -306,7 +338,7 @@ impl Client {
             Plan::Refused(why) => self.refuse_by(entry.author, talk, why, out),
             Plan::Signs { version, lead, heard } => match lead {
                 Lead::To(target) => self.react(tick, entry, target, heard, out),
-                Lead::Waits => self.names(tick, talk, version, thread::Input::NamedBy(seq), out),
+                Lead::Waits(place) => self.names(tick, (talk, place, version), thread::Input::NamedBy(seq), out),
                 Lead::Nowhere => {}
             },
         }
@@ -315,8 +347,10 @@ impl Client {
             Role::Edit(message) => message,
             Role::Aside | Role::Act(_) => return,
         };
-        if turn == Turn::Late && matches!(self.views.names.get(&(talk, entry.name)), Some(Some(_))) {
-            self.names(tick, talk, entry.name, thread::Input::Is(thread::Of { seq, message }), out);
+        self.name_files(talk, seq, out);
+        let name = (talk, seq, entry.name);
+        if turn == Turn::Late && matches!(self.views.names.get(&name), Some(Some(_))) {
+            self.names(tick, name, thread::Input::Is(thread::Of { seq, message }), out);
         }
     }
 
@@ -333,7 +367,7 @@ impl Client {
         let Entry { talk, seq, name, .. } = entry;
         let answers = answers.map(|(version, lead)| match lead {
             Lead::To(Target { place, .. }) => Answers { version, message: Some(place) },
-            Lead::Waits | Lead::Nowhere => Answers { version, message: None },
+            Lead::Waits(_) | Lead::Nowhere => Answers { version, message: None },
         });
         if turn == Turn::Adopted {
             if let Some(Answers { message: Some(message), .. }) = answers {
@@ -343,10 +377,14 @@ impl Client {
         }
         if turn == Turn::Late {
             self.page_late(talk, seq, out);
+            // Of what is told twice, the record was written anew.
+            if matches!(self.views.reactions.get(&(talk, seq, name)), Some(Some(_))) {
+                self.touch(talk, seq, out);
+            }
         }
         let said = self.said_in(entry, turn, answers);
         // Of what comes in its turn nobody can have spoken.
-        let spoken_of = matches!(self.views.messages.get(&(talk, name)), Some(Some(_)));
+        let spoken_of = matches!(self.views.messages.get(&(talk, seq, name)), Some(Some(_)));
         match first.filter(|_| spoken_of) {
             Some(first) => self.revise(tick, entry, Target { message: name, place: seq }, first, said, out),
             // Until `talk/…` says that it was applied, it is applied again, and told again, under the same seq and id: from
@@ -378,9 +416,9 @@ impl Client {
         said: Option<Told>,
         out: &mut Outbox<Output>,
     ) {
-        let (talk, key) = (entry.talk, (entry.talk, target.message));
+        let (talk, key) = (entry.talk, (entry.talk, target.place, target.message));
         let known = self.views.messages.remove(&key).flatten();
-        let mut revisions = known.unwrap_or_else(|| Revisions::new(talk, target.message));
+        let mut revisions = known.unwrap_or_else(|| Revisions::new(talk, target.place, target.message));
         if revisions.first().is_none()
             && target.place != entry.seq
             && let Some(Some(first)) = self.said.get(&(talk, target.place))
@@ -393,7 +431,8 @@ impl Client {
         let outputs = stepped(&mut revisions, tick, entry.heard(what), out);
         // What is gone before it comes is never shown.
         said.filter(|_| matches!(revisions.view(), View::Words(_))).into_iter().for_each(|said| Self::tell(said, out));
-        if !revisions.words().contains(&entry.seq) {
+        // A retract brings no words, and is said again to who couldn't open it.
+        if entry.role != Role::Aside && !revisions.words().contains(&entry.seq) {
             self.forget_words(talk, entry.seq, out);
         }
         self.views.messages.insert(key, Some(revisions));
@@ -443,9 +482,11 @@ impl Client {
     fn forget_words(&mut self, id: ConversationId, seq: u64, out: &mut Outbox<Output>) {
         if let Some(Some(kept)) = self.said.get_mut(&(id, seq))
             && !canary::is_on(Canary::WordsStay)
-            && kept.content.take().is_some()
+            && let Some(content) = kept.content.take()
         {
             out.save(kept.record(id, seq));
+            let by = kept.by.clone();
+            self.unname_files(id, seq, by.as_ref(), &content, out);
         }
     }
 
@@ -469,8 +510,8 @@ impl Client {
         out: &mut Outbox<Output>,
     ) {
         let (conversation, Target { message: id, place: seq }) = (entry.talk, target);
-        let known = self.views.reactions.remove(&(conversation, id)).flatten();
-        let mut reactions = known.unwrap_or_else(|| Reactions::new(conversation, id));
+        let known = self.views.reactions.remove(&(conversation, seq, id)).flatten();
+        let mut reactions = known.unwrap_or_else(|| Reactions::new(conversation, seq, id));
         for what in heard {
             let mut told = Outbox::new();
             let heard = reaction::Heard { seq: entry.seq, author: entry.author, what };
@@ -490,7 +531,7 @@ impl Client {
                 Self::tell(Told::Reacted { conversation, id, seq, who, sign, shown }, out);
             }
         }
-        self.views.reactions.insert((conversation, id), Some(reactions));
+        self.views.reactions.insert((conversation, seq, id), Some(reactions));
         self.touch(conversation, seq, out);
     }
 
@@ -504,16 +545,10 @@ impl Client {
     }
 
     /// Something about a name that somebody waits for, or is waited for.
-    fn names(
-        &mut self,
-        tick: &Tick,
-        id: ConversationId,
-        version: ContentId,
-        input: thread::Input,
-        out: &mut Outbox<Output>,
-    ) {
-        let known = self.views.names.remove(&(id, version)).flatten();
-        let mut name = known.unwrap_or_else(|| Name::new(id, version));
+    fn names(&mut self, tick: &Tick, named: Spot, input: thread::Input, out: &mut Outbox<Output>) {
+        let (id, place, version) = named;
+        let known = self.views.names.remove(&named).flatten();
+        let mut name = known.unwrap_or_else(|| Name::new(id, place, version));
         let mut told = Outbox::new();
         if name.step(tick, input, &mut told).is_ok() {
             for output in out.adopt(told) {
@@ -522,7 +557,7 @@ impl Client {
                 }
             }
         }
-        self.views.names.insert((id, version), Some(name));
+        self.views.names.insert(named, Some(name));
     }
 
     /// An entry came out of its turn: it is applied, before the log goes on.
@@ -547,15 +582,4 @@ fn stepped(
 
 fn first_of(content: &Content) -> revision::What {
     revision::What::First { fixed: content.fixed() }
-}
-
-/// The name of the nth sign of a reaction: mostly there is one, which is called as the reaction is.
-fn nth(reaction: ContentId, n: usize) -> ContentId {
-    let of = |n: usize| sha256(&[b"postline/1 sign\0", &reaction.0, &n.to_be_bytes()]);
-    if n == 0 { reaction } else { ContentId(of(n).0) }
-}
-
-/// What takes back all signs of a reaction.
-fn withdrawals(reaction: ContentId) -> impl Iterator<Item = reaction::What> {
-    (0..limits::SIGNS).map(move |n| reaction::What::Withdrawal { of: nth(reaction, n) })
 }

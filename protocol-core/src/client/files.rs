@@ -11,10 +11,11 @@
 use std::collections::BTreeMap;
 
 use super::Client;
+use super::forgetting::Forgets;
 use super::io::{Event, Far, Output, Who};
 use super::timers::What;
 use crate::fault::{Code, PeerFault, RestoreError};
-use crate::id::{Address, BlobRef, Hash};
+use crate::id::{Address, BlobRef, Hash, Pair};
 use crate::limits;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
@@ -27,6 +28,8 @@ use crate::wire::record::{read, write};
 pub(super) struct Files {
     leaving: BTreeMap<Hash, Leaving>,
     fetching: BTreeMap<Hash, Fetching>,
+    /// What the node is to let go.
+    pub(super) forgets: Forgets,
 }
 
 /// A file that goes to the node: [`Key::Upload`].
@@ -56,7 +59,7 @@ struct Fetching {
 
 impl Files {
     pub(super) fn len(&self) -> usize {
-        self.leaving.len() + self.fetching.len()
+        self.leaving.len() + self.fetching.len() + self.forgets.len()
     }
 
     pub(super) fn take_back(&mut self, record: &Record) -> Result<(), RestoreError> {
@@ -71,13 +74,31 @@ impl Files {
     pub(super) fn forget_session(&mut self) {
         self.leaving.values_mut().for_each(|leaving| leaving.on = On::Waits);
         self.fetching.values_mut().for_each(|fetching| fetching.asked = false);
+        self.forgets.forget_session();
+    }
+
+    /// Whether a file is leaving.
+    pub(super) fn leaves(&self, hash: Hash) -> bool {
+        self.leaving.contains_key(&hash)
+    }
+
+    /// Whether a file that somebody left is being fetched.
+    pub(super) fn comes(&self, hash: Hash, whose: &Address) -> bool {
+        self.fetching.get(&hash).is_some_and(|fetching| fetching.whose == *whose)
     }
 }
 
 impl Client {
+    /// Whether a file is being fetched: what comes of another is nobody's.
+    #[must_use]
+    pub fn fetches(&self, hash: Hash) -> bool {
+        self.files.fetching.contains_key(&hash)
+    }
+
     /// The person leaves a file for somebody: its sealed bytes are in the host's hands.
     pub(super) fn keep_file(&mut self, theirs: Address, file: BlobRef, out: &mut Outbox<Output>) {
-        if self.files.leaving.len() >= limits::UPLOADS {
+        // One way at a time: what is said of the one would be taken for the other.
+        if self.files.leaving.len() >= limits::UPLOADS || self.fetches(file.sha256) {
             return Self::file_event(file, true, Far::Failed(Code::Busy), out);
         }
         out.save(write(Key::Upload(file.sha256), 1, |w| _ = w.address(&theirs)).holding(file));
@@ -87,7 +108,7 @@ impl Client {
 
     /// The person wants a file that somebody left for them, or that they left themselves.
     pub(super) fn fetch_file(&mut self, whose: Address, file: BlobRef, out: &mut Outbox<Output>) {
-        if self.files.fetching.len() >= limits::FILE_TRANSFERS {
+        if self.files.fetching.len() >= limits::FILE_TRANSFERS || self.files.leaves(file.sha256) {
             return Self::file_event(file, false, Far::Failed(Code::Busy), out);
         }
         if self.files.fetching.contains_key(&file.sha256) {
@@ -131,6 +152,7 @@ impl Client {
                 fetching.asked = true;
             }
         }
+        self.forgets_go_on(out);
     }
 
     /// The node says something about a file.
@@ -161,8 +183,11 @@ impl Client {
                     }
                 }
             }
+            File::Forgotten { whose, theirs, hash, gone } => {
+                self.forgotten(Pair { ours: whose, theirs }, hash, gone, out);
+            }
             // A node asks its devices for nothing.
-            File::Keep { .. } | File::Fetch { .. } => {}
+            File::Keep { .. } | File::Fetch { .. } | File::Forget { .. } => {}
         }
     }
 
@@ -208,7 +233,13 @@ impl Client {
             }
             BytesIn::Whole(file) => (file.sha256, Far::Done),
             BytesIn::Spoiled(file) => (file.sha256, Far::Failed(Code::Spoiled)),
-            BytesIn::Failed(hash) => (hash, Far::Failed(Code::Busy)),
+            BytesIn::Failed(hash) => {
+                if let Some(leaving) = self.files.leaving.remove(&hash) {
+                    out.save(Record::remove(Key::Upload(hash)));
+                    Self::file_event(leaving.file, true, Far::Failed(Code::Spoiled), out);
+                }
+                (hash, Far::Failed(Code::Busy))
+            }
             BytesIn::Sent(_) => return,
         };
         if let Some(fetching) = self.files.fetching.remove(&hash) {

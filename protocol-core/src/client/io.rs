@@ -14,7 +14,7 @@ mod trouble;
 
 pub use command::{Command, Passphrase, Saying, To};
 pub use event::Event;
-pub use message::{Answers, Changed, Far, Mark, Now, Pinned, Said, Screen, Shown, Words, words};
+pub use message::{Answers, Changed, Far, Mark, Now, Pinned, Said, Screen, Shown, Snapshot, Words, words};
 pub use people::{Author, Contact, Conversation, Device, Level};
 pub use trouble::{Alarm, CodeFor, Declined, ShownCode, Unverified, Who};
 

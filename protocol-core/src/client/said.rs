@@ -51,6 +51,14 @@ pub fn words(record: &Record) -> Option<Words> {
     Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, text })
 }
 
+/// Whether a record is one of something that people said, be it gone or not: what a snapshot is made of.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn is_content(record: &Record) -> bool {
+    let Key::Said(conversation, _) = record.key else { return false };
+    Kept::restore(conversation, Identity([0; Identity::LEN]), record).is_ok_and(|kept| kept.raw.is_none())
+}
+
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {

@@ -34,7 +34,7 @@ impl Client {
         wanted: &mut Wanted,
     ) -> Result<Vec<Version>, Failure> {
         let kept = self.message_at(id, place, wanted).ok_or(Failure::NoMessage)?;
-        match self.revisions(id, kept, wanted) {
+        match self.revisions(id, place, kept, wanted) {
             Some(revisions) => Ok(revisions.history()),
             None if kept.content.is_some() => Ok(vec![Version { id: kept.id, no: 0, seq: place, at: kept.at }]),
             None => Ok(Vec::new()),
@@ -42,14 +42,20 @@ impl Client {
     }
 
     /// What was kept of the first version of a message.
-    fn message_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Kept> {
+    pub(super) fn message_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Kept> {
         self.kept(id, place, wanted).filter(|kept| kept.role == Role::Message)
     }
 
-    fn revisions(&self, id: ConversationId, kept: &Kept, wanted: &mut Wanted) -> Option<&Revisions> {
-        let known = self.views.messages.get(&(id, kept.id));
+    pub(super) fn revisions(
+        &self,
+        id: ConversationId,
+        place: u64,
+        kept: &Kept,
+        wanted: &mut Wanted,
+    ) -> Option<&Revisions> {
+        let known = self.views.messages.get(&(id, place, kept.id));
         if known.is_none() && kept.touched {
-            wanted.insert(Key::Message(id, kept.id));
+            wanted.insert(Key::Message(id, place, kept.id));
         }
         known.and_then(Option::as_ref)
     }
@@ -57,9 +63,9 @@ impl Client {
     /// The reactions to the message at a place, where there are any.
     pub(super) fn reactions(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Reactions> {
         let kept = self.kept(id, place, wanted)?;
-        let known = self.views.reactions.get(&(id, kept.id));
+        let known = self.views.reactions.get(&(id, place, kept.id));
         if known.is_none() && kept.touched {
-            wanted.insert(Key::Reactions(id, kept.id));
+            wanted.insert(Key::Reactions(id, place, kept.id));
         }
         known.and_then(Option::as_ref)
     }
@@ -118,7 +124,7 @@ impl Client {
 
     pub(super) fn shown_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<Shown> {
         let kept = self.message_at(id, place, wanted)?;
-        let now = match self.revisions(id, kept, wanted).map(Revisions::view) {
+        let now = match self.revisions(id, place, kept, wanted).map(Revisions::view) {
             Some(View::Retracted) => Words::Retracted,
             Some(View::Removed { by }) => Words::Removed { by },
             Some(View::Words(version)) => {

@@ -22,6 +22,8 @@ pub(super) enum What {
     Publish,
     /// Leave a file that the node had no room for.
     Files,
+    /// Have the node let files go, of which it hasn't heard.
+    Forgets,
     /// Go on with a conversation: seal, change members, mark.
     Talk(ConversationId),
     /// Somebody is known to be here, or to write, no more.
@@ -30,6 +32,8 @@ pub(super) enum What {
     Read(ConversationId),
     /// Tell the person's other devices what they are to hear.
     Memos,
+    /// Go on with a snapshot of a conversation.
+    Snapshot(ConversationId),
 }
 
 #[derive(Debug, Default)]
@@ -76,9 +80,16 @@ impl Timers {
             | What::Files
             | What::Read(_)
             | What::Memos
+            | What::Forgets
+            | What::Snapshot(_)
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
+    }
+
+    /// The conversation whose snapshot is next, whenever that is.
+    pub(super) fn snapshot(&self) -> Option<ConversationId> {
+        self.order.iter().find_map(|(_, what)| if let What::Snapshot(id) = what { Some(*id) } else { None })
     }
 
     /// Takes what is due, earliest first, at most so much.

@@ -57,6 +57,7 @@ impl Client {
             Input::Wake => {
                 let next: BTreeSet<ConversationId> = self.timers.talks(limits::CLIENT_TALKS).collect();
                 next.into_iter().for_each(|id| wants.going_on(id));
+                wants.keys.extend(self.timers.snapshot().map(|id| self.wanted_to_walk(id)).unwrap_or_default());
             }
             Input::Session(_) | Input::Command(_) | Input::Bytes(_) => {}
         }

@@ -494,8 +494,8 @@ const fn talk_cost(talk: &Talk) -> Result<u32, PeerFault> {
 /// What something about a file counts among it. Only devices leave files.
 const fn file_cost(file: &File) -> Result<u32, PeerFault> {
     match file {
-        File::Piece { .. } | File::Kept { .. } => Ok(1),
-        File::Fetch { .. } => Ok(TALK_COST),
+        File::Piece { .. } | File::Kept { .. } | File::Forgotten { .. } => Ok(1),
+        File::Fetch { .. } | File::Forget { .. } => Ok(TALK_COST),
         File::Keep { .. } => Err(PeerFault::Frame("what one node says to another")),
     }
 }

@@ -147,6 +147,7 @@ pub struct First {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revisions {
     conversation: ConversationId,
+    place: u64,
     id: ContentId,
     first: Option<First>,
     /// By who says so; once the first is here, its author's alone.
@@ -179,10 +180,10 @@ struct Retract {
 }
 
 impl Revisions {
-    /// A message of which nothing is known.
+    /// A message of which nothing is known but where it lies, and what it is called.
     #[must_use]
-    pub const fn new(conversation: ConversationId, id: ContentId) -> Self {
-        Self { conversation, id, first: None, claims: BTreeMap::new(), removed: None }
+    pub const fn new(conversation: ConversationId, place: u64, id: ContentId) -> Self {
+        Self { conversation, place, id, first: None, claims: BTreeMap::new(), removed: None }
     }
 
     /// The message itself, once it has come.
@@ -347,7 +348,7 @@ impl Revisions {
     }
 
     fn record(&self) -> Record {
-        write(Key::Message(self.conversation, self.id), 3, |w| {
+        write(Key::Message(self.conversation, self.place, self.id), 3, |w| {
             w.maybe(self.first.as_ref(), |w, first| {
                 w.array(5).u64(first.seq).bytes(&first.author.0).millis(first.at).u64(first.protection as u64);
                 w.bytes(&first.fixed.0)
@@ -370,7 +371,12 @@ impl Revisions {
     ///
     /// # Errors
     /// [`RestoreError`] where the record isn't ours.
-    pub fn restore(conversation: ConversationId, id: ContentId, record: &Record) -> Result<Self, RestoreError> {
+    pub fn restore(
+        conversation: ConversationId,
+        place: u64,
+        id: ContentId,
+        record: &Record,
+    ) -> Result<Self, RestoreError> {
         read(record, |r| {
             let first = r.maybe(|r| {
                 r.array_of(5)?;
@@ -396,7 +402,7 @@ impl Revisions {
                 r.array_of(3)?;
                 Ok((r.u64()?, ContentId(r.fixed()?), Identity(r.fixed()?)))
             })?;
-            Ok(Self { conversation, id, first, claims: claims.into_iter().collect(), removed })
+            Ok(Self { conversation, place, id, first, claims: claims.into_iter().collect(), removed })
         })
     }
 }

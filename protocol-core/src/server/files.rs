@@ -16,12 +16,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Server;
+use super::forgetting::Forgets;
 use super::here::HERE;
-use super::io::{Event, Output, Peer, SessionOut};
+use super::io::{Event, Output, Peer};
 use super::sessions::Online;
 use super::shelf::Shelf;
-use super::timers::Who;
-use crate::fault::{Code, PeerFault, RestoreError};
+use crate::fault::{PeerFault, RestoreError};
 use crate::id::{Address, BlobRef, Hash, LinkId, NodeKey, Pair, SessionId};
 use crate::limits;
 use crate::machine::link;
@@ -31,11 +31,10 @@ use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::file::{BytesIn, BytesOut, Coming, File};
-use crate::wire::frame::Frame;
 
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum At {
+pub(super) enum At {
     /// With a device.
     Session(SessionId),
     /// The link with a node.
@@ -45,23 +44,25 @@ enum At {
 /// The files that are known, and those on their way.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    shelves: BTreeMap<Address, Shelf>,
+    pub(super) shelves: BTreeMap<Address, Shelf>,
     /// What comes, by where it comes from.
-    coming: BTreeMap<(At, Hash), Way>,
+    pub(super) coming: BTreeMap<(At, Hash), Way>,
     /// What is being sent.
-    going: BTreeSet<(At, Hash)>,
+    pub(super) going: BTreeSet<(At, Hash)>,
+    /// What other nodes are to let go.
+    pub(super) forgets: Forgets,
 }
 
 /// A file on its way here.
 #[derive(Debug)]
-struct Way {
-    coming: Coming,
+pub(super) struct Way {
+    pub(super) coming: Coming,
     /// Whose it will be here, and with whom.
-    pair: Pair,
+    pub(super) pair: Pair,
     /// Of one that is fetched: the devices that wait for it, and from where on each wants it.
-    waiting: BTreeMap<SessionId, u64>,
+    pub(super) waiting: BTreeMap<SessionId, u64>,
     /// When it is given up, unless something comes of it.
-    until: Millis,
+    pub(super) until: Millis,
 }
 
 // Records
@@ -77,7 +78,7 @@ impl Server {
     }
 
     pub(super) fn files_in_memory(&self) -> usize {
-        self.files.shelves.len() + self.files.coming.len() + self.files.going.len()
+        self.files.shelves.len() + self.files.coming.len() + self.files.going.len() + self.files.forgets.len()
     }
 
     /// Whether something is to come from a node.
@@ -85,7 +86,7 @@ impl Server {
         self.files.coming.keys().any(|(at, _)| *at == At::Node(nk))
     }
 
-    fn shelf_wants(&self, ours: &Address) -> Option<Key> {
+    pub(super) fn shelf_wants(&self, ours: &Address) -> Option<Key> {
         (!self.files.shelves.contains_key(ours)).then(|| Key::Shelf(ours.clone()))
     }
 
@@ -94,7 +95,9 @@ impl Server {
         let theirs = match file {
             File::Keep { theirs, .. } => theirs,
             File::Fetch { whose, .. } => whose,
-            File::Kept { .. } | File::Piece { .. } => return Vec::new(),
+            File::Forget { whose, theirs, .. } if *whose == who.address => theirs,
+            File::Forget { whose, .. } => whose,
+            File::Kept { .. } | File::Piece { .. } | File::Forgotten { .. } => return Vec::new(),
         };
         let pair = Pair { ours: who.address.clone(), theirs: theirs.clone() };
         let mut keys: Vec<Key> = self.shelf_wants(&pair.ours).into_iter().collect();
@@ -112,10 +115,14 @@ impl Server {
 
     /// What a node's question for a file wants.
     pub(super) fn node_file_wants(&self, file: &File) -> Vec<Key> {
-        let File::Fetch { asker, whose, .. } = file else { return Vec::new() };
-        let pair = Pair { ours: whose.clone(), theirs: asker.clone() };
+        let (ours, theirs) = match file {
+            File::Fetch { asker, whose, .. } => (whose, asker),
+            File::Forget { whose, theirs, .. } => (theirs, whose),
+            File::Keep { .. } | File::Kept { .. } | File::Piece { .. } | File::Forgotten { .. } => return Vec::new(),
+        };
+        let pair = Pair { ours: ours.clone(), theirs: theirs.clone() };
         let trust = (!self.pairs.contains_key(&pair)).then_some(Key::Trust(pair));
-        trust.into_iter().chain(self.shelf_wants(whose).filter(|_| self.is_ours(whose))).collect()
+        trust.into_iter().chain(self.shelf_wants(ours).filter(|_| self.is_ours(ours))).collect()
     }
 
     /// What it takes to put a file on its shelf that is whole.
@@ -126,12 +133,12 @@ impl Server {
         way.and_then(|way| self.shelf_wants(&way.pair.ours)).into_iter().collect()
     }
 
-    fn is_ours(&self, address: &Address) -> bool {
+    pub(super) fn is_ours(&self, address: &Address) -> bool {
         self.ours.domains.contains(address.domain())
     }
 
     /// The node at the other end of a connection that is its link.
-    fn node_at(&self, link: LinkId) -> Option<NodeKey> {
+    pub(super) fn node_at(&self, link: LinkId) -> Option<NodeKey> {
         let nk = self.proven.get(&link)?.nk;
         (self.links.get(&nk)?.connection() == Some(link)).then_some(nk)
     }
@@ -156,7 +163,10 @@ impl Server {
                 (file.sha256, self.fetch(tick, session, who, pair, file, from, out))
             }
             File::Piece { hash, offset, len } => return self.piece(tick, at, hash, offset, len, out),
-            File::Kept { .. } => {
+            File::Forget { whose, theirs, file } => {
+                return self.forget_from_device(tick, session, who, whose, theirs, file, out);
+            }
+            File::Kept { .. } | File::Forgotten { .. } => {
                 let why = PeerFault::Frame("what a node says of a file");
                 return self.run_session(tick, session, session::Input::Garbage(why), out);
             }
@@ -299,266 +309,8 @@ impl Server {
     }
 }
 
-// Nodes
-impl Server {
-    /// Another node says something about a file.
-    pub(super) fn file_from_node(&mut self, tick: &Tick, nk: NodeKey, file: File, out: &mut Outbox<Output>) {
-        let at = At::Node(nk);
-        match file {
-            File::Fetch { asker, whose, file, from } => {
-                let pair = Pair { ours: whose, theirs: asker };
-                if let Err(why) = self.asked_for_file(tick, nk, &pair, file, from, out) {
-                    self.say_file(tick, at, File::Kept { hash: file.sha256, far: Err(why.code()) }, out);
-                    out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
-                }
-            }
-            File::Piece { hash, offset, len } => self.piece(tick, at, hash, offset, len, out),
-            File::Kept { hash, far: Err(code) } => {
-                if let Some(way) = self.files.coming.remove(&(at, hash)) {
-                    self.bytes(tick, at, BytesOut::Leave(way.coming.file), out);
-                    self.fetched_in_vain(&way, code, out);
-                }
-            }
-            // The link's machine has refused a Keep; how far a node is with what it sends is its own.
-            File::Keep { .. } | File::Kept { far: Ok(_), .. } => {}
-        }
-    }
-
-    fn asked_for_file(
-        &mut self,
-        tick: &Tick,
-        nk: NodeKey,
-        pair: &Pair,
-        file: BlobRef,
-        from: u64,
-        out: &mut Outbox<Output>,
-    ) -> Result<(), PeerFault> {
-        is_bounded(file)?;
-        if from >= file.len {
-            return Err(PeerFault::TooBig { what: "offset", got: from, max: file.len });
-        }
-        let shelf = self.files.shelves.get(&pair.ours).filter(|_| self.line_with(pair) == Some(nk));
-        if !shelf.is_some_and(|shelf| shelf.has_for(tick.now, file, &pair.theirs)) {
-            return Err(PeerFault::NoFile);
-        }
-        self.send(tick, At::Node(nk), file, from, out)
-    }
-
-    /// What the host says of bytes on a connection between nodes.
-    pub(super) fn link_bytes(&mut self, tick: &Tick, link: LinkId, bytes: BytesIn, out: &mut Outbox<Output>) {
-        if let Some(nk) = self.node_at(link) {
-            self.bytes_in(tick, At::Node(nk), bytes, out);
-        }
-    }
-
-    /// A link is up: what was to be fetched over it is.
-    pub(super) fn fetch_again(&mut self, tick: &Tick, nk: NodeKey, out: &mut Outbox<Output>) {
-        let of = |(from, _): &(At, Hash)| *from == At::Node(nk);
-        let files: Vec<_> =
-            self.files.coming.iter().filter(|(key, _)| of(key)).map(|(_, way)| way.coming.file).collect();
-        for file in files {
-            self.bytes(tick, At::Node(nk), BytesOut::Take(file), out);
-        }
-    }
-
-    /// A link is down: what came over it goes on over the next one.
-    pub(super) fn link_files_down(&mut self, nk: NodeKey) {
-        let at = At::Node(nk);
-        self.files.going.retain(|(to, _)| *to != at);
-        for (_, way) in self.files.coming.iter_mut().filter(|((from, _), _)| *from == at) {
-            way.coming = Coming::new(way.coming.file);
-        }
-    }
-
-    fn fetched_in_vain(&self, way: &Way, code: Code, out: &mut Outbox<Output>) {
-        for session in way.waiting.keys() {
-            let (hash, at) = (way.coming.file.sha256, At::Session(*session));
-            self.tell_device(at, File::Kept { hash, far: Err(code) }, out);
-        }
-    }
-}
-
-// Both
-impl Server {
-    fn line_with(&self, pair: &Pair) -> Option<NodeKey> {
-        self.pairs.get(pair).and_then(Trust::line).filter(|_| !self.is_blocked(pair))
-    }
-
-    fn has_room(&self, at: At, max: usize) -> Result<(), PeerFault> {
-        let got = self.files.coming.keys().filter(|(from, _)| *from == at).count();
-        let full = PeerFault::Quota { what: "files under way", got: got as u64, max: max as u64 };
-        if got >= max { Err(full) } else { Ok(()) }
-    }
-
-    /// Sends a file, unless too many are on their way there.
-    fn send(
-        &mut self,
-        tick: &Tick,
-        at: At,
-        file: BlobRef,
-        from: u64,
-        out: &mut Outbox<Output>,
-    ) -> Result<(), PeerFault> {
-        let max = match at {
-            At::Session(_) => limits::FILE_TRANSFERS,
-            At::Node(_) => limits::FILE_FETCHES,
-        };
-        let got = self.files.going.iter().filter(|(to, _)| *to == at).count();
-        if got >= max && !self.files.going.contains(&(at, file.sha256)) {
-            return Err(PeerFault::Quota { what: "files under way", got: got as u64, max: max as u64 });
-        }
-        self.files.going.insert((at, file.sha256));
-        self.bytes(tick, at, BytesOut::Send(file, from), out);
-        Ok(())
-    }
-
-    /// A piece came. Of a file that isn't awaited it is passed over: it may have been on its way when that was given up.
-    fn piece(&mut self, tick: &Tick, at: At, hash: Hash, offset: u64, len: u32, out: &mut Outbox<Output>) {
-        let Some(way) = self.files.coming.get_mut(&(at, hash)) else { return };
-        let taken = way.coming.piece(offset, len);
-        way.until = tick.now.plus(limits::FILE_WAIT_MS);
-        let waiting: Vec<SessionId> = way.waiting.keys().copied().collect();
-        match (taken, at) {
-            (Ok(false), _) => {}
-            (Ok(true), At::Session(_)) => {
-                self.tell_device(at, File::Kept { hash, far: Ok(offset + u64::from(len)) }, out);
-            }
-            // Who waits for it hears how far it is.
-            (Ok(true), At::Node(_)) => {
-                for session in waiting {
-                    let far = Ok(offset + u64::from(len));
-                    self.tell_device(At::Session(session), File::Kept { hash, far }, out);
-                }
-            }
-            (Err(why), At::Session(session)) => {
-                self.run_session(tick, session, session::Input::Garbage(why), out);
-            }
-            (Err(why), At::Node(nk)) => {
-                if let Some(link) = self.links.get(&nk).and_then(link::Link::connection) {
-                    self.run_link(tick, nk, link::Input::Garbage(link, why), out);
-                }
-            }
-        }
-    }
-
-    fn bytes_in(&mut self, tick: &Tick, at: At, bytes: BytesIn, out: &mut Outbox<Output>) {
-        match bytes {
-            BytesIn::Have(hash, here) => {
-                let Some(way) = self.files.coming.get_mut(&(at, hash)) else { return };
-                let (file, pair) = (way.coming.file, way.pair.clone());
-                let here = here.min(file.len);
-                (way.coming.next, way.coming.told) = (Some(here), here);
-                way.until = tick.now.plus(limits::FILE_WAIT_MS);
-                if here == file.len {
-                    return;
-                }
-                let say = match at {
-                    At::Session(_) => File::Kept { hash, far: Ok(here) },
-                    At::Node(_) => File::Fetch { asker: pair.ours, whose: pair.theirs, file, from: here },
-                };
-                self.say_file(tick, at, say, out);
-            }
-            BytesIn::Whole(file) => self.whole(tick, at, file, out),
-            BytesIn::Spoiled(BlobRef { sha256: hash, .. }) => self.come_to_nothing(at, hash, Code::Spoiled, out),
-            BytesIn::Failed(hash) => self.come_to_nothing(at, hash, Code::Busy, out),
-            BytesIn::Sent(hash) => _ = self.files.going.remove(&(at, hash)),
-        }
-        self.set_files_timer();
-    }
-
-    /// A file is whole: it goes on its person's shelf, and to who waits for it.
-    fn whole(&mut self, tick: &Tick, at: At, file: BlobRef, out: &mut Outbox<Output>) {
-        let Some(way) = self.files.coming.remove(&(at, file.sha256)).filter(|way| way.coming.file == file) else {
-            return;
-        };
-        let (ours, left) = (way.pair.ours.clone(), matches!(at, At::Session(_)));
-        let put = match self.files.shelves.get(&ours) {
-            Some(shelf) => shelf.put(tick.now, &way.pair.theirs, file, left),
-            None => Err(PeerFault::NoFile),
-        };
-        let (records, shelf) = match put {
-            Ok(put) => put.records(&ours, file),
-            Err(why) => {
-                let code = why.code();
-                if left {
-                    self.tell_device(at, File::Kept { hash: file.sha256, far: Err(code) }, out);
-                }
-                return self.fetched_in_vain(&way, code, out);
-            }
-        };
-        records.into_iter().for_each(|record| out.save(record));
-        self.files.shelves.insert(ours, shelf);
-        if left {
-            self.tell_device(at, File::Kept { hash: file.sha256, far: Ok(file.len) }, out);
-        }
-        for (session, from) in way.waiting {
-            if let Err(why) = self.send(tick, At::Session(session), file, from, out) {
-                let far = Err(why.code());
-                self.tell_device(At::Session(session), File::Kept { hash: file.sha256, far }, out);
-            }
-        }
-    }
-
-    fn come_to_nothing(&mut self, at: At, hash: Hash, code: Code, out: &mut Outbox<Output>) {
-        let Some(way) = self.files.coming.remove(&(at, hash)) else { return };
-        match at {
-            At::Session(_) => self.tell_device(at, File::Kept { hash, far: Err(code) }, out),
-            At::Node(nk) => {
-                if code == Code::Spoiled {
-                    let why = PeerFault::Spoiled;
-                    out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
-                }
-                self.fetched_in_vain(&way, code, out);
-            }
-        }
-    }
-
-    /// Gives up what nothing has come of for too long.
-    pub(super) fn files_due(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
-        let late = self.files.coming.iter().filter(|(_, way)| way.until <= tick.now);
-        let late: Vec<_> = late.map(|((at, hash), way)| (*at, *hash, way.coming.file)).collect();
-        for (at, hash, file) in late.into_iter().take(limits::WAKE_BATCH) {
-            self.bytes(tick, at, BytesOut::Leave(file), out);
-            self.come_to_nothing(at, hash, Code::Timeout, out);
-        }
-        self.set_files_timer();
-    }
-
-    fn set_files_timer(&mut self) {
-        let due = self.files.coming.values().map(|way| way.until).min();
-        self.timers.set(Who::Files, due);
-    }
-
-    fn say_file(&mut self, tick: &Tick, at: At, file: File, out: &mut Outbox<Output>) {
-        match at {
-            At::Session(_) => self.tell_device(at, file, out),
-            At::Node(nk) => self.run_link(tick, nk, link::Input::File(file), out),
-        }
-    }
-
-    /// Says something on a session that is up.
-    fn tell_device(&self, at: At, file: File, out: &mut Outbox<Output>) {
-        if let At::Session(session) = at
-            && self.online_at(session).is_some()
-        {
-            out.emit(Output::Session(session, SessionOut::Send(Frame::File(file))));
-        }
-    }
-
-    fn bytes(&mut self, tick: &Tick, at: At, bytes: BytesOut, out: &mut Outbox<Output>) {
-        match at {
-            At::Session(session) => {
-                if let Some(dk) = self.online_at(session).map(|who| who.dk) {
-                    out.emit(Output::Session(session, SessionOut::Bytes(dk, bytes)));
-                }
-            }
-            At::Node(nk) => self.run_link(tick, nk, link::Input::Bytes(bytes), out),
-        }
-    }
-}
-
 /// Whether anything sealed is so long.
-const fn is_bounded(file: BlobRef) -> Result<(), PeerFault> {
+pub(super) const fn is_bounded(file: BlobRef) -> Result<(), PeerFault> {
     if file.len > limits::ATTACHMENT_BYTES {
         return Err(PeerFault::TooBig { what: "an attachment", got: file.len, max: limits::ATTACHMENT_BYTES });
     }

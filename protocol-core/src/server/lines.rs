@@ -140,6 +140,7 @@ impl Server {
             || self.keys.wait_for(nk)
             || self.whispers.want_link(nk, self.now)
             || self.fetches_from(nk)
+            || self.files.forgets.wait_for(nk, self.now)
     }
 }
 
@@ -497,6 +498,7 @@ impl Server {
         self.keys_again(tick, nk, out);
         self.ask_again(tick, nk, out);
         self.fetch_again(tick, nk, out);
+        self.forget_again(tick, nk, out);
         self.pump(tick, nk, out);
         self.talks_up(tick, nk, out);
         self.whispers_up(tick, nk, out);

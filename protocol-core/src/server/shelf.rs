@@ -3,6 +3,7 @@
 //! ```text
 //!   left ────▶ kept FILE_MS ──────────────────────────▶ gone
 //!   fetched ─▶ kept FILE_MS, or until there is no room ─▶ gone
+//!   either ──what named it was taken back: let go──────▶ gone
 //! ```
 //!
 //! The bytes hang on a record of their own for each file; this is the list of them, with whose they are to have: nobody
@@ -38,6 +39,13 @@ pub(super) struct Put {
     shelf: Shelf,
     gone: Vec<Hash>,
     until: Millis,
+}
+
+/// What taking a file down changes.
+#[derive(Debug)]
+pub(super) struct TakenDown {
+    shelf: Shelf,
+    gone: Option<Hash>,
 }
 
 impl Shelf {
@@ -93,6 +101,18 @@ impl Shelf {
         Ok(Put { shelf, gone, until })
     }
 
+    /// Takes a file down that was left for somebody, or fetched from them; `None` where there is none. The bytes stay as long
+    /// as the same file is here with another.
+    pub(super) fn take_down(&self, theirs: &Address, file: BlobRef, left: bool) -> Option<TakenDown> {
+        let mut shelf = self.clone();
+        shelf.files.retain(|shelved| !(shelved.is(theirs, file) && shelved.left == left));
+        if shelf.files.len() == self.files.len() {
+            return None;
+        }
+        let gone = !shelf.files.iter().any(|stays| stays.file.sha256 == file.sha256);
+        Some(TakenDown { shelf, gone: gone.then_some(file.sha256) })
+    }
+
     /// Which bound it is over, by itself or with one other.
     fn over(&self, theirs: &Address) -> Option<PeerFault> {
         let sum = |of: &dyn Fn(&&Shelved) -> bool| self.files.iter().filter(of).map(|shelved| shelved.file.len).sum();
@@ -110,6 +130,15 @@ impl Shelf {
 impl Shelved {
     fn is(&self, theirs: &Address, file: BlobRef) -> bool {
         self.theirs == *theirs && self.file == file
+    }
+}
+
+impl TakenDown {
+    /// The records that it changes, and the shelf as it is then.
+    pub(super) fn records(self, ours: &Address) -> (Vec<Record>, Shelf) {
+        let gone = self.gone.into_iter().map(|hash| Record::remove(Key::File(ours.clone(), hash)));
+        let records = gone.chain([self.shelf.record(ours)]).collect();
+        (records, self.shelf)
     }
 }
 

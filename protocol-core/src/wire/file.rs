@@ -4,6 +4,7 @@
 //! ```text
 //!   device ──Keep──▶ own node ──Kept: so much is here──▶ device ──Piece, Piece …──▶ ──Kept: all of it──▶
 //!   device ──Fetch─▶ own node ──Fetch──▶ the author's node ──Piece, Piece …──▶ own node ──Piece, Piece …──▶ device
+//!   device ──Forget─▶ own node ──Forgotten──▶   the author's own node ──Forget──▶ the other's ──Forgotten──▶
 //! ```
 //!
 //! A file is named by the hash and length of its sealed bytes; nobody on the way can open it. The bytes themselves never come
@@ -50,6 +51,27 @@ pub enum File {
         /// How many bytes it has.
         len: u32,
     },
+    /// Let this file go: what named it is taken back. From a device, of its own person's shelf; from the node of who had
+    /// left it, of that of whom it was for. Answered by [`File::Forgotten`].
+    Forget {
+        /// Who had left it.
+        whose: Address,
+        /// For whom.
+        theirs: Address,
+        /// Which.
+        file: BlobRef,
+    },
+    /// It is gone, or never was; `Err`: why it isn't let go.
+    Forgotten {
+        /// Who had left it.
+        whose: Address,
+        /// For whom.
+        theirs: Address,
+        /// Which.
+        hash: Hash,
+        /// Whether it is gone.
+        gone: Result<(), Code>,
+    },
 }
 
 /// What a host says of the bytes of files, on a connection.
@@ -62,7 +84,7 @@ pub enum BytesIn {
     Whole(BlobRef),
     /// All bytes were here, and don't; the host has dropped them.
     Spoiled(BlobRef),
-    /// There is no room, or the disk fails.
+    /// There is no room, or the disk fails; of one that was to be sent, its bytes can't be read.
     Failed(Hash),
     /// All that was to be sent of it has left.
     Sent(Hash),
@@ -75,6 +97,8 @@ pub enum BytesOut {
     Take(BlobRef),
     /// It comes no more on this connection: what came of it stays for the next one.
     Leave(BlobRef),
+    /// It comes and goes no more on this connection, and nothing of it is to stay that no record holds.
+    Forget(BlobRef),
     /// Send it in pieces from there on, behind all frames, and say [`BytesIn::Sent`].
     Send(BlobRef, u64),
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use postline_core::client::io::{Contact, Event, Level, Login, Mark, Said, Saying, To};
+use postline_core::client::io::{BytesOut, Contact, Event, Level, Login, Mark, Said, Saying, To};
 use postline_core::client::{Client, Command, Input, Ours, Output, SessionIn};
 use postline_core::fault::Code;
 use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, DeviceTag, Hash};
@@ -51,6 +51,8 @@ pub(crate) struct Device {
     pub(crate) client: Client,
     pub(crate) disk: BTreeMap<Key, Record>,
     pub(crate) events: Vec<Event>,
+    /// What was to be done about the bytes of files; here nobody does.
+    pub(crate) bytes: Vec<BytesOut>,
     /// Whether its node runs it, and so takes its word for it.
     hosted: bool,
     /// The node's end of its session.
@@ -183,6 +185,7 @@ impl World {
             client: Client::restore(ours, []).unwrap(),
             disk: BTreeMap::new(),
             events: Vec::new(),
+            bytes: Vec::new(),
             node: None,
             reachable: true,
             dk: None,
@@ -296,8 +299,7 @@ impl World {
                 }
                 Output::Close => self.devices[n].node = None,
                 Output::Approve(nk) => self.inbox.push_back((n, SessionIn::Approved { nk, yes: true })),
-                // Nobody here has files.
-                Output::Bytes(_) => {}
+                Output::Bytes(what) => self.devices[n].bytes.push(what),
                 Output::Event(event) => self.devices[n].events.push(event),
             }
         }

@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a story looks at what it is about")]
 
+mod attachments;
 mod attacks;
 mod backups;
 mod codes;

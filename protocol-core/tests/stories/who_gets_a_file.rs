@@ -195,3 +195,154 @@ fn t_096_a_piece_out_of_its_order_ends_the_session_and_one_of_no_file_nothing() 
     assert_eq!(says(&mut world, &mut phones, 0, fetch(one(), one(), FILE)).0, [kept(FILE, Err(Code::NoFile))]);
     whole(&world);
 }
+
+fn forget(whose: Address, theirs: Address, file: BlobRef) -> File {
+    File::Forget { whose, theirs, file }
+}
+
+const fn forgotten(whose: Address, theirs: Address, file: BlobRef, gone: Result<(), Code>) -> File {
+    File::Forgotten { whose, theirs, hash: file.sha256, gone }
+}
+
+/// Two has fetched what one has left: it is at both nodes.
+fn fetched(world: &mut World, phones: &mut Phones) {
+    left(world, phones, 0, two(), FILE);
+    says(world, phones, 1, fetch(two(), one(), FILE));
+    let there = link(world, 1);
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Whole(FILE)));
+    phones.pass(world, 50);
+    assert_eq!(heard(phones, 1).1, [BytesOut::Send(FILE, 0)]);
+    tells(world, phones, 1, BytesIn::Sent(FILE.sha256));
+}
+
+/// What one lets go is nowhere any more: at their node, at the other's, over a link that was down and nodes that crashed. [B-12]
+/// (attack 55)
+#[test]
+fn t_055_what_its_author_lets_go_is_at_neither_node() {
+    for (down, crash) in [(false, false), (true, false), (true, true)] {
+        let (mut world, mut phones, _) = connected();
+        fetched(&mut world, &mut phones);
+        if down {
+            world.cut(link(&world, 0));
+        }
+        let (said, _) = says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+        assert_eq!(said, [forgotten(one(), two(), FILE, Ok(()))]);
+        if crash {
+            world.crash(0);
+            world.crash(1);
+        }
+        phones.pass(&mut world, 300_000);
+        for phone in [0, 1, 2] {
+            heard(&mut phones, phone);
+            let asker = phones.all[phone].address.clone();
+            let (said, done) = says(&mut world, &mut phones, phone, fetch(asker, one(), FILE));
+            let done: Vec<_> = done.into_iter().filter(|done| matches!(done, BytesOut::Send(..))).collect();
+            assert_eq!(done, [], "{phone}, {down}, {crash}");
+            assert!(said.iter().all(|said| *said == kept(FILE, Err(Code::NoFile))), "{said:?}");
+        }
+        // It is asked for at one's node in vain, and nothing waits to be said any more.
+        phones.pass(&mut world, 1_000);
+        whole(&world);
+    }
+}
+
+/// Nobody takes a file from others but who left it, and a reader only their own copy. [B-12] (attacks 12, 106)
+#[test]
+fn t_106_nobody_lets_go_what_another_has_left() {
+    let (mut world, mut phones, _) = connected();
+    fetched(&mut world, &mut phones);
+    // A device names other people, or what it hears is a node's to say.
+    let stranger = Address::parse("three@b.example").unwrap();
+    let not_theirs = forget(stranger.clone(), stranger.clone(), FILE);
+    let (said, _) = says(&mut world, &mut phones, 1, not_theirs);
+    assert_eq!(said, [forgotten(stranger.clone(), stranger.clone(), FILE, Err(Code::NotTrusted))]);
+    // A node speaks for those whose line is with it, and of what came from there.
+    for (whose, theirs) in [(stranger.clone(), one()), (two(), stranger.clone()), (one(), two())] {
+        world.bytes.clear();
+        asked(&mut world, &mut phones, forget(whose, theirs, FILE));
+    }
+    asked(&mut world, &mut phones, forget(two(), one(), FILE));
+    assert_eq!(asked(&mut world, &mut phones, fetch(two(), one(), FILE)), [BytesOut::Send(FILE, 0)], "it is there");
+    // A reader's devices let go of their own copy, and of nothing else; twice is as once.
+    for _ in 0..2 {
+        let (said, _) = says(&mut world, &mut phones, 1, forget(one(), two(), FILE));
+        assert_eq!(said, [forgotten(one(), two(), FILE, Ok(()))]);
+    }
+    let (said, done) = says(&mut world, &mut phones, 0, fetch(one(), one(), FILE));
+    assert_eq!((said, done), (vec![], vec![BytesOut::Send(FILE, 0)]), "its author still has it");
+    says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    assert_eq!(world.bytes.last(), Some(&(1, BytesOut::Take(FILE))), "and it is fetched anew");
+    whole(&world);
+}
+
+/// Who has but a mailbox's password lets nothing go. [B-12] (attack 73)
+#[test]
+fn t_073_a_device_on_no_list_lets_nothing_go() {
+    let (mut world, mut phones, _) = unlisted();
+    let (said, _) = says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+    assert_eq!(said, [forgotten(one(), two(), FILE, Err(Code::Unlisted))]);
+    whole(&world);
+}
+
+/// What is on its way stops: an upload, a fetch over the link, what goes to devices. [B-12]
+#[test]
+fn what_is_on_its_way_of_a_file_that_is_let_go_stops() {
+    let (mut world, mut phones, _) = connected();
+    says(&mut world, &mut phones, 0, keep(two(), FILE));
+    tells(&mut world, &mut phones, 0, BytesIn::Have(FILE.sha256, 0));
+    let (said, done) = says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+    assert_eq!(done, [BytesOut::Forget(FILE)], "what came of it goes");
+    assert_eq!(said, [kept(FILE, Err(Code::NoFile)), forgotten(one(), two(), FILE, Ok(()))]);
+
+    left(&mut world, &mut phones, 0, two(), FILE);
+    says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    let there = link(&world, 1);
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+    phones.pass(&mut world, 50);
+    world.bytes.clear();
+    says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+    assert!(world.bytes.contains(&(0, BytesOut::Leave(FILE))), "{:?}", world.bytes);
+    assert!(world.bytes.iter().any(|(node, _)| *node == 1), "{:?}", world.bytes);
+    assert_eq!(heard(&mut phones, 1).0, [kept(FILE, Err(Code::NoFile))], "who waits for it hears so");
+    // Its bytes come all the same, whole: nobody wants them.
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Whole(FILE)));
+    let (said, done) = says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    assert!(!done.contains(&BytesOut::Send(FILE, 0)), "{said:?}");
+    whole(&world);
+}
+
+/// The same file with another stays, until that goes too. [B-12]
+#[test]
+fn a_file_that_was_left_for_another_too_stays() {
+    let (mut world, mut phones, _) = connected();
+    left(&mut world, &mut phones, 0, two(), FILE);
+    let longer = BlobRef { len: FILE.len + 1, ..FILE };
+    left(&mut world, &mut phones, 0, two(), longer);
+    says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+    let (_, done) = says(&mut world, &mut phones, 0, fetch(one(), one(), longer));
+    assert_eq!(done, [BytesOut::Send(longer, 0)]);
+    says(&mut world, &mut phones, 0, forget(one(), two(), longer));
+    let (said, _) = says(&mut world, &mut phones, 0, fetch(one(), one(), longer));
+    assert_eq!(said, [kept(longer, Err(Code::NoFile))]);
+    whole(&world);
+}
+
+/// A file whose bytes a node can't read is refused to who asks, and ends no session and no link. [B-8]
+#[test]
+fn a_file_that_cannot_be_read_is_said_to_be_so() {
+    let (mut world, mut phones, _) = connected();
+    left(&mut world, &mut phones, 0, two(), FILE);
+    says(&mut world, &mut phones, 0, fetch(one(), one(), FILE));
+    let (said, _) = tells(&mut world, &mut phones, 0, BytesIn::Failed(FILE.sha256));
+    assert_eq!(said, [kept(FILE, Err(Code::Spoiled))]);
+    says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    let (here, there) = (link(&world, 0), link(&world, 1));
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+    phones.pass(&mut world, 50);
+    world.tell_link(0, here, LinkIn::Bytes(BytesIn::Failed(FILE.sha256)));
+    phones.pass(&mut world, 50);
+    assert_eq!(heard(&mut phones, 1).0, [kept(FILE, Err(Code::Spoiled))]);
+    assert!(phones.all[0].is_up() && phones.all[1].is_up() && link(&world, 0) == here);
+    whole(&world);
+}

@@ -176,6 +176,7 @@ impl Chat {
                     self.show(said.seq, said.id, said.content.fields().topic.clone());
                 }
             }
+            Event::Changed(changed) if self.talk == Some(changed.conversation) => self.files.changed(changed),
             Event::Screen(screen) if self.talk == Some(screen.conversation) => {
                 for message in &screen.messages {
                     let Words::Are { content, .. } = &message.now else { continue };

@@ -7,7 +7,8 @@
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
 //!   a message, taken back ──────────────▶ read
 //!   a mention ──────────────────────────▶ a pin of it, and one that is taken off
-//!   ── both ask for what there is now: alike? ── both look for what was taken back: nothing
+//!   ── both ask for what there is now, and for its snapshot: alike? ── both look for what was taken back: nothing
+//!   a file ─────────────────────────────▶ fetched, compared (`carried`)
 //! ```
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::carried::{Carried, carry};
 use super::ms;
 use crate::cli::PartFault;
 use crate::lab::{Nodes, Seat, Terminal};
@@ -36,21 +38,27 @@ pub(super) struct Sayings {
     typing_ms: f64,
     /// Whether both saw the same in the end.
     alike: bool,
+    /// The hash of all that both see, where it is one.
+    snapshot: Option<String>,
     /// Whether what stayed was found on both devices, and what was taken back on neither.
     searched: bool,
+    /// What became of a file.
+    file: Carried,
 }
 
 impl Sayings {
     /// Whether all is as it must be.
     pub(super) const fn is_well(&self) -> bool {
-        self.alike && self.searched
+        self.alike && self.snapshot.is_some() && self.searched && self.file.is_well()
     }
 
     pub(super) fn summary(&self) -> String {
         let (views, search) =
             (if self.alike { "alike" } else { "DIFFERENT" }, if self.searched { "right" } else { "WRONG" });
+        let snapshot = self.snapshot.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("of TWO hashes");
+        let file = self.file.summary();
         format!(
-            "said: {}; both views {views}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms",
+            "said: {}; both views {views}, snapshot {snapshot}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms\n{file}",
             self.played.join(", "),
             self.here_ms,
             self.typing_ms
@@ -103,15 +111,20 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
     say("they answered, edited, reacted, took back, read, mentioned and pinned; each of it once");
 
     let alike = view(&mut one).await? == view(&mut two).await? && pins(&mut one).await? == pins(&mut two).await?;
+    let (ones, twos) = (snapshot(&mut one).await?, snapshot(&mut two).await?);
+    let snapshot = (ones == twos).then_some(ones);
     let mut searched = true;
     for terminal in [&mut one, &mut two] {
         let (stays, gone) = (hits(terminal, "lunch two").await?, hits(terminal, "regret*").await?);
         searched &= stays == 1 && gone == 0;
     }
-    say(if alike { "both see the same" } else { "they DON'T see the same" });
+    say(if alike && snapshot.is_some() { "both see the same" } else { "they DON'T see the same" });
+    let file = carry(nodes.dir(), &mut one, &mut two).await?;
+    played.push("file");
+    say("a file went from one to the other, and went with its message");
     one.end().await?;
     two.end().await?;
-    Ok(Sayings { played, here_ms, typing_ms, alike, searched })
+    Ok(Sayings { played, here_ms, typing_ms, alike, snapshot, searched, file })
 }
 
 /// Both agree to be seen, and each sees that the other is here; then two writes, and one sees that: gives how long each took,
@@ -196,6 +209,13 @@ async fn view(terminal: &mut Terminal) -> Result<Vec<Value>, PartFault> {
         message.remove("own");
     }
     if messages.is_empty() { Err("nothing is shown".into()) } else { Ok(messages) }
+}
+
+/// The hash of all that a device shows.
+async fn snapshot(terminal: &mut Terminal) -> Result<String, PartFault> {
+    terminal.say("/snapshot").await?;
+    let (snapshot, _) = terminal.wait_for("snapshot", PATIENCE, |_| true).await?;
+    Ok(text(&snapshot, "hash").ok_or("a snapshot without a hash")?.to_owned())
 }
 
 /// How many messages a search finds.

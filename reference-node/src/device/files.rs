@@ -96,6 +96,12 @@ impl Files {
         self.held().came.insert(staged.blob.sha256, staged);
     }
 
+    /// Lets go of what is here of a file.
+    pub(super) fn forget(&self, hash: Hash) {
+        let mut held = self.held();
+        drop((held.leaving.remove(&hash), held.came.remove(&hash)));
+    }
+
     /// Seals a file, so that it can leave: [`Command::Keep`](postline_core::client::Command::Keep) with its
     /// [`blob`](Attachment::blob) is said next. Takes as long as the file is long.
     ///

@@ -181,14 +181,14 @@ async fn write(
             }
         }
         // Once nobody speaks any more what was said goes, and of files nothing.
-        let sent = if ends { None } else { going.next(&mut bytes)? };
+        let sent = if ends { None } else { going.next(&mut bytes) };
         timeout(bound, async {
             socket.write_all(&bytes).await?;
             socket.flush().await
         })
         .await??;
-        if let Some(hash) = sent {
-            let told = coming.send((of, Came::Sent(BytesIn::Sent(hash)))).await;
+        if let Some(sent) = sent {
+            let told = coming.send((of, Came::Sent(sent))).await;
             told.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         }
         if ends {

@@ -78,6 +78,7 @@ pub const HELP: &str = "\
                   whether everybody here tells what they read, each as they choose, or nobody
 @ADDRESS          in a text mentions the peer
 /history [N]      the last N messages, as they are now
+/snapshot [N]     all that is seen here, or from message N on, as one hash: the same on all devices that heard the same
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
 /send PATH        a file, sealed
@@ -167,6 +168,11 @@ fn set_policy(name: &str, talk: Option<ConversationId>) -> Result<Said, Unsaid> 
     Ok(said(Command::SetPolicy { conversation, policy }))
 }
 
+fn snapshot(talk: Option<ConversationId>, from: u64) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Snapshot { conversation, from }))
+}
+
 fn said(command: Command) -> Said {
     Said::Command(Box::new(command))
 }
@@ -206,6 +212,8 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("policy", rest) => set_policy(rest, talk),
         ("history", "") => history(talk, None, SCREEN),
         ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
+        ("snapshot", "") => snapshot(talk, 0),
+        ("snapshot", from) => snapshot(talk, from.parse().map_err(|_| Unsaid::Want("the number of a message"))?),
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
         ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
@@ -300,6 +308,7 @@ enum Object {
     Remove { message: u64 },
     Policy { policy: String },
     History { before: Option<u64>, count: Option<usize> },
+    Snapshot { from: Option<u64> },
     Find { text: String },
     Send { path: String },
     Fetch { seq: u64, path: String },
@@ -345,6 +354,7 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         Object::Remove { message } => act("remove", message, talk)?,
         Object::Policy { policy } => set_policy(&policy, talk)?,
         Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
+        Object::Snapshot { from } => snapshot(talk, from.unwrap_or_default())?,
         Object::Find { text } => Said::Find(text),
         Object::Send { path } => Said::Send(path.into()),
         Object::Fetch { seq, path } => fetch(Some(seq), &path)?,
@@ -434,6 +444,8 @@ mod tests {
             ("/policy forbidden".to_owned(), r#"{"do":"policy","policy":"forbidden"}"#.to_owned()),
             ("/history".to_owned(), r#"{"do":"history"}"#.to_owned()),
             ("/history 5".to_owned(), r#"{"do":"history","count":5}"#.to_owned()),
+            ("/snapshot".to_owned(), r#"{"do":"snapshot"}"#.to_owned()),
+            ("/snapshot 7".to_owned(), r#"{"do":"snapshot","from":7}"#.to_owned()),
             ("/find a \"b c\"".to_owned(), r#"{"do":"find","text":"a \"b c\""}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
@@ -472,6 +484,7 @@ mod tests {
             r#"{"do":"policy"}"#,
             r#"{"do":"pin","message":7,"text":"x"}"#,
             "/history all",
+            "/snapshot now",
             r#"{"do":"retract","message":7,"text":"x"}"#,
             r#"{"do":"edit","message":-1,"text":"x"}"#,
             r#"{"do":"write","text":"a","salt":"12"}"#,

@@ -6,7 +6,7 @@
 use postline_core::client::Event;
 use postline_core::client::io::{
     Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Seen, Shown,
-    Unverified, Who, Words, words,
+    Snapshot, Unverified, Who, Words, words,
 };
 use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
@@ -57,6 +57,13 @@ fn fields(event: &Event) -> (&'static str, Value) {
             json!({
                 "conversation": screen.conversation.to_string(), "earlier": screen.earlier,
                 "messages": screen.messages.iter().map(of_shown).collect::<Vec<_>>(),
+            }),
+        ),
+        Event::Snapshot(Snapshot { conversation, from, seq, messages, hash }) => (
+            "snapshot",
+            json!({
+                "conversation": conversation.to_string(), "from": from, "seq": seq, "messages": messages,
+                "hash": hash.to_string(),
             }),
         ),
         Event::Changed(changed) => ("changed", of_changed(changed)),
@@ -334,6 +341,7 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoMessage(_) => "no_message",
         Declined::NotModerator(_) => "not_moderator",
         Declined::Undone(..) => "undone",
+        Declined::Restless(_) => "restless",
         Declined::TooMany(_) => "too_many",
     }
 }
@@ -358,6 +366,7 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoMessage(place) => format!("no message {place}, or it is gone"),
         Declined::Undone(_, why) => format!("not done: {}", failure(*why)),
         Declined::NotModerator(_) => "nobody in a conversation of two removes what the other said".to_owned(),
+        Declined::Restless(_) => "too much changes in this conversation just now; try again".to_owned(),
         Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
 }
@@ -417,6 +426,12 @@ pub fn text(event: &Event) -> Option<String> {
                 format!("{} {}{pinned}> {words}{signs}", message.seq, address(&message.author.address))
             });
             lines.collect::<Vec<_>>().join("\n")
+        }
+        Event::Snapshot(Snapshot { from: 1, messages, hash, .. }) => {
+            format!("* snapshot of {messages} messages: {hash}")
+        }
+        Event::Snapshot(Snapshot { from, messages, hash, .. }) => {
+            format!("* snapshot of {messages} messages from {from} on: {hash}")
         }
         Event::Changed(Changed { seq, now, .. }) => match now {
             Now::Edited { content, .. } => format!("~ {seq} (edited)> {}", shown_words(content)),

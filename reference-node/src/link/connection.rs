@@ -15,7 +15,7 @@ use postline_codec::stream::{FrameReader, Incoming, encode};
 use postline_core::id::{BlobRef, Hash, LinkId, NodeKey};
 use postline_core::limits::{self, CARRY_INLINE_BYTES, CHUNK_BYTES, FRAME_BYTES};
 use postline_core::server::{LinkIn, LinkOut};
-use postline_core::wire::file::{BytesIn, BytesOut, File};
+use postline_core::wire::file::{BytesOut, File};
 use postline_core::wire::frame::{Carry, Frame};
 use postline_core::wire::hello::Hello;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -196,9 +196,9 @@ impl<H: LinkHost> Connection<H> {
                     bodies.push_back((blob, offset + sent));
                 }
             }
-            let sent = if closes { None } else { going.next(&mut bytes)? };
-            if let Some(hash) = sent {
-                self.tell(LinkIn::Bytes(BytesIn::Sent(hash)), None).await?;
+            let sent = if closes { None } else { going.next(&mut bytes) };
+            if let Some(sent) = sent {
+                self.tell(LinkIn::Bytes(sent), None).await?;
             }
             let write = async {
                 socket.write_all(&bytes).await?;
@@ -249,7 +249,17 @@ impl<H: LinkHost> Connection<H> {
                 // What came of it stays.
                 drop(self.coming.leave(file.sha256));
             }
-            LinkOut::Bytes(BytesOut::Send(file, from)) => going.send(file, self.host.file(file)?, from),
+            LinkOut::Bytes(BytesOut::Forget(file)) => {
+                going.leave(file.sha256);
+                self.coming.forget(&self.host.spool().of_files(&self.from()?.nk.to_string()), file);
+            }
+            LinkOut::Bytes(BytesOut::Send(file, from)) => match self.host.file(file) {
+                Ok(body) => going.send(file, body, from),
+                Err(error) => {
+                    let failed = files::unsent(file, &error);
+                    tokio::spawn(Arc::clone(self).came(async move { (failed, None) }));
+                }
+            },
             LinkOut::Close => return Ok(true),
         }
         Ok(false)

@@ -16,6 +16,7 @@ mod people;
 mod sealed;
 mod sessions;
 mod signed;
+mod snapshots;
 mod talks;
 mod transcripts;
 mod whispers;
@@ -51,6 +52,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         people::people(),
         sealed::sealed(),
         sessions::sessions(),
+        snapshots::snapshots(),
         talks::talks(),
         transcripts::transcripts(),
         whispers::whispers(),

@@ -12,6 +12,7 @@ mod names;
 mod people;
 mod sealed;
 mod sessions;
+mod snapshots;
 mod talk;
 mod transcripts;
 mod whisper;
@@ -132,6 +133,7 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "position.join" => marks::join(input),
         "control.read" => controls::read(input),
         "control.join" => controls::join(input),
+        "snapshot.make" => snapshots::make(input),
         "session.device.make" => sessions::make_device(input),
         "session.device.read" => sessions::read_device(input),
         "session.node.make" => sessions::make_node(input),

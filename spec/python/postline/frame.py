@@ -71,6 +71,8 @@ def _body(kind: int, frame: Frame) -> Any:
         return talk.body(kind, frame)
     if kind == 29:
         return [frame["hash"], *([1, frame["code"]] if "code" in frame else [0, frame["far"]])]
+    if kind == 33:
+        return [frame["whose"], frame["theirs"], frame["hash"], frame.get("code")]
     if kind == whisper.TYPE:
         return whisper.body(frame)
     match kind:
@@ -100,6 +102,7 @@ _MEMBERS = {
     28: ("theirs", "hash", "length"),
     30: ("asker", "whose", "hash", "length", "offset"),
     31: ("hash", "offset", "bytes"),
+    32: ("whose", "theirs", "hash", "length"),
 }
 
 
@@ -192,6 +195,17 @@ def _piece(value: Any) -> Frame:
     return {"hash": digest(whole), "offset": number(offset), "bytes": octets(data, 0, LIMITS["FILE_PIECE_BYTES"])}
 
 
+def _forget(value: Any) -> Frame:
+    whose, theirs, whole, length = array(value, 4, 4)
+    return {"whose": address(whose), "theirs": address(theirs), "hash": digest(whole), "length": number(length)}
+
+
+def _forgotten(value: Any) -> Frame:
+    whose, theirs, whole, why = array(value, 4, 4)
+    said = {} if why is None else {"code": code(why)}
+    return {"whose": address(whose), "theirs": address(theirs), "hash": digest(whole)} | said
+
+
 def _ask(value: Any) -> Frame:
     items = array(value, 2, 3)
     if len(items) == 2:
@@ -214,6 +228,8 @@ _SHAPES: dict[int, Callable[[Any], Frame]] = talk.SHAPES | {
     29: _kept,
     30: _fetch,
     31: _piece,
+    32: _forget,
+    33: _forgotten,
     2: _signature,
     3: _ready,
     4: _carry,

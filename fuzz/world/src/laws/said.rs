@@ -14,6 +14,8 @@ use super::{Records, START, Subject, must};
 
 /// The conversation of every script.
 const CONVERSATION: ConversationId = ConversationId([7; 32]);
+/// Where the message, and the version, of every script lies.
+const PLACE: u64 = 1;
 /// The message, and the version, of every script.
 const MESSAGE: ContentId = ContentId([9; 32]);
 
@@ -58,12 +60,12 @@ macro_rules! laws {
             const MOST: usize = $most;
 
             fn fresh() -> $machine {
-                $machine::new(CONVERSATION, MESSAGE)
+                $machine::new(CONVERSATION, PLACE, MESSAGE)
             }
 
             fn restored(records: &Records) -> $machine {
-                let record = records.get(&Key::$key(CONVERSATION, MESSAGE));
-                record.map_or_else(Self::fresh, |record| must($machine::restore(CONVERSATION, MESSAGE, record)))
+                let record = records.get(&Key::$key(CONVERSATION, PLACE, MESSAGE));
+                record.map_or_else(Self::fresh, |record| must($machine::restore(CONVERSATION, PLACE, MESSAGE, record)))
             }
 
             /// Nothing is forgotten.
@@ -86,7 +88,7 @@ laws! {
     RevisionLaws: Revisions, Message, limits::EDITS + 1,
         said(1, revision::What::First { fixed: Hash([1; 32]) }),
         |machine: &Revisions| machine.history().len();
-    ReactionLaws: Reactions, Reactions, 20 * limits::REACTIONS,
+    ReactionLaws: Reactions, Reactions, 20 * limits::REACTIONS * limits::SIGNS,
         reaction::Heard { seq: 1, author: person(0), what: reaction::What::Withdrawal { of: content(1) } },
         |machine: &Reactions| machine.shown().count();
     NameLaws: Name, Name, limits::WAITING,

@@ -208,6 +208,21 @@ pub(super) fn plan_whispers(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Draws who sends whom a file, and when: by itself, as above. How the files go is drawn from it too.
+pub(super) fn plan_files(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = {
+        let all: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+        all.into_iter().collect()
+    };
+    let [one, two] = people.as_slice() else { return };
+    for _ in 0..2 + rng.below(8) {
+        let (who, theirs) = if rng.chance(500) { (one, two) } else { (two, one) };
+        let (at, nth) = (rng.below(lasts), rng.draw());
+        world.plan_deed(at, Deed::Touch(who.clone(), nth, Touch::Sends(theirs.clone())));
+    }
+    world.plays_files(rng.fork());
+}
+
 /// Lets time pass until devices have said what they had to say.
 pub(super) fn settle(world: &mut World) {
     let mut passed = 0;
@@ -228,6 +243,7 @@ pub(super) fn settle(world: &mut World) {
 /// What must hold of all that was sealed, when all has come to its end.
 pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     world.search()?;
+    world.files_came_to_an_end()?;
     // Who lies can keep everything back.
     if world.liar.is_some() {
         return Ok(());
@@ -235,5 +251,6 @@ pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     let views = world.looks();
     world.check_views(&views)?;
     world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))?;
-    world.both_know_what_was_read()
+    world.both_know_what_was_read()?;
+    world.check_snapshots()
 }

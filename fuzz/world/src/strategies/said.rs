@@ -32,7 +32,9 @@ pub fn reaction_input(rng: &mut Rng) -> reaction::Heard {
         reaction::What::Withdrawal { of }
     } else {
         let sign = "x".repeat(if rng.chance(50) { limits::SIGN_BYTES + 1 } else { rng.index(5) });
-        reaction::What::Reaction { id: of, version: content(0), sign }
+        let most = if rng.chance(50) { 30 } else { 2 };
+        let more = (0..rng.below(most)).map(|n| format!("sign {n}"));
+        reaction::What::Reaction { id: of, version: content(0), signs: more.chain([sign]).collect() }
     };
     reaction::Heard { seq, author: person(rng.below(20)), what }
 }

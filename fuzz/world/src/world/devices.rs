@@ -99,6 +99,7 @@ impl World {
             Ok(None) => {
                 self.trace.note(self.now, format_args!("device {index} commit failed"));
                 self.sealed.restarted(index);
+                self.device_lost_files(index);
                 self.lose_session(index, true);
             }
             Err(broken) => self.breaks(broken),
@@ -145,6 +146,7 @@ impl World {
         self.lose_session(index, tells);
         let Some(device) = self.devices.get_mut(index).filter(|device| device.client.is_some()) else { return };
         device.crash();
+        self.device_lost_files(index);
         self.sealed.restarted(index);
         self.trace.note(self.now, format_args!("device {index} goes down"));
         let down = self.rng.below(30 * SECOND);
@@ -169,11 +171,10 @@ impl World {
                 let yes = home.is_some_and(|node| node.nk() == nk);
                 self.on_device(0, index, Input::Session(SessionIn::Approved { nk, yes }));
             }
-            // Nobody here has files.
-            Output::Bytes(_) => {}
+            Output::Bytes(what) => self.device_bytes(index, what),
             Output::Event(event) => {
                 self.trace.note(self.now, format_args!("device {index} > {event:?}"));
-                let held = self.watch_device(index, &event);
+                let held = self.watch_device(index, &event).and_then(|()| self.file_event(index, &event));
                 self.holds(held);
                 self.person_reacts(index, &event);
             }

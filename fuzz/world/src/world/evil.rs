@@ -104,6 +104,12 @@ impl World {
                 marks.iter_mut().for_each(|mark| mark.reached = Reached::Failed);
                 Piece::Frame(Frame::Mark(marks))
             }
+            Piece::OfFile(hash, offset, mut bytes) => {
+                if let Some(byte) = bytes.first_mut() {
+                    *byte ^= 1;
+                }
+                Piece::OfFile(hash, offset, bytes)
+            }
             Piece::Frame(_) | Piece::Garbage | Piece::Down => Piece::Frame(self.nonsense()),
         }
     }

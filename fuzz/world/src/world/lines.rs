@@ -8,8 +8,10 @@ use postline_core::limits;
 use postline_core::server::{Dial, Input, LinkIn, LinkOut};
 use postline_core::store::sha256;
 use postline_core::time::Millis;
+use postline_core::wire::file::File;
 use postline_core::wire::frame::{Carry, Frame};
 
+use super::files::Wire;
 use super::{Happening, World};
 use crate::bytes::{blob_of, mail_in};
 use crate::rng::Rng;
@@ -43,6 +45,8 @@ pub(super) enum Piece {
     Carry(Carry, Option<Vec<u8>>),
     /// A piece of a body.
     Chunk(Hash, u64, Vec<u8>),
+    /// A piece of a file.
+    OfFile(Hash, u64, Vec<u8>),
     /// Bytes that are no frame.
     Garbage,
     /// The end.
@@ -58,6 +62,11 @@ impl Piece {
             Self::Chunk(blob, offset, piece) => {
                 let len = u32::try_from(piece.len()).unwrap_or_default();
                 encode(&Frame::Chunk { blob: *blob, offset: *offset, len }, Some(piece), &mut bytes)
+            }
+            Self::OfFile(hash, offset, piece) => {
+                let len = u32::try_from(piece.len()).unwrap_or_default();
+                let frame = Frame::File(File::Piece { hash: *hash, offset: *offset, len });
+                encode(&frame, Some(piece), &mut bytes)
             }
             Self::Garbage => Err(Misuse::OutOfPlace("no frame")),
             Self::Down => Ok(()),
@@ -179,9 +188,24 @@ impl World {
                     node.fetching.entry((link, blob.sha256)).or_default().len = None;
                 }
             }
-            LinkOut::Bytes(what) => self.bytes.push((index, what)),
+            LinkOut::Bytes(what) => {
+                self.bytes.push((index, what));
+                let peer = self.node_at_end(link, other(end)).and_then(|peer| self.nodes.get(peer));
+                let of = peer.map(|node| node.nk().to_string()).unwrap_or_default();
+                self.node_bytes(index, Wire::Link(link), end, of, what);
+            }
             LinkOut::Close => self.close(link, end),
         }
+    }
+
+    /// Which node is at an end of a connection.
+    pub(super) fn node_at_end(&self, link: LinkId, end: usize) -> Option<usize> {
+        self.lines.get(&link).and_then(|conn| conn.node(end))
+    }
+
+    /// Whether an end of a connection is open.
+    pub(super) fn is_end_open(&self, link: LinkId, end: usize) -> bool {
+        self.lines.get(&link).is_some_and(|conn| conn.is_open(end))
     }
 
     fn somebody_at(&self, index: usize) -> Option<Address> {
@@ -340,7 +364,14 @@ impl World {
                 self.step(node, Input::Link(link, LinkIn::Carry(carry, None)), None);
             }
             (Frame::Chunk { blob, offset, .. }, Some(bytes)) => self.chunk_came(node, link, blob, offset, &bytes),
-            (frame, _) => self.step(node, Input::Link(link, LinkIn::Frame(frame)), None),
+            (frame, bytes) => {
+                let (wire, to) = (Wire::Link(link), self.lines.get(&link).and_then(|conn| conn.end_of(node)));
+                let whole = to.and_then(|to| Some((to, self.piece_of_file(wire, to, &frame, bytes.as_deref())?)));
+                self.step(node, Input::Link(link, LinkIn::Frame(frame)), None);
+                if let Some((to, file)) = whole {
+                    self.file_whole_at_node(node, wire, to, file);
+                }
+            }
         }
     }
 

@@ -36,6 +36,8 @@ impl World {
         self.lose_session(index, false);
         let Some(device) = self.devices.get_mut(index) else { return };
         device.crash();
+        self.device_lost_files(index);
+        let Some(device) = self.devices.get_mut(index) else { return };
         (device.lost, device.over) = (true, true);
         let (address, former) = (device.address.clone(), device.dk);
         self.trace.note(self.now, format_args!("device {index} is lost"));
@@ -50,6 +52,8 @@ impl World {
         self.lose_session(index, false);
         let Some(device) = self.devices.get_mut(index) else { return };
         device.crash();
+        self.device_lost_files(index);
+        let Some(device) = self.devices.get_mut(index) else { return };
         if device.disk.restore_backup() {
             device.lists.clear();
             self.sealed.is_copied(index);

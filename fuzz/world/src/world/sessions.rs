@@ -10,6 +10,7 @@ use postline_core::wire::frame::Frame;
 use postline_core::wire::talk::Talk;
 
 use super::devices::PASSWORD;
+use super::files::Wire;
 use super::{Happening, World};
 use crate::bytes::mailbox_of;
 use crate::sealed;
@@ -75,6 +76,19 @@ impl World {
         }
     }
 
+    /// Which device and which node a session is between.
+    pub(super) fn session_ends(&self, id: SessionId) -> Option<(usize, usize)> {
+        self.sessions.get(&id).map(|session| (session.device, session.node))
+    }
+
+    /// Whether an end of a connection is open.
+    pub(super) fn is_wire_open(&self, wire: Wire, end: usize) -> bool {
+        match wire {
+            Wire::Session(id) => self.sessions.get(&id).is_some_and(|session| session.is_open(end)),
+            Wire::Link(link) => self.is_end_open(link, end),
+        }
+    }
+
     /// A device says something.
     pub(super) fn device_says(&mut self, device: usize, frame: &Frame) {
         if let Frame::Whisper(whisper) = frame {
@@ -82,7 +96,7 @@ impl World {
             self.holds(held);
         }
         if let Some(id) = self.devices.get(device).and_then(|device| device.session) {
-            self.put_on_session(id, 0, frame);
+            self.put_on_session(id, 0, frame, None);
         }
     }
 
@@ -101,7 +115,7 @@ impl World {
                 self.note_entries(index, frame);
                 self.note_whisper(index, id, frame);
                 for frame in self.lied_on(index, id, frame) {
-                    self.put_on_session(id, 1, &frame);
+                    self.put_on_session(id, 1, &frame, None);
                 }
             }
             SessionOut::CheckLogin { password, .. } => {
@@ -111,8 +125,7 @@ impl World {
                 let login = right.map(|address| LoginOk { mailbox: mailbox_of(&address), addresses: vec![address] });
                 self.comes_back(FRAME_MS, index, Input::Session(id, SessionIn::Login(login)));
             }
-            // Nobody here has files.
-            SessionOut::Bytes(..) => {}
+            SessionOut::Bytes(dk, what) => self.node_bytes(index, Wire::Session(id), 1, dk.to_string(), *what),
             SessionOut::Close => self.end_session(id, 1),
         }
         true
@@ -158,9 +171,9 @@ impl World {
         }
     }
 
-    fn put_on_session(&mut self, id: SessionId, end: usize, frame: &Frame) {
+    pub(super) fn put_on_session(&mut self, id: SessionId, end: usize, frame: &Frame, beside: Option<&[u8]>) {
         let mut bytes = Vec::new();
-        if let Err(misuse) = encode(frame, None, &mut bytes) {
+        if let Err(misuse) = encode(frame, beside, &mut bytes) {
             return self.breaks(("misuse", format!("a frame that is none: {misuse}")));
         }
         if sealed::is_in(&bytes) {
@@ -246,14 +259,20 @@ impl World {
             }
             match (read, to) {
                 (Ok(Some(incoming)), 0) => {
+                    let wire = Wire::Session(id);
+                    let whole = self.piece_of_file(wire, 0, &incoming.frame, incoming.bytes.as_deref());
                     let input = client::SessionIn::Frame(incoming.frame);
                     self.step_device(device, client::Input::Session(input));
+                    whole.into_iter().for_each(|file| self.file_whole_at_device(device, file));
                 }
                 (Ok(Some(incoming)), _) => {
                     if let Frame::Talk(Talk::Post(post)) = &incoming.frame {
                         self.sealed.comes(node, &post.bytes);
                     }
+                    let wire = Wire::Session(id);
+                    let whole = self.piece_of_file(wire, 1, &incoming.frame, incoming.bytes.as_deref());
                     self.step(node, Input::Session(id, SessionIn::Frame(incoming.frame)), None);
+                    whole.into_iter().for_each(|file| self.file_whole_at_node(node, wire, 1, file));
                 }
                 (Ok(None), _) if bytes.is_empty() => return,
                 (Ok(None), _) => {}

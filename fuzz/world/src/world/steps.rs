@@ -130,6 +130,7 @@ impl World {
     /// What a node had under way is lost: connections, answers, attempts.
     pub(super) fn forgot(&mut self, index: usize, tells: bool) {
         self.trouble_at(index);
+        self.node_lost_files(index);
         let here = |device: &usize| self.devices.get(*device).is_some_and(|device| device.node == index);
         let copies: Vec<usize> = self.sealed.copied.iter().copied().filter(here).collect();
         self.sealed.forgotten_by_node.extend(copies);

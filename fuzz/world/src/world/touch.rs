@@ -19,6 +19,8 @@ use crate::sealed;
 pub enum Touch {
     /// Says something to somebody, with so much after its mark.
     Says(Address, usize),
+    /// Sends somebody a file.
+    Sends(Address),
     /// Deals with something that was said.
     Deals(Deal, u64),
     /// Agrees to see, and be seen by, somebody; or doesn't any more.
@@ -62,6 +64,7 @@ impl World {
         let Some(index) = of(&all) else { return };
         match touch {
             Touch::Says(to, len) => self.says_sealed(index, &to, len),
+            Touch::Sends(theirs) => self.sends_file(index, &theirs),
             Touch::Deals(deal, nth) => self.deals(index, nth, deal),
             Touch::Agrees(with, agrees) => self.agrees(index, with, agrees),
             Touch::Types(to) => self.types(index, &to),

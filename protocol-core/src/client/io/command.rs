@@ -159,6 +159,14 @@ pub enum Command {
         /// How.
         policy: Policy,
     },
+    /// Say by one hash all that people see of a conversation: devices that have heard the same have the same. Answered by
+    /// [`Event::Snapshot`] once everything was looked through, stretch by stretch, or by [`Declined`]; a crash forgets it.
+    Snapshot {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// Of the messages from this place on: what a device heard that came later begins further on. 0: of all.
+        from: u64,
+    },
     /// Share with a newer device of the person what this one has opened, sealed.
     ShareHistory {
         /// With which.

@@ -3,7 +3,7 @@
 #[cfg(doc)]
 use super::Command;
 use super::command::Passphrase;
-use super::message::{Changed, Far, Mark, Pinned, Said, Screen};
+use super::message::{Changed, Far, Mark, Pinned, Said, Screen, Snapshot};
 use super::people::{Contact, Conversation, Device};
 use super::trouble::{Alarm, Declined, ShownCode, Unverified, Who};
 use crate::fault::{Code, PeerFault};
@@ -94,6 +94,8 @@ pub enum Event {
     },
     /// Messages of a conversation, as [`Command::Show`] asked for.
     Screen(Screen),
+    /// All that people see of a conversation, by one hash, as [`Command::Snapshot`] asked for.
+    Snapshot(Snapshot),
     /// A message that is here is something else now: of one that this person said, too.
     Changed(Changed),
     /// Somebody reacted to a message, or took that back.

@@ -3,7 +3,7 @@
 use super::people::Author;
 use crate::content::part::{Part, Words as Text};
 use crate::fault::Code;
-use crate::id::{Address, ContentId, ConversationId, Identity};
+use crate::id::{Address, ContentId, ConversationId, Hash, Identity};
 use crate::machine::mark::Failure;
 use crate::time::Millis;
 use crate::wire::content::Content;
@@ -65,6 +65,21 @@ pub struct Screen {
     pub messages: Vec<Shown>,
     /// Whether there are earlier ones.
     pub earlier: bool,
+}
+
+/// All that people see of a conversation, as one hash: spec/12-revisions.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// The first place that it is of.
+    pub from: u64,
+    /// The last entry that this device has applied.
+    pub seq: u64,
+    /// How many messages it has.
+    pub messages: u64,
+    /// The hash.
+    pub hash: Hash,
 }
 
 /// A message, as it is now.

@@ -95,6 +95,8 @@ pub enum Declined {
     Undone(ConversationId, Failure),
     /// Only a moderator of this conversation may do it.
     NotModerator(ConversationId),
+    /// So much of the conversation changed while its snapshot was made that there is none.
+    Restless(ConversationId),
 }
 
 /// Somebody lies.

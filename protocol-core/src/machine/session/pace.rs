@@ -127,8 +127,8 @@ const fn cost(talk: &Talk) -> u32 {
 /// The same of what is said about files.
 const fn file_cost(file: &File) -> u32 {
     match file {
-        File::Keep { .. } | File::Fetch { .. } => 16,
-        File::Kept { .. } | File::Piece { .. } => 1,
+        File::Keep { .. } | File::Fetch { .. } | File::Forget { .. } => 16,
+        File::Kept { .. } | File::Piece { .. } | File::Forgotten { .. } => 1,
     }
 }
 

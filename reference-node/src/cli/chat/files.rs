@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use postline_core::client::io::{Far, Said, Saying, To};
+use postline_core::client::io::{Changed, Far, Now, Said, Saying, To};
 use postline_core::client::{Command, Event};
 use postline_core::content::Part;
 use postline_core::content::file_name::SafeName;
@@ -98,6 +98,13 @@ impl Sending {
         }
         if self.shown.len() > REMEMBERED {
             self.shown.pop_first();
+        }
+    }
+
+    /// A message is something else now: what is taken back can't be fetched any more.
+    pub(super) fn changed(&mut self, changed: &Changed) {
+        if matches!(changed.now, Now::Retracted | Now::Removed { .. }) {
+            self.shown.remove(&changed.seq);
         }
     }
 

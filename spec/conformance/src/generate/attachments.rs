@@ -45,6 +45,15 @@ fn frames(m: &mut Making) {
             json!({ "type": 30, "asker": "bob@b.example", "whose": "ann@a.example", "hash": hash, "length": 70_000,
                 "offset": 65_536 }),
         ),
+        (
+            "a Forget",
+            json!({ "type": 32, "whose": "ann@a.example", "theirs": "bob@b.example", "hash": hash, "length": 70_000 }),
+        ),
+        ("a Forgotten", json!({ "type": 33, "whose": "ann@a.example", "theirs": "bob@b.example", "hash": hash })),
+        (
+            "a Forgotten of what isn't let go",
+            json!({ "type": 33, "whose": "ann@a.example", "theirs": "bob@b.example", "hash": hash, "code": 38 }),
+        ),
         ("a Piece", json!({ "type": 31, "hash": hash, "offset": 65_536, "bytes": "01020304" })),
     ] {
         let made = m.good("frame.make", &["L-2", "B-6"], shows, json!({ "frame": frame }));
@@ -66,6 +75,16 @@ fn frames(m: &mut Making) {
     bad("a Kept with a code of 17 bits", 29, &|w| _ = w.array(3).bytes(&[6; 32]).u64(1).u64(65_536));
     bad("a Fetch by nobody", 30, &|w| {
         w.array(5).str("").str("ann@a.example").bytes(&[6; 32]).u64(1).u64(0);
+    });
+    bad("a Forget for nobody", 32, &|w| _ = w.array(4).str("ann@a.example").str("bob").bytes(&[6; 32]).u64(1));
+    bad("a Forget without a length", 32, &|w| {
+        w.array(3).str("ann@a.example").str("bob@b.example").bytes(&[6; 32]);
+    });
+    bad("a Forgotten that says neither", 33, &|w| {
+        w.array(3).str("ann@a.example").str("bob@b.example").bytes(&[6; 32]);
+    });
+    bad("a Forgotten with a code of 17 bits", 33, &|w| {
+        w.array(4).str("ann@a.example").str("bob@b.example").bytes(&[6; 32]).u64(65_536);
     });
     bad("a Piece over its bound", 31, &|w| {
         w.array(3).bytes(&[6; 32]).u64(0).bytes(&vec![0; limits::FILE_PIECE_BYTES + 1]);

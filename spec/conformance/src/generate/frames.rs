@@ -128,7 +128,7 @@ fn lengths_and_types(m: &mut Making) {
     m.good("frames.read", &["L-14"], "a type that may be ignored", ask(&[&framed(128, &[])], true));
     m.good("frames.read", &["L-14"], "whatever its body", ask(&[&framed(255, &[0xff, 0x5f]), &framed(13, &[1])], true));
     m.good("frames.read", &["L-14"], "before Ready too", ask(&[&framed(200, b"later")], false));
-    for kind in [0, 12, 32, 100, 127] {
+    for kind in [0, 12, 34, 100, 127] {
         let shows = format!("type {kind}");
         m.bad("frames.read", &["L-14"], &shows, Class::Malformed, ask(&[&framed(kind, &[0])], true));
         let shows = format!("type {kind}, found out before its body is there");

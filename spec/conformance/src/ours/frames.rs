@@ -146,6 +146,19 @@ fn shown_file(file: File, bytes: Vec<u8>) -> Value {
         File::Piece { hash, offset, .. } => {
             json!({ "type": 31, "hash": hex(hash.0), "offset": number(offset), "bytes": hex(bytes) })
         }
+        File::Forget { whose, theirs, file } => json!({
+            "type": 32, "whose": whose.to_string(), "theirs": theirs.to_string(), "hash": hex(file.sha256.0),
+            "length": number(file.len),
+        }),
+        File::Forgotten { whose, theirs, hash, gone } => {
+            let (whose, theirs, hash) = (whose.to_string(), theirs.to_string(), hex(hash.0));
+            match gone {
+                Ok(()) => json!({ "type": 33, "whose": whose, "theirs": theirs, "hash": hash }),
+                Err(code) => {
+                    json!({ "type": 33, "whose": whose, "theirs": theirs, "hash": hash, "code": code as u16 })
+                }
+            }
+        }
     }
 }
 
@@ -162,6 +175,11 @@ fn asked_file(kind: u64, frame: Input<'_>, bytes: &mut Option<Vec<u8>>) -> Resul
             file: file()?,
             from: frame.number("offset")?,
         },
+        32 => File::Forget { whose: frame.address("whose")?, theirs: frame.address("theirs")?, file: file()? },
+        33 => {
+            let gone = if frame.maybe("code").is_some() { Err(code(frame)?) } else { Ok(()) };
+            File::Forgotten { whose: frame.address("whose")?, theirs: frame.address("theirs")?, hash, gone }
+        }
         _ => {
             let piece = frame.bytes("bytes")?;
             let len = u32::try_from(piece.len()).map_err(|_| Unfit("bytes".to_owned()))?;
@@ -259,7 +277,7 @@ fn asked(frame: Input<'_>) -> Result<(Frame, Option<Vec<u8>>), Unfit> {
         14 => Frame::Pong(frame.number("number")?),
         15 => Frame::Bye { code: code(frame)? },
         kind @ 16..=27 => Frame::Talk(talk::asked(kind, frame)?),
-        kind @ 28..=31 => Frame::File(asked_file(kind, frame, &mut bytes)?),
+        kind @ 28..=33 => Frame::File(asked_file(kind, frame, &mut bytes)?),
         whisper::TYPE => Frame::Whisper(whisper::asked(frame)?),
         _ => return Err(Unfit("no type that is ever sent".to_owned())),
     };
