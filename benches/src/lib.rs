@@ -40,6 +40,7 @@ pub mod person;
 pub mod phones;
 pub mod plot;
 pub mod report;
+pub mod said;
 pub mod talker;
 pub mod talks;
 pub mod watch;

@@ -50,6 +50,8 @@ pub enum Canary {
     EditAfterRetract,
     /// The words of what was taken back stay.
     WordsStay,
+    /// Whoever wants to removes what another has said.
+    AnyoneRemoves,
     /// The words of what was to be forgotten outlive their time.
     WordsOutlive,
     /// What somebody says that they have read takes the place of what they said before.
@@ -64,7 +66,7 @@ pub enum Canary {
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -87,6 +89,7 @@ impl Canary {
         Self::AnyoneRevises,
         Self::EditAfterRetract,
         Self::WordsStay,
+        Self::AnyoneRemoves,
         Self::WordsOutlive,
         Self::ReceiptRegress,
         Self::DeliveredWaitsForDevice,

@@ -21,6 +21,7 @@ mod applying;
 mod backup;
 mod changes;
 mod contact;
+mod controls;
 mod devices;
 mod door;
 mod ending;
@@ -36,12 +37,15 @@ mod lines;
 mod log;
 mod marking;
 mod memos;
+mod mentions;
 mod own;
 mod presence;
 mod reading;
+pub mod replay;
 mod said;
 mod sealing;
 mod showing;
+mod snapshot;
 mod talk;
 mod timers;
 mod verify;
@@ -52,6 +56,8 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use io::{Command, Declined, Event, Input, Output, SessionIn};
+#[cfg(feature = "testing")]
+pub use said::is_content;
 pub use said::{Words, words};
 pub use talk::with;
 
@@ -66,6 +72,7 @@ use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use contact::Contact;
+use controls::Act;
 use door::Door;
 use io::Who;
 use joining::Joining;
@@ -139,6 +146,8 @@ pub struct Client {
     memos: memos::Memos,
     /// What is whispered.
     presence: Presence,
+    /// Snapshots under way.
+    walks: BTreeMap<ConversationId, snapshot::Walk>,
     timers: Timers,
 }
 
@@ -186,6 +195,7 @@ impl Client {
             unknown: BTreeSet::new(),
             files: files::Files::default(),
             memos: memos::Memos::default(),
+            walks: BTreeMap::new(),
             timers: Timers::default(),
         };
         for record in records {
@@ -341,6 +351,7 @@ impl Client {
             + self.joining.len()
             + self.files.len()
             + self.presence.len()
+            + self.walks.len()
     }
 
     /// What [`Client::forget`] would forget: for a host that bounds memory between batches.
@@ -413,6 +424,13 @@ impl Client {
             Command::Block(who) => self.block(who, true, out),
             Command::Unblock(who) => self.block(who, false, out),
             Command::Show { conversation, before, count } => self.show(conversation, before, count, out),
+            Command::Snapshot { conversation, from } => self.snapshot(tick, conversation, from, out),
+            Command::Pin { conversation, message, pinned } => {
+                self.act(tick, conversation, Act::Pin { message, pinned }, out);
+            }
+            Command::Pins { conversation } => self.show_pins(conversation, out),
+            Command::Remove { conversation, message } => self.act(tick, conversation, Act::Remove { message }, out),
+            Command::SetPolicy { conversation, policy } => self.act(tick, conversation, Act::Policy(policy), out),
             Command::ShareHistory { with } => self.share_history(tick, with, out),
             Command::Keep { theirs, file } => self.keep_file(theirs, file, out),
             Command::Fetch { whose, file } => self.fetch_file(whose, file, out),
@@ -438,6 +456,7 @@ impl Client {
                 What::Ends(id) => self.end_some(tick, id, out),
                 What::Drafts => self.drafts_end(tick, out),
                 What::Memos => self.tell_own(tick, out),
+                What::Snapshot(id) => self.walk_on(tick, id, out),
                 What::Files => self.files_go_on(out),
                 What::Forgets => self.forgets_go_on(out),
                 What::Whisper => self.whispers_due(out),

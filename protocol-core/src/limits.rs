@@ -537,6 +537,14 @@ pub const REPAIRS: u32 = 32;
 pub const SCREEN: usize = 64;
 /// So many entries are looked through for messages at once, to note their places in pages: a page is written once for all.
 pub const PAGED_AT_ONCE: u64 = 64;
+/// So many entries are looked through at once for a snapshot.
+pub const SNAPSHOT_AT_ONCE: u64 = 64;
+/// How often a snapshot begins anew, where what it has written of changed meanwhile.
+pub const SNAPSHOT_ANEW: u32 = 16;
+/// Most messages of a conversation that are pinned at a time; further pins wait for room, alike for everybody.
+pub const PINS: usize = 32;
+/// Most messages of a conversation of which it is known whether they are pinned: those about which something was said last.
+pub const PINS_KNOWN: usize = 128;
 
 // Content
 /// Longest content, in bytes: what is said around it within the seal takes the rest.

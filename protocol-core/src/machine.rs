@@ -5,6 +5,8 @@ pub mod link;
 pub mod log;
 pub mod mark;
 pub mod moment;
+pub mod pin;
+pub mod policy;
 pub mod presence;
 pub mod queue;
 pub mod reaction;

@@ -103,16 +103,18 @@ pub enum Key {
     Forget(Pair, Hash),
     /// Which entries name a file, by the hash of its sealed bytes.
     Named(Hash),
-    /// What became of a message, by the id of its first version.
-    Message(ConversationId, ContentId),
-    /// The reactions to a message, by the id of its first version.
-    Reactions(ConversationId, ContentId),
-    /// What a version's id leads to, and which entries wait for it.
-    Name(ConversationId, ContentId),
+    /// What became of a message, by the place and the id of its first version.
+    Message(ConversationId, u64, ContentId),
+    /// The reactions to a message, by the place and the id of its first version.
+    Reactions(ConversationId, u64, ContentId),
+    /// What a version's id leads to, and which entries wait for it, by the place that they name.
+    Name(ConversationId, u64, ContentId),
     /// Which places of a conversation, or of one of its threads, have a message: a page of them, by level and number.
     Page(ConversationId, Hash, u8, u64),
     /// How far what was said in a conversation has got.
     Marks(ConversationId),
+    /// Which messages of a conversation are pinned.
+    Pins(ConversationId),
     /// What of a conversation is to be forgotten next, and what waits to be read before that.
     Ends(ConversationId),
     /// Entries of a conversation that are to be forgotten at one Unix second, by the number of their record.
@@ -176,11 +178,12 @@ impl fmt::Display for Key {
             }
             Self::Named(hash) => write!(f, "named/{hash}"),
             Self::Draft(number) => write!(f, "draft/{number:016x}"),
-            Self::Message(talk, id) => write!(f, "message/{talk}/{id}"),
-            Self::Reactions(talk, id) => write!(f, "reactions/{talk}/{id}"),
-            Self::Name(talk, id) => write!(f, "name/{talk}/{id}"),
+            Self::Message(talk, place, id) => write!(f, "message/{talk}/{place:016x}/{id}"),
+            Self::Reactions(talk, place, id) => write!(f, "reactions/{talk}/{place:016x}/{id}"),
+            Self::Name(talk, place, id) => write!(f, "name/{talk}/{place:016x}/{id}"),
             Self::Page(talk, thread, level, page) => write!(f, "page/{talk}/{thread}/{level}/{page:016x}"),
             Self::Marks(talk) => write!(f, "marks/{talk}"),
+            Self::Pins(talk) => write!(f, "pins/{talk}"),
             Self::Ends(talk) => write!(f, "ends/{talk}"),
             Self::Moment(talk, second, number) => write!(f, "moment/{talk}/{second:016x}/{number:016x}"),
             Self::Mailing(talk, seq) => write!(f, "mailing/{talk}/{seq:016x}"),
@@ -258,14 +261,15 @@ impl Key {
             }
             ["named", hash] => Self::Named(Hash::parse(hash).ok()?),
             ["draft", n] => Self::Draft(number(n)?),
-            ["message", id, first] => Self::Message(talk(id)?, ContentId::parse(first).ok()?),
-            ["name", id, version] => Self::Name(talk(id)?, ContentId::parse(version).ok()?),
+            ["message", id, at, first] => Self::Message(talk(id)?, number(at)?, ContentId::parse(first).ok()?),
+            ["name", id, at, version] => Self::Name(talk(id)?, number(at)?, ContentId::parse(version).ok()?),
             ["page", id, thread, level, page] => {
                 let level = level.parse().ok().filter(|n: &u8| n.to_string() == *level)?;
                 Self::Page(talk(id)?, Hash::parse(thread).ok()?, level, number(page)?)
             }
-            ["reactions", id, first] => Self::Reactions(talk(id)?, ContentId::parse(first).ok()?),
+            ["reactions", id, at, first] => Self::Reactions(talk(id)?, number(at)?, ContentId::parse(first).ok()?),
             ["marks", id] => Self::Marks(talk(id)?),
+            ["pins", id] => Self::Pins(talk(id)?),
             ["ends", id] => Self::Ends(talk(id)?),
             ["moment", id, second, n] => Self::Moment(talk(id)?, number(second)?, number(n)?),
             ["mailing", id, seq] => Self::Mailing(talk(id)?, number(seq)?),
@@ -329,6 +333,23 @@ impl Record {
     pub const fn until(mut self, expires: Millis) -> Self {
         self.expires = Some(expires);
         self
+    }
+}
+
+/// SHA-256 of what comes piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Hashing(sha2::Sha256);
+
+impl Hashing {
+    /// Takes some more.
+    pub fn update(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.0, bytes);
+    }
+
+    /// The hash of all of it.
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(sha2::Digest::finalize(self.0).into())
     }
 }
 

@@ -7,13 +7,13 @@ use postline_core::store::sha256;
 use postline_core::wire::talk::Password;
 use postline_world::laws::{
     ClientLaws, DevicePresenceLaws, DeviceSessionLaws, DiallerLaws, DomainLaws, FollowerLaws, HubLaws, LinkLaws,
-    ListenerLaws, MailboxLaws, MarkLaws, NameLaws, NodeLaws, NodePresenceLaws, NodeSessionLaws, ReactionLaws,
+    ListenerLaws, MailboxLaws, MarkLaws, NameLaws, NodeLaws, NodePresenceLaws, NodeSessionLaws, PinLaws, ReactionLaws,
     RevisionLaws, ServerLaws, TrustLaws, obeys,
 };
 use postline_world::strategies::{
     client_input, device_presence_input, device_session_input, follower_input, greeting_input, hub_input, link_input,
-    mark_input, name_input, node_presence_input, node_queue_input, node_session_input, queue_input, reaction_input,
-    revision_input, script, server_input, trust_input,
+    mark_input, name_input, node_presence_input, node_queue_input, node_session_input, pin_input, queue_input,
+    reaction_input, revision_input, script, server_input, trust_input,
 };
 use proptest::prelude::*;
 
@@ -54,10 +54,12 @@ proptest! {
         revisions in script(80, revision_input),
         reactions in script(80, reaction_input),
         names in script(80, name_input),
+        pins in script(200, pin_input),
     ) {
         obeys::<RevisionLaws>(revisions);
         obeys::<ReactionLaws>(reactions);
         obeys::<NameLaws>(names);
+        obeys::<PinLaws>(pins);
     }
 
     #[test]

@@ -63,6 +63,13 @@ async fn view(terminal: &mut Terminal, line: &str) -> Vec<Value> {
     messages
 }
 
+/// Of what a snapshot is, how many messages it has, and its hash.
+async fn snapshot(terminal: &mut Terminal, line: &str) -> [Value; 3] {
+    terminal.say(line).await.unwrap();
+    let (told, _) = terminal.wait_for("snapshot", PATIENCE, |_| true).await.unwrap();
+    ["from", "messages", "hash"].map(|field| told[field].clone())
+}
+
 #[tokio::test]
 async fn both_see_the_same_of_what_is_answered_edited_signed_and_taken_back() {
     let nodes = common::strangers().await;
@@ -99,6 +106,14 @@ async fn both_see_the_same_of_what_is_answered_edited_signed_and_taken_back() {
     assert_eq!((find(oops)["now"].clone(), find(oops)["text"].clone()), (json!("retracted"), Value::Null));
     assert_eq!(view(&mut ann, "/history 2").await.len(), 2);
 
+    // All of it, as one hash; and what there is from a message on, as another.
+    for (line, first) in [("/snapshot".to_owned(), 1), (format!("/snapshot {where_to}"), where_to)] {
+        let ones = snapshot(&mut ann, &line).await;
+        assert_eq!(ones, snapshot(&mut ben, &line).await);
+        assert_eq!((&ones[0], &ones[1]), (&json!(first), &json!(if first == 1 { 5 } else { 3 })));
+    }
+    assert_ne!(snapshot(&mut ann, "/snapshot").await, snapshot(&mut ann, "/snapshot 2").await);
+
     // Nobody changes another's words, or what isn't there; and the conversation goes on.
     for wrong in
         [format!("/edit {yes} no"), format!("/retract {yes}"), "/react 9999 👍".into(), "/thread 9999 x".into()]
@@ -108,6 +123,82 @@ async fn both_see_the_same_of_what_is_answered_edited_signed_and_taken_back() {
     }
     says(&mut ann, &mut ben, "see you", "see you").await;
     assert_eq!(ann.end().await.unwrap() + ben.end().await.unwrap(), 0, "nothing was shown twice");
+    nodes.stop().await.unwrap();
+}
+
+/// What a terminal says is pinned: places, and by whom.
+async fn pins(terminal: &mut Terminal) -> Vec<(u64, String)> {
+    terminal.say("/pins").await.unwrap();
+    let (pins, _) = terminal.wait_for("pins", PATIENCE, |_| true).await.unwrap();
+    let of = |pin: &Value| (pin["message"]["seq"].as_u64().unwrap(), pin["by"].as_str().unwrap().to_owned());
+    pins["pinned"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// [V-3] [V-5] [V-6] [V-8] [M-7]
+#[tokio::test]
+async fn two_pin_mention_each_other_and_agree_on_how_reading_is_told() {
+    let nodes = common::strangers().await;
+    common::line(&nodes).await;
+    let (_, [mut ann, mut ben]) = talking(&nodes).await;
+    let code = says(&mut ann, &mut ben, "the door code is 4711", "the door code is 4711").await;
+    let oops = says(&mut ben, &mut ann, "wrong window", "wrong window").await;
+
+    // Pins: both may, both hear of it, and what is taken back goes.
+    let (one, two) = ("one@a.example".to_owned(), "two@b.example".to_owned());
+    for (seq, by) in [(code, &two), (oops, &one)] {
+        let from = if *by == one { &mut ann } else { &mut ben };
+        from.say(&format!("/pin {seq}")).await.unwrap();
+        for terminal in [&mut ann, &mut ben] {
+            let is = |pinned: &Value| pinned["seq"] == seq && pinned["pinned"] == true && pinned["by"] == by.as_str();
+            terminal.wait_for("pinned", PATIENCE, is).await.unwrap();
+        }
+    }
+    for terminal in [&mut ann, &mut ben] {
+        assert_eq!(pins(terminal).await, [(code, two.clone()), (oops, one.clone())]);
+    }
+    ben.say(&format!("/retract {oops}")).await.unwrap();
+    for terminal in [&mut ann, &mut ben] {
+        terminal
+            .wait_for("pinned", PATIENCE, |pinned| pinned["seq"] == oops && pinned["pinned"] == false)
+            .await
+            .unwrap();
+        assert_eq!(pins(terminal).await, [(code, two.clone())]);
+        let shown = view(terminal, "/history").await;
+        assert!(shown.iter().all(|message| message["pinned"] == (message["seq"] == code)), "{shown:?}");
+    }
+    ann.say(&format!("/unpin {code}")).await.unwrap();
+    ben.wait_for("pinned", PATIENCE, |pinned| pinned["seq"] == code && pinned["pinned"] == false).await.unwrap();
+    assert_eq!(pins(&mut ben).await, []);
+
+    // Nobody removes what the other said, and nobody pins what isn't there.
+    for (line, why) in [(format!("/remove {code}"), "not_moderator"), ("/pin 9999".into(), "no_message")] {
+        ben.say(&line).await.unwrap();
+        ben.wait_for("declined", PATIENCE, |declined| declined["why"] == why).await.unwrap();
+    }
+
+    // A mention is typed as an address, and told to who is meant.
+    ann.say("ask @two@b.example, they know").await.unwrap();
+    let (said, _) = ben.wait_for("said", PATIENCE, |said| said["mentions"] == json!(["two@b.example"])).await.unwrap();
+    assert!(said["text"].as_str().unwrap().starts_with("ask [@"), "{said}");
+
+    // What both tell of their reading, the conversation says.
+    ben.say("/tell-read no").await.unwrap();
+    ann.say("/policy required").await.unwrap();
+    for terminal in [&mut ann, &mut ben] {
+        let is = |policy: &Value| {
+            policy["policy"] == "required" && policy["by"] == one.as_str() && policy["tells_read"] == true
+        };
+        terminal.wait_for("policy", PATIENCE, is).await.unwrap();
+    }
+    let read = says(&mut ann, &mut ben, "will you read this?", "will you read this?").await;
+    ben.say(&format!("/read {read}")).await.unwrap();
+    ann.wait_for("mark", PATIENCE, |mark| mark["seq"] == read && mark["mark"] == "read").await.unwrap();
+    ben.say("/policy forbidden").await.unwrap();
+    ann.wait_for("policy", PATIENCE, |policy| policy["policy"] == "forbidden" && policy["tells_read"] == false)
+        .await
+        .unwrap();
+    ann.end().await.unwrap();
+    ben.end().await.unwrap();
     nodes.stop().await.unwrap();
 }
 

@@ -5,9 +5,10 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, attachment, codes, content, dial, field, frame, limits, log, mark, offer, people, saying
-from postline import seal, sealed, session, signed, transcript
+from postline import address, attachment, codes, content, control, dial, field, frame, limits, log, mark, offer, people, saying
+from postline import seal, sealed, session, signed, snapshot, transcript
 from postline.refusal import Refused
+from postline.shape import need
 
 Input = dict[str, Any]
 Ok = dict[str, Any]
@@ -210,6 +211,24 @@ def _position_read(given: Input) -> Ok:
 
 def _position_join(given: Input) -> Ok:
     return {"bytes": mark.write(mark.join(map(mark.read, _values(given)["positions"])))}
+
+
+def _snapshot_make(given: Input) -> Ok:
+    conversation = bytes.fromhex(given["conversation"])
+    events = []
+    for one in given["events"]:
+        about = int(one["about"]) if "about" in one else None
+        author, data = bytes.fromhex(one["author"]), bytes.fromhex(one["content"])
+        events.append(snapshot.event(conversation, int(one["seq"]), author, about, data))
+    need(len({event.seq for event in events}) == len(events), "two events at one place")
+    first = int(given.get("from", 1))
+    made = [snapshot.make(conversation, first, [events[index] for index in order]) for order in given["orders"]]
+    return {"hashes": [one["hash"] for one in made]} | {name: made[0][name] for name in made[0] if name != "hash"}
+
+
+def _control_join(given: Input) -> Ok:
+    controls = [(int(seq), bytes.fromhex(data)) for seq, data in given["controls"]]
+    return control.join(controls, [(bytes.fromhex(message), int(place)) for message, place in given["here"]])
 
 
 def _log_direct(given: Input) -> Ok:
@@ -474,6 +493,9 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "frame.make": _frame_make,
     "position.read": _position_read,
     "position.join": _position_join,
+    "snapshot.make": _snapshot_make,
+    "control.read": lambda given: control.read(_values(given)["bytes"]),
+    "control.join": _control_join,
     "log.direct": _log_direct,
     "log.tag": _log_tag,
     "log.chain": _log_chain,

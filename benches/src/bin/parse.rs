@@ -3,11 +3,14 @@
 //! ```text
 //!   cargo run -p postline-benches --bin parse                      prints counts; gates slope and regression
 //!   … --bin parse -- --keep                                        these counts are good: benches/instructions.tsv
+//!   … --bin parse -- said SIZE…                                    what an event costs in conversations of these sizes, heard whole
 //!   … --bin parse -- once WORK SIZE TIMES                          the work itself: what valgrind runs
 //! ```
 //!
 //! The slope is cost(2n) ÷ cost(n): 2 for a reader that looks at each byte a fixed number of times, 4 for a quadratic one.
 //! Each count is the difference of two runs of the same program, so that its start and its set-up don't count.
+//!
+//! What is said has no slope: one more event must cost the same in a conversation of any length.
 
 use std::fs;
 use std::hint::black_box;
@@ -18,6 +21,7 @@ use std::process::{Command, ExitCode, Stdio};
 use postline_benches::Fault;
 use postline_benches::baseline::{self, Baseline};
 use postline_benches::desk::Desk;
+use postline_benches::said::{BATCH, Talked};
 use postline_codec::mime::{authors, field, scan};
 use postline_codec::stream::{FrameReader, encode};
 use postline_core::id::{Address, BlobRef, CarryId};
@@ -27,6 +31,13 @@ use postline_core::wire::frame::{Carry, ExpressEnvelope, Frame};
 
 /// The steepest slope that is let pass.
 const SLOPE: f64 = 2.3;
+
+/// How many events a conversation has, in which one more must cost the same.
+const TALKS: [usize; 3] = [100, 1_000, 10_000];
+/// How much more, or less, it may cost in one than in another.
+const FLAT: f64 = 1.1;
+/// How many records the last screen of the longest may read, and how many messages it shows.
+const SCREEN: (usize, usize) = (200, 50);
 
 /// One kind of input, which can be made longer.
 struct Work {
@@ -68,6 +79,13 @@ fn run() -> Result<bool, Fault> {
     if let [once, name, size, times] = args.as_slice()
         && once == "once"
     {
+        if let said @ ("said" | "said-whole") = name.as_str() {
+            let mut talked = Talked::of(size.parse()?, said == "said-whole")?;
+            for _ in 0..times.parse::<usize>()? {
+                talked.apply()?;
+            }
+            return Ok(true);
+        }
         let work = WORKS.iter().find(|work| work.name == name).ok_or("no such work")?;
         let input = (work.make)(size.parse()?);
         for _ in 0..times.parse::<usize>()? {
@@ -81,6 +99,10 @@ fn run() -> Result<bool, Fault> {
     if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
         writeln!(out, "skipped: no valgrind, so no instruction is counted")?;
         return Ok(true);
+    }
+    if let Some(("said", sizes)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        let sizes: Vec<usize> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>()?;
+        return Ok(said(&mut out, "said-whole", &sizes)?.1);
     }
     writeln!(out, "| work | n | instructions for n | for each | slope |\n|---|---|---|---|---|")?;
     let (mut steepest, mut counts) = (("", 0.0), Vec::new());
@@ -96,25 +118,47 @@ fn run() -> Result<bool, Fault> {
     }
     let lone = instructions(&Work { size: 1, ..WORKS[0] }, 3)?;
     writeln!(out, "\nReading a mail of 3 short lines once: {lone:.0} instructions.")?;
+    let (event, flat) = said(&mut out, "said", &TALKS)?;
+    counts.push(("said", event));
     writeln!(out, "figure parse.slope {:.2} ({}; at most {SLOPE})", steepest.1, steepest.0)?;
     let found = Baseline::of(&counts);
     if args == ["--keep"] {
         fs::write(baseline::file(), found.text())?;
-        return Ok(steepest.1 <= SLOPE);
+        return Ok(steepest.1 <= SLOPE && flat);
     }
     let verdict = Baseline::parse(&fs::read_to_string(baseline::file())?)?.judge(&found);
     let (name, factor) = verdict.worst.clone().unwrap_or_default();
     let binds = if verdict.binds { "at most 1.03" } else { "not binding: another compiler, profile or CPU" };
     writeln!(out, "figure parse.regression {factor:.3} ({name}; {binds})")?;
-    Ok(steepest.1 <= SLOPE && verdict.passes())
+    Ok(steepest.1 <= SLOPE && flat && verdict.passes())
+}
+
+/// What one more event costs in conversations of these lengths, and what opening the longest reads: the cost in the first, and
+/// whether both are within bounds.
+fn said(out: &mut impl std::io::Write, work: &str, sizes: &[usize]) -> Result<(f64, bool), Fault> {
+    writeln!(out, "\n| events in a conversation | instructions to apply one more |\n|---|---|")?;
+    let mut costs = Vec::new();
+    for size in sizes {
+        let cost = (count(work, *size, 2)? - count(work, *size, 1)?) / BATCH as f64;
+        writeln!(out, "| {size} | {cost:.0} |")?;
+        costs.push(cost);
+    }
+    let first = costs.first().copied().ok_or("no sizes")?;
+    let most = costs.iter().map(|cost| (cost / first).max(first / cost)).fold(1.0, f64::max);
+    let longest = sizes.iter().max().copied().unwrap_or_default();
+    let (reads, shown) = SCREEN;
+    let read = Talked::of(longest as u64, false)?.screen(shown)?;
+    writeln!(out, "\nfigure said.flat {most:.3} (at most {FLAT})")?;
+    writeln!(out, "figure said.records_of_the_last_screen {read} (of {longest} events; at most {reads})")?;
+    Ok((first, most <= FLAT && read <= reads))
 }
 
 /// What reading once costs: two readings less one.
 fn instructions(work: &Work, size: usize) -> Result<f64, Fault> {
-    Ok(count(work, size, 2)? - count(work, size, 1)?)
+    Ok(count(work.name, size, 2)? - count(work.name, size, 1)?)
 }
 
-fn count(work: &Work, size: usize, times: usize) -> Result<f64, Fault> {
+fn count(work: &str, size: usize, times: usize) -> Result<f64, Fault> {
     let log = std::env::temp_dir().join(format!("postline-parse-{}", std::process::id()));
     let counted = count_into(work, size, times, &log);
     // It may not have been made.
@@ -122,13 +166,13 @@ fn count(work: &Work, size: usize, times: usize) -> Result<f64, Fault> {
     counted
 }
 
-fn count_into(work: &Work, size: usize, times: usize, log: &Path) -> Result<f64, Fault> {
+fn count_into(work: &str, size: usize, times: usize, log: &Path) -> Result<f64, Fault> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     valgrind.arg(format!("--log-file={}", log.display())).arg(std::env::current_exe()?);
-    valgrind.args(["once", work.name, &size.to_string(), &times.to_string()]);
+    valgrind.args(["once", work, &size.to_string(), &times.to_string()]);
     if !valgrind.status()?.success() {
-        return Err(format!("{} of {size} failed", work.name).into());
+        return Err(format!("{work} of {size} failed").into());
     }
     let said = fs::read_to_string(log)?;
     let count = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());

@@ -34,7 +34,7 @@ use postline_core::wire::frame::{Domains, Ready};
 
 pub use client::{AtNode, ClientInput, ClientLaws, conversation, line};
 pub use logs::{FollowerLaws, HubLaws};
-pub use said::{NameLaws, ReactionLaws, RevisionLaws};
+pub use said::{NameLaws, PinLaws, ReactionLaws, RevisionLaws};
 pub use talks::{DevicePresenceLaws, MarkLaws, NodePresenceLaws};
 
 /// When every machine begins.

@@ -34,6 +34,8 @@ const CHOICES: u64 = 0x0063_686f_6963_6573;
 const FADES: u64 = 0x6661_6465_7300;
 /// The same, of who is whispered about.
 const WHISPERS: u64 = 0x7768_6973_7065;
+/// The same, of what is pinned.
+const PINS: u64 = 0x7069_6e73;
 /// The same, of who keeps to themselves what they read.
 const OWN: u64 = 0x006f_776e;
 /// How long after healing everything must have come to its end.
@@ -107,6 +109,8 @@ struct Phones {
     choices: Rng,
     /// What is whispered, where anything is.
     whispers: Option<Rng>,
+    /// What is pinned, where anything is.
+    pins: Option<Rng>,
     /// What is said and to be forgotten, where anything is.
     fades: Option<Rng>,
     /// Who keeps to themselves what they read on several devices, where any do.
@@ -120,10 +124,21 @@ impl Phones {
         let (use_of, losses) = (seed.rotate_left(17) ^ PHONES, seed.rotate_left(41) ^ LOSSES);
         let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
         let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
+        let pins = if devices::pins(seed) { Some(Rng::new(seed.rotate_left(47) ^ PINS)) } else { None };
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
         let fades = if devices::fades(seed) { Some(Rng::new(seed.rotate_left(47) ^ FADES)) } else { None };
         let own = if devices::keeps(seed) { Some(Rng::new(seed.rotate_left(47) ^ OWN)) } else { None };
-        Self { use_of: Rng::new(use_of), losses: Rng::new(losses), choices, deals, whispers, own, files: None, fades }
+        Self {
+            use_of: Rng::new(use_of),
+            losses: Rng::new(losses),
+            choices,
+            deals,
+            whispers,
+            own,
+            pins,
+            files: None,
+            fades,
+        }
     }
 }
 
@@ -182,6 +197,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         devices::plan_choices(&mut world, &mut phones.choices, lasts);
         if let Some(whispers) = &mut phones.whispers {
             devices::plan_whispers(&mut world, whispers, lasts);
+        }
+        if let Some(pins) = &mut phones.pins {
+            devices::plan_pins(&mut world, pins, lasts);
         }
         if let Some(fades) = &mut phones.fades {
             devices::plan_fades(&mut world, fades, lasts);

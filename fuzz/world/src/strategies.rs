@@ -40,7 +40,7 @@ use crate::rng::Rng;
 pub use clients::client_input;
 pub use content::content_fields;
 pub use logs::{follower_input, hub_input};
-pub use said::{name_input, reaction_input, revision_input};
+pub use said::{name_input, pin_input, reaction_input, revision_input};
 pub use talks::{device_presence_input, mark_input, node_presence_input};
 
 /// A script of up to `most` steps, made of one word each.

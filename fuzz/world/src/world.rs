@@ -19,6 +19,7 @@ mod post;
 mod proofs;
 mod sayings;
 mod sessions;
+mod snapshots;
 mod steps;
 mod tape;
 mod told;

@@ -78,6 +78,8 @@ canaries! {
     a_node_taken_for_another_is_noticed: RotationWithoutAnnouncement is ["I19"], in (Fault::Byzantine, 10);
     a_list_that_was_replaced_is_noticed: StaleListTaken is ["I15"], by run_with_devices, from 330;
     another_s_words_are_noticed: AnyoneRevises is ["I6"], by run_with_devices;
+    // [V-6]
+    a_removal_by_anyone_is_noticed: AnyoneRemoves is ["I6"], by run_with_devices;
     words_that_stay_are_noticed: WordsStay is ["I7"], by run_with_devices;
     //
     words_that_outlive_their_time_are_noticed: WordsOutlive is ["I7"], by run_with_devices;

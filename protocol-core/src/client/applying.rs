@@ -17,29 +17,32 @@
 use std::collections::BTreeSet;
 
 use super::Client;
-use super::io::{self, Answers, Changed, Event as Told, Now, Output, Who};
+use super::io::{self, Answers, Changed, Event as Told, Now, Output};
 use super::said::{Kept, Role};
 use super::timers::What;
+use super::views::Spot;
 use crate::canary::{self, Canary};
 use crate::content::kind::Kind;
 use crate::content::message::Expiry;
 use crate::fault::PeerFault;
 use crate::id::{Address, ContentId, ConversationId, Identity};
 use crate::limits;
+use crate::machine::pin::{self, There};
 use crate::machine::reaction::{self, Reactions};
 use crate::machine::revision::{self, Protection, Revisions, View};
 use crate::machine::thread::{self, Name};
 use crate::step::{Machine as _, Outbox, Tick};
-use crate::store::{Key, sha256};
+use crate::store::Key;
 use crate::time::Millis;
 use crate::wire::content::Content;
+use crate::wire::control as wire;
 
 /// Records that are wanted first.
 pub(super) type Wanted = BTreeSet<Key>;
 
 /// Why an entry is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+pub(super) enum Turn {
     /// It is next.
     Next,
     /// It came after others behind it.
@@ -50,12 +53,12 @@ enum Turn {
 
 /// An entry, as what is applied of it needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     talk: ConversationId,
     seq: u64,
     name: ContentId,
     role: Role,
-    author: Identity,
+    pub(super) author: Identity,
     at: Millis,
 }
 
@@ -68,25 +71,25 @@ impl Entry {
 
 /// A message, and the place of its first version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Target {
-    message: ContentId,
-    place: u64,
+pub(super) struct Target {
+    pub(super) message: ContentId,
+    pub(super) place: u64,
 }
 
 /// Where something leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lead {
+pub(super) enum Lead {
     /// To this message.
     To(Target),
-    /// What it names hasn't come.
-    Waits,
+    /// What it names, at this place, hasn't come.
+    Waits(u64),
     /// Something else lies there, or it comes later.
     Nowhere,
 }
 
 /// What an entry does.
 #[derive(Debug)]
-enum Plan {
+pub(super) enum Plan {
     /// It isn't for people.
     Nothing,
     /// It leads nowhere: words that it brings are nobody's.
@@ -95,8 +98,25 @@ enum Plan {
     Message { answers: Option<(ContentId, Lead)>, first: Option<revision::What> },
     /// It edits, or takes back.
     Change { target: Target, what: revision::What },
+    /// It pins, or unpins.
+    Pin { of: wire::Target, pinned: bool, there: There },
+    /// Its author may not do it.
+    Refused(PeerFault),
     /// It reacts, or takes that back.
     Signs { version: ContentId, lead: Lead, heard: Vec<reaction::What> },
+}
+
+impl Plan {
+    /// The place of the message that it makes something else of, or puts among others.
+    const fn changes(&self, seq: u64, turn: Turn) -> Option<u64> {
+        match self {
+            Self::Message { .. } if !matches!(turn, Turn::Next) => Some(seq),
+            Self::Change { target, .. } | Self::Signs { lead: Lead::To(target), .. } => Some(target.place),
+            Self::Nothing | Self::Void | Self::Refused(_) => None,
+            // Pins are in no snapshot.
+            Self::Message { .. } | Self::Pin { .. } | Self::Signs { .. } => None,
+        }
+    }
 }
 
 /// Notes a record that is wanted, where it isn't here.
@@ -141,7 +161,7 @@ impl Client {
     }
 
     /// The entry that is next: those that came out of turn first.
-    fn next_to_apply(&self, id: ConversationId) -> Option<(u64, Turn)> {
+    pub(super) fn next_to_apply(&self, id: ConversationId) -> Option<(u64, Turn)> {
         let talk = self.talks.get(&id)?;
         let late = talk.late.first().map(|seq| (*seq, Turn::Late));
         let adopted = talk.adopted.first().map(|seq| (*seq, Turn::Adopted));
@@ -162,16 +182,22 @@ impl Client {
     fn plan(&self, id: ConversationId, seq: u64, turn: Turn, wanted: &mut Wanted) -> Plan {
         let late = turn == Turn::Late;
         let Some(kept) = self.kept(id, seq, wanted) else { return Plan::Nothing };
+        if let Role::Act(control) = kept.role {
+            return self.plan_control(id, seq, kept, control, wanted);
+        }
         let Some(content) = &kept.content else { return Plan::Nothing };
         let fields = content.fields();
         self.wanted_to_name(kept, wanted);
         if late {
-            want(self.views.names.get(&(id, kept.id)), wanted, || Key::Name(id, kept.id));
+            want(self.views.names.get(&(id, seq, kept.id)), wanted, || Key::Name(id, seq, kept.id));
         }
         match fields.kind() {
             Kind::Message => {
                 if late {
-                    want(self.views.messages.get(&(id, kept.id)), wanted, || Key::Message(id, kept.id));
+                    self.wanted_pins(id, wanted);
+                    let at = (id, seq, kept.id);
+                    want(self.views.messages.get(&at), wanted, || Key::Message(id, seq, kept.id));
+                    want(self.views.reactions.get(&at), wanted, || Key::Reactions(id, seq, kept.id));
                     if self.talks.get(&id).is_some_and(|talk| seq <= talk.paged) {
                         self.wanted_page(id, seq, wanted);
                     }
@@ -185,19 +211,19 @@ impl Client {
             Kind::Edit { target, no } => {
                 self.wanted_to_note_in(turn, id, seq, kept, wanted);
                 let no = no.map_or(1, core::num::NonZeroU32::get);
-                self.change(id, seq, kept, target, revision::What::Edit { no, fixed: content.fixed() }, wanted)
+                let what = revision::What::Edit { no, fixed: content.fixed() };
+                self.change(id, seq, kept.about, target, what, wanted)
             }
-            Kind::Retract { target } => self.change(id, seq, kept, target, revision::What::Retract, wanted),
+            Kind::Retract { target } => self.change(id, seq, kept.about, target, revision::What::Retract, wanted),
             Kind::Reaction { to, target, signs } => {
-                let withdrawn = target.into_iter().flat_map(withdrawals);
-                let signs = signs.into_iter().enumerate().map(|(n, sign)| reaction::What::Reaction {
-                    id: nth(kept.id, n),
-                    version: to,
-                    sign: sign.to_owned(),
-                });
-                self.signs(id, seq, kept, to, withdrawn.chain(signs).collect(), wanted)
+                let withdrawn = target.map(|of| reaction::What::Withdrawal { of });
+                let signs: BTreeSet<String> = signs.into_iter().map(str::to_owned).collect();
+                let some = (!signs.is_empty()).then_some(reaction::What::Reaction { id: kept.id, version: to, signs });
+                self.signs(id, seq, kept, to, withdrawn.into_iter().chain(some).collect(), wanted)
             }
-            Kind::Withdrawal { to, target } => self.signs(id, seq, kept, to, withdrawals(target).collect(), wanted),
+            Kind::Withdrawal { to, target } => {
+                self.signs(id, seq, kept, to, vec![reaction::What::Withdrawal { of: target }], wanted)
+            }
             Kind::Report(_) | Kind::Nothing => Plan::Nothing,
         }
     }
@@ -217,23 +243,26 @@ impl Client {
     }
 
     /// An edit or a retract: of a first that lies earlier, or hasn't come.
-    fn change(
+    pub(super) fn change(
         &self,
         id: ConversationId,
         seq: u64,
-        kept: &Kept,
+        about: Option<u64>,
         message: ContentId,
         what: revision::What,
         wanted: &mut Wanted,
     ) -> Plan {
-        let Some(place) = kept.about.filter(|place| *place < seq) else { return Plan::Void };
+        let Some(place) = about.filter(|place| *place < seq) else { return Plan::Void };
+        if matches!(what, revision::What::Retract | revision::What::Removal) {
+            self.wanted_pins(id, wanted);
+        }
         let first = self.kept(id, place, wanted);
         first.into_iter().for_each(|first| self.wanted_to_name(first, wanted));
         if first.is_some_and(|first| first.id != message || first.role != Role::Message) {
             return Plan::Void;
         }
-        let known = self.views.messages.get(&(id, message));
-        want(known, wanted, || Key::Message(id, message));
+        let known = self.views.messages.get(&(id, place, message));
+        want(known, wanted, || Key::Message(id, place, message));
         // Their words may be forgotten.
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
             let kept = self.kept(id, words, wanted);
@@ -254,35 +283,42 @@ impl Client {
         let lead = self.lead(id, seq, kept.about, version, wanted);
         match lead {
             Lead::To(Target { message, place }) => {
-                want(self.views.reactions.get(&(id, message)), wanted, || Key::Reactions(id, message));
+                let known = self.views.reactions.get(&(id, place, message));
+                want(known, wanted, || Key::Reactions(id, place, message));
                 self.kept(id, place, wanted);
             }
-            Lead::Waits => want(self.views.names.get(&(id, version)), wanted, || Key::Name(id, version)),
-            Lead::Nowhere => {}
+            Lead::Waits(_) | Lead::Nowhere => {}
         }
         Plan::Signs { version, lead, heard }
     }
 
     /// Where the name of a version leads, that lies at this place.
-    fn lead(&self, id: ConversationId, from: u64, about: Option<u64>, version: ContentId, wanted: &mut Wanted) -> Lead {
+    pub(super) fn lead(
+        &self,
+        id: ConversationId,
+        from: u64,
+        about: Option<u64>,
+        version: ContentId,
+        wanted: &mut Wanted,
+    ) -> Lead {
         let Some(place) = about.filter(|place| *place < from) else { return Lead::Nowhere };
         let here = self.said.get(&(id, place));
         want(here, wanted, || Key::Said(id, place));
         match here {
             None | Some(None) => {
-                want(self.views.names.get(&(id, version)), wanted, || Key::Name(id, version));
-                Lead::Waits
+                want(self.views.names.get(&(id, place, version)), wanted, || Key::Name(id, place, version));
+                Lead::Waits(place)
             }
             Some(Some(kept)) if kept.id != version => Lead::Nowhere,
             Some(Some(kept)) => match (kept.role, kept.about) {
                 (Role::Message, _) => Lead::To(Target { message: kept.id, place }),
-                (Role::Edit(message), Some(place)) => Lead::To(Target { message, place }),
-                (Role::Edit(_), None) | (Role::Aside, _) => Lead::Nowhere,
+                (Role::Edit(message), Some(first)) if first < place => Lead::To(Target { message, place: first }),
+                (Role::Edit(_) | Role::Aside | Role::Act(_), _) => Lead::Nowhere,
             },
         }
     }
 
-    fn entry(&self, talk: ConversationId, seq: u64, kept: &Kept) -> Entry {
+    pub(super) fn entry(&self, talk: ConversationId, seq: u64, kept: &Kept) -> Entry {
         let own = || self.identity().unwrap_or(Identity([0; 32]));
         let author = kept.by.as_ref().map_or_else(own, |by| by.identity);
         Entry { talk, seq, name: kept.id, role: kept.role, author, at: kept.at }
@@ -290,6 +326,9 @@ impl Client {
 
     fn carry_out_plan(&mut self, tick: &Tick, entry: Entry, turn: Turn, plan: Plan, out: &mut Outbox<Output>) {
         let Entry { talk, seq, .. } = entry;
+        if let Some(place) = plan.changes(seq, turn) {
+            self.unsettle(talk, place, out);
+        }
         let noted = matches!(plan, Plan::Message { .. } | Plan::Change { .. }) && turn != Turn::Adopted;
         let over = noted && self.note_end(talk, seq, out);
         match plan {
@@ -298,8 +337,8 @@ impl Client {
             // Its message has ended too, or ends otherwise: then the edit doesn't count ([R-4]).
             Plan::Change { .. } if over => self.forget_words(talk, seq, out),
             Plan::Message { answers, first } => {
-                if let Some((version, Lead::Waits)) = answers {
-                    self.names(tick, talk, version, thread::Input::NamedBy(seq), out);
+                if let Some((version, Lead::Waits(place))) = answers {
+                    self.names(tick, (talk, place, version), thread::Input::NamedBy(seq), out);
                 }
                 if over {
                     if turn == Turn::Late {
@@ -311,20 +350,26 @@ impl Client {
                 }
             }
             Plan::Change { target, what } => self.revise(tick, entry, target, what, None, out),
+            Plan::Pin { of, pinned, there } => {
+                let set = pin::Input::Set { seq, by: entry.author, of, pinned, there };
+                self.pin(tick, talk, set, Some(entry.author), out);
+            }
+            Plan::Refused(why) => self.refuse_by(entry.author, talk, why, out),
             Plan::Signs { version, lead, heard } => match lead {
                 Lead::To(target) => self.react(tick, entry, target, heard, out),
-                Lead::Waits => self.names(tick, talk, version, thread::Input::NamedBy(seq), out),
+                Lead::Waits(place) => self.names(tick, (talk, place, version), thread::Input::NamedBy(seq), out),
                 Lead::Nowhere => {}
             },
         }
         let message = match entry.role {
             Role::Message => entry.name,
             Role::Edit(message) => message,
-            Role::Aside => return,
+            Role::Aside | Role::Act(_) => return,
         };
         self.name_files(talk, seq, out);
-        if turn == Turn::Late && matches!(self.views.names.get(&(talk, entry.name)), Some(Some(_))) {
-            self.names(tick, talk, entry.name, thread::Input::Is(thread::Of { seq, message }), out);
+        let name = (talk, seq, entry.name);
+        if turn == Turn::Late && matches!(self.views.names.get(&name), Some(Some(_))) {
+            self.names(tick, name, thread::Input::Is(thread::Of { seq, message }), out);
         }
     }
 
@@ -341,7 +386,7 @@ impl Client {
         let Entry { talk, seq, name, .. } = entry;
         let answers = answers.map(|(version, lead)| match lead {
             Lead::To(Target { place, .. }) => Answers { version, message: Some(place) },
-            Lead::Waits | Lead::Nowhere => Answers { version, message: None },
+            Lead::Waits(_) | Lead::Nowhere => Answers { version, message: None },
         });
         if turn == Turn::Adopted {
             if let Some(Answers { message: Some(message), .. }) = answers {
@@ -351,15 +396,22 @@ impl Client {
         }
         if turn == Turn::Late {
             self.page_late(talk, seq, out);
+            // Of what is told twice, the record was written anew.
+            if matches!(self.views.reactions.get(&(talk, seq, name)), Some(Some(_))) {
+                self.touch(talk, seq, out);
+            }
         }
         let said = self.said_in(entry, turn, answers);
         // Of what comes in its turn nobody can have spoken.
-        let spoken_of = matches!(self.views.messages.get(&(talk, name)), Some(Some(_)));
+        let spoken_of = matches!(self.views.messages.get(&(talk, seq, name)), Some(Some(_)));
         match first.filter(|_| spoken_of) {
             Some(first) => self.revise(tick, entry, Target { message: name, place: seq }, first, said, out),
             // Until `talk/…` says that it was applied, it is applied again, and told again, under the same seq and id: from
             // our own record of it, or, where a crash took that too, by the node, which holds it until our Have.
             None => said.into_iter().for_each(|said| Self::tell_early(said, out)),
+        }
+        if turn == Turn::Late {
+            self.pins_of_late(tick, talk, wire::Target { message: name, place: seq }, out);
         }
     }
 
@@ -368,6 +420,7 @@ impl Client {
         let Some(Some(kept)) = self.said.get(&(talk, seq)) else { return };
         let (entry, first) = (self.entry(talk, seq, kept), kept.content.as_ref().map(first_of));
         let target = Target { message: entry.name, place: seq };
+        self.unsettle(talk, seq, out);
         if let Some(first) = first {
             self.revise(tick, entry, target, first, None, out);
         }
@@ -380,7 +433,8 @@ impl Client {
         let kept = self.said.get(&(conversation, seq))?.as_ref()?;
         let (author, content) = (self.author(kept.by.as_ref()?), kept.content.clone()?);
         let late = turn == Turn::Late;
-        Some(Told::Said(io::Said { conversation, seq, late, id, author, at, content, answers }))
+        let mentions = self.mentioned(conversation, &content);
+        Some(Told::Said(io::Said { conversation, seq, late, id, author, at, content, answers, mentions }))
     }
 
     /// The versions of a message, with one more thing said of it.
@@ -393,9 +447,9 @@ impl Client {
         said: Option<Told>,
         out: &mut Outbox<Output>,
     ) {
-        let (talk, key) = (entry.talk, (entry.talk, target.message));
+        let (talk, key) = (entry.talk, (entry.talk, target.place, target.message));
         let known = self.views.messages.remove(&key).flatten();
-        let mut revisions = known.unwrap_or_else(|| Revisions::new(talk, target.message));
+        let mut revisions = known.unwrap_or_else(|| Revisions::new(talk, target.place, target.message));
         if revisions.first().is_none()
             && target.place != entry.seq
             && let Some(Some(first)) = self.said.get(&(talk, target.place))
@@ -408,18 +462,29 @@ impl Client {
         let outputs = stepped(&mut revisions, tick, entry.heard(what), out);
         // What is gone before it comes is never shown.
         said.filter(|_| matches!(revisions.view(), View::Words(_))).into_iter().for_each(|said| Self::tell(said, out));
-        if !revisions.words().contains(&entry.seq) {
+        // A retract brings no words, and is said again to who couldn't open it.
+        if entry.role != Role::Aside && !revisions.words().contains(&entry.seq) {
             self.forget_words(talk, entry.seq, out);
         }
         self.views.messages.insert(key, Some(revisions));
         self.touch(talk, target.place, out);
         for output in outputs {
-            self.revised(entry, target, output, out);
+            self.revised(tick, entry, target, output, out);
         }
     }
 
-    fn revised(&mut self, entry: Entry, target: Target, output: revision::Output, out: &mut Outbox<Output>) {
+    fn revised(
+        &mut self,
+        tick: &Tick,
+        entry: Entry,
+        target: Target,
+        output: revision::Output,
+        out: &mut Outbox<Output>,
+    ) {
         let (talk, Target { message, place }) = (entry.talk, target);
+        if matches!(output, revision::Output::Shown(View::Retracted | View::Removed { .. } | View::Expired)) {
+            self.pin(tick, talk, pin::Input::Is(wire::Target { message, place }, There::Gone), None, out);
+        }
         match output {
             revision::Output::Keep(_) | revision::Output::Shown(View::Awaited) => {}
             revision::Output::Forget(words) => self.forget_words(talk, words, out),
@@ -438,8 +503,7 @@ impl Client {
     }
 
     fn refuse_entry(&self, entry: Entry, why: PeerFault, out: &mut Outbox<Output>) {
-        let who = self.address_of(entry.author).map_or(Who::Conversation(entry.talk), Who::Person);
-        Self::refuse(who, why, out);
+        self.refuse_by(entry.author, entry.talk, why, out);
     }
 
     fn now(&self, conversation: ConversationId, id: ContentId, seq: u64, now: Now, out: &mut Outbox<Output>) {
@@ -478,8 +542,8 @@ impl Client {
         out: &mut Outbox<Output>,
     ) {
         let (conversation, Target { message: id, place: seq }) = (entry.talk, target);
-        let known = self.views.reactions.remove(&(conversation, id)).flatten();
-        let mut reactions = known.unwrap_or_else(|| Reactions::new(conversation, id));
+        let known = self.views.reactions.remove(&(conversation, seq, id)).flatten();
+        let mut reactions = known.unwrap_or_else(|| Reactions::new(conversation, seq, id));
         for what in heard {
             let mut told = Outbox::new();
             let heard = reaction::Heard { seq: entry.seq, author: entry.author, what };
@@ -499,7 +563,7 @@ impl Client {
                 Self::tell(Told::Reacted { conversation, id, seq, who, sign, shown }, out);
             }
         }
-        self.views.reactions.insert((conversation, id), Some(reactions));
+        self.views.reactions.insert((conversation, seq, id), Some(reactions));
         self.touch(conversation, seq, out);
     }
 
@@ -513,16 +577,10 @@ impl Client {
     }
 
     /// Something about a name that somebody waits for, or is waited for.
-    fn names(
-        &mut self,
-        tick: &Tick,
-        id: ConversationId,
-        version: ContentId,
-        input: thread::Input,
-        out: &mut Outbox<Output>,
-    ) {
-        let known = self.views.names.remove(&(id, version)).flatten();
-        let mut name = known.unwrap_or_else(|| Name::new(id, version));
+    fn names(&mut self, tick: &Tick, named: Spot, input: thread::Input, out: &mut Outbox<Output>) {
+        let (id, place, version) = named;
+        let known = self.views.names.remove(&named).flatten();
+        let mut name = known.unwrap_or_else(|| Name::new(id, place, version));
         let mut told = Outbox::new();
         if name.step(tick, input, &mut told).is_ok() {
             for output in out.adopt(told) {
@@ -531,7 +589,7 @@ impl Client {
                 }
             }
         }
-        self.views.names.insert((id, version), Some(name));
+        self.views.names.insert(named, Some(name));
     }
 
     /// An entry came out of its turn: it is applied, before the log goes on.
@@ -556,15 +614,4 @@ fn stepped(
 
 fn first_of(content: &Content) -> revision::What {
     revision::What::First { fixed: content.fixed() }
-}
-
-/// The name of the nth sign of a reaction: mostly there is one, which is called as the reaction is.
-fn nth(reaction: ContentId, n: usize) -> ContentId {
-    let of = |n: usize| sha256(&[b"postline/1 sign\0", &reaction.0, &n.to_be_bytes()]);
-    if n == 0 { reaction } else { ContentId(of(n).0) }
-}
-
-/// What takes back all signs of a reaction.
-fn withdrawals(reaction: ContentId) -> impl Iterator<Item = reaction::What> {
-    (0..limits::SIGNS).map(move |n| reaction::What::Withdrawal { of: nth(reaction, n) })
 }

@@ -92,6 +92,7 @@ impl Contact {
             hosted: self.chain.as_ref().is_some_and(hosted),
             devices: self.chain.as_ref().map_or(0, |chain| chain.devices().len()),
             suspended: self.suspended,
+            identity: self.chain.as_ref().map(Chain::identity),
         }
     }
 

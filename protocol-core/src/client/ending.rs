@@ -57,7 +57,7 @@ impl Client {
             (Some(Expiry::At(second)), role) => {
                 ending.wants(second.into(), wanted);
                 if role == Role::Message {
-                    want(self.views.messages.get(&(id, kept.id)), wanted, || Key::Message(id, kept.id));
+                    want(self.views.messages.get(&(id, seq, kept.id)), wanted, || Key::Message(id, seq, kept.id));
                 }
             }
             (Some(Expiry::AfterReading(seconds)), Role::Message) => {
@@ -252,8 +252,9 @@ impl Client {
         if kept.content.is_none() || kept.role != Role::Message {
             return;
         }
-        let known = self.views.messages.get(&(id, kept.id));
-        want(known, wanted, || Key::Message(id, kept.id));
+        self.wanted_pins(id, wanted);
+        let known = self.views.messages.get(&(id, seq, kept.id));
+        want(known, wanted, || Key::Message(id, seq, kept.id));
         for words in known.into_iter().flatten().flat_map(Revisions::words) {
             let kept = self.kept(id, words, wanted);
             kept.into_iter().for_each(|kept| self.wanted_to_name(kept, wanted));
@@ -305,7 +306,7 @@ impl Client {
             Role::Message => self.message_is_over(tick, id, seq, out),
             // Of a message that hasn't come: what came of the others went with theirs.
             Role::Edit(_) => self.forget_words(id, seq, out),
-            Role::Aside => {}
+            Role::Aside | Role::Act(_) => {}
         }
     }
 }

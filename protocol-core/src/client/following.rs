@@ -80,8 +80,9 @@ impl Client {
             }
             (Some(mut group), Some(_), true) => {
                 match group.merge(tick, out) {
-                    Ok(_) => {
+                    Ok(applied) => {
                         self.groups.insert(id, Some(group));
+                        self.tell_newcomers(tick, id, &applied, out);
                         if let Some(talk) = self.talks.get_mut(&id) {
                             talk.renewed = tick.now;
                         }
@@ -130,6 +131,7 @@ impl Client {
                     self.drop_commits(id, out);
                 }
                 self.after_change(tick, event, out);
+                self.tell_newcomers(tick, id, &applied, out);
                 if applied.we_are_out {
                     self.go_outside(tick, id, out);
                     self.note_change(tick, event, applied.epoch, bytes);
@@ -384,6 +386,7 @@ impl Client {
             seq: talk.seq,
             joined: talk.joined.is_some(),
             tells_read: self.tells_read(talk),
+            policy: talk.agreed.policy,
         }
     }
 

@@ -7,13 +7,14 @@ use super::Client;
 use super::inner::{Told, What as Said};
 use super::io::{Declined, Event, Output};
 use super::own::Stage;
-use super::said::By;
+use super::said::{By, Role};
 use super::timers::What;
 use crate::id::{Address, ConversationId, DeviceKey};
 use crate::limits;
 use crate::seal::lists::Chain;
 use crate::step::{Outbox, Tick};
 use crate::wire::content::Content;
+use crate::wire::control::Control;
 
 /// What is being told of one conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,10 @@ impl Client {
             Some(by) => (by.author.clone(), by.dk),
             None => (self.ours.address.clone(), self.dk()?),
         };
-        let content = kept.content.as_ref()?.bytes().to_vec();
+        let content = match kept.role {
+            Role::Act(control) => control.to_bytes(),
+            Role::Message | Role::Edit(_) | Role::Aside => kept.content.as_ref()?.bytes().to_vec(),
+        };
         // One that fills a message by itself stays where it is.
         let fits = content.len() + 2 * limits::HISTORY_EVENT_BYTES <= limits::MESSAGE_BYTES;
         fits.then_some(Told { seq, author, dk, at: kept.at, content, about: kept.about })
@@ -99,14 +103,17 @@ impl Client {
         for told in told {
             let known = matches!(self.said.get(&(id, told.seq)), Some(Some(_)));
             let identity = self.chain_of(&told.author).map(Chain::identity);
-            let content = Content::parse(&told.content);
-            let (false, true, Some(identity), Ok(content)) = (known, told.seq < joined, identity, content) else {
-                continue;
-            };
-            events += 1;
-            let Told { seq, author, dk, at, about, .. } = told;
+            let (false, true, Some(identity)) = (known, told.seq < joined, identity) else { continue };
+            let Told { seq, author, dk, at, content, about } = told;
             let by = By { hosted: self.is_hosted(&author, dk), author, identity, dk };
-            self.keep_said(tick, id, seq, by, at, content, about, out);
+            if let Ok(content) = Content::parse(&content) {
+                self.keep_said(tick, id, seq, by, at, content, about, out);
+            } else if let Ok(control) = Control::parse(&content) {
+                self.keep_control(tick, (id, seq), Some(by), at, control, out);
+            } else {
+                continue;
+            }
+            events += 1;
         }
         Self::tell(Event::HistoryShared { conversation: id, events }, out);
     }

@@ -10,6 +10,7 @@
 //!     3 history     conversation, for, [(seq, author, dk, at, content, about) …], flat
 //!     4 compare     bytes                              a step of comparing codes
 //!     5 compared    ak                                 to the person's own devices: the other's key was compared
+//!     7 control     control, again / null              what is done to the conversation itself: pins, removals, policy
 //!   [1, 6, position, inner]                            a content, and with it what its author has read ([A-8])
 //! ```
 //!
@@ -21,6 +22,7 @@ use crate::limits;
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::content::Content;
+use crate::wire::control::Control;
 use crate::wire::mark::Position;
 
 /// The version that this code writes.
@@ -29,6 +31,8 @@ const VERSION: u64 = 1;
 const CONTENT: u64 = 1;
 /// The kind of what has another thing within, and a reading beside it.
 const ALONG: u64 = 6;
+/// The kind of what is done to the conversation itself.
+const CONTROL: u64 = 7;
 
 /// Something said, with its author's time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,7 @@ pub(super) enum What {
     History { of: ConversationId, to: DeviceKey, told: Vec<Told> },
     Compare { bytes: Vec<u8> },
     Compared { ak: AddressKey },
+    Control { control: Control, again: Option<u64> },
 }
 
 /// One thing that an older device of the person has opened, and tells a newer one.
@@ -83,6 +88,7 @@ impl Inner {
             What::History { .. } => (3, 3),
             What::Compare { .. } => (4, 1),
             What::Compared { .. } => (5, 1),
+            What::Control { .. } => (CONTROL, 2),
         };
         let mut w = Writer::array_of(3 + items);
         w.u64(VERSION).u64(kind).millis(self.at);
@@ -101,6 +107,10 @@ impl Inner {
             }
             What::Compare { bytes } => _ = w.bytes(bytes),
             What::Compared { ak } => _ = w.bytes(&ak.0),
+            What::Control { control, again } => {
+                control.write(&mut w);
+                w.maybe(*again, Writer::u64);
+            }
         }
         w.into_bytes()
     }
@@ -113,7 +123,7 @@ impl Inner {
         let mut r = Reader::new(bytes);
         let items = r.array(u64::from(u16::MAX))?;
         let (version, kind) = (r.u64()?, r.u64()?);
-        if version != VERSION || kind > 5 {
+        if version != VERSION || !matches!(kind, 0..=5 | CONTROL) {
             return Ok(Read::Unknown);
         }
         let at = r.millis()?;
@@ -127,6 +137,10 @@ impl Inner {
             2 => What::NotOpened { seq: r.u64()? },
             3 => What::History { of: ConversationId(r.fixed()?), to: DeviceKey(r.fixed()?), told: told(&mut r)? },
             4 => What::Compare { bytes: r.bytes()?.to_vec() },
+            CONTROL => {
+                let Some(control) = Control::read_known(&mut r)? else { return Ok(Read::Unknown) };
+                What::Control { control, again: r.maybe(Reader::u64)? }
+            }
             _ => What::Compared { ak: AddressKey(r.fixed()?) },
         };
         r.end()?;
@@ -197,12 +211,15 @@ mod tests {
     use super::*;
     use crate::content::message::Fields;
     use crate::content::part::Part;
+    use crate::id::ContentId;
+    use crate::wire::control::{Policy, Target};
 
     fn all() -> Vec<What> {
         let author = Address::parse("ann@a.example").unwrap();
         let dk = DeviceKey([4; 32]);
         let told = Told { seq: 7, author, dk, at: Millis(9), content: b"before".to_vec(), about: Some(3) };
         let content = |text| Content::new(Fields::new([6; 16], Part::plain(text).unwrap())).unwrap();
+        let target = Target { message: ContentId([8; 32]), place: 4 };
         vec![
             What::Content { content: content("hello"), about: None, again: None },
             What::Content { content: content(""), about: Some(11), again: Some(12) },
@@ -211,6 +228,8 @@ mod tests {
             What::History { of: ConversationId([1; 32]), to: dk, told: vec![told] },
             What::Compare { bytes: b"commitment".to_vec() },
             What::Compared { ak: AddressKey([5; 32]) },
+            What::Control { control: Control::Pin(target), again: None },
+            What::Control { control: Control::Policy { policy: Policy::Forbidden, set: Some(3) }, again: Some(7) },
         ]
     }
 
@@ -235,7 +254,8 @@ mod tests {
         read.add(8, 8);
         let named = |what| Inner { at: Millis(1), what }.to_bytes();
         for what in all() {
-            let (inner, people) = (named(what.clone()), matches!(what, What::Content { .. }));
+            let people = matches!(what, What::Content { .. } | What::Control { .. });
+            let inner = named(what.clone());
             let whole = along(read, &inner);
             assert_eq!(apart(&whole).ok(), people.then_some((Some(read), &inner[..])), "{what:?}");
             assert_eq!(apart(&inner), Ok((None, &inner[..])), "by itself");
@@ -262,5 +282,8 @@ mod tests {
         let mut content = Writer::array_of(5);
         content.u64(1).u64(0).u64(1).u64(2).str("another draft's");
         assert_eq!(Inner::read(&content.into_bytes()), Ok(Read::Unknown));
+        let mut act = Writer::array_of(5);
+        act.u64(1).u64(7).u64(1).array(2).u64(4).str("another act").null();
+        assert_eq!(Inner::read(&act.into_bytes()), Ok(Read::Unknown));
     }
 }

@@ -14,7 +14,7 @@ mod trouble;
 
 pub use command::{Command, Passphrase, Saying, To};
 pub use event::Event;
-pub use message::{Answers, Changed, Far, Mark, Now, Said, Screen, Shown, Words, words};
+pub use message::{Answers, Changed, Far, Mark, Now, Pinned, Said, Screen, Shown, Snapshot, Words, words};
 pub use people::{Author, Contact, Conversation, Device, Level};
 pub use trouble::{Alarm, CodeFor, Declined, ShownCode, Unverified, Who};
 
@@ -22,6 +22,7 @@ use crate::fault::PeerFault;
 use crate::id::NodeKey;
 pub use crate::machine::mark::Failure;
 pub use crate::machine::session::device::Login;
+pub use crate::wire::control::Policy;
 pub use crate::wire::file::{BytesIn, BytesOut};
 use crate::wire::frame::Frame;
 pub use crate::wire::whisper::Seen;

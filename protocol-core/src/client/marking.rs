@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::ending::Whose;
-use super::inner::What as Said;
+use super::inner::{Inner, Read, What as Said};
 use super::io::{Declined, Event as Told, Mark, Output, Who};
 use super::said::Draft;
 use super::timers::What;
@@ -22,8 +22,9 @@ use super::{Client, Talk};
 use crate::fault::PeerFault;
 use crate::id::{Address, ConversationId, Identity};
 use crate::limits;
-use crate::machine::mark::{self, Audience, Input, Marks, Post, Rules};
+use crate::machine::mark::{self, Audience, Input, Marks, Policy, Post, Rules};
 use crate::seal::lists::Chain;
+use crate::seal::mls::KnownHead;
 use crate::step::{Machine as _, Outbox, Tick};
 use crate::time::Millis;
 use crate::wire::mark::Position;
@@ -50,11 +51,28 @@ impl Client {
         talk.tells.unwrap_or(!self.own.quiet)
     }
 
+    /// Whether nobody is to tell what they read here, and who does had not heard of that yet: it counts for nothing, and is
+    /// no fault of theirs. By what they say that they had heard: whoever hides it is not blamed, and gains nothing.
+    pub(super) fn forbade_meanwhile(&self, id: ConversationId, who: Identity, head: Option<KnownHead>) -> bool {
+        let since = self.talks.get(&id).filter(|_| self.is_forbidden(id)).map(|talk| talk.agreed.seq);
+        Some(who) != self.identity() && since.is_some_and(|since| head.is_none_or(|head| head.seq < since))
+    }
+
+    fn is_forbidden(&self, id: ConversationId) -> bool {
+        self.talks.get(&id).is_some_and(|talk| talk.agreed.policy == Policy::Forbidden)
+    }
+
+    /// Whether a draft tells what was read, where nobody is to tell that any more.
+    pub(super) fn is_untold(&self, draft: &Draft) -> bool {
+        self.is_forbidden(draft.talk)
+            && matches!(Inner::read(&draft.inner), Ok(Read::Known(inner)) if matches!(inner.what, Said::Read { .. }))
+    }
+
     fn around(&self, id: ConversationId) -> Option<Around> {
         let talk = self.talks.get(&id)?;
         let us = self.own.chain.as_ref()?.identity();
         let with = self.chain_of(&talk.with).map(Chain::identity);
-        let (policy, choice, open) = (talk.policy, self.tells_read(talk), self.may_seal_to(&talk.with));
+        let (policy, choice, open) = (talk.agreed.policy, self.tells_read(talk), self.may_seal_to(&talk.with));
         Some(Around { us, with, rules: Rules { policy, choice, open } })
     }
 
@@ -277,6 +295,9 @@ impl Client {
 
     /// What the person says takes along what they have read, where that waits to be told.
     pub(super) fn take_along(&mut self, tick: &Tick, draft: &mut Draft, out: &mut Outbox<Output>) {
+        if self.is_forbidden(draft.talk) {
+            draft.along = None;
+        }
         if draft.along.is_some() || !self.marks.get(&draft.talk).is_some_and(Marks::waits) {
             return;
         }

@@ -3,10 +3,11 @@
 //! One entry that can't be taken never stops the next (attack 87): it is reported, to the person and, sealed, to its author.
 
 use super::Client;
+use super::controls::control_of;
 use super::ending::Whose;
 use super::inner::{Inner, Read, What as Said, apart};
-use super::io::{Author, Event as Told, Output, Who};
-use super::said::{By, Draft, Kept};
+use super::io::{Author, Declined, Event as Told, Output, Who};
+use super::said::{By, Draft, Kept, Role};
 use super::timers::What;
 use crate::content::kind::Kind;
 use crate::content::uri::Uri;
@@ -14,7 +15,7 @@ use crate::fault::PeerFault;
 use crate::id::{ContentId, ConversationId, Identity};
 use crate::limits;
 use crate::machine::mark;
-use crate::seal::mls::{Member, Opened};
+use crate::seal::mls::{KnownHead, Member, Opened};
 use crate::step::{Outbox, Tick};
 use crate::store::sha256;
 use crate::time::Millis;
@@ -46,7 +47,7 @@ impl Client {
             Ok((opened, (along, read))) => {
                 if let Some(along) = along {
                     let at = if let Read::Known(inner) = &read { inner.at } else { tick.now };
-                    self.has_read(tick, event, opened.member.identity, (along, at), out);
+                    self.has_read(tick, event, opened.member.identity, (along, at, opened.aad.head), out);
                 }
                 if let Some(head) = opened.aad.head {
                     self.named_head(id, head, seq, out);
@@ -68,9 +69,12 @@ impl Client {
         tick: &Tick,
         event: &Event,
         who: Identity,
-        (read, at): (Position, Millis),
+        (read, at, head): (Position, Millis, Option<KnownHead>),
         out: &mut Outbox<Output>,
     ) {
+        if self.forbade_meanwhile(event.conversation, who, head) {
+            return;
+        }
         self.mark(tick, event.conversation, mark::Input::Read { who, at: event.seq, read }, out);
         // What waits for it ends so long after it was told: never before it was said, whatever a clock says (attack 41).
         let whose = if self.identity() == Some(who) { Whose::Ourselves } else { Whose::Others };
@@ -103,7 +107,17 @@ impl Client {
                 self.keep_said(tick, id, place, by(member), inner.at.min(tick.now), content, about, out);
                 self.wrote(&who, id, out);
             }
-            Said::Read { read } => self.has_read(tick, event, member.identity, (read, inner.at), out),
+            Said::Read { read } => {
+                self.has_read(tick, event, member.identity, (read, inner.at, opened.aad.head), out);
+            }
+            Said::Control { control, again } => {
+                let place = match again {
+                    Some(first) if !talk.unopened.remove(&first) => return,
+                    Some(first) => first,
+                    None => seq,
+                };
+                self.keep_control(tick, (id, place), Some(by(member)), inner.at.min(tick.now), control, out);
+            }
             Said::NotOpened { seq: which } => {
                 let live = self.live(id);
                 if which < seq && live.repairs.len() < limits::CLIENT_BATCH {
@@ -175,6 +189,8 @@ impl Client {
             let name = self.own_name(id, &content);
             self.keep(id, seq, Kept::of(None, name, inner.at, content, about), out);
             self.mark(tick, id, mark::Input::Post(name, mark::Post::Placed(seq)), out);
+        } else if let Said::Control { control, again: None } = inner.what {
+            self.keep_control(tick, (id, seq), None, inner.at, control, out);
         }
     }
 
@@ -196,15 +212,21 @@ impl Client {
             let ours = kept.clone().filter(|kept| kept.by.is_none());
             let live = self.live(id);
             live.repairs.remove(&(seq, reader.clone(), dk));
-            let Some((name, at, about, content)) =
-                ours.and_then(|kept| Some((kept.id, kept.at, kept.about, kept.content?)))
-            else {
+            let Some((name, at, what)) = ours.and_then(|kept| {
+                let again = Some(seq);
+                let what = match kept.role {
+                    Role::Act(control) => Said::Control { control, again },
+                    Role::Message | Role::Edit(_) | Role::Aside => {
+                        Said::Content { content: kept.content?, about: kept.about, again }
+                    }
+                };
+                Some((kept.id, kept.at, what))
+            }) else {
                 continue;
             };
             let known = live.asked.contains_key(&dk) || live.asked.len() < limits::LEAVES;
             let again = known && live.asked.entry(dk).or_default().take(tick.now, limits::REPAIRS);
             if again {
-                let what = Said::Content { content, about, again: Some(seq) };
                 self.draft(tick, &Inner { at, what }, id, out);
             }
             Self::tell(Told::NotOpenedBy { conversation: id, id: name, reader, dk, again }, out);
@@ -223,6 +245,8 @@ impl Client {
         if let Some(content) = draft.content() {
             let id = self.own_name(draft.talk, &content);
             self.mark(tick, draft.talk, mark::Input::Post(id, how), out);
+        } else if let (Some(_), mark::Post::Failed(why)) = (control_of(draft), how) {
+            Self::decline(Declined::Undone(draft.talk, why), out);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::cbor::{Malformed, Reader, Writer};
 use crate::wire::content::Content;
+use crate::wire::control::Control;
 use crate::wire::mark::Position;
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
@@ -54,6 +55,14 @@ pub fn words(record: &Record) -> Option<Words> {
     Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, ends, text })
 }
 
+/// Whether a record is one of something that people said, be it gone or not: what a snapshot is made of.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn is_content(record: &Record) -> bool {
+    let Key::Said(conversation, _) = record.key else { return false };
+    Kept::restore(conversation, Identity([0; Identity::LEN]), record).is_ok_and(|kept| kept.raw.is_none())
+}
+
 /// An entry that was opened, or that this device wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -80,6 +89,8 @@ pub(super) enum Role {
     Message,
     /// Another version, of this message.
     Edit(ContentId),
+    /// Something that was done to the conversation itself.
+    Act(Control),
     /// Nothing that can be changed, answered or reacted to: a reaction, a retract, what we don't know.
     Aside,
 }
@@ -107,9 +118,14 @@ impl Kept {
         Self { by, id, at, about, role, touched: false, content: Some(content), raw: None }
     }
 
+    /// Something that was done to the conversation itself.
+    pub(super) const fn control(by: Option<By>, id: ContentId, at: Millis, control: Control) -> Self {
+        Self { by, id, at, about: None, role: Role::Act(control), touched: false, content: None, raw: None }
+    }
+
     /// When it is to be forgotten, where it is a message or an edit of one, and still has words ([X-1]).
     pub(super) fn ends(&self) -> Option<Expiry> {
-        let words = !matches!(self.role, Role::Aside);
+        let words = !matches!(self.role, Role::Aside | Role::Act(_));
         let content = self.content.as_ref().filter(|_| words)?;
         content.fields().expires.filter(|expiry| expiry.is_sensible())
     }
@@ -137,6 +153,7 @@ impl Kept {
                 Role::Message => w.u64(0).null(),
                 Role::Edit(of) => w.u64(1).bytes(&of.0),
                 Role::Aside => w.u64(2).null(),
+                Role::Act(control) => w.u64(3).bytes(&control.to_bytes()),
             };
             w.bool(self.touched);
             w.maybe(self.content.as_ref(), |w, content| w.bytes(content.bytes()));
@@ -154,10 +171,11 @@ impl Kept {
             })?;
             let (id, at) = (r.maybe(|r| r.fixed().map(ContentId))?, r.millis()?);
             let about = r.maybe(Reader::u64)?;
-            let role = match (r.u64()?, r.maybe(|r| r.fixed().map(ContentId))?) {
+            let role = match (r.u64()?, r.maybe(Reader::bytes)?) {
                 (0, None) => Role::Message,
-                (1, Some(of)) => Role::Edit(of),
+                (1, Some(of)) => Role::Edit(ContentId(of.try_into().map_err(|_| Malformed("a name"))?)),
                 (2, None) => Role::Aside,
+                (3, Some(control)) => Role::Act(Control::parse(control)?),
                 _ => return Err(Malformed("a role")),
             };
             let touched = r.bool()?;

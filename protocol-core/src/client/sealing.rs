@@ -73,6 +73,10 @@ impl Client {
                 self.expire(tick, *number, out);
                 continue;
             }
+            if self.drafts.get(number).is_some_and(|draft| self.is_untold(draft)) {
+                self.forget_draft(*number, out);
+                continue;
+            }
             let Some(mut draft) = self.drafts.remove(number) else { continue };
             self.take_along(tick, &mut draft, out);
             let Some(Some(group)) = self.groups.get_mut(&id) else { return };

@@ -18,6 +18,7 @@ use crate::machine::revision::{Revisions, Version, View};
 use crate::machine::timeline::{Found, Timeline};
 use crate::step::{Outbox, Tick};
 use crate::store::Key;
+use crate::wire::control::Target;
 
 impl Client {
     /// The version of a message that is shown now.
@@ -33,7 +34,7 @@ impl Client {
         wanted: &mut Wanted,
     ) -> Result<Vec<Version>, Failure> {
         let kept = self.message_at(id, place, wanted).ok_or(Failure::NoMessage)?;
-        match self.revisions(id, kept, wanted) {
+        match self.revisions(id, place, kept, wanted) {
             Some(revisions) => Ok(revisions.history()),
             None if kept.content.is_some() && !kept.is_over(self.now) => {
                 Ok(vec![Version { id: kept.id, no: 0, seq: place, at: kept.at }])
@@ -43,14 +44,20 @@ impl Client {
     }
 
     /// What was kept of the first version of a message.
-    fn message_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Kept> {
+    pub(super) fn message_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Kept> {
         self.kept(id, place, wanted).filter(|kept| kept.role == Role::Message)
     }
 
-    pub(super) fn revisions(&self, id: ConversationId, kept: &Kept, wanted: &mut Wanted) -> Option<&Revisions> {
-        let known = self.views.messages.get(&(id, kept.id));
+    pub(super) fn revisions(
+        &self,
+        id: ConversationId,
+        place: u64,
+        kept: &Kept,
+        wanted: &mut Wanted,
+    ) -> Option<&Revisions> {
+        let known = self.views.messages.get(&(id, place, kept.id));
         if known.is_none() && kept.touched {
-            wanted.insert(Key::Message(id, kept.id));
+            wanted.insert(Key::Message(id, place, kept.id));
         }
         known.and_then(Option::as_ref)
     }
@@ -58,9 +65,9 @@ impl Client {
     /// The reactions to the message at a place, where there are any.
     pub(super) fn reactions(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<&Reactions> {
         let kept = self.kept(id, place, wanted)?;
-        let known = self.views.reactions.get(&(id, kept.id));
+        let known = self.views.reactions.get(&(id, place, kept.id));
         if known.is_none() && kept.touched {
-            wanted.insert(Key::Reactions(id, kept.id));
+            wanted.insert(Key::Reactions(id, place, kept.id));
         }
         known.and_then(Option::as_ref)
     }
@@ -117,9 +124,9 @@ impl Client {
         }
     }
 
-    fn shown_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<Shown> {
+    pub(super) fn shown_at(&self, id: ConversationId, place: u64, wanted: &mut Wanted) -> Option<Shown> {
         let kept = self.message_at(id, place, wanted)?;
-        let now = match self.revisions(id, kept, wanted).map(Revisions::view) {
+        let now = match self.revisions(id, place, kept, wanted).map(Revisions::view) {
             Some(View::Retracted) => Words::Retracted,
             Some(View::Removed { by }) => Words::Removed { by },
             Some(View::Expired) => Words::Expired,
@@ -132,7 +139,11 @@ impl Client {
             Some(by) => self.author(by),
             None => self.author(&self.this_device()?),
         };
-        Some(Shown { seq: place, id: kept.id, author, at: kept.at, now, signs })
+        let first = kept.content.as_ref().filter(|_| matches!(now, Words::Are { .. }));
+        let mentions = first.map(|first| self.mentioned(id, first)).unwrap_or_default();
+        let is_there = matches!(now, Words::Are { .. });
+        let pinned = is_there && self.is_pinned(id, Target { message: kept.id, place }, wanted);
+        Some(Shown { seq: place, id: kept.id, author, at: kept.at, now, signs, pinned, mentions })
     }
 
     /// The words that an entry brought: those whose time is over are shown to nobody, though they may still be here.

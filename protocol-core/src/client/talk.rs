@@ -14,11 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::fault::RestoreError;
 use crate::id::{Address, ConversationId, DeviceKey, Hash};
 use crate::limits;
-use crate::machine::mark::{Mark, Policy};
+use crate::machine::mark::Mark;
+use crate::machine::policy::Agreed;
 use crate::seal::mls::{KnownHead, Package};
 use crate::store::{Key, Record};
 use crate::time::{HOUR, Millis};
 use crate::wire::cbor::{Malformed, Reader, Writer};
+use crate::wire::control::Policy;
 use crate::wire::log;
 use crate::wire::memo::Choice;
 use crate::wire::record::{read, write};
@@ -65,7 +67,7 @@ pub(super) struct Talk {
     /// The newest entry in which the other said something that people see.
     pub(super) heard: u64,
     /// What the conversation has agreed on about telling what one has read.
-    pub(super) policy: Policy,
+    pub(super) agreed: Agreed,
     /// What the person chose about it here; `None`: as everywhere.
     pub(super) tells: Option<bool>,
     /// When they chose that.
@@ -116,7 +118,7 @@ impl Talk {
             sent: 0,
             delivered: 0,
             heard: 0,
-            policy: Policy::default(),
+            agreed: Agreed::default(),
             tells: None,
             tells_at: Millis(0),
             untold: false,
@@ -179,12 +181,12 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 28, |w| {
+        write(Key::Talk(self.id), 29, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
             w.u64(self.sent).u64(self.delivered).u64(self.heard);
-            w.u64(self.policy as u64).maybe(self.tells, Writer::bool);
+            w.u64(self.agreed.policy as u64).maybe(self.tells, Writer::bool);
             w.list(self.unopened.iter(), |w, seq| _ = w.u64(*seq));
             w.u64(self.change).u64(self.listed.0).u64(self.listed.1).millis(self.renewed).bool(self.broken);
             w.list(self.opened.iter(), |w, (dk, (epoch, generation))| {
@@ -197,7 +199,7 @@ impl Talk {
             w.u64(self.posted).u64(self.applied).u64(self.paged);
             w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
             w.list(self.adopted.iter(), |w, seq| _ = w.u64(*seq));
-            w.millis(self.tells_at).bool(self.untold);
+            w.millis(self.tells_at).bool(self.untold).u64(self.agreed.seq);
         })
     }
 
@@ -207,7 +209,7 @@ impl Talk {
             let hash = |r: &mut Reader<'_>| r.maybe(|r| r.fixed().map(Hash));
             let (chain, epoch, joined) = (hash(r)?, r.u64()?, r.maybe(Reader::u64)?);
             let (sent, delivered, heard) = (r.u64()?, r.u64()?, r.u64()?);
-            let (policy, tells) = (policy_of(r.u64()?)?, r.maybe(Reader::bool)?);
+            let (policy, tells) = (Policy::of(r.u64()?)?, r.maybe(Reader::bool)?);
             let unopened = r.list(limits::UNOPENED as u64, Reader::u64)?.into_iter().collect();
             let (change, listed) = (r.u64()?, (r.u64()?, r.u64()?));
             let (renewed, broken) = (r.millis()?, r.bool()?);
@@ -230,6 +232,7 @@ impl Talk {
             let (late, adopted) = (out_of_turn(r)?, out_of_turn(r)?);
             // Records of before memos say nothing of them.
             let (tells_at, untold) = if r.end().is_ok() { (Millis(0), false) } else { (r.millis()?, r.bool()?) };
+            let agreed = Agreed { policy, seq: if r.end().is_ok() { 0 } else { r.u64()? } };
             Ok(Self {
                 id,
                 with,
@@ -243,7 +246,7 @@ impl Talk {
                 sent,
                 delivered,
                 heard,
-                policy,
+                agreed,
                 tells,
                 tells_at,
                 untold,
@@ -272,15 +275,6 @@ const fn mark_of(number: u64) -> Result<Mark, Malformed> {
         2 => Ok(Mark::Delivered),
         3 => Ok(Mark::Read),
         _ => Err(Malformed("a mark")),
-    }
-}
-
-const fn policy_of(number: u64) -> Result<Policy, Malformed> {
-    match number {
-        0 => Ok(Policy::Required),
-        1 => Ok(Policy::Optional),
-        2 => Ok(Policy::Forbidden),
-        _ => Err(Malformed("a policy")),
     }
 }
 
@@ -401,7 +395,7 @@ mod tests {
         }
         for policy in [Policy::Required, Policy::Optional, Policy::Forbidden] {
             for tells in [None, Some(true), Some(false)] {
-                (talk.policy, talk.tells) = (policy, tells);
+                (talk.agreed, talk.tells) = (Agreed { policy, seq: 3 }, tells);
                 assert_eq!(Talk::restore(talk.id, &talk.record()), Ok(talk.clone()));
             }
         }

@@ -36,6 +36,8 @@ pub(super) enum What {
     Drafts,
     /// Tell the person's other devices what they are to hear.
     Memos,
+    /// Go on with a snapshot of a conversation.
+    Snapshot(ConversationId),
 }
 
 #[derive(Debug, Default)]
@@ -85,9 +87,15 @@ impl Timers {
             | What::Drafts
             | What::Memos
             | What::Forgets
+            | What::Snapshot(_)
             | What::Whisper => None,
         };
         self.order.iter().filter_map(move |(_, what)| talk(what)).take(most)
+    }
+
+    /// The conversation whose snapshot is next, whenever that is.
+    pub(super) fn snapshot(&self) -> Option<ConversationId> {
+        self.order.iter().find_map(|(_, what)| if let What::Snapshot(id) = what { Some(*id) } else { None })
     }
 
     /// Takes what is due, earliest first, at most so much.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::controls::Act;
 use super::io::{Command, Input, Saying, SessionIn, To};
 use super::said::Kept;
 use super::{Client, Key, Record, ending};
@@ -36,6 +37,18 @@ impl Client {
             Input::Command(Command::Show { conversation, before, count }) => {
                 self.screen(*conversation, *before, *count, &mut wants.keys);
             }
+            Input::Command(Command::Pin { conversation, message, pinned }) => {
+                wants.acting(*conversation, Act::Pin { message: *message, pinned: *pinned });
+            }
+            Input::Command(Command::Remove { conversation, message }) => {
+                wants.acting(*conversation, Act::Remove { message: *message });
+            }
+            Input::Command(Command::SetPolicy { conversation, policy }) => {
+                wants.acting(*conversation, Act::Policy(*policy));
+            }
+            Input::Command(Command::Pins { conversation }) => {
+                self.pinned(*conversation, &mut wants.keys);
+            }
             Input::Command(Command::Verify(who) | Command::Same(who)) => {
                 let direct = self.contacts.get(who).and_then(super::Contact::direct);
                 direct.into_iter().for_each(|(id, _)| wants.group(id));
@@ -44,6 +57,7 @@ impl Client {
             Input::Wake => {
                 let next: BTreeSet<ConversationId> = self.timers.talks(limits::CLIENT_TALKS).collect();
                 next.into_iter().for_each(|id| wants.going_on(id));
+                wants.keys.extend(self.timers.snapshot().map(|id| self.wanted_to_walk(id)).unwrap_or_default());
                 for id in self.endings.hungry() {
                     self.wanted_to_end_some(id, &mut wants.keys);
                 }
@@ -140,6 +154,13 @@ impl Wants<'_> {
         self.going_on(id);
         // Why it can't be said, the step says.
         let _why = self.client.contents(id, [0; 16], what, &mut self.keys);
+    }
+
+    /// What a step that does something to a conversation needs.
+    fn acting(&mut self, id: ConversationId, act: Act) {
+        self.going_on(id);
+        // Why it can't be done, the step says.
+        let _why = self.client.doing(id, act, &mut self.keys);
     }
 
     /// The group of a conversation that is known.

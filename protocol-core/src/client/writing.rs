@@ -128,7 +128,7 @@ impl Client {
             }
             Saying::Retract { message } => {
                 let kept = self.own_at(id, *message, wanted)?;
-                let view = self.revisions(id, kept, wanted).map(Revisions::view);
+                let view = self.revisions(id, *message, kept, wanted).map(Revisions::view);
                 if kept.role != Role::Message || matches!(view, Some(View::Retracted | View::Removed { .. })) {
                     return Err(Failure::NoMessage);
                 }

@@ -60,6 +60,35 @@ pub fn mention(name: &str, who: Identity) -> String {
     link
 }
 
+/// The text with each mention as its name, for who shows it as it is.
+#[must_use]
+pub fn named(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("](") {
+        let link = after.split_once(')').filter(|(uri, _)| Uri::parse(uri).is_ok_and(|uri| uri.as_person().is_some()));
+        let (Some((_, behind)), Some((text, name))) = (link, before.rsplit_once("[@")) else {
+            result.push_str(before);
+            result.push_str("](");
+            rest = after;
+            continue;
+        };
+        result.push_str(text);
+        result.push('@');
+        let mut escaped = false;
+        for c in name.replace("&lt;", "<").chars() {
+            // Behind one backslash anything stands for itself.
+            escaped = c == '\\' && !escaped;
+            if !escaped {
+                result.push(c);
+            }
+        }
+        rest = behind;
+    }
+    result.push_str(rest);
+    result
+}
+
 /// Whom a text mentions: each once, in their order, at most [`MENTIONS`](limits::MENTIONS). Whether they are members, the
 /// reader looks.
 #[must_use]

@@ -44,8 +44,8 @@ pub enum What {
         id: ContentId,
         /// Which version of the message it is of.
         version: ContentId,
-        /// The sign: a short text, mostly one emoji.
-        sign: String,
+        /// The signs: short texts, mostly one emoji. A withdrawal takes back all of them.
+        signs: BTreeSet<String>,
     },
     /// A reaction of the same author's is taken back.
     Withdrawal {
@@ -69,7 +69,8 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reactions {
     conversation: ConversationId,
-    /// The message's first version.
+    /// Where the message's first version lies, and what it is called.
+    place: u64,
     message: ContentId,
     people: BTreeMap<Identity, Person>,
 }
@@ -86,13 +87,13 @@ struct Reaction {
     /// The newest entry that said so.
     seq: u64,
     version: ContentId,
-    sign: String,
+    signs: BTreeSet<String>,
 }
 
 impl Person {
     fn shown(&self) -> BTreeSet<&str> {
         let stands = self.reactions.iter().filter(|(id, _)| !self.withdrawn.contains_key(id));
-        stands.map(|(_, reaction)| reaction.sign.as_str()).collect()
+        stands.flat_map(|(_, reaction)| reaction.signs.iter().map(String::as_str)).collect()
     }
 
     /// Keeps the newest: of what is dropped, something newer is kept in every order.
@@ -111,8 +112,8 @@ impl Person {
 impl Reactions {
     /// A message that nobody has reacted to.
     #[must_use]
-    pub const fn new(conversation: ConversationId, message: ContentId) -> Self {
-        Self { conversation, message, people: BTreeMap::new() }
+    pub const fn new(conversation: ConversationId, place: u64, message: ContentId) -> Self {
+        Self { conversation, place, message, people: BTreeMap::new() }
     }
 
     /// Who shows which sign: by person, each sign once.
@@ -125,7 +126,9 @@ impl Reactions {
         let person = self.people.get(&who).into_iter();
         person.flat_map(move |person| {
             let stands = person.reactions.iter().filter(|(id, _)| !person.withdrawn.contains_key(id));
-            stands.filter(move |(_, reaction)| reaction.sign == sign).map(|(id, reaction)| (*id, reaction.version))
+            stands
+                .filter(move |(_, reaction)| reaction.signs.contains(sign))
+                .map(|(id, reaction)| (*id, reaction.version))
         })
     }
 
@@ -144,12 +147,18 @@ impl Reactions {
     fn decide(&self, heard: Heard) -> Result<Option<Person>, PeerFault> {
         let mut person = self.people.get(&heard.author).cloned().unwrap_or_default();
         match heard.what {
-            What::Reaction { id, version, sign } => {
-                let (got, max) = (sign.len() as u64, limits::SIGN_BYTES as u64);
-                if sign.is_empty() || got > max {
-                    return Err(PeerFault::TooBig { what: "bytes of a reaction", got, max });
+            What::Reaction { id, version, signs } => {
+                let (got, max) = (signs.len() as u64, limits::SIGNS as u64);
+                if signs.is_empty() || got > max {
+                    return Err(PeerFault::TooBig { what: "signs of a reaction", got, max });
                 }
-                let came = Reaction { seq: heard.seq, version, sign };
+                for sign in &signs {
+                    let (got, max) = (sign.len() as u64, limits::SIGN_BYTES as u64);
+                    if sign.is_empty() || got > max {
+                        return Err(PeerFault::TooBig { what: "bytes of a sign", got, max });
+                    }
+                }
+                let came = Reaction { seq: heard.seq, version, signs };
                 let known = person.reactions.entry(id).or_insert_with(|| came.clone());
                 known.seq = known.seq.max(came.seq);
             }
@@ -181,11 +190,12 @@ impl Reactions {
     }
 
     fn record(&self) -> Record {
-        write(Key::Reactions(self.conversation, self.message), 1, |w| {
+        write(Key::Reactions(self.conversation, self.place, self.message), 1, |w| {
             w.list(self.people.iter(), |w, (who, person)| {
                 w.array(3).bytes(&who.0);
                 w.list(person.reactions.iter(), |w, (id, reaction)| {
-                    w.array(4).bytes(&id.0).u64(reaction.seq).bytes(&reaction.version.0).str(&reaction.sign);
+                    w.array(4).bytes(&id.0).u64(reaction.seq).bytes(&reaction.version.0);
+                    w.list(reaction.signs.iter(), |w, sign| _ = w.str(sign));
                 });
                 w.list(person.withdrawn.iter(), |w, (id, seq)| {
                     w.array(2).bytes(&id.0).u64(*seq);
@@ -198,7 +208,12 @@ impl Reactions {
     ///
     /// # Errors
     /// [`RestoreError`] where the record isn't ours.
-    pub fn restore(conversation: ConversationId, message: ContentId, record: &Record) -> Result<Self, RestoreError> {
+    pub fn restore(
+        conversation: ConversationId,
+        place: u64,
+        message: ContentId,
+        record: &Record,
+    ) -> Result<Self, RestoreError> {
         let people = read(record, |r| {
             r.list(limits::REACTORS as u64, |r| {
                 r.array_of(3)?;
@@ -206,7 +221,9 @@ impl Reactions {
                 let reactions = r.list(limits::REACTIONS as u64, |r| {
                     r.array_of(4)?;
                     let (id, seq) = (ContentId(r.fixed()?), r.u64()?);
-                    Ok((id, Reaction { seq, version: ContentId(r.fixed()?), sign: r.str()?.to_owned() }))
+                    let version = ContentId(r.fixed()?);
+                    let signs = r.list(limits::SIGNS as u64, |r| r.str().map(str::to_owned))?.into_iter().collect();
+                    Ok((id, Reaction { seq, version, signs }))
                 })?;
                 let withdrawn = r.list(limits::WITHDRAWALS as u64, |r| {
                     r.array_of(2)?;
@@ -216,7 +233,7 @@ impl Reactions {
                 Ok((who, Person { reactions, withdrawn }))
             })
         })?;
-        Ok(Self { conversation, message, people: people.into_iter().collect() })
+        Ok(Self { conversation, place, message, people: people.into_iter().collect() })
     }
 }
 

@@ -151,6 +151,7 @@ pub struct First {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revisions {
     conversation: ConversationId,
+    place: u64,
     id: ContentId,
     first: Option<First>,
     /// By who says so; once the first is here, its author's alone.
@@ -184,10 +185,10 @@ struct Retract {
 }
 
 impl Revisions {
-    /// A message of which nothing is known.
+    /// A message of which nothing is known but where it lies, and what it is called.
     #[must_use]
-    pub const fn new(conversation: ConversationId, id: ContentId) -> Self {
-        Self { conversation, id, first: None, claims: BTreeMap::new(), removed: None, expired: false }
+    pub const fn new(conversation: ConversationId, place: u64, id: ContentId) -> Self {
+        Self { conversation, place, id, first: None, claims: BTreeMap::new(), removed: None, expired: false }
     }
 
     /// The message itself, once it has come.
@@ -357,7 +358,7 @@ impl Revisions {
     }
 
     fn record(&self) -> Record {
-        write(Key::Message(self.conversation, self.id), 4, |w| {
+        write(Key::Message(self.conversation, self.place, self.id), 4, |w| {
             w.maybe(self.first.as_ref(), |w, first| {
                 w.array(5).u64(first.seq).bytes(&first.author.0).millis(first.at).u64(first.protection as u64);
                 w.bytes(&first.fixed.0)
@@ -380,7 +381,12 @@ impl Revisions {
     ///
     /// # Errors
     /// [`RestoreError`] where the record isn't ours.
-    pub fn restore(conversation: ConversationId, id: ContentId, record: &Record) -> Result<Self, RestoreError> {
+    pub fn restore(
+        conversation: ConversationId,
+        place: u64,
+        id: ContentId,
+        record: &Record,
+    ) -> Result<Self, RestoreError> {
         read(record, |r| {
             let first = r.maybe(|r| {
                 r.array_of(5)?;
@@ -407,7 +413,7 @@ impl Revisions {
                 Ok((r.u64()?, ContentId(r.fixed()?), Identity(r.fixed()?)))
             })?;
             let expired = r.bool()?;
-            Ok(Self { conversation, id, first, claims: claims.into_iter().collect(), removed, expired })
+            Ok(Self { conversation, place, id, first, claims: claims.into_iter().collect(), removed, expired })
         })
     }
 }

@@ -61,6 +61,7 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     conversation: ConversationId,
+    place: u64,
     id: ContentId,
     of: Option<Of>,
     /// The places of the entries that wait for it.
@@ -68,10 +69,10 @@ pub struct Name {
 }
 
 impl Name {
-    /// A version of which nothing is known.
+    /// A version of which nothing is known but where it lies, as those say who name it.
     #[must_use]
-    pub const fn new(conversation: ConversationId, id: ContentId) -> Self {
-        Self { conversation, id, of: None, waiting: BTreeSet::new() }
+    pub const fn new(conversation: ConversationId, place: u64, id: ContentId) -> Self {
+        Self { conversation, place, id, of: None, waiting: BTreeSet::new() }
     }
 
     /// Of which message it is, where that is known.
@@ -87,7 +88,7 @@ impl Name {
     }
 
     fn record(&self) -> Record {
-        write(Key::Name(self.conversation, self.id), 2, |w| {
+        write(Key::Name(self.conversation, self.place, self.id), 2, |w| {
             w.maybe(self.of, |w, of| w.array(2).u64(of.seq).bytes(&of.message.0));
             w.list(self.waiting.iter(), |w, seq| _ = w.u64(*seq));
         })
@@ -97,14 +98,19 @@ impl Name {
     ///
     /// # Errors
     /// [`RestoreError`] where the record isn't ours.
-    pub fn restore(conversation: ConversationId, id: ContentId, record: &Record) -> Result<Self, RestoreError> {
+    pub fn restore(
+        conversation: ConversationId,
+        place: u64,
+        id: ContentId,
+        record: &Record,
+    ) -> Result<Self, RestoreError> {
         read(record, |r| {
             let of = r.maybe(|r| {
                 r.array_of(2)?;
                 Ok(Of { seq: r.u64()?, message: ContentId(r.fixed()?) })
             })?;
             let waiting = r.list(limits::WAITING as u64, |r| r.u64())?.into_iter().collect();
-            Ok(Self { conversation, id, of, waiting })
+            Ok(Self { conversation, place, id, of, waiting })
         })
     }
 }
@@ -169,7 +175,7 @@ mod tests {
         let mut out = Outbox::new();
         name.step(&TICK, input, &mut out).unwrap();
         if let Some(record) = out.records().next() {
-            assert_eq!(Name::restore(TALK, name.id, record).unwrap(), *name);
+            assert_eq!(Name::restore(TALK, name.place, name.id, record).unwrap(), *name);
         }
         out.effects().copied().collect()
     }
@@ -192,7 +198,7 @@ mod tests {
                     next
                 })
                 .collect();
-            let mut name = Name::new(TALK, id(1));
+            let mut name = Name::new(TALK, 3, id(1));
             let mut led = BTreeMap::new();
             for input in order.iter().chain(&order) {
                 for output in step(&mut name, *input) {
@@ -213,7 +219,7 @@ mod tests {
     /// attack 58: ids that name each other in a ring lead nowhere backwards, and a chain of a million is a million single steps.
     #[test]
     fn t_058_rings_of_replies_are_cut_and_long_chains_cost_a_step_each() {
-        let mut ring: Vec<Name> = (0..3).map(|n| Name::new(TALK, id(n))).collect();
+        let mut ring: Vec<Name> = (0..3).map(|n| Name::new(TALK, n + 1, id(n))).collect();
         let mut led = Vec::new();
         for (place, named) in [(1, 1), (2, 2), (3, 0)] {
             led.extend(step(&mut ring[named], Input::NamedBy(place)));
@@ -226,7 +232,7 @@ mod tests {
         assert_eq!(led, [Output::Leads { from: 3, to: id(0) }, Output::Backwards(1), Output::Backwards(2)]);
 
         for place in 2..200_000_u64 {
-            let mut name = Name::new(TALK, id(place));
+            let mut name = Name::new(TALK, place - 1, id(place));
             step(&mut name, Input::Is(Of { seq: place - 1, message: id(place) }));
             assert_eq!(step(&mut name, Input::NamedBy(place)), [Output::Leads { from: place, to: id(place) }]);
         }
@@ -237,7 +243,7 @@ mod tests {
     fn those_who_wait_are_bounded_and_the_first_of_them_are_kept() {
         let most = limits::WAITING as u64;
         for order in [(1..=100 * most).collect::<Vec<_>>(), (1..=3 * most).rev().collect()] {
-            let mut name = Name::new(TALK, id(0));
+            let mut name = Name::new(TALK, 1, id(0));
             for from in order {
                 step(&mut name, Input::NamedBy(from));
                 assert!(name.waiting() <= limits::WAITING);

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use postline_core::content::extension::Seen;
 use postline_core::content::external::{CHACHA20_POLY1305, ContentHash, External, Sealed};
-use postline_core::content::markdown::{mention, mentions, without_tags};
+use postline_core::content::markdown::{mention, mentions, named, without_tags};
 use postline_core::content::part::Words;
 use postline_core::content::place::Place;
 use postline_core::content::report::{Report, Status};
@@ -198,6 +198,12 @@ fn a_mention_names_a_person_for_good() {
     let text = format!("{} and {} and {}", mention("A[n](n\n", ANN), mention("Bob", bob), mention("Ann", ANN));
     assert!(text.starts_with(r"[@A\[n\]\(n ](postline:u/1111"), "{text}");
     assert_eq!(mentions(&text), [ANN, bob]);
+    assert_eq!(named(&text), "@A[n](n  and @Bob and @Ann");
+    assert_eq!(
+        named(&format!("{} [x](y) [@z]({}", mention("a\\<b>]", ANN), Uri::person(ANN))),
+        format!("@a\\<b>] [x](y) [@z]({}", Uri::person(ANN))
+    );
+    assert_eq!(named("[x](https://a.example) ]( ["), "[x](https://a.example) ]( [");
     let odd = mention("a<b>", ANN);
     assert!(odd.starts_with(r"[@a&lt;b\>](postline:u/"), "{odd}");
     assert_eq!(without_tags(&odd), odd, "it goes out as it is");

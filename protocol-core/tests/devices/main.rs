@@ -13,6 +13,7 @@ mod attachments;
 mod attacks;
 mod backups;
 mod codes;
+mod controls;
 mod costs;
 mod ending;
 mod first_words;

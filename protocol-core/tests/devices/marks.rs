@@ -19,7 +19,7 @@ use crate::hostile::talking;
 use crate::kit::{World, ann, ben, shown, theirs};
 
 /// Two people in conversation, all read and told.
-fn two() -> World {
+pub(crate) fn two() -> World {
     let mut world = World::two();
     for n in [0, 1] {
         world.write(n, "hello");
@@ -33,17 +33,17 @@ fn two() -> World {
     world
 }
 
-fn reads(world: &mut World, n: usize, seq: u64) {
+pub(crate) fn reads(world: &mut World, n: usize, seq: u64) {
     world.command(n, Command::ReadUpTo { conversation: theirs(), seq });
 }
 
-fn tells(world: &mut World, n: usize, here: bool, tell: bool) {
+pub(crate) fn tells(world: &mut World, n: usize, here: bool, tell: bool) {
     let conversation = here.then(theirs);
     world.command(n, Command::TellRead { conversation, tell });
 }
 
 /// How many entries of the log are somebody's.
-fn entries(world: &World, who: &Address) -> usize {
+pub(crate) fn entries(world: &World, who: &Address) -> usize {
     world.office.logs[&theirs()].entries.iter().filter(|(author, _)| author == who).count()
 }
 
@@ -52,13 +52,13 @@ fn last(world: &World, n: usize, id: ContentId) -> Mark {
 }
 
 /// What a device knows of what the other has read.
-fn known(world: &World, n: usize) -> Position {
+pub(crate) fn known(world: &World, n: usize) -> Position {
     let marks = world.devices[n].client.marks(theirs()).unwrap();
     let other = marks.others().next().unwrap();
     marks.reading_of(other)
 }
 
-fn reading(read: Position) -> Vec<u8> {
+pub(crate) fn reading(read: Position) -> Vec<u8> {
     reading_at(read, Millis(1_795_000_000_000))
 }
 
@@ -76,7 +76,7 @@ fn of(seqs: &[u64]) -> Position {
     read
 }
 
-fn refusals(world: &World, n: usize) -> Vec<PeerFault> {
+pub(crate) fn refusals(world: &World, n: usize) -> Vec<PeerFault> {
     let refused = |event: &Event| match event {
         Event::Refused { who: Who::Conversation(id), why } if *id == theirs() => Some(why.clone()),
         _ => None,

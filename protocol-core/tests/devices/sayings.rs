@@ -7,6 +7,7 @@ use postline_core::content::part::Part;
 use postline_core::content::uri::Uri;
 use postline_core::id::{Address, ContentId};
 use postline_core::limits;
+use postline_core::store::Key;
 use postline_core::wire::cbor::Writer;
 use postline_core::wire::content::Content;
 
@@ -36,7 +37,7 @@ fn answer(message: u64, text: &str) -> Saying {
     Saying::Message { body, answers: Some(message), topic: Topic::default(), expires: None }
 }
 
-fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Screen {
+pub(crate) fn screen(world: &mut World, n: usize, before: Option<u64>, count: usize) -> Screen {
     world.command(n, Command::Show { conversation: theirs(), before, count });
     let screen = |event: &Event| if let Event::Screen(screen) = event { Some(screen.clone()) } else { None };
     world.devices[n].events.iter().rev().find_map(screen).unwrap()
@@ -208,6 +209,19 @@ fn a_newer_device_that_is_told_of_earlier_messages_sees_what_became_of_them() {
     assert_eq!(there, here.into_iter().filter(|(seq, ..)| *seq != three).collect::<Vec<_>>());
     assert!(world.said(tablet).iter().all(|said| said.late || said.seq > three), "what comes late is marked");
     assert!(changes(&world, tablet).iter().any(|changed| changed.now == Now::Answers { message: two }), "adopted");
+}
+
+/// [R-7] [G-16]: a device that couldn't open that something was taken back hears it again, as anything else.
+#[test]
+fn a_retract_that_did_not_open_is_said_again() {
+    let (mut world, _) = three();
+    let at = place(&mut world, "first of all");
+    world.devices[1].disk.retain(|key, _| !matches!(key, Key::Group(_)));
+    world.restart(1);
+    say(&mut world, 0, Saying::Retract { message: at });
+    world.pass(120_000);
+    assert_eq!(texts(&mut world, 1).last().unwrap(), "(taken back)");
+    assert!(!has_on_disk(&world, 1, "first of all"));
 }
 
 /// [P-5]: after any step the device may be killed: it shows the same in the end.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use postline_core::client::io::{Mark, Saying, To, Words};
 use postline_core::client::{Command, Event};
 use postline_core::content::message::Topic;
-use postline_core::id::{Address, ContentId, ConversationId};
+use postline_core::id::{Address, ContentId, ConversationId, Identity};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -30,8 +30,10 @@ use crate::shown::shown;
 use crate::store::Query;
 
 mod files;
+mod mentions;
 
 use files::{Next, Sending};
+use mentions::mentioning;
 
 /// The longest line that is read.
 const LINE_BYTES: u64 = 256 * 1024;
@@ -47,7 +49,8 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
         let (typed, said, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let files = Sending::new(running.files.clone(), peer.clone());
         let clock = Clock::start();
-        let mut chat = Chat { peer, dir, talk: None, typed, said, shown, files, lasts: None, clock, json };
+        let mut chat =
+            Chat { peer, identity: None, dir, talk: None, typed, said, shown, files, lasts: None, clock, json };
         let done = chat.run(&mut running, out).await;
         let ended = running.end().await;
         ended.and(done)
@@ -56,6 +59,8 @@ pub(super) fn chat(peer: &Address, own: &OwnArgs, json: bool, out: &mut dyn Writ
 
 struct Chat {
     peer: Address,
+    /// Who the peer is, once that is known: by which they are mentioned.
+    identity: Option<Identity>,
     /// The device's store, where what was said is looked for.
     dir: PathBuf,
     /// The conversation, once there is one.
@@ -150,6 +155,7 @@ impl Chat {
             Event::Conversation(conversation) if conversation.with.contains(&self.peer) => {
                 self.talk = Some(conversation.id);
             }
+            Event::Contact(contact) if contact.address == self.peer => self.identity = contact.identity,
             Event::Saying { id, salt, .. } => {
                 if let Some(topic) = self.typed.remove(salt) {
                     self.said.insert(*id, topic);
@@ -255,6 +261,7 @@ impl Chat {
         };
         let topic = if let Saying::Message { topic, .. } = &what { topic.clone() } else { Topic::default() };
         self.typed.insert(salt, topic);
+        let what = mentioning(what, &self.peer, self.identity);
         Ok(Command::Say { to, salt: Some(salt), what })
     }
 

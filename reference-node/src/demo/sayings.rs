@@ -7,7 +7,8 @@
 //!   other words for the message ────────▶ a sign at it, and one that is taken back
 //!   a message, taken back
 //!   a message that ends once it is read ▶ read; then it is over, for both
-//!   ── both ask for what there is now: alike? ── both look for what was taken back: nothing
+//!   a mention ──────────────────────────▶ a pin of it, and one that is taken off
+//!   ── both ask for what there is now, and for its snapshot: alike? ── both look for what was taken back: nothing
 //!   a file ─────────────────────────────▶ fetched, compared (`carried`)
 //! ```
 
@@ -40,6 +41,8 @@ pub(super) struct Sayings {
     typing_ms: f64,
     /// Whether both saw the same in the end.
     alike: bool,
+    /// The hash of all that both see, where it is one.
+    snapshot: Option<String>,
     /// Whether what stayed was found on both devices, and what was taken back on neither.
     searched: bool,
     /// What became of a file.
@@ -49,15 +52,16 @@ pub(super) struct Sayings {
 impl Sayings {
     /// Whether all is as it must be.
     pub(super) const fn is_well(&self) -> bool {
-        self.alike && self.searched && self.file.is_well()
+        self.alike && self.snapshot.is_some() && self.searched && self.file.is_well()
     }
 
     pub(super) fn summary(&self) -> String {
         let (views, search) =
             (if self.alike { "alike" } else { "DIFFERENT" }, if self.searched { "right" } else { "WRONG" });
+        let snapshot = self.snapshot.as_deref().and_then(|hash| hash.get(..16)).unwrap_or("of TWO hashes");
         let file = self.file.summary();
         format!(
-            "said: {}; both views {views}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms\n{file}",
+            "said: {}; both views {views}, snapshot {snapshot}; search {search}; seen to be here after {:.2} ms, to write after {:.2} ms\n{file}",
             self.played.join(", "),
             self.here_ms,
             self.typing_ms
@@ -110,21 +114,25 @@ pub(super) async fn act_three(program: &Path, nodes: &Nodes, say: impl Fn(&str))
         becomes(terminal, fleeting, "expired").await?;
     }
     played.push("expiry");
-    say("they answered, edited, reacted, took back and read; each of it once");
+    pins_and_mentions(&mut one, &mut two).await?;
+    played.extend(["mention", "pin", "pin taken off"]);
+    say("they answered, edited, reacted, took back, read, mentioned and pinned; each of it once");
 
-    let alike = view(&mut one).await? == view(&mut two).await?;
+    let alike = view(&mut one).await? == view(&mut two).await? && pins(&mut one).await? == pins(&mut two).await?;
+    let (ones, twos) = (snapshot(&mut one).await?, snapshot(&mut two).await?);
+    let snapshot = (ones == twos).then_some(ones);
     let mut searched = true;
     for terminal in [&mut one, &mut two] {
         let (stays, gone) = (hits(terminal, "lunch two").await?, hits(terminal, "regret*").await?);
         searched &= stays == 1 && gone == 0 && hits(terminal, "fleeting").await? == 0;
     }
-    say(if alike { "both see the same" } else { "they DON'T see the same" });
+    say(if alike && snapshot.is_some() { "both see the same" } else { "they DON'T see the same" });
     let file = carry(nodes.dir(), &mut one, &mut two).await?;
     played.push("file");
     say("a file went from one to the other, and went with its message");
     one.end().await?;
     two.end().await?;
-    Ok(Sayings { played, here_ms, typing_ms, alike, searched, file })
+    Ok(Sayings { played, here_ms, typing_ms, alike, snapshot, searched, file })
 }
 
 /// Both agree to be seen, and each sees that the other is here; then two writes, and one sees that: gives how long each took,
@@ -171,6 +179,35 @@ async fn becomes(terminal: &mut Terminal, seq: u64, now: &str) -> Result<(), Par
     terminal.wait_for("changed", PATIENCE, is).await.map(drop)
 }
 
+/// One mentions two, who pins that; another pin is taken off.
+async fn pins_and_mentions(one: &mut Terminal, two: &mut Terminal) -> Result<(), PartFault> {
+    let mut places = Vec::new();
+    for line in ["ask @two@b.example about the table", "and @two@b.example about the bill"] {
+        one.say(line).await?;
+        let is = |said: &Value| said.get("mentions").and_then(Value::as_array).is_some_and(|who| !who.is_empty());
+        let (said, _) = two.wait_for("said", PATIENCE, is).await?;
+        places.push(place(&said).ok_or("no place")?);
+    }
+    for (line, nth, pinned) in [("pin", 0, true), ("pin", 1, true), ("unpin", 1, false)] {
+        let seq = places.get(nth).copied().ok_or("no place")?;
+        two.say(&format!("/{line} {seq}")).await?;
+        for terminal in [&mut *one, &mut *two] {
+            let is = |event: &Value| place(event) == Some(seq) && event.get("pinned") == Some(&Value::Bool(pinned));
+            terminal.wait_for("pinned", PATIENCE, is).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The places that a device shows as pinned; at least one is.
+async fn pins(terminal: &mut Terminal) -> Result<Vec<u64>, PartFault> {
+    terminal.say("/pins").await?;
+    let (pins, _) = terminal.wait_for("pins", PATIENCE, |_| true).await?;
+    let pinned = pins.get("pinned").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let places: Vec<u64> = pinned.iter().filter_map(|pin| pin.get("message").and_then(place)).collect();
+    if places.is_empty() { Err("nothing is pinned".into()) } else { Ok(places) }
+}
+
 /// The last messages as a device shows them, without what differs for whom they are shown.
 async fn view(terminal: &mut Terminal) -> Result<Vec<Value>, PartFault> {
     terminal.say("/history 6").await?;
@@ -180,6 +217,13 @@ async fn view(terminal: &mut Terminal) -> Result<Vec<Value>, PartFault> {
         message.remove("own");
     }
     if messages.is_empty() { Err("nothing is shown".into()) } else { Ok(messages) }
+}
+
+/// The hash of all that a device shows.
+async fn snapshot(terminal: &mut Terminal) -> Result<String, PartFault> {
+    terminal.say("/snapshot").await?;
+    let (snapshot, _) = terminal.wait_for("snapshot", PATIENCE, |_| true).await?;
+    Ok(text(&snapshot, "hash").ok_or("a snapshot without a hash")?.to_owned())
 }
 
 /// How many messages a search finds.

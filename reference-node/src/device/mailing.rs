@@ -14,10 +14,13 @@ use postline_codec::mime;
 use postline_codec::mime::sealed::{self, Said};
 use postline_core::client::{Event, Output};
 use postline_core::content::mail::{MailEnvelope, MailIn, Rcpt, Source};
+use postline_core::content::markdown::named;
+use postline_core::content::part::{Part, Words};
 use postline_core::id::{Address, MailId};
 use postline_core::server::Took;
 use postline_core::step::{Outbox, Store as _};
 use postline_core::store::{Key, Record, sha256};
+use postline_core::wire::content::Content;
 use tokio::sync::oneshot;
 
 use crate::directory::{Live, Resolved};
@@ -40,6 +43,15 @@ pub struct Mailing {
 
 /// What stands for something said without words: a file, a place.
 const NO_WORDS: &str = "(Something came that this mail program can't show. Add a device to see it.)";
+
+/// The words of a content as a mail has them: a mention is a name.
+fn words(content: &Content) -> Option<String> {
+    let parts = content.fields().body.walk();
+    parts.into_iter().find_map(Part::words).map(|words| match words {
+        Words::Plain(text) => text.to_owned(),
+        Words::Markdown(text) => named(text),
+    })
+}
 
 impl Mailing {
     /// Into the mailbox of `reader`, through the owner of this inbox.
@@ -70,7 +82,8 @@ impl Mailing {
             let Output::Event(Event::Said(said)) = effect else { return None };
             let (conversation, seq) = (said.conversation, said.seq);
             let (author, reader, at) = (&said.author.address, &self.reader, said.at);
-            let body = said.words().unwrap_or(NO_WORDS).as_bytes();
+            let body = words(&said.content).unwrap_or_else(|| NO_WORDS.to_owned());
+            let body = body.as_bytes();
             let mail = || sealed::render(&Said { conversation, seq, author, reader, at, body });
             (!said.author.own).then(|| Record::put(Key::Mailing(conversation, seq), mail()))
         });

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use postline_core::client::Command;
-use postline_core::client::io::{Saying, To};
+use postline_core::client::io::{Policy, Saying, To};
 use postline_core::content::message::Topic;
 use postline_core::content::part::Part;
 use postline_core::id::{Address, ConversationId, DeviceKey};
@@ -85,11 +85,17 @@ pub const HELP: &str = "\
 /edit N TEXT      other words for your message N
 /retract N        take your message N back
 /react N SIGN     a sign at message N; /unreact N SIGN takes it back
+/pin N, /unpin N  message N is to be found at once by both, or no more; /pins lists those
+/remove N         message N, as a moderator: nobody is one in a conversation of two
+/policy required|optional|forbidden
+                  whether everybody here tells what they read, each as they choose, or nobody
+@ADDRESS          in a text mentions the peer
 /expire TIME TEXT something that is forgotten so long from now: 30s, 10m, 2h, 7d
 /expire-read TIME TEXT
                   the same, so long after it was read; without a text: whatever is said here from now on
 /expire off       nothing that is said here from now on
 /history [N]      the last N messages, as they are now
+/snapshot [N]     all that is seen here, or from message N on, as one hash: the same on all devices that heard the same
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
 /send PATH        a file, sealed
@@ -166,6 +172,34 @@ fn history(talk: Option<ConversationId>, before: Option<u64>, count: usize) -> R
     Ok(said(Command::Show { conversation, before, count }))
 }
 
+fn snapshot(talk: Option<ConversationId>, from: u64) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::Snapshot { conversation, from }))
+}
+
+/// Something that is done to the conversation itself.
+fn act(name: &str, message: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(match name {
+        "pin" => Command::Pin { conversation, message, pinned: true },
+        "unpin" => Command::Pin { conversation, message, pinned: false },
+        "pins" => Command::Pins { conversation },
+        "remove" => Command::Remove { conversation, message },
+        _ => return Err(Unsaid::Unknown),
+    }))
+}
+
+fn set_policy(name: &str, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
+    let policy = match name {
+        "required" => Policy::Required,
+        "optional" => Policy::Optional,
+        "forbidden" => Policy::Forbidden,
+        _ => return Err(Unsaid::Want("required, optional or forbidden")),
+    };
+    let conversation = talk.ok_or(Unsaid::Want("a conversation; there is none yet"))?;
+    Ok(said(Command::SetPolicy { conversation, policy }))
+}
+
 fn said(command: Command) -> Said {
     Said::Command(Box::new(command))
 }
@@ -197,11 +231,19 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("unreact", _) => {
             placed().and_then(|(message, text)| Ok(about(peer, None, Saying::Withdraw { message, sign: sign(text)? })))
         }
+        ("pin" | "unpin" | "remove", _) => match placed()? {
+            (message, "") => act(name, message, talk),
+            _ => Err(Unsaid::Unknown),
+        },
+        ("pins", "") => act(name, 0, talk),
+        ("policy", rest) => set_policy(rest, talk),
         ("expire" | "expire-read", "off") => Ok(Said::Lasting(None)),
         ("expire", _) => ending(rest, false),
         ("expire-read", _) => ending(rest, true),
         ("history", "") => history(talk, None, SCREEN),
         ("history", count) => history(talk, None, count.parse().map_err(|_| Unsaid::Want("how many messages"))?),
+        ("snapshot", "") => snapshot(talk, 0),
+        ("snapshot", from) => snapshot(talk, from.parse().map_err(|_| Unsaid::Want("the number of a message"))?),
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
         ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
@@ -291,7 +333,13 @@ enum Object {
     Retract { message: u64, salt: Option<String> },
     React { message: u64, sign: String, salt: Option<String> },
     Unreact { message: u64, sign: String, salt: Option<String> },
+    Pin { message: u64 },
+    Unpin { message: u64 },
+    Pins {},
+    Remove { message: u64 },
+    Policy { policy: String },
     History { before: Option<u64>, count: Option<usize> },
+    Snapshot { from: Option<u64> },
     Find { text: String },
     Send { path: String },
     Fetch { seq: u64, path: String },
@@ -339,7 +387,13 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         Object::Unreact { message, sign: text, salt } => {
             about(peer, salted(salt)?, Saying::Withdraw { message, sign: sign(&text)? })
         }
+        Object::Pin { message } => act("pin", message, talk)?,
+        Object::Unpin { message } => act("unpin", message, talk)?,
+        Object::Pins {} => act("pins", 0, talk)?,
+        Object::Remove { message } => act("remove", message, talk)?,
+        Object::Policy { policy } => set_policy(&policy, talk)?,
         Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
+        Object::Snapshot { from } => snapshot(talk, from.unwrap_or_default())?,
         Object::Find { text } => Said::Find(text),
         Object::Send { path } => Said::Send(path.into()),
         Object::Fetch { seq, path } => fetch(Some(seq), &path)?,
@@ -426,6 +480,11 @@ mod tests {
             ("/retract 7".to_owned(), r#"{"do":"retract","message":7}"#.to_owned()),
             ("/react 7 👍".to_owned(), r#"{"do":"react","message":7,"sign":"👍"}"#.to_owned()),
             ("/unreact 7 👍".to_owned(), r#"{"do":"unreact","message":7,"sign":"👍"}"#.to_owned()),
+            ("/pin 7".to_owned(), r#"{"do":"pin","message":7}"#.to_owned()),
+            ("/unpin 7".to_owned(), r#"{"do":"unpin","message":7}"#.to_owned()),
+            ("/pins".to_owned(), r#"{"do":"pins"}"#.to_owned()),
+            ("/remove 7".to_owned(), r#"{"do":"remove","message":7}"#.to_owned()),
+            ("/policy forbidden".to_owned(), r#"{"do":"policy","policy":"forbidden"}"#.to_owned()),
             ("/expire 2h gone by then".to_owned(), r#"{"do":"write","text":"gone by then","expires":7200}"#.to_owned()),
             (
                 "/expire-read 30s for you".to_owned(),
@@ -436,6 +495,8 @@ mod tests {
             ("/expire off".to_owned(), r#"{"do":"expire"}"#.to_owned()),
             ("/history".to_owned(), r#"{"do":"history"}"#.to_owned()),
             ("/history 5".to_owned(), r#"{"do":"history","count":5}"#.to_owned()),
+            ("/snapshot".to_owned(), r#"{"do":"snapshot"}"#.to_owned()),
+            ("/snapshot 7".to_owned(), r#"{"do":"snapshot","from":7}"#.to_owned()),
             ("/find a \"b c\"".to_owned(), r#"{"do":"find","text":"a \"b c\""}"#.to_owned()),
             ("/add 123456".to_owned(), r#"{"do":"add","code":"123456"}"#.to_owned()),
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
@@ -464,7 +525,17 @@ mod tests {
             "/retract 7 please",
             "/react 7",
             "/thread x y",
+            "/pin",
+            "/pin 7 please",
+            "/unpin x",
+            "/pins 7",
+            "/remove",
+            "/policy",
+            "/policy perhaps",
+            r#"{"do":"policy"}"#,
+            r#"{"do":"pin","message":7,"text":"x"}"#,
             "/history all",
+            "/snapshot now",
             "/expire",
             "/expire soon, I hope",
             "/expire 400d too long",

@@ -6,7 +6,7 @@
 use postline_core::client::Event;
 use postline_core::client::io::{
     Alarm, Changed, CodeFor, Contact, Conversation, Declined, Device, Failure, Far, Mark, Now, Said, Seen, Shown,
-    Unverified, Who, Words, words,
+    Snapshot, Unverified, Who, Words, words,
 };
 use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
@@ -16,8 +16,11 @@ use postline_core::seal::Attachment;
 use postline_core::wire::content::Content;
 use serde_json::{Map, Value, json};
 
+mod control;
+
 use super::{attached, lasting};
 use crate::shown::{ADDRESS_BYTES, shown};
+use control::{of_mentions, of_pins, policy_word, text_of, text_of_pin, text_of_pins, text_of_policy};
 
 /// How much of a text is shown in one line.
 const TEXT_BYTES: usize = 4 * limits::MESSAGE_BYTES;
@@ -56,12 +59,34 @@ fn fields(event: &Event) -> (&'static str, Value) {
                 "messages": screen.messages.iter().map(of_shown).collect::<Vec<_>>(),
             }),
         ),
+        Event::Snapshot(Snapshot { conversation, from, seq, messages, hash }) => (
+            "snapshot",
+            json!({
+                "conversation": conversation.to_string(), "from": from, "seq": seq, "messages": messages,
+                "hash": hash.to_string(),
+            }),
+        ),
         Event::Changed(changed) => ("changed", of_changed(changed)),
         Event::Reacted { conversation, id, seq, who, sign, shown } => (
             "reacted",
             json!({
                 "conversation": conversation.to_string(), "id": id.to_string(), "seq": seq,
                 "who": who.as_ref().map(ToString::to_string), "sign": sign, "shown": shown,
+            }),
+        ),
+        Event::Pinned { conversation, id, seq, by, pinned } => (
+            "pinned",
+            json!({
+                "conversation": conversation.to_string(), "id": id.to_string(), "seq": seq,
+                "by": by.as_ref().map(ToString::to_string), "pinned": pinned,
+            }),
+        ),
+        Event::Pins { conversation, pinned } => ("pins", of_pins(*conversation, pinned)),
+        Event::Policy { conversation, policy, by, tells_read } => (
+            "policy",
+            json!({
+                "conversation": conversation.to_string(), "policy": policy_word(*policy),
+                "by": by.as_ref().map(ToString::to_string), "tells_read": tells_read,
             }),
         ),
         Event::Mark { conversation, id, seq, mark } => (
@@ -163,6 +188,7 @@ fn of_contact(contact: &Contact) -> Value {
     json!({
         "address": contact.address.to_string(), "level": contact.level.number(), "hosted": contact.hosted,
         "devices": contact.devices, "suspended": contact.suspended,
+        "identity": contact.identity.map(|identity| identity.to_string()),
     })
 }
 
@@ -172,6 +198,7 @@ fn of_conversation(conversation: &Conversation) -> Value {
         "with": conversation.with.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "epoch": conversation.epoch, "devices": conversation.devices, "seq": conversation.seq,
         "joined": conversation.joined, "tells_read": conversation.tells_read,
+        "policy": policy_word(conversation.policy),
     })
 }
 
@@ -180,7 +207,7 @@ fn hex_of(bytes: &[u8]) -> String {
 }
 
 fn shown_words(content: &Content) -> String {
-    words(content).map_or_else(|| "(nothing that can be shown here)".into(), |text| shown(text, TEXT_BYTES))
+    text_of(content).unwrap_or_else(|| "(nothing that can be shown here)".into())
 }
 
 fn hex(salt: [u8; 16]) -> String {
@@ -199,6 +226,7 @@ fn of_shown(shown: &Shown) -> Value {
     json!({
         "seq": shown.seq, "id": shown.id.to_string(), "author": shown.author.address.to_string(), "own": shown.author.own,
         "at": shown.at.0, "now": now, "edit": no, "text": content.and_then(words), "content": content.and_then(binary),
+        "pinned": shown.pinned, "mentions": of_mentions(&shown.mentions),
         "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(), "thread": content.and_then(thread),
         "answers": content.and_then(|content| content.fields().in_reply_to).map(|version| version.to_string()),
         "expires": lasting::json(content.and_then(|content| content.fields().expires)),
@@ -246,6 +274,7 @@ fn of_said(said: &Said) -> Value {
         "text": words(&said.content), "content": binary(&said.content), "files": files(&said.content), "late": said.late,
         "answers": said.answers.map(|answers| json!({ "version": answers.version.to_string(), "message": answers.message })),
         "thread": thread(&said.content), "expires": lasting::json(said.content.fields().expires),
+        "mentions": of_mentions(&said.mentions),
     })
 }
 
@@ -313,6 +342,10 @@ const fn declined_word(why: &Declined) -> &'static str {
         Declined::NoContact(_) => "no_contact",
         Declined::NothingPending => "nothing_pending",
         Declined::NoConversation(_) => "no_conversation",
+        Declined::Restless(_) => "restless",
+        Declined::NoMessage(_) => "no_message",
+        Declined::NotModerator(_) => "not_moderator",
+        Declined::Undone(..) => "undone",
         Declined::TooMany(_) => "too_many",
     }
 }
@@ -334,6 +367,10 @@ pub fn declined(why: &Declined) -> String {
         Declined::NoContact(address) => format!("nothing is known of {}", shown(&address.to_string(), ADDRESS_BYTES)),
         Declined::NothingPending => "there is nothing to answer".to_owned(),
         Declined::NoConversation(_) => "no such conversation here".to_owned(),
+        Declined::Restless(_) => "too much changes in this conversation just now; try again".to_owned(),
+        Declined::NoMessage(place) => format!("no message {place}, or it is gone"),
+        Declined::Undone(_, why) => format!("not done: {}", failure(*why)),
+        Declined::NotModerator(_) => "nobody in a conversation of two removes what the other said".to_owned(),
         Declined::TooMany(most) => format!("there is room for {most}, and no more"),
     }
 }
@@ -377,7 +414,8 @@ pub fn text(event: &Event) -> Option<String> {
                 attached(&said.content).map(|file| format!(" [{}]", SafeName::from(&file.name))).collect();
             let words = shown_words(&said.content);
             let until = lasting::text(said.content.fields().expires);
-            format!("{} {}{answers}{late}> {words}{files}{until}", said.seq, address(&said.author.address))
+            let mentions: String = said.mentions.iter().map(|who| format!(" (to {})", address(who))).collect();
+            format!("{} {}{answers}{mentions}{late}> {words}{files}{until}", said.seq, address(&said.author.address))
         }
         Event::Screen(screen) => {
             let lines = screen.messages.iter().rev().map(|message| {
@@ -390,9 +428,16 @@ pub fn text(event: &Event) -> Option<String> {
                 };
                 let signs: String =
                     message.signs.iter().map(|(_, sign)| format!(" {}", shown(sign, TEXT_BYTES))).collect();
-                format!("{} {}> {words}{signs}", message.seq, address(&message.author.address))
+                let pinned = if message.pinned { " ^" } else { "" };
+                format!("{} {}{pinned}> {words}{signs}", message.seq, address(&message.author.address))
             });
             lines.collect::<Vec<_>>().join("\n")
+        }
+        Event::Snapshot(Snapshot { from: 1, messages, hash, .. }) => {
+            format!("* snapshot of {messages} messages: {hash}")
+        }
+        Event::Snapshot(Snapshot { from, messages, hash, .. }) => {
+            format!("* snapshot of {messages} messages from {from} on: {hash}")
         }
         Event::Changed(Changed { seq, now, .. }) => match now {
             Now::Edited { content, .. } => format!("~ {seq} (edited)> {}", shown_words(content)),
@@ -406,6 +451,9 @@ pub fn text(event: &Event) -> Option<String> {
             let (sign, gone) = (shown(sign, TEXT_BYTES), if *is_shown { "" } else { " no more" });
             format!("~ {seq} {who} {sign}{gone}")
         }
+        Event::Pinned { seq, by, pinned, .. } => text_of_pin(*seq, by.as_ref(), *pinned),
+        Event::Pins { pinned, .. } => text_of_pins(pinned),
+        Event::Policy { policy, by, tells_read, .. } => text_of_policy(*policy, by.as_ref(), *tells_read),
         Event::Saying { .. } => return None,
         Event::Unsaid { why, .. } => format!("  ✗ {}", failure(*why)),
         Event::Mark { seq, mark, .. } => {
@@ -498,7 +546,17 @@ mod tests {
         let author = Author { address, dk: DeviceKey([2; 32]), level: Level::Keys, hosted: false, own: false };
         let (conversation, id) = (ConversationId([1; 32]), ContentId([3; 32]));
         let content = Content::new(Fields::new([4; 16], body)).unwrap();
-        Event::Said(Said { conversation, seq: 7, late: false, id, author, at: Millis(9), content, answers: None })
+        Event::Said(Said {
+            conversation,
+            seq: 7,
+            late: false,
+            id,
+            author,
+            at: Millis(9),
+            content,
+            answers: None,
+            mentions: Vec::new(),
+        })
     }
 
     #[test]

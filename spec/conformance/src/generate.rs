@@ -3,6 +3,7 @@
 
 mod attachments;
 mod content;
+mod controls;
 mod dial;
 mod fields;
 mod frames;
@@ -15,6 +16,7 @@ mod people;
 mod sealed;
 mod sessions;
 mod signed;
+mod snapshots;
 mod talks;
 mod transcripts;
 mod whispers;
@@ -38,6 +40,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         attachments::attachments(),
         dial::codes(),
         content::content(),
+        controls::controls(),
         dial::dial(),
         fields::field(),
         frames::frames(),
@@ -49,6 +52,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         people::people(),
         sealed::sealed(),
         sessions::sessions(),
+        snapshots::snapshots(),
         talks::talks(),
         transcripts::transcripts(),
         whispers::whispers(),

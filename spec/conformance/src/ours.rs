@@ -2,6 +2,7 @@
 
 mod attachments;
 mod content;
+mod controls;
 mod fields;
 mod frames;
 mod groups;
@@ -11,6 +12,7 @@ mod names;
 mod people;
 mod sealed;
 mod sessions;
+mod snapshots;
 mod talk;
 mod transcripts;
 mod whisper;
@@ -129,6 +131,9 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "change.read" => logs::read_change(input),
         "position.read" => marks::read(input),
         "position.join" => marks::join(input),
+        "snapshot.make" => snapshots::make(input),
+        "control.read" => controls::read(input),
+        "control.join" => controls::join(input),
         "session.device.make" => sessions::make_device(input),
         "session.device.read" => sessions::read_device(input),
         "session.node.make" => sessions::make_node(input),

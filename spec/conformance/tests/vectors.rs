@@ -70,6 +70,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "09-hub",
         "10-sessions",
         "11-content",
+        "12-revisions",
         "13-marks",
         "14-presence",
         "15-attachments",

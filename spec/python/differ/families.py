@@ -421,6 +421,22 @@ def positions(rng: random.Random, ask: Ask) -> None:
             ask("marks", "position.read", {"bytes": spoilt.hex()})
 
 
+def controls(rng: random.Random, ask: Ask) -> None:
+    """What is done to a conversation: joined in any order, read as it is, and spoilt."""
+    made = []
+    for place in rng.sample(range(1, 200), rng.choice((3, 40, 150))):
+        for seq in rng.sample(range(200, 900), rng.randint(1, 3)):
+            message = bytes([place % 7]) * 32
+            act = [rng.choice((0, 0, 1, 2)), message, place] if rng.random() < 0.9 else [3, rng.randrange(3), rng.choice((None, 5))]
+            made.append([seq * 200 + place, cbor.write(act).hex()])
+    here = [[(bytes([place % 7]) * 32).hex(), place] for place in range(1, 200) if rng.random() < 0.9]
+    for _ in range(3):
+        ask("controls", "control.join", {"controls": rng.sample(made, len(made)), "here": here})
+    whole = bytes.fromhex(rng.choice(made)[1])
+    for spoilt in [whole] + [spoilt_bytes(rng, whole) for _ in range(8)]:
+        ask("controls", "control.read", {"bytes": spoilt.hex()})
+
+
 FAMILIES: dict[str, Family] = {
     "addresses": addresses,
     "contents": contents,
@@ -431,6 +447,7 @@ FAMILIES: dict[str, Family] = {
     "frames": frames,
     "logs": logs,
     "marks": positions,
+    "controls": controls,
     "sessions": sessions,
     "people": persons,
     "sealed": seals,

@@ -119,6 +119,27 @@ pub(super) fn plan_deals(world: &mut World, rng: &mut Rng, lasts: u64) {
     }
 }
 
+/// Whether people of a seed's world pin messages: of a quarter of all, and of none that found a bug before.
+pub(super) const fn pins(seed: u64) -> bool {
+    matches!(seed % 16, 2 | 4 | 12 | 15)
+}
+
+/// Draws who pins what, and who would remove it: by itself, as above.
+pub(super) fn plan_pins(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for _ in 0..2 + rng.below(12) {
+        let Some(who) = rng.pick(&people).cloned() else { return };
+        let deal = match rng.below(8) {
+            0..=3 => Deal::Pins,
+            4 | 5 => Deal::Unpins,
+            6 => Deal::TakesBack,
+            _ => Deal::Removes,
+        };
+        let (at, nth) = (rng.below(lasts), rng.draw());
+        world.plan_deed(at, Deed::Touch(who, nth, Touch::Deals(deal, rng.draw())));
+    }
+}
+
 /// Draws who keeps to themselves what they read, and for how long: by itself too.
 pub(super) fn plan_choices(world: &mut World, rng: &mut Rng, lasts: u64) {
     let people: BTreeSet<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
@@ -261,5 +282,6 @@ pub(super) fn end(world: &mut World) -> Result<(), Broken> {
     let views = world.looks();
     world.check_views(&views)?;
     world.sealed.check(&world.current_devices(), |one, two| world.is_line(one, two) && world.is_line(two, one))?;
-    world.both_know_what_was_read()
+    world.both_know_what_was_read()?;
+    world.check_snapshots()
 }

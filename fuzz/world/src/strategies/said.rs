@@ -2,10 +2,11 @@
 
 use postline_core::id::Hash;
 use postline_core::limits;
+use postline_core::machine::pin::There;
 use postline_core::machine::thread::Of;
-use postline_core::machine::{reaction, revision, thread};
+use postline_core::machine::{pin, reaction, revision, thread};
 
-use crate::laws::said::{content, person, said};
+use crate::laws::said::{content, person, said, target};
 use crate::rng::Rng;
 
 /// Something about a message's words.
@@ -32,7 +33,9 @@ pub fn reaction_input(rng: &mut Rng) -> reaction::Heard {
         reaction::What::Withdrawal { of }
     } else {
         let sign = "x".repeat(if rng.chance(50) { limits::SIGN_BYTES + 1 } else { rng.index(5) });
-        reaction::What::Reaction { id: of, version: content(0), sign }
+        let most = if rng.chance(50) { 30 } else { 2 };
+        let more = (0..rng.below(most)).map(|n| format!("sign {n}"));
+        reaction::What::Reaction { id: of, version: content(0), signs: more.chain([sign]).collect() }
     };
     reaction::Heard { seq, author: person(rng.below(20)), what }
 }
@@ -45,4 +48,18 @@ pub fn name_input(rng: &mut Rng) -> thread::Input {
     } else {
         thread::Input::NamedBy(1 + rng.below(4_000))
     }
+}
+
+/// A pin, its end, or whether its message is here.
+#[must_use]
+pub fn pin_input(rng: &mut Rng) -> pin::Input {
+    let of = target(rng.below(200));
+    let there =
+        [There::Awaited, There::Here, There::Here, There::Gone].get(rng.index(4)).copied().unwrap_or(There::Here);
+    if rng.chance(200) {
+        return pin::Input::Is(of, there);
+    }
+    let seq = 1 + rng.below(2_000);
+    // What an entry says, its place alone tells.
+    pin::Input::Set { seq, by: person(seq % 3), of, pinned: !seq.is_multiple_of(3), there }
 }

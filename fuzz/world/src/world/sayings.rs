@@ -1,7 +1,8 @@
-//! What people do with what they have said, on devices; and that all who have heard the same see the same in the end.
+//! What people do with what they have said, on devices; and that all who have heard the same see the same in the end, what is
+//! pinned too.
 //!
 //! ```text
-//!   chaos    edits, retracts, signs, answers: of a message that its person knows the place of
+//!   chaos    edits, retracts, signs, answers, pins: of a message that its person knows the place of
 //!   the end  each device that is left shows all it has ──▶ two that have the same entries show the same        I5
 //!                                                      ──▶ words are their author's                            I6
 //!                                                      ──▶ of what was taken back there is nothing on a disk   I7
@@ -38,6 +39,12 @@ pub enum Deal {
     Unsigns,
     /// Answers it.
     Answers,
+    /// Pins it.
+    Pins,
+    /// Pins it no more.
+    Unpins,
+    /// Says that it is to be removed, which nobody may.
+    Removes,
 }
 
 /// A message as a device shows it: its body, or `None` where it is gone; and the signs at it.
@@ -46,6 +53,8 @@ pub(crate) struct Seen {
     author: Address,
     body: Option<Vec<u8>>,
     signs: BTreeSet<(Option<Address>, String)>,
+    pinned: bool,
+    removed: bool,
 }
 
 /// What a device shows of all its conversations.
@@ -100,6 +109,15 @@ impl World {
         let places: BTreeSet<(ConversationId, u64)> = known.filter_map(|told| told.place).collect();
         let Some(at) = nth.checked_rem(places.len() as u64).and_then(|at| usize::try_from(at).ok()) else { return };
         let Some((conversation, message)) = places.into_iter().nth(at) else { return };
+        let done = match deal {
+            Deal::Pins => Some(Command::Pin { conversation, message, pinned: true }),
+            Deal::Unpins => Some(Command::Pin { conversation, message, pinned: false }),
+            Deal::Removes => Some(Command::Remove { conversation, message }),
+            Deal::Edits | Deal::TakesBack | Deal::Signs | Deal::Unsigns | Deal::Answers => None,
+        };
+        if let Some(done) = done {
+            return self.step_device(index, Input::Command(done));
+        }
         let mut body = sealed::MARK.to_vec();
         body.extend(self.rng.bytes::<DRAWN>());
         let Ok(part) = Part::single(Disposition::RENDER, "application/octet-stream", body.clone()) else { return };
@@ -112,6 +130,7 @@ impl World {
             }
             Deal::Signs => Saying::React { message, sign },
             Deal::Unsigns => Saying::Withdraw { message, sign },
+            Deal::Pins | Deal::Unpins | Deal::Removes => return,
             Deal::Answers => {
                 Saying::Message { body: part, answers: Some(message), topic: Topic::default(), expires: None }
             }
@@ -148,6 +167,7 @@ impl World {
             while let Some(screen) = self.screen_of(index, conversation, before) {
                 before = screen.messages.last().map(|shown| shown.seq);
                 for shown in screen.messages {
+                    let removed = matches!(shown.now, Words::Removed { .. });
                     let body = match shown.now {
                         Words::Are { content, .. } => match &content.fields().body.body {
                             Body::Single { bytes, .. } => Some(bytes.clone()),
@@ -155,7 +175,8 @@ impl World {
                         },
                         Words::Retracted | Words::Removed { .. } | Words::Expired => None,
                     };
-                    let seen = Seen { author: shown.author.address, body, signs: shown.signs.into_iter().collect() };
+                    let (signs, pinned) = (shown.signs.into_iter().collect(), shown.pinned);
+                    let seen = Seen { author: shown.author.address, body, signs, pinned, removed };
                     view.insert((conversation, shown.seq), seen);
                 }
                 if !screen.earlier {
@@ -195,6 +216,9 @@ impl World {
         let entries: BTreeMap<usize, _> = views.keys().map(|index| (*index, self.entries_of(*index))).collect();
         for (one, ones) in views {
             for ((talk, seq), seen) in ones {
+                if seen.removed {
+                    return Err(("I6", format!("device {one} shows {seq} as removed, and nobody may do that")));
+                }
                 let by = seen.body.as_ref().and_then(|body| self.sayings.by.get(&drawn_of(body)));
                 if by.is_some_and(|by| *by != seen.author) {
                     return Err((

@@ -1,7 +1,7 @@
 //! What the person wants of their device.
 
 #[cfg(doc)]
-use super::{Declined, Event, Far};
+use super::{Declined, Event, Far, Now};
 use core::fmt;
 
 use crate::content::message::{Expiry, Topic};
@@ -9,6 +9,7 @@ use crate::content::part::Part;
 use crate::content::refusal::ContentFault;
 use crate::id::{Address, BlobRef, ConversationId, DeviceKey, Hash};
 use crate::machine::session::device::Login;
+use crate::wire::control::Policy;
 use zeroize::Zeroizing;
 
 /// What the person wants.
@@ -127,6 +128,44 @@ pub enum Command {
         before: Option<u64>,
         /// How many: at most [`SCREEN`](crate::limits::SCREEN) come.
         count: usize,
+    },
+    /// Say by one hash all that people see of a conversation: devices that have heard the same have the same. Answered by
+    /// [`Event::Snapshot`] once everything was looked through, stretch by stretch, or by [`Declined`]; a crash forgets it.
+    Snapshot {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// Of the messages from this place on: what a device heard that came later begins further on. 0: of all.
+        from: u64,
+    },
+    /// Pin the message at a place for both, or unpin it. Answered by [`Event::Pinned`] once the log has it, or by [`Declined`].
+    Pin {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The place.
+        message: u64,
+        /// Whether it is to be pinned.
+        pinned: bool,
+    },
+    /// Show what is pinned, in the order in which it was. Answered by [`Event::Pins`].
+    Pins {
+        /// In which conversation.
+        conversation: ConversationId,
+    },
+    /// Remove the message at a place, as a moderator, whoever said it. Answered by [`Now::Removed`], or by [`Declined`]: in a
+    /// conversation of two nobody is one.
+    Remove {
+        /// Of which conversation.
+        conversation: ConversationId,
+        /// The place.
+        message: u64,
+    },
+    /// How reading is told in a conversation, by everybody: what the log's last such word says. Answered by [`Event::Policy`]
+    /// where that changes it, once the log has it, or by [`Declined`].
+    SetPolicy {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// How.
+        policy: Policy,
     },
     /// Share with a newer device of the person what this one has opened, sealed.
     ShareHistory {

@@ -3,13 +3,14 @@
 #[cfg(doc)]
 use super::Command;
 use super::command::Passphrase;
-use super::message::{Changed, Far, Mark, Said, Screen};
+use super::message::{Changed, Far, Mark, Pinned, Said, Screen, Snapshot};
 use super::people::{Contact, Conversation, Device};
 use super::trouble::{Alarm, Declined, ShownCode, Unverified, Who};
 use crate::fault::{Code, PeerFault};
 use crate::id::{Address, AddressKey, BlobRef, ContentId, ConversationId, DeviceKey};
 use crate::machine::mark::Failure;
 use crate::time::Millis;
+use crate::wire::control::Policy;
 use crate::wire::whisper::Seen;
 
 /// What people and logs want to know.
@@ -93,6 +94,8 @@ pub enum Event {
     },
     /// Messages of a conversation, as [`Command::Show`] asked for.
     Screen(Screen),
+    /// All that people see of a conversation, by one hash, as [`Command::Snapshot`] asked for.
+    Snapshot(Snapshot),
     /// A message that is here is something else now: of one that this person said, too.
     Changed(Changed),
     /// Somebody reacted to a message, or took that back.
@@ -109,6 +112,37 @@ pub enum Event {
         sign: String,
         /// Whether it is shown now.
         shown: bool,
+    },
+    /// A message is pinned, or isn't any more.
+    Pinned {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// The message: its first version.
+        id: ContentId,
+        /// Its place.
+        seq: u64,
+        /// Who did it; `None` where it came by itself: the message is gone, or there was room at last.
+        by: Option<Address>,
+        /// Whether it is pinned now.
+        pinned: bool,
+    },
+    /// What is pinned, as [`Command::Pins`] asked for: what was pinned first comes first.
+    Pins {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// The messages, as they are now.
+        pinned: Vec<Pinned>,
+    },
+    /// How reading is told in a conversation has changed for everybody.
+    Policy {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// How.
+        policy: Policy,
+        /// Who set it; `None` where somebody said it once more to this device, or isn't known here any more.
+        by: Option<Address>,
+        /// Whether the others hear from now on what this person reads: whatever they chose, where it is required or forbidden.
+        tells_read: bool,
     },
     /// How far something got that this person said.
     Mark {

@@ -3,7 +3,7 @@
 use super::people::Author;
 use crate::content::part::{Part, Words as Text};
 use crate::fault::Code;
-use crate::id::{Address, ContentId, ConversationId, Identity};
+use crate::id::{Address, ContentId, ConversationId, Hash, Identity};
 use crate::machine::mark::Failure;
 use crate::time::Millis;
 use crate::wire::content::Content;
@@ -42,6 +42,8 @@ pub struct Said {
     pub content: Content,
     /// What it answers.
     pub answers: Option<Answers>,
+    /// The members whom it mentions, each once, in its order.
+    pub mentions: Vec<Address>,
 }
 
 /// What a message answers.
@@ -65,6 +67,21 @@ pub struct Screen {
     pub earlier: bool,
 }
 
+/// All that people see of a conversation, as one hash: spec/12-revisions.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// The first place that it is of.
+    pub from: u64,
+    /// The last entry that this device has applied.
+    pub seq: u64,
+    /// How many messages it has.
+    pub messages: u64,
+    /// The hash.
+    pub hash: Hash,
+}
+
 /// A message, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -80,6 +97,27 @@ pub struct Shown {
     pub now: Words,
     /// Who shows which sign at it.
     pub signs: Vec<(Option<Address>, String)>,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// The members whom its first version mentions: an edit changes nothing about that.
+    pub mentions: Vec<Address>,
+}
+
+impl Shown {
+    /// Whether there are words of it, or whatever else it is: it isn't gone.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        matches!(self.now, Words::Are { .. })
+    }
+}
+
+/// A message that is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The message, as it is now.
+    pub message: Shown,
+    /// Who pinned it; `None` for somebody who isn't known here any more.
+    pub by: Option<Address>,
 }
 
 /// What is left of a message.

@@ -1,7 +1,8 @@
 //! Who is who: devices, contacts, conversations, authors, as people are told of them.
 
-use crate::id::{Address, ConversationId, DeviceKey};
+use crate::id::{Address, ConversationId, DeviceKey, Identity};
 use crate::time::Millis;
+use crate::wire::control::Policy;
 
 /// A device of the person's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Contact {
     pub devices: usize,
     /// Whether nothing is sealed to them until the person decides.
     pub suspended: bool,
+    /// Who they are through all changes of address and key: by which they are mentioned. `None` while no list of theirs is here.
+    pub identity: Option<Identity>,
 }
 
 /// How well two know each other. Only rises by what both did; a fall is an event of its own.
@@ -76,6 +79,8 @@ pub struct Conversation {
     pub joined: bool,
     /// Whether the person wants the others to hear what they read, where the conversation leaves that to each.
     pub tells_read: bool,
+    /// How the conversation has reading told.
+    pub policy: Policy,
 }
 
 /// Who said something: told by the credential in the group's tree alone, which their address key has signed.

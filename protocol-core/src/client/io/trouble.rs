@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::fault::PeerFault;
 use crate::id::{Address, ConversationId, DeviceKey, Hash, NodeKey};
+use crate::machine::mark::Failure;
 use crate::time::Millis;
 
 /// Who erred.
@@ -88,6 +89,14 @@ pub enum Declined {
     NothingPending,
     /// No such conversation here.
     NoConversation(ConversationId),
+    /// So much of the conversation changed while its snapshot was made that there is none.
+    Restless(ConversationId),
+    /// No such message at this place, or it is gone.
+    NoMessage(u64),
+    /// What was to be done to this conversation is not done, and won't be.
+    Undone(ConversationId, Failure),
+    /// Only a moderator of this conversation may do it.
+    NotModerator(ConversationId),
 }
 
 /// Somebody lies.

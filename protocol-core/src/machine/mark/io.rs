@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fault::{Code, PeerFault};
 use crate::id::{ContentId, Identity};
+pub use crate::wire::control::Policy;
 use crate::wire::mark::Position;
 
 /// How far an entry has got with somebody. Only rises.
@@ -53,18 +54,6 @@ pub enum Failure {
     NotYours,
     /// The hub refuses it.
     Refused(Code),
-}
-
-/// What the conversation has agreed on about telling what one has read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// Everybody tells.
-    Required,
-    /// Each person chooses.
-    #[default]
-    Optional,
-    /// Nobody tells.
-    Forbidden,
 }
 
 /// Whether, and to whom, this person tells what they have read.

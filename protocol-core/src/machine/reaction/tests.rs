@@ -11,7 +11,7 @@ const BEN: Identity = Identity([2; 32]);
 const TICK: Tick = Tick { now: Millis(5), entropy: [0; 32] };
 
 fn react(seq: u64, author: Identity, id: u8, sign: &str) -> Heard {
-    let what = What::Reaction { id: ContentId([id; 32]), version: MESSAGE, sign: sign.to_owned() };
+    let what = What::Reaction { id: ContentId([id; 32]), version: MESSAGE, signs: [sign.to_owned()].into() };
     Heard { seq, author, what }
 }
 
@@ -23,7 +23,7 @@ fn step(reactions: &Reactions, heard: &Heard) -> (Reactions, Vec<Output>) {
     let (mut next, mut out) = (reactions.clone(), Outbox::new());
     next.step(&TICK, heard.clone(), &mut out).unwrap();
     match out.records().next() {
-        Some(record) => assert_eq!(Reactions::restore(TALK, MESSAGE, record).unwrap(), next),
+        Some(record) => assert_eq!(Reactions::restore(TALK, 1, MESSAGE, record).unwrap(), next),
         None => assert_eq!(next, *reactions, "nothing changes without a record"),
     }
     let outputs = out.effects().cloned().collect();
@@ -31,7 +31,7 @@ fn step(reactions: &Reactions, heard: &Heard) -> (Reactions, Vec<Output>) {
 }
 
 fn told(events: &[Heard]) -> Reactions {
-    events.iter().fold(Reactions::new(TALK, MESSAGE), |reactions, heard| step(&reactions, heard).0)
+    events.iter().fold(Reactions::new(TALK, 1, MESSAGE), |reactions, heard| step(&reactions, heard).0)
 }
 
 fn shown(reactions: &Reactions) -> Vec<(Identity, String)> {
@@ -59,10 +59,10 @@ fn every_order_of_reactions_and_withdrawals_makes_one_state() {
         let events = || alphabet.iter().enumerate().filter(move |(n, _)| set & (1 << n) != 0).map(|(_, event)| event);
         let mut expected: Vec<(Identity, String)> = Vec::new();
         for event in events() {
-            let What::Reaction { id, sign, .. } = &event.what else { continue };
+            let What::Reaction { id, signs, .. } = &event.what else { continue };
             let gone = events().any(|other| other.author == event.author && other.what == What::Withdrawal { of: *id });
             if !gone {
-                expected.push((event.author, sign.clone()));
+                expected.extend(signs.iter().map(|sign| (event.author, sign.clone())));
             }
         }
         expected.sort();
@@ -78,7 +78,7 @@ fn every_order_of_reactions_and_withdrawals_makes_one_state() {
 
 #[test]
 fn a_sign_is_shown_and_withdrawn_once_however_often_it_is_said() {
-    let reactions = Reactions::new(TALK, MESSAGE);
+    let reactions = Reactions::new(TALK, 1, MESSAGE);
     let (reactions, outputs) = step(&reactions, &react(1, ANN, 1, "+"));
     assert_eq!(outputs, [Output::Added(ANN, "+".to_owned())]);
     // A second reaction of one sign isn't seen, and holds it when the first is withdrawn.
@@ -93,7 +93,7 @@ fn a_sign_is_shown_and_withdrawn_once_however_often_it_is_said() {
 
 #[test]
 fn a_sign_may_come_and_go_for_ever() {
-    let mut reactions = Reactions::new(TALK, MESSAGE);
+    let mut reactions = Reactions::new(TALK, 1, MESSAGE);
     for n in 0..200_u8 {
         reactions = step(&reactions, &react(2 * u64::from(n), ANN, n, "+")).0;
         assert_eq!(shown(&reactions), [(ANN, "+".to_owned())]);
@@ -102,10 +102,33 @@ fn a_sign_may_come_and_go_for_ever() {
     }
 }
 
+/// a withdrawal takes back one reaction with all its signs, and counts as one, however many those are.
+#[test]
+fn many_withdrawals_of_reactions_with_many_signs_all_hold() {
+    let many: BTreeSet<String> = (0..limits::SIGNS).map(|n| format!("sign {n}")).collect();
+    let several = |seq: u64, id: u8, signs: BTreeSet<String>| {
+        let what = What::Reaction { id: ContentId([id; 32]), version: MESSAGE, signs };
+        Heard { seq, author: ANN, what }
+    };
+    let mut reactions = Reactions::new(TALK, 1, MESSAGE);
+    for n in 1..=limits::REACTIONS as u8 {
+        reactions = step(&reactions, &several(n.into(), n, many.clone())).0;
+    }
+    assert_eq!(shown(&reactions).len(), limits::SIGNS);
+    for n in 1..=limits::REACTIONS as u8 {
+        reactions = step(&reactions, &withdraw(100 + u64::from(n), ANN, n)).0;
+    }
+    assert!(shown(&reactions).is_empty(), "none comes back");
+    let over = many.into_iter().chain(["one more".to_owned()]).collect();
+    let (same, outputs) = step(&reactions, &several(300, 99, over));
+    assert_eq!(same, reactions);
+    assert!(matches!(outputs.as_slice(), [Output::Refused(PeerFault::TooBig { .. })]));
+}
+
 /// At the bounds, one above, and far above.
 #[test]
 fn a_hundred_thousand_reactions_keep_to_the_bounds() {
-    let mut reactions = Reactions::new(TALK, MESSAGE);
+    let mut reactions = Reactions::new(TALK, 1, MESSAGE);
     let person = |n: u32| Identity(crate::store::sha256(&[&n.to_be_bytes()]).0);
     let mut tell = |heard: Heard| {
         let mut out = Outbox::new();

@@ -30,7 +30,7 @@ fn step(revisions: &Revisions, heard: &Heard) -> (Revisions, Vec<Output>) {
     next.step(&TICK, heard.clone(), &mut out).unwrap();
     let outputs = out.effects().cloned().collect();
     if let Some(record) = out.records().next() {
-        assert_eq!(Revisions::restore(TALK, FIRST, record).unwrap(), next, "the record has it all");
+        assert_eq!(Revisions::restore(TALK, 1, FIRST, record).unwrap(), next, "the record has it all");
     } else {
         assert_eq!(next, *revisions, "nothing changes without a record");
     }
@@ -38,7 +38,7 @@ fn step(revisions: &Revisions, heard: &Heard) -> (Revisions, Vec<Output>) {
 }
 
 fn told(events: &[Heard]) -> Revisions {
-    events.iter().fold(Revisions::new(TALK, FIRST), |revisions, heard| step(&revisions, heard).0)
+    events.iter().fold(Revisions::new(TALK, 1, FIRST), |revisions, heard| step(&revisions, heard).0)
 }
 
 /// What three people may say about one message: the author, another member, a moderator.
@@ -166,7 +166,7 @@ fn t_050_a_retract_wins_over_every_edit_and_takes_the_words_along() {
 /// attack 53.
 #[test]
 fn t_053_a_retract_before_its_message_keeps_the_words_out() {
-    let (waits, outputs) = step(&Revisions::new(TALK, FIRST), &heard(3, ANN, What::Retract));
+    let (waits, outputs) = step(&Revisions::new(TALK, 1, FIRST), &heard(3, ANN, What::Retract));
     assert_eq!((waits.view(), outputs), (View::Awaited, vec![]));
     let (gone, outputs) = step(&waits, &first());
     assert_eq!((gone.view(), outputs), (View::Retracted, vec![Output::Shown(View::Retracted)]));
@@ -249,7 +249,7 @@ fn t_052_a_flood_of_edits_keeps_to_the_bounds() {
         assert!(matches!(outputs.as_slice(), [Output::Refused(PeerFault::TooBig { .. })]));
     }
     // Of a message that nobody has seen: so many people's, and no more.
-    let mut waits = Revisions::new(TALK, FIRST);
+    let mut waits = Revisions::new(TALK, 1, FIRST);
     for n in 0..=255 {
         waits = step(&waits, &Heard { author: Identity([255 - n; 32]), ..heard(n, ANN, edit(1)) }).0;
     }
