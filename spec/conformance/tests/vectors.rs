@@ -74,6 +74,7 @@ fn every_vector_has_a_name_of_its_own_and_requirements_that_exist() {
         "13-marks",
         "14-presence",
         "15-attachments",
+        "16-control",
     ]
     .map(|name| std::fs::read_to_string(spec(&format!("{name}.md"))).unwrap())
     .concat();
