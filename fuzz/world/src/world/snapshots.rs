@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::io::{Event, Snapshot};
 use postline_core::client::{Command, Input, is_content};
+use postline_core::content::message::Expiry;
 use postline_core::id::ConversationId;
 use postline_core::store::Key;
 
@@ -27,7 +28,12 @@ impl World {
                 for (talk, places) in ones {
                     let Some(theirs) = others.get(talk) else { continue };
                     // Behind the last thing that only one of them has.
-                    let from = places.symmetric_difference(theirs).last().map_or(1, |last| last.saturating_add(1));
+                    let apart = places.symmetric_difference(theirs).last();
+                    // Of what ends after reading, each forgets it so long after they have heard that it was read.
+                    let fades =
+                        |place: &&u64| matches!(self.ending_of((*talk, **place)), Some(Expiry::AfterReading(_)));
+                    let last = apart.max(places.iter().rev().find(fades));
+                    let from = last.map_or(1, |last| last.saturating_add(1));
                     if places.range(from..).next().is_none() {
                         continue;
                     }
