@@ -205,6 +205,7 @@ impl World {
             // A copy is, to everybody, the device that it is a copy of.
             Event::Mark { .. } if device.copy_of.is_some() => Ok(()),
             Event::Said(said) => {
+                self.sayings.shown.insert((said.conversation, said.seq), said.id);
                 let (dk, index) = (device.dk, device.copy_of.unwrap_or(index));
                 if !sealed::is_in(said.content.bytes()) {
                     return Err(("I6", format!("device {index} shows another body than was said: {}", said.id)));

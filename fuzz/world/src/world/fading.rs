@@ -42,10 +42,11 @@ impl Lasts {
 }
 
 impl World {
-    /// When what lies at a place is to be forgotten, as far as it is known that it lies there.
+    /// When what lies at a place is to be forgotten, as far as anybody was shown it there, or its author heard of it.
     pub(super) fn ending_of(&self, place: (ConversationId, u64)) -> Option<Expiry> {
-        let told = self.sealed.said.iter().find(|(_, told)| told.place == Some(place));
-        told.and_then(|(name, _)| self.sayings.ends.get(name).copied())
+        let told = || self.sealed.said.iter().find(|(_, told)| told.place == Some(place)).map(|(name, _)| name);
+        let name = self.sayings.shown.get(&place).or_else(told)?;
+        self.sayings.ends.get(name).copied()
     }
 
     /// Lets time pass until everything that was to be forgotten is.

@@ -73,6 +73,8 @@ pub(crate) struct Sayings {
     pub(super) fading: BTreeMap<Vec<u8>, Expiry>,
     /// The same of messages, by name.
     pub(super) ends: BTreeMap<ContentId, Expiry>,
+    /// What was shown at which place: what a copy has said, nobody else knows of.
+    pub(super) shown: BTreeMap<(ConversationId, u64), ContentId>,
 }
 
 impl Sayings {
