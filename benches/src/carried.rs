@@ -24,10 +24,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use tokio::runtime::Runtime;
 
-use crate::nodes::{Nodes, reader, writer};
+use crate::nodes::Nodes;
 use crate::talker::Talker;
-use crate::talks::at;
-use crate::{Fault, machine};
+use crate::{Fault, machine, phones};
 
 /// The key of what is sent bare: drawn for nothing else.
 const KEY: [u8; 32] = [0x5b; 32];
@@ -154,14 +153,7 @@ pub struct Pair {
 /// # Errors
 /// Where one is refused something.
 pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Pair, Fault> {
-    let mut from = Talker::start(nodes.dir(), &writer(n), at(&nodes.a)?, nodes.a.nk()?)?;
-    let mut to = Talker::start(nodes.dir(), &reader(n), at(&nodes.b)?, nodes.b.nk()?)?;
-    runtime.block_on(async {
-        from.enrol().await?;
-        to.enrol().await?;
-        from.keys_of(&to.address.clone()).await?;
-        to.keys_of(&from.address.clone()).await
-    })?;
+    let (from, to) = phones::enrol(runtime, nodes, n)?;
     Ok(Pair { from, to })
 }
 

@@ -22,18 +22,29 @@ pub struct Couple {
     to: Talker,
 }
 
-/// Enrols a device of each of the `n`th pair, and has them talk.
+/// Enrols a device of each of the `n`th pair, each with proven keys of the other.
 ///
 /// # Errors
 /// Where one is refused something.
-pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault> {
+pub fn enrol(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<(Talker, Talker), Fault> {
     let mut from = Talker::start(nodes.dir(), &writer(n), at(&nodes.a)?, nodes.a.nk()?)?;
     let mut to = Talker::start(nodes.dir(), &reader(n), at(&nodes.b)?, nodes.b.nk()?)?;
     runtime.block_on(async {
         from.enrol().await?;
         to.enrol().await?;
         from.keys_of(&to.address.clone()).await?;
-        to.keys_of(&from.address.clone()).await?;
+        to.keys_of(&from.address.clone()).await
+    })?;
+    Ok((from, to))
+}
+
+/// Enrols a device of each of the `n`th pair, and has them talk.
+///
+/// # Errors
+/// Where one is refused something.
+pub fn meet(runtime: &Runtime, nodes: &Nodes, n: usize) -> Result<Couple, Fault> {
+    let (mut from, mut to) = enrol(runtime, nodes, n)?;
+    runtime.block_on(async {
         from.write(&to.address, BODY).await?;
         to.hears().await?;
         from.delivered().await.map(drop)
