@@ -39,6 +39,7 @@ mod marking;
 mod memos;
 mod mentions;
 mod own;
+mod planning;
 mod presence;
 mod reading;
 pub mod replay;

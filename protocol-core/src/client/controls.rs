@@ -11,10 +11,10 @@
 //! A pin is of the message itself, whatever its words are: so it outlives an edit, and goes with the message. What a policy
 //! changes for readings holds from its own place in the log on. Spec: `spec/16-control.md`.
 
-use super::applying::{Plan, Wanted};
 use super::inner::{Inner, Read, What as Said};
 use super::io::{Declined, Event, Output, Pinned, Policy, Who};
 use super::own::Stage;
+use super::planning::{Plan, Wanted};
 use super::said::{By, Draft, Kept};
 use super::{Client, Talk};
 use crate::canary::{self, Canary};

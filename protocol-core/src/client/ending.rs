@@ -13,8 +13,8 @@
 //! taken out, at the cost of a few records. Spec: `spec/12-revisions.md`.
 
 use super::Client;
-use super::applying::{Wanted, want};
 use super::io::Output;
+use super::planning::{Wanted, want};
 use super::said::{Kept, Role};
 use super::timers::What;
 use crate::canary::{self, Canary};

@@ -13,8 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Client;
-use super::applying::Wanted;
 use super::io::{Event, Far, Output, Who};
+use super::planning::Wanted;
 use super::said::{By, Kept};
 use super::timers::What;
 use crate::content::part::Body;

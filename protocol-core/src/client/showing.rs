@@ -7,8 +7,8 @@
 //! ```
 
 use super::Client;
-use super::applying::Wanted;
 use super::io::{Declined, Event, Failure, Output, Screen, Shown, Words};
+use super::planning::Wanted;
 use super::said::{By, Kept, Role};
 use super::timers::What;
 use crate::id::ConversationId;

@@ -14,9 +14,9 @@
 use std::collections::BTreeMap;
 
 use super::Client;
-use super::applying::{Lead, Wanted};
 use super::io::Snapshot as Told;
 use super::io::{Declined, Event, Output};
+use super::planning::{Lead, Wanted};
 use super::timers::What;
 use crate::id::{ConversationId, Identity};
 use crate::limits;

@@ -3,10 +3,10 @@
 use core::num::NonZeroU32;
 
 use super::Client;
-use super::applying::Wanted;
 use super::inner::{Inner, What as Said};
 use super::io::{Event as Told, Failure, Output, Saying, To};
 use super::own::Stage;
+use super::planning::Wanted;
 use super::said::{Draft, Kept, Role};
 use super::timers::What;
 use crate::canary::{self, Canary};

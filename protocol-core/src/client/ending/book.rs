@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::applying::{Wanted, want};
 use super::super::io::Output;
+use super::super::planning::{Wanted, want};
 use crate::fault::RestoreError;
 use crate::id::{ConversationId, Hash};
 use crate::limits;
