@@ -116,8 +116,6 @@ impl Client {
         if self.memos.all_at.is_some_and(|at| at <= tick.now) {
             (self.memos.all_at, self.memos.again) = (None, tick.now.plus(limits::ASK_AGAIN_MS));
             self.memos.waiting.extend(Drawer::all());
-            self.own.tells_all = true;
-            out.save(self.own.record());
         }
         self.timers.set(What::Memos, self.memos.all_at);
         if self.memos.open.is_some() || !self.has_others() {
@@ -178,7 +176,8 @@ impl Client {
     }
 
     fn all_are_told(&mut self, out: &mut Outbox<Output>) {
-        if self.own.tells_all && self.memos.waiting.is_empty() && self.memos.open.is_none() {
+        let none = self.memos.waiting.is_empty() && self.memos.open.is_none() && self.memos.all_at.is_none();
+        if self.own.tells_all && none {
             self.own.tells_all = false;
             out.save(self.own.record());
         }
@@ -232,6 +231,9 @@ impl Client {
             let at = tick.now.plus(limits::READ_MS.saturating_add(jitter)).max(self.memos.again);
             self.memos.all_at = Some(at);
             self.timers.by(What::Memos, at);
+            // The node has let go of the question by then: a crash before it is answered must not forget it.
+            self.own.tells_all = true;
+            out.save(self.own.record());
         }
         if let Some(choice) = memo.general.filter(|choice| choice.is_over(self.own.choice())) {
             self.take_choice(tick, None, choice, out);

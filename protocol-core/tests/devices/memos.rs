@@ -7,7 +7,7 @@ use postline_core::id::ContentId;
 use postline_core::limits;
 use postline_core::time::{DAY, HOUR};
 use postline_core::wire::frame::Frame;
-use postline_core::wire::memo::drawer_of_note;
+use postline_core::wire::memo::{Drawer, drawer_of_note};
 use postline_core::wire::talk::{Publication, Talk};
 
 use crate::kit::{World, theirs};
@@ -164,6 +164,29 @@ fn a_newer_device_hears_what_was_read_before_it_came() {
     let told = memos(&world).len();
     world.pass(HOUR);
     assert_eq!(memos(&world).len(), told, "and there it ends");
+}
+
+/// The node lets go of a question once it was heard; who heard it and went down before the answer answers it then.
+/// Before, the one who asked never heard (the simulator's seed 1521).
+#[test]
+fn a_question_outlives_who_heard_it_going_down() {
+    let (mut world, phone) = quiet();
+    let question = memos(&world).into_iter().find(|note| drawer_of_note(note) == Some(Drawer::QUESTION)).unwrap();
+    // Nobody else answers, and the last answer was a while ago.
+    away(&mut world, phone);
+    world.pass(HOUR);
+    world.clear();
+    let told = memos(&world).len();
+    world.say(1, Talk::Publish { number: 1_000, what: Publication::Note { to: None, bytes: question } });
+    world.settle();
+    assert_eq!(memos(&world).len(), told, "the answer waits for a moment");
+    world.restart(1);
+    world.pass(60_000);
+    assert!(memos(&world).len() > told);
+    let ended = memos(&world).len();
+    world.restart(1);
+    world.pass(60_000);
+    assert_eq!(memos(&world).len(), ended, "and is given once");
 }
 
 /// Whoever stands at the node can keep memos back, say them again and in any order, and send others: nothing
