@@ -6,6 +6,7 @@
 //!   … -- --alone                                                     all of ours, no peers; writes nothing
 //!   … -- --burst 200000                                              the nodes alone, long enough to be profiled
 //!   … -- --devices 5000                                              lone messages of devices alone, likewise
+//!   … -- --couples 5000                                              the burst of devices alone, likewise
 //! ```
 //!
 //! What is measured how: `talks` for the nodes alone, `phones` for devices that seal and open, `account` for the table.
@@ -49,6 +50,8 @@ enum Only {
     Burst,
     /// Lone messages of devices.
     Devices,
+    /// The burst by devices.
+    Couples,
 }
 
 const FULL: Plan = Plan { lone: 500, burst: 8_000, sealed: 1_500, peers: true, only: None };
@@ -96,6 +99,7 @@ fn plan() -> Result<Plan, Fault> {
             "--alone" => plan.peers = false,
             "--burst" => plan = Plan { burst: number()?, peers: false, only: Some(Only::Burst), ..plan },
             "--devices" => plan = Plan { lone: number()?, peers: false, only: Some(Only::Devices), ..plan },
+            "--couples" => plan = Plan { sealed: number()?, peers: false, only: Some(Only::Couples), ..plan },
             other => return Err(format!("no such option: {other}").into()),
         }
     }
@@ -113,6 +117,11 @@ fn measure(plan: Plan, nodes: &Nodes) -> Result<Found, Fault> {
         found.devices = phones::lone(&runtime, phones::meet(&runtime, nodes, PAIRS)?, plan.lone)?;
         return Ok(found);
     }
+    let meet = || (PAIRS..2 * PAIRS).map(|n| phones::meet(&runtime, nodes, n)).collect::<Result<Vec<_>, _>>();
+    if plan.only == Some(Only::Couples) {
+        found.devices_burst = phones::burst(&runtime, nodes, meet()?, plan.sealed)?.0;
+        return Ok(found);
+    }
     let pairs = (0..PAIRS).map(|n| talks::join(nodes, n, false)).collect::<Result<Vec<_>, _>>()?;
     found.nodes_burst = talks::burst(nodes, pairs, plan.burst)?;
     if plan.only == Some(Only::Burst) {
@@ -121,8 +130,7 @@ fn measure(plan: Plan, nodes: &Nodes) -> Result<Found, Fault> {
     found.floor = path::measure()?;
     found.from_hub = talks::join(nodes, 2 * PAIRS, false)?.lone(nodes, plan.lone)?;
     found.to_hub = talks::join(nodes, 2 * PAIRS + 1, true)?.lone(nodes, plan.lone)?;
-    let couples = (PAIRS..2 * PAIRS).map(|n| phones::meet(&runtime, nodes, n)).collect::<Result<Vec<_>, _>>()?;
-    let (burst, mut couples) = phones::burst(&runtime, nodes, couples, plan.sealed)?;
+    let (burst, mut couples) = phones::burst(&runtime, nodes, meet()?, plan.sealed)?;
     found.devices_burst = burst;
     found.devices = phones::lone(&runtime, couples.pop().ok_or("no couple")?, plan.lone)?;
     drop((couples, runtime));

@@ -154,6 +154,26 @@ impl Inner {
     }
 }
 
+/// The bytes of the content that an inner of our own says for the first time, where it is one. Nobody looks into them: it is
+/// asked of everything that waits whenever something is said.
+pub(super) fn said_first(bytes: &[u8]) -> Option<&[u8]> {
+    let mut r = Reader::new(bytes);
+    let mut read = || {
+        r.array(u64::from(u16::MAX))?;
+        if (r.u64()?, r.u64()?) != (VERSION, 0) {
+            return Ok(None);
+        }
+        r.millis()?;
+        if r.u64()? != CONTENT {
+            return Ok(None);
+        }
+        let content = r.bytes()?;
+        let (_about, again) = (r.maybe(Reader::u64)?, r.maybe(Reader::u64)?);
+        Ok::<_, Malformed>(again.is_none().then_some(content))
+    };
+    read().ok().flatten()
+}
+
 /// What is said, with a reading beside it: one thing to seal.
 pub(super) fn along(read: Position, inner: &[u8]) -> Vec<u8> {
     let mut w = Writer::array_of(4);
@@ -285,5 +305,19 @@ mod tests {
         let mut act = Writer::array_of(5);
         act.u64(1).u64(7).u64(1).array(2).u64(4).str("another act").null();
         assert_eq!(Inner::read(&act.into_bytes()), Ok(Read::Unknown));
+    }
+
+    #[test]
+    fn what_is_said_for_the_first_time_is_found_without_reading_it() {
+        for what in all() {
+            let first = if let What::Content { content, again: None, .. } = &what {
+                Some(content.bytes().to_vec())
+            } else {
+                None
+            };
+            let inner = Inner { at: Millis(1), what }.to_bytes();
+            assert_eq!(said_first(&inner), first.as_deref());
+            assert_eq!(said_first(&inner[..inner.len() - 1]), None, "cut");
+        }
     }
 }

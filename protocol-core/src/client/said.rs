@@ -17,7 +17,7 @@ use crate::wire::mark::Position;
 use crate::wire::record::{read, write};
 use crate::wire::talk::Kind;
 
-use super::inner::{Inner, Read, What, along};
+use super::inner::{Inner, Read, What, along, said_first};
 
 /// What an entry says in words, and whose it is: what a host may make a search index of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,8 +222,12 @@ impl Draft {
 
     /// The content that it says for the first time, where it is one.
     pub(super) fn content(&self) -> Option<Content> {
-        let Ok(Read::Known(inner)) = Inner::read(&self.inner) else { return None };
-        if let What::Content { content, again: None, .. } = inner.what { Some(content) } else { None }
+        said_first(&self.inner).and_then(|content| Content::parse(content).ok())
+    }
+
+    /// Whether it says this for the first time.
+    pub(super) fn says(&self, content: &Content) -> bool {
+        said_first(&self.inner) == Some(content.bytes())
     }
 
     /// Whether it tells what the person has read.

@@ -71,10 +71,7 @@ impl Client {
         if self.drafts.len().saturating_add(contents.len()) > limits::DRAFTS {
             return Err(Failure::TooMany);
         }
-        let again = |draft: &Draft| {
-            draft.talk == id
-                && draft.content().is_some_and(|waits| contents.iter().any(|(content, _)| *content == waits))
-        };
+        let again = |draft: &Draft| draft.talk == id && contents.iter().any(|(content, _)| draft.says(content));
         let known = |(content, _): &About| {
             let post = self.marks(id).and_then(|marks| marks.post(&self.own_name(id, content)));
             // What has failed may be said again.

@@ -35,8 +35,11 @@ use crate::wire::record::Rides;
 
 mod book;
 mod io;
+mod posts;
 #[cfg(test)]
 mod tests;
+
+use posts::Posts;
 
 pub use io::{Audience, Failure, Input, Mark, Output, Policy, Post, Rules};
 
@@ -56,7 +59,7 @@ pub struct Marks {
     own: Position,
     /// What of it was told.
     told: Position,
-    posts: BTreeMap<ContentId, Post>,
+    posts: Posts,
     news: News,
     /// Whether somebody has asked since something was told.
     asked: bool,
@@ -102,7 +105,7 @@ impl Marks {
             people: BTreeMap::new(),
             own: Position::default(),
             told: Position::default(),
-            posts: BTreeMap::new(),
+            posts: Posts::default(),
             news: News::default(),
             asked: false,
             wait: Wait::default(),
@@ -181,7 +184,7 @@ impl Marks {
     /// What became of something of this person's that has no entry, or has just got it.
     #[must_use]
     pub fn post(&self, id: &ContentId) -> Option<Post> {
-        self.posts.get(id).copied()
+        self.posts.get(id)
     }
 
     /// Whether something was read that is to be told.
@@ -411,18 +414,13 @@ impl Marks {
 
     fn posted(&mut self, id: ContentId, post: Post, out: &mut Outbox<Output>) -> bool {
         let ends = |post: Option<Post>| matches!(post, Some(Post::Expired | Post::Failed(_)));
-        let before = self.posts.get(&id).copied();
+        let before = self.posts.get(&id);
         if before.is_some_and(|known| known >= post) {
             return false;
         }
-        self.posts.insert(id, post);
+        let gone = self.posts.keep(id, post);
         out.emit(Output::Post(id, post));
-        let mut to_save = ends(before) || ends(Some(post));
-        while self.posts.len() > limits::MARK_POSTS {
-            let gone = self.posts.iter().min_by_key(|(id, post)| (needed(post), **id)).map(|(id, _)| *id);
-            to_save |= ends(gone.and_then(|gone| self.posts.remove(&gone)));
-        }
-        to_save
+        ends(before) || ends(Some(post)) || ends(gone)
     }
 
     fn wake(&mut self, tick: &Tick, out: &mut Outbox<Output>) -> bool {
@@ -472,16 +470,6 @@ impl Person {
     fn was_delivered(&self, who: Identity, behind: u64, to: u64, out: &mut Outbox<Output>) {
         let from = behind.saturating_add(1).max(self.since);
         all_rose(Some(who), self.read.missing(from, to), Mark::Delivered, out);
-    }
-}
-
-/// What is kept longest, where there are too many: what still waits.
-const fn needed(post: &Post) -> (u8, u64) {
-    match post {
-        Post::Placed(seq) => (0, *seq),
-        Post::Expired => (1, 0),
-        Post::Failed(_) => (2, 0),
-        Post::Queued => (3, 0),
     }
 }
 

@@ -17,8 +17,8 @@ impl Marks {
     pub(super) fn record(&mut self) -> Record {
         let people = self.people.values_mut().map(|person| &mut person.delivered);
         [&mut self.head, &mut self.sent].into_iter().chain(people).for_each(|rides| rides.saved = rides.now);
-        let ended: Vec<(&ContentId, u64)> =
-            self.posts.iter().filter_map(|(id, post)| Some((id, ended(*post)?))).collect();
+        let ended: Vec<(ContentId, u64)> =
+            self.posts.iter().filter_map(|(id, post)| Some((id, ended(post)?))).collect();
         write(Key::Marks(self.conversation), 6, |w| {
             w.u64(self.head.now).u64(self.sent.now);
             self.own.write(w);
@@ -64,8 +64,8 @@ impl Marks {
         (left.own, left.told) = (self.own, self.told);
         let saved = |person: &Person| Person { delivered: Rides::restored(person.delivered.saved), ..*person };
         left.people = self.people.iter().map(|(who, person)| (*who, saved(person))).collect();
-        let kept = self.posts.iter().filter(|(_, post)| ended(**post).is_some());
-        left.posts = kept.map(|(id, post)| (*id, *post)).collect();
+        let kept = self.posts.iter().filter(|(_, post)| ended(*post).is_some());
+        left.posts = kept.collect();
         left
     }
 }

@@ -448,7 +448,7 @@ fn floods_of_people_posts_and_unread_messages_keep_to_the_bounds() {
         marks.step(&tick(5), Input::Post(ContentId(id(n)), post), &mut Outbox::new()).unwrap();
         assert!(marks.posts.len() <= limits::MARK_POSTS);
     }
-    let queued = marks.posts.values().filter(|post| **post == Post::Queued).count();
+    let queued = marks.posts.iter().filter(|(_, post)| *post == Post::Queued).count();
     assert_eq!(queued, (limits::MARK_POSTS + 200).div_ceil(3));
     let unread = told(&begun(), entries(7..=2_000, Some(BEN)));
     assert_eq!(unread.news.known.len(), limits::MARK_NEWS);
