@@ -131,11 +131,11 @@ fn make(conn: &Connection, words: WordsOf) -> Result<(), StoreError> {
 
 /// Does what the records of this transaction want. An index that turns out to be damaged costs no record.
 pub(super) fn turn(conn: &Connection, turned: &[Turned]) -> Result<Became, StoreError> {
-    conn.execute_batch("SAVEPOINT said")?;
+    conn.prepare_cached("SAVEPOINT said")?.execute(())?;
     let done = turn_all(conn, turned);
     match &done {
         Ok(traced) => {
-            conn.execute_batch("RELEASE said")?;
+            conn.prepare_cached("RELEASE said")?.execute(())?;
             if *traced {
                 set(conn, TRACED)?;
             }
@@ -248,7 +248,8 @@ fn is_traced(conn: &Connection, text: &str) -> rusqlite::Result<bool> {
 }
 
 fn form(conn: &Connection) -> rusqlite::Result<i64> {
-    let found = conn.query_row("SELECT value FROM meta WHERE name = 'words'", (), |row| row.get(0)).optional()?;
+    let mut find = conn.prepare_cached("SELECT value FROM meta WHERE name = 'words'")?;
+    let found = find.query_row((), |row| row.get(0)).optional()?;
     Ok(found.unwrap_or(UNMADE))
 }
 

@@ -153,7 +153,7 @@ pub(super) fn connect_read_only(dir: &Path) -> Result<Connection, StoreError> {
 
 fn check(conn: &Connection) -> Result<(), StoreError> {
     conn.busy_timeout(BUSY)?;
-    conn.set_prepared_statement_cache_capacity(32);
+    conn.set_prepared_statement_cache_capacity(64);
     // After a failed write, closing must not copy a log that nobody believes into the file.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.pragma_update(None, "cell_size_check", true)?;
