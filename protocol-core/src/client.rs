@@ -413,7 +413,7 @@ impl Client {
             Command::TellRead { conversation, tell } => self.choose_to_tell(tick, conversation, tell, out),
             Command::AcceptKeys(who) => self.accept_keys(tick, &who, out),
             Command::Join => self.join(tick, out),
-            Command::AddDevice { code } => self.add_device(tick, &code, out),
+            Command::AddDevice { code } => self.add_device(tick, &code.0, out),
             Command::Revoke(dk) => self.revoke(tick, dk, out),
             Command::RevokeStolen { dk, bytes, passphrase } => self.revoke_stolen(tick, dk, &bytes, &passphrase, out),
             Command::Verify(who) => self.verify(tick, &who, out),

@@ -71,6 +71,7 @@ pub const CHECKS: &[(&str, &str)] = &[
     ("port.out", "whether mail can leave by port 25, or to the smarthost"),
     ("port.smtp", "whether mail can come in"),
     ("port.link", "whether other nodes can come in"),
+    ("port.session", "whether devices can come in, and by what they know this node the first time"),
     ("hook.milter", "whether our milter answers"),
     ("hook.lmtp_in", "whether our LMTP front for incoming mail answers"),
     ("hook.lmtp_out", "whether our LMTP transport for outgoing mail answers"),

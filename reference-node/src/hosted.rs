@@ -459,7 +459,7 @@ impl Asked {
             Order::Approve(code, answer) => {
                 // One at a time: who asked before is too late.
                 self.approve = Some(answer);
-                return Some(Command::AddDevice { code });
+                return Some(Command::AddDevice { code: code.into() });
             }
             Order::Seal { talk, to, salt, text, answer } => {
                 if self.talks.get(&talk) != Some(&to) {

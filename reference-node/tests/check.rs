@@ -19,8 +19,11 @@ use postline_node::directory::Directory;
 use postline_node::dns::{Resolver, Zone};
 use postline_node::init::{Init, KeyFiles, init};
 use postline_node::store::Store;
+use postline_node::tls::{Certificate, CertificateFiles, TlsFault, https_server, link_server};
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 /// A node that `init` made once, and copies of which are spoiled.
 fn pattern() -> &'static (tempfile::TempDir, String) {
@@ -65,7 +68,8 @@ impl World {
         let status = Command::new("cp").arg("-a").arg(pattern.path().join("node")).arg(dir.path()).status().unwrap();
         assert!(status.success());
         let mut config = Config::load(&dir.path().join("node/postline.toml")).unwrap();
-        let [smtp, link, out] = [listener().await, listener().await, listener().await];
+        let [smtp, out] = [listener().await, listener().await];
+        let link = door(link_server).await;
         config.listen.link = vec![format!("127.0.0.1:{link}").parse().unwrap()];
         config.check.outbound = Some(("127.0.0.1".to_owned(), out));
         let next = KeyFiles::of(&config.data_dir).next_seed;
@@ -124,6 +128,22 @@ async fn listener() -> u16 {
         while let Ok((mut stream, _)) = listener.accept().await {
             // Who knocks may be gone already.
             let _ = stream.write_all(b"220 hello\r\n").await;
+        }
+    });
+    port
+}
+
+/// A door of TLS, of this kind: its port.
+async fn door(kind: fn(Certificate) -> Result<ServerConfig, TlsFault>) -> u16 {
+    let dir = tempfile::tempdir().unwrap();
+    let files = CertificateFiles::self_signed(&["a.example".to_owned()], dir.path()).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(kind(files.load().unwrap()).unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Who only knocks is gone before a handshake.
+            let _ = acceptor.accept(stream).await;
         }
     });
     port
@@ -294,6 +314,27 @@ async fn ports_that_nobody_answers_are_named() {
     world.fails("port.out", "mail can't leave").await;
     world.config.check.outbound = None;
     assert_eq!(world.finding("port.out").await.level, Level::Skipped);
+}
+
+#[tokio::test]
+async fn a_port_where_devices_get_no_session_is_named() {
+    let mut world = World::good().await;
+    let good = world.zone.clone();
+    let link = |port: u16| {
+        let srv = good.lines().find(|line| line.contains("_postline._tcp")).unwrap();
+        let of = srv.split(' ').rev().nth(1).unwrap();
+        good.replace(srv, &srv.replace(&format!(" {of} "), &format!(" {port} ")))
+    };
+    assert_eq!(world.finding("port.session").await.level, Level::Ok);
+    // A web server has the port, or something before the node ends TLS; or what speaks first, such as a mail server.
+    world.zone = link(door(https_server).await);
+    assert_eq!(world.finding("port.link").await.level, Level::Ok, "it answers, and that is all");
+    world.fails("port.session", "no sessions there").await;
+    world.zone = link(listener().await);
+    world.fails("port.session", "no sessions there").await;
+    world.zone = link(TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port());
+    world.fails("port.link", "refused").await;
+    assert_eq!(world.finding("port.session").await.level, Level::Skipped, "the port is the fault, and named once");
 }
 
 /// A server that says one thing, and then another for each thing that it hears.

@@ -12,7 +12,7 @@ mod message;
 mod people;
 mod trouble;
 
-pub use command::{Command, Passphrase, Saying, To};
+pub use command::{Command, Passphrase, Saying, To, TypedCode};
 pub use event::Event;
 pub use message::{Answers, Changed, Far, Mark, Now, Pinned, Said, Screen, Shown, Snapshot, Words, words};
 pub use people::{Author, Contact, Conversation, Device, Level};

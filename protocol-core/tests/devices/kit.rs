@@ -220,7 +220,7 @@ impl World {
             _ => None,
         });
         let code = code.unwrap_or_else(|| panic!("no code: {:#?}", self.devices[new].events));
-        self.command(old, Command::AddDevice { code });
+        self.command(old, Command::AddDevice { code: code.into() });
         self.pass(60_000);
         assert!(self.devices[new].client.is_enrolled(), "{:#?}", self.devices[new].events);
     }

@@ -113,7 +113,7 @@ fn a_wrong_code_lets_nobody_in_and_after_some_tries_there_are_none_for_a_while()
     let mut declined = Vec::new();
     for _ in 0..20 {
         world.clear();
-        world.command(0, Command::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() });
+        world.command(0, Command::AddDevice { code: "0000-0000-0000-0000-0000".to_owned().into() });
         declined.extend(world.devices[0].events.iter().filter_map(|event| match event {
             Event::Declined(why) => Some(why.clone()),
             _ => None,
@@ -147,7 +147,7 @@ fn a_code_that_is_typed_before_the_new_device_is_heard_waits_for_it() {
     world.devices[0].held = Some(Vec::new());
     world.command(tablet, Command::Join);
     let code = shown(&world, tablet);
-    world.command(0, Command::AddDevice { code });
+    world.command(0, Command::AddDevice { code: code.into() });
     let until = world.now.plus(limits::CODE_WAIT_MS);
     assert_eq!(world.devices[0].events.last(), Some(&Event::CodeWaits { until }));
     assert!(!world.devices[tablet].client.is_enrolled());
@@ -170,7 +170,7 @@ fn a_code_that_no_device_asks_by_is_declined_in_the_end() {
     world.devices[0].held = Some(Vec::new());
     world.command(tablet, Command::Join);
     let code = shown(&world, tablet);
-    world.command(0, Command::AddDevice { code: code.clone() });
+    world.command(0, Command::AddDevice { code: code.clone().into() });
     world.pass(limits::CODE_WAIT_MS - 1);
     let nobody = Event::Declined(Declined::NobodyAsked);
     assert!(!world.devices[0].events.contains(&nobody));
@@ -182,7 +182,7 @@ fn a_code_that_no_device_asks_by_is_declined_in_the_end() {
     }
     world.pass(60_000);
     assert!(!world.devices[tablet].client.is_enrolled());
-    world.command(0, Command::AddDevice { code });
+    world.command(0, Command::AddDevice { code: code.into() });
     world.pass(60_000);
     assert!(world.devices[tablet].client.is_enrolled());
 }
@@ -194,11 +194,11 @@ fn the_right_code_after_a_wrong_one_and_a_restart_lets_the_device_in() {
     let tablet = world.device(&ann());
     world.command(tablet, Command::Join);
     let code = shown(&world, tablet);
-    world.command(0, Command::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() });
+    world.command(0, Command::AddDevice { code: "0000-0000-0000-0000-0000".to_owned().into() });
     assert_eq!(world.devices[0].events.last(), Some(&Event::Declined(Declined::WrongCode)));
     world.restart(0);
     world.pass(5_000);
-    world.command(0, Command::AddDevice { code });
+    world.command(0, Command::AddDevice { code: code.into() });
     world.pass(60_000);
     assert!(world.devices[tablet].client.is_enrolled(), "{:#?}", world.devices[0].events);
     assert!(!world.devices[0].disk.contains_key(&Key::Joining), "nothing is left over");
@@ -212,7 +212,7 @@ fn what_was_granted_reaches_the_new_device_though_the_old_one_is_killed_before_i
     let code = shown(&world, tablet);
     // The node takes the list that has the tablet; that it did, the old device never hears.
     world.devices[0].held = Some(Vec::new());
-    world.command(0, Command::AddDevice { code });
+    world.command(0, Command::AddDevice { code: code.into() });
     world.pass(5_000);
     assert!(!world.devices[tablet].client.is_enrolled());
     world.devices[0].held = None;

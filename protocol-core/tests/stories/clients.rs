@@ -66,7 +66,7 @@ impl Clients {
             _ => None,
         });
         let code = code.unwrap_or_else(|| panic!("no code: {:#?}", self.all[new].events));
-        self.command(world, old, Command::AddDevice { code });
+        self.command(world, old, Command::AddDevice { code: code.to_string().into() });
         self.pass(world, 5_000);
         assert!(self.all[new].client.is_enrolled(), "{:#?}", self.all[new].events);
         new

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use postline_core::id::Domain;
+use rustls::pki_types::ServerName;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use super::{Finding, PROBE, Scene};
+use super::{Finding, Level, PROBE, Scene};
 use crate::dns::DnsFault;
+use crate::tls::{self, Asked, SessionClient};
 
 /// How long one connect may take: shorter than a probe, so that a second address has a chance.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -56,8 +59,9 @@ async fn mail_in(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Nodes and devices come in by one port.
 async fn link_in(scene: &Scene<'_>) -> Vec<Finding> {
-    let id = "port.link";
+    let (id, session) = ("port.link", "port.session");
     let mut findings = Vec::new();
     for domain in &scene.config.domains {
         let named = scene.resolver.srv(&format!("_postline._tcp.{domain}")).await.unwrap_or_default();
@@ -65,11 +69,53 @@ async fn link_in(scene: &Scene<'_>) -> Vec<Finding> {
         let hint = scene.config.advertise.clone().map(|hint| (hint.host, hint.port));
         let Some((host, port)) = named.or(hint) else {
             findings.push(Finding::skipped(id, domain, "no name under which other nodes look for it"));
+            findings.push(Finding::skipped(session, domain, "no name under which devices look for it"));
             continue;
         };
-        findings.push(come_in(scene, id, domain, host.as_str(), port, false).await);
+        let link = come_in(scene, id, domain, host.as_str(), port, false).await;
+        findings.push(if link.level == Level::Ok {
+            session_in(scene, session, domain, host.as_str(), port).await
+        } else {
+            Finding::skipped(session, domain, "nobody comes in there, devices neither: see port.link")
+        });
+        findings.push(link);
     }
     findings
+}
+
+/// Opens a session there as a device does, up to where it would say who it is.
+async fn session_in(scene: &Scene<'_>, id: &'static str, of: &Domain, host: &str, port: u16) -> Finding {
+    let about = format!("{of}: {host}:{port}");
+    match timeout(PROBE, session(scene, of, host, port)).await {
+        Ok(Ok(true)) => Finding::ok(id, about, "it takes sessions, and its certificate proves the domain"),
+        Ok(Ok(false)) => {
+            let cause = "it takes sessions; its certificate doesn't prove the domain, so a device believes the domain's word, or --nk";
+            Finding::ok(id, about, cause)
+        }
+        Ok(Err(Reached::Unnamed(why))) => Finding::skipped(id, about, why),
+        Ok(Err(Reached::Not(why))) => {
+            let next = "let that port lead to this node as it is: what ends TLS on the way ends sessions and links too";
+            Finding::failure(id, about, format!("no sessions there: {why}"), next)
+        }
+        Err(_late) => {
+            let next = "let that port lead to this node, and to nothing that waits for the other end to speak";
+            Finding::failure(id, about, format!("no TLS in {} s", PROBE.as_secs()), next)
+        }
+    }
+}
+
+/// Whether the certificate proves the domain, as devices want it to, where sessions are taken.
+async fn session(scene: &Scene<'_>, of: &Domain, host: &str, port: u16) -> Result<bool, Reached> {
+    let not = |why: &dyn std::fmt::Display| Reached::Not(why.to_string());
+    let stream = connect(scene, host, port).await?;
+    let client = SessionClient::new(scene.config.discovery.roots.as_deref()).map_err(|why| not(&why))?;
+    let (config, proven) = client.config().map_err(|why| not(&why))?;
+    let name = ServerName::try_from(of.to_string()).map_err(|why| not(&why))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|why| not(&why))?;
+    match tls::asked(stream.get_ref().1).map_err(|why| not(&why))? {
+        (Asked::Session, _) => Ok(proven.is_so()),
+        (Asked::Link, _) => Err(Reached::Not("it takes nodes alone".to_owned())),
+    }
 }
 
 /// Knocks at our own door, by the name that others use.

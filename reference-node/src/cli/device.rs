@@ -259,7 +259,7 @@ impl What {
             }
             Self::Add { code } => {
                 online(device, json, out, until).await?;
-                device.tell(Command::AddDevice { code }).await?;
+                device.tell(Command::AddDevice { code: code.into() }).await?;
                 // What the new device asks may still be on its way: then the code waits for it.
                 until += PATIENCE;
                 loop {

@@ -257,7 +257,7 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("tell-read", "yes everywhere") => tell_read(true, true, talk),
         ("tell-read", "no everywhere") => tell_read(false, true, talk),
         ("find", text) if !text.is_empty() => Ok(Said::Find(text.to_owned())),
-        ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned() })),
+        ("add", code) if !code.is_empty() => Ok(said(Command::AddDevice { code: code.to_owned().into() })),
         ("revoke", key) => Ok(said(Command::Revoke(device(key)?))),
         ("share", key) => Ok(said(Command::ShareHistory { with: device(key)? })),
         ("presence", rest) => {
@@ -405,7 +405,7 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         }
         Object::Typing { on: Some(may) } => said(Command::AllowTyping(may)),
         Object::Typing { on: None } => typing(talk)?,
-        Object::Add { code } => said(Command::AddDevice { code }),
+        Object::Add { code } => said(Command::AddDevice { code: code.into() }),
         Object::Revoke { device: key } => said(Command::Revoke(device(&key)?)),
         Object::Share { device: key } => said(Command::ShareHistory { with: device(&key)? }),
         Object::Verify {} => said(Command::Verify(peer.clone())),

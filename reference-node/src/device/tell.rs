@@ -532,7 +532,7 @@ pub fn text(event: &Event) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use postline_core::client::io::{Author, Level, Passphrase, ShownCode};
+    use postline_core::client::io::{Author, Command, Level, Passphrase, ShownCode};
     use postline_core::content::message::Fields;
     use postline_core::content::part::{Disposition, Part};
     use postline_core::id::{Address, ContentId, ConversationId, DeviceKey};
@@ -601,5 +601,7 @@ mod tests {
             ShownCode { what: CodeFor::Joining, text: "123456".into(), emoji: Vec::new(), qr: None, until: Millis(1) };
         assert!(!format!("{:?}", Event::Code(code.clone())).contains("123456"), "nothing that a log would print");
         assert_eq!(json(&Event::Code(code))["code"], "123456", "a code is for who runs the program");
+        let typed = Command::AddDevice { code: "123456".to_owned().into() };
+        assert!(!format!("{typed:?}").contains("123456"), "nor where it was typed");
     }
 }

@@ -59,7 +59,7 @@ fn device_command(rng: &mut Rng) -> client::Command {
         }
         12 => Do::ReadUpTo { conversation: conversation(), seq: rng.below(9) },
         13 => Do::Join,
-        14 => Do::AddDevice { code: "0000-0000-0000-0000-0000".to_owned() },
+        14 => Do::AddDevice { code: "0000-0000-0000-0000-0000".to_owned().into() },
         15 => Do::Revoke(dk),
         16 => Do::Verify(theirs(0)),
         17 if rng.chance(500) => Do::Same(theirs(0)),

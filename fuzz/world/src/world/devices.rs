@@ -254,7 +254,7 @@ impl World {
                 let Some(address) = self.devices.get(index).map(|device| device.address.clone()) else { return };
                 let has = |device: &&Device| device.address == address && device.is_current();
                 if let Some(old) = self.devices.iter().position(|device| has(&device)) {
-                    let command = Command::AddDevice { code: code.text.clone() };
+                    let command = Command::AddDevice { code: code.text.to_string().into() };
                     self.on_device(5 * SECOND, old, Input::Command(command));
                 }
                 self.at(3 * MINUTE, Happening::Joins(index));

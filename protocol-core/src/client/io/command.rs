@@ -59,7 +59,7 @@ pub enum Command {
     /// device has asked by this code yet, first by [`Event::CodeWaits`].
     AddDevice {
         /// The code, as the person typed or scanned it.
-        code: String,
+        code: TypedCode,
     },
     /// A device of the person is none any more, from now on. Where only this one is left, and the key that follows the
     /// person's is at hand ([`Event::BackupWanted`]), the person goes over to it: the device that is gone signs nothing.
@@ -262,6 +262,23 @@ impl Saying {
 /// A backup's passphrase: wiped when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Passphrase(pub Zeroizing<String>);
+
+/// A code that lets a device in, as the person typed or scanned it: wiped when dropped, never printed. Whoever reads it in
+/// a log within its time could come in by it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TypedCode(pub Zeroizing<String>);
+
+impl From<String> for TypedCode {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for TypedCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
 
 impl fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
