@@ -8,7 +8,7 @@
 //!              │
 //!              ├─ replaces, topic, expires, in_reply_to          (message)
 //!              ├─ extensions: seen, edit_no, prev, any other      (extension, item)
-//!              └─ body: Part ── nothing │ bytes │ kept elsewhere │ parts   (part, external)
+//!              └─ body: Part ── nothing │ bytes │ kept elsewhere │ parts   (part, external, preview)
 //! ```
 
 pub mod evidence;
@@ -23,6 +23,7 @@ pub mod markdown;
 pub mod message;
 pub mod part;
 pub mod place;
+pub mod preview;
 pub mod refusal;
 pub mod report;
 pub mod text;

@@ -549,6 +549,8 @@ pub const PINS_KNOWN: usize = 128;
 // Content
 /// Longest content, in bytes: what is said around it within the seal takes the rest.
 pub const CONTENT_BYTES: usize = 15 * 1024;
+/// Longest preview of what is kept elsewhere, in bytes: there is room for words beside it.
+pub const PREVIEW_BYTES: usize = 10 * 1024;
 /// Most levels of parts within one another, the outermost being the first.
 pub const CONTENT_LEVELS: usize = 4;
 /// Most parts of one content, those that hold others counted too.

@@ -32,12 +32,12 @@ pub struct Words {
     pub at: Millis,
     /// From when on nobody is to be shown them, where that is a time.
     pub ends: Option<Millis>,
-    /// The words.
+    /// The words; empty where it has none.
     pub text: String,
 }
 
-/// The words in a record, where it is one of an entry that says any: of a message, or of an edit. Of equal records they are
-/// equal.
+/// The words in a record, where it is one of a message, or of an edit, whose words are kept: none are an empty text, as of a file
+/// alone, of which other things must go from a store. Of equal records they are equal.
 #[must_use]
 pub fn words(record: &Record) -> Option<Words> {
     let Key::Said(conversation, seq) = record.key else { return None };
@@ -51,7 +51,7 @@ pub fn words(record: &Record) -> Option<Words> {
         return None;
     }
     let parts: Vec<&str> = fields.body.walk().into_iter().filter_map(Part::words).map(|words| words.as_str()).collect();
-    let text = Some(parts.join("\n")).filter(|text| !text.is_empty())?;
+    let text = parts.join("\n");
     Some(Words { conversation, seq, author: kept.by.map(|by| by.author), at: kept.at, ends, text })
 }
 
@@ -304,7 +304,8 @@ mod tests {
         let of = |fields: Fields| Kept { content: Some(Content::new(fields).unwrap()), ..kept(hello()) };
         let react = of(Fields::react([4; 16], ContentId([1; 32]), "yes").unwrap());
         let retract = of(Fields::retract([4; 16], ContentId([1; 32])));
-        for wordless in [forgotten, raw, react, retract, kept(Part::plain("").unwrap())] {
+        assert_eq!(words(&kept(Part::plain("").unwrap()).record(talk, 7)).map(|said| said.text), Some(String::new()));
+        for wordless in [forgotten, raw, react, retract] {
             assert_eq!(words(&wordless.record(talk, 7)), None, "{wordless:?}");
         }
         assert_eq!(words(&Record::remove(Key::Said(talk, 7))), None);

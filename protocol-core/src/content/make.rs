@@ -83,15 +83,6 @@ impl Part {
         Ok(Self::new(Disposition::RENDER, Body::External(Box::new(place))))
     }
 
-    /// A part with a glimpse of it, small enough to go along: of a picture, or of what a link leads to.
-    ///
-    /// # Errors
-    /// [`ContentFault`] for a long media type, and too many levels.
-    pub fn with_preview(self, media: &str, bytes: Vec<u8>) -> Result<Self, ContentFault> {
-        let (disposition, preview) = (self.disposition, Self::single(Disposition::PREVIEW, media, bytes)?);
-        Self::multi(disposition, Semantics::ProcessAll, vec![self, preview])
-    }
-
     /// A report of what became of contents.
     pub(crate) fn report(bytes: Vec<u8>) -> Result<Self, ContentFault> {
         Self::single(Disposition::UNSPECIFIED, STATUS_MEDIA, bytes)

@@ -67,7 +67,7 @@ impl Disposition {
     pub const ATTACHMENT: Self = Self(6);
     /// A call or meeting, or where to join one.
     pub const SESSION: Self = Self(7);
-    /// A glimpse of something else, made by the author.
+    /// A preview of what stands before it, made by the author ([`Preview`](crate::content::preview::Preview)).
     pub const PREVIEW: Self = Self(8);
 
     /// What it is taken for.
@@ -165,10 +165,13 @@ impl Part {
         }
     }
 
-    /// Its words, where it is a part of text or markdown in UTF-8. HTML has none.
+    /// Its words, where it is a part of text or markdown in UTF-8. HTML has none, nor has what is there as a preview.
     #[must_use]
     pub fn words(&self) -> Option<Words<'_>> {
         let Body::Single { media, bytes } = &self.body else { return None };
+        if self.disposition == Disposition::PREVIEW {
+            return None;
+        }
         let text = core::str::from_utf8(bytes);
         if media.is("text/plain") {
             text.ok().map(Words::Plain)

@@ -7,6 +7,7 @@ use postline_core::content::external::{CHACHA20_POLY1305, ContentHash, External,
 use postline_core::content::markdown::{mention, mentions, named, without_tags};
 use postline_core::content::part::Words;
 use postline_core::content::place::Place;
+use postline_core::content::preview::{Picture, Preview};
 use postline_core::content::report::{Report, Status};
 use postline_core::content::text::{ClaimedName, Media};
 use postline_core::content::uri::Uri;
@@ -153,13 +154,50 @@ fn an_attachment_and_a_voice_note_say_where_and_under_which_key() {
     assert_eq!(file.hash.as_ref().and_then(ContentHash::sha256), Some(Hash([3; 32])));
     let part = Part::attachment(file.clone());
     assert_eq!(Part::voice(file.clone()), Err(ContentFault::Shape("a sound")));
-    let shown = part.with_preview("image/webp", vec![9; 300]).unwrap();
+    let shown = part.with_preview(&Preview::new(&webp(300)).unwrap()).unwrap();
     let content = both_ways(Fields::new(SALT, shown));
     let kinds: Vec<_> = content.fields().body.walk().iter().map(|part| part.disposition).collect();
     assert_eq!(kinds, [Disposition::ATTACHMENT, Disposition::ATTACHMENT, Disposition::PREVIEW]);
     let voice = Part::voice(External { media: Media::parse("Audio/ogg;codecs=opus").unwrap(), ..file }).unwrap();
     let content = both_ways(Fields::new(SALT, voice));
     assert!(content.fields().body.is_voice() && !Part::plain("la la").unwrap().is_voice());
+}
+
+/// A WebP, as far as anybody looks.
+fn webp(len: usize) -> Vec<u8> {
+    let mut bytes = b"RIFF\x0c\0\0\0WEBPVP8 ".to_vec();
+    bytes.resize(len, 9);
+    bytes
+}
+
+/// [M-13]
+#[test]
+fn a_preview_goes_along_with_what_it_is_of_and_is_a_small_picture_and_nothing_else() {
+    let file = |n: u8| External::at(Uri::parse(&format!("postline:b/{n}")).unwrap());
+    let picture = webp(300);
+    let preview = Preview::new(&picture).unwrap();
+    assert_eq!((preview.picture(), preview.picture().ending()), (Picture::WebP, "webp"));
+    assert_eq!(format!("{preview:?}"), "Preview(image/webp, 300 bytes)", "a picture is for people");
+    let body = Part::attachment(file(1)).with_preview(&preview).unwrap();
+    let content = both_ways(Fields::new(SALT, body));
+    let kept = content.fields().body.kept_elsewhere();
+    assert_eq!(kept, [(&file(1), Some(preview))]);
+    // What is too long, or no picture, is refused to its author and passed over by its reader.
+    let long = webp(limits::PREVIEW_BYTES + 1);
+    let (got, max) = (long.len() as u64, limits::PREVIEW_BYTES as u64);
+    assert_eq!(Preview::new(&long), Err(ContentFault::TooBig { what: "bytes of a preview", got, max }));
+    assert!(Preview::new(&long[..limits::PREVIEW_BYTES]).is_ok());
+    for bytes in [&b""[..], b"<svg/>", b"GIF89a", b"RIFF\x0c\0\0\0WAVE", b"\x89PNG\r\n", &[0; 12]] {
+        assert_eq!(Preview::new(bytes), Err(ContentFault::Shape("a picture: PNG, JPEG or WebP")));
+    }
+    for (media, bytes) in
+        [("image/webp", &long[..]), ("image/png", &picture), ("text/plain", b"look"), ("image/webp", b"")]
+    {
+        let said = Part::single(Disposition::PREVIEW, media, bytes.to_vec()).unwrap();
+        assert_eq!(said.words(), None, "what is a preview has no words");
+        let body = Part::multi(Disposition::ATTACHMENT, Semantics::ProcessAll, vec![Part::attachment(file(1)), said]);
+        assert_eq!(body.unwrap().kept_elsewhere(), [(&file(1), None)], "{media}");
+    }
 }
 
 /// [M-7]

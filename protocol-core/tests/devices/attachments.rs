@@ -1,9 +1,10 @@
 //! Files that messages name: they go with the last words of their author that name them, and not before.
 
 use postline_core::client::Command;
-use postline_core::client::io::{BytesOut, Event, Far, Input, Saying, SessionIn};
+use postline_core::client::io::{BytesOut, Event, Far, Input, Saying, SessionIn, Words};
 use postline_core::content::external::External;
 use postline_core::content::part::{Disposition, Part, Semantics};
+use postline_core::content::preview::Preview;
 use postline_core::content::text::{ClaimedName, Media};
 use postline_core::fault::Code;
 use postline_core::id::{Address, BlobRef};
@@ -151,4 +152,28 @@ fn the_word_to_let_a_file_go_is_said_again_in_a_while_and_never_too_often() {
     world.pass(10_000);
     assert_eq!(let_go(&mut world).len(), 3 * limits::FILES_NAMED, "those beyond go when their time is over");
     assert!(seen(&mut world, 1).len() > 1, "nothing of it ended a session");
+}
+
+/// A picture that goes along is seen without a fetch, by every device, and goes with its message though that had no words. [B-14]
+#[test]
+fn t_055_the_preview_of_what_is_taken_back_is_on_no_disk_any_more() {
+    let (mut world, tablet) = three();
+    let (_, external) = attached(4, "beach.jpg");
+    let picture = [b"\xff\xd8\xff", "what the beach looks like".as_bytes()].concat();
+    let body = Part::attachment(external.clone()).with_preview(&Preview::new(&picture).unwrap()).unwrap();
+    say(&mut world, 0, Saying::message(body));
+    let at = seen(&mut world, 0)[0].0;
+    for n in [0, 1, tablet] {
+        let screen = crate::sayings::screen(&mut world, n, None, 1);
+        let Words::Are { content, .. } = &screen.messages[0].now else { panic!("{screen:?}") };
+        let kept = content.fields().body.kept_elsewhere();
+        assert_eq!(kept, [(&external, Some(Preview::new(&picture).unwrap()))], "device {n}");
+        assert!(has_on_disk(&world, n, "what the beach looks like"));
+    }
+    say(&mut world, tablet, Saying::Retract { message: at });
+    for n in [0, 1, tablet] {
+        assert!(!has_on_disk(&world, n, "what the beach looks like"), "device {n}");
+        world.restart(n);
+        assert!(!has_on_disk(&world, n, "what the beach looks like"), "device {n}, after a restart");
+    }
 }

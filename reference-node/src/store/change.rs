@@ -28,7 +28,7 @@ pub(super) struct Change<'a> {
     said: Option<Said>,
     /// Words that come and go with their records.
     turned: Vec<Turned>,
-    /// Whether some words are gone, or may be.
+    /// Whether words, or what else a message was, are gone, or may be.
     took_out: bool,
     /// Whether a record was damaged that may have had words.
     doubted: bool,

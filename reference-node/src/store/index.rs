@@ -115,7 +115,7 @@ fn make(conn: &Connection, words: WordsOf) -> Result<(), StoreError> {
         let last = found.records.iter().map(|record| record.key.to_string()).chain(found.damaged).max();
         let Some(last) = last else { break };
         let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-        for said in found.records.iter().filter_map(words) {
+        for said in found.records.iter().filter_map(words).filter(|said| !said.text.is_empty()) {
             put(&transaction, &said)?;
             entries += 1;
         }
@@ -129,7 +129,7 @@ fn make(conn: &Connection, words: WordsOf) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Does what the records of this transaction want. An index that turns out to be damaged costs no record.
+/// Does what the records of this transaction want: of what has no words the index knows nothing. An index that turns out to be damaged costs no record.
 pub(super) fn turn(conn: &Connection, turned: &[Turned]) -> Result<Became, StoreError> {
     conn.prepare_cached("SAVEPOINT said")?.execute(())?;
     let done = turn_all(conn, turned);
@@ -161,6 +161,7 @@ pub(super) fn doubt(conn: &Connection) -> Result<(), StoreError> {
 fn turn_all(conn: &Connection, turned: &[Turned]) -> rusqlite::Result<bool> {
     for one in turned {
         match one {
+            Turned::In(said) | Turned::Out(said) if said.text.is_empty() => {}
             Turned::In(said) => put(conn, said)?,
             Turned::Out(said) => take_out(conn, said)?,
         }

@@ -94,6 +94,7 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "mimi.read" => content::read(input),
         "mimi.id" => content::id(input),
         "mimi.choose" => content::choose(input),
+        "mimi.kept" => content::kept(input),
         "report.make" => content::make_report(input),
         "report.read" => content::read_report(input),
         "place.read" => content::place(input),

@@ -373,6 +373,7 @@ def sayings(rng: random.Random, ask: Ask) -> None:
     ask_here("mimi.id", {"bytes": whole.hex(), "sender": rng.choice(URIS), "room": rng.choice(URIS)})
     media = rng.sample(MEDIA, rng.randrange(len(MEDIA)))
     ask_here("mimi.choose", {"bytes": whole.hex(), "media": media})
+    ask_here("mimi.kept", {"bytes": whole.hex()})
     pieces = ("f97e00", "c1", "80", "a0", "1b0020000000000000", "3b", "fa3f800001", "fb3ff0000000000001", "f8", "c249", "d9")
     tries = [whole] + [spoilt_bytes(rng, whole) for _ in range(12)]
     for _ in range(6):

@@ -98,6 +98,36 @@ def chosen(fields: Fields, media: list[str]) -> list[int]:
     return [indexes[id(part)] for part in _choose(fields["body"], media)[0]]
 
 
+def kept(fields: Fields) -> list[Fields]:
+    """What is kept elsewhere, each with its preview where it has one."""
+    found: list[Fields] = []
+
+    def look(part: Fields, behind: Fields | None) -> None:
+        if "external" in part:
+            preview = behind and _preview(behind)
+            found.append({"url": part["external"]["url"]} | ({"preview": preview} if preview else {}))
+        inner = part.get("parts", [])
+        for one, after in zip(inner, inner[1:] + [None]):
+            look(one, after if part["semantics"] == 2 else None)
+
+    look(fields["body"], None)
+    return found
+
+
+_PICTURES: dict[str, Callable[[bytes], bool]] = {
+    "image/png": lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": lambda data: data.startswith(b"\xff\xd8\xff"),
+    "image/webp": lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP",
+}
+
+
+def _preview(part: Fields) -> Fields | None:
+    """The preview that a part is, if it is one."""
+    media, data = _essence(part.get("media", "")), part.get("content", b"")
+    fits = part["disposition"] == 8 and len(data) <= LIMITS["PREVIEW_BYTES"]
+    return {"media": media, "bytes": data} if fits and media in _PICTURES and _PICTURES[media](data) else None
+
+
 def _essence(media: str) -> str:
     essence = media.split(";")[0].strip(" \t")
     return "".join(c.lower() if c.isascii() else c for c in essence)

@@ -26,6 +26,7 @@ pub(super) fn content() -> Making {
     reports(&mut m);
     places(&mut m);
     markdown(&mut m);
+    previews(&mut m);
     m
 }
 
@@ -183,6 +184,53 @@ fn choices(m: &mut Making) {
         for media in [&["a/a"][..], &["b/b"], &["a/a", "b/b", "c/c"], &["c/c"], &[]] {
             m.good("mimi.choose", &ids, shows, json!({ "bytes": hex(&bytes), "media": media }));
         }
+    }
+}
+
+/// Which of what goes along is a preview, and of what.
+fn previews(m: &mut Making) {
+    let part = |disposition: u8, media: &str, bytes: &[u8]| json!({ "disposition": disposition, "language": "", "media": media, "content": hex(bytes) });
+    let multi = |semantics: u8, parts: &[Value]| json!({ "disposition": 6, "language": "", "semantics": semantics, "parts": parts });
+    let kept = |n: u8| json!({ "disposition": 6, "language": "", "external": file("application/pdf", &format!("x:{n}"), &json!({})) });
+    let (png, jpeg) = (b"\x89PNG\r\n\x1a\n and more".as_slice(), b"\xff\xd8\xff and more".as_slice());
+    let webp = b"RIFF\x0c\0\0\0WEBPVP8 ".as_slice();
+    let long = |bytes: usize| [png, &vec![7; bytes - png.len()]].concat();
+    let shown = part(8, "image/png", png);
+    for (shows, body) in [
+        ("what is kept elsewhere, and nothing with it", kept(1)),
+        ("with a preview", multi(2, &[kept(1), shown.clone()])),
+        ("a JPEG", multi(2, &[kept(1), part(8, "image/jpeg", jpeg)])),
+        ("a WebP, spelt in another way", multi(2, &[kept(1), part(8, "Image/WebP; q=1", webp)])),
+        ("the longest", multi(2, &[kept(1), part(8, "image/png", &long(limits::PREVIEW_BYTES))])),
+        ("one byte more is none", multi(2, &[kept(1), part(8, "image/png", &long(limits::PREVIEW_BYTES + 1))])),
+        ("another kind than it says is none", multi(2, &[kept(1), part(8, "image/png", jpeg)])),
+        ("a picture that draws, fetches and runs is none", multi(2, &[kept(1), part(8, "image/svg+xml", b"<svg/>")])),
+        ("a text is none", multi(2, &[kept(1), part(8, "text/plain", b"look at this")])),
+        ("an empty one is none", multi(2, &[kept(1), part(8, "image/png", b"")])),
+        ("one with another disposition is none", multi(2, &[kept(1), part(4, "image/png", png)])),
+        (
+            "one that is kept elsewhere is none",
+            multi(
+                2,
+                &[
+                    kept(1),
+                    json!({ "disposition": 8, "language": "",
+            "external": file("image/png", "x:2", &json!({})) }),
+                ],
+            ),
+        ),
+        ("in front of it is none", multi(2, &[shown.clone(), kept(1)])),
+        ("a second one is none", multi(2, &[kept(1), shown.clone(), part(8, "image/jpeg", jpeg)])),
+        ("of two files each has its own", multi(2, &[kept(1), shown.clone(), kept(2), part(8, "image/jpeg", jpeg)])),
+        ("of two files the second has one", multi(2, &[kept(1), kept(2), shown.clone()])),
+        ("where one is chosen none goes along", multi(0, &[kept(1), shown.clone()])),
+        ("where all make one thing none goes along", multi(1, &[kept(1), shown.clone()])),
+        ("within other parts", multi(2, &[text("see"), multi(2, &[kept(1), shown.clone()]), text("this")])),
+        ("behind parts is none of theirs", multi(2, &[multi(2, &[kept(1), kept(2)]), shown.clone()])),
+        ("a preview of nothing", shown.clone()),
+    ] {
+        let bytes = made(m, shows, of(&body, &json!({})));
+        m.good("mimi.kept", &["M-13"], shows, json!({ "bytes": hex(bytes) }));
     }
 }
 

@@ -86,6 +86,19 @@ pub(super) fn choose(input: Input<'_>) -> Said {
     Ok(json!({ "parts": body.chosen(&understood).into_iter().filter_map(index).collect::<Vec<_>>() }))
 }
 
+pub(super) fn kept(input: Input<'_>) -> Said {
+    let content = Content::parse(&input.bytes("bytes")?)?;
+    let each = content.fields().body.kept_elsewhere().into_iter().map(|(external, preview)| {
+        let mut kept = json!({ "url": external.url.as_str() });
+        if let (Some(members), Some(preview)) = (kept.as_object_mut(), preview) {
+            let preview = json!({ "media": preview.picture().media(), "bytes": hex(preview.bytes()) });
+            members.insert("preview".to_owned(), preview);
+        }
+        kept
+    });
+    Ok(json!({ "kept": each.collect::<Vec<_>>() }))
+}
+
 pub(super) fn make_report(input: Input<'_>) -> Said {
     let pair = |pair: &Value| -> Option<(ContentId, Status)> {
         let [id, status] = pair.as_array()?.as_slice() else { return None };
