@@ -10,7 +10,7 @@ FIELDS = """trust first_mail_ms link_up_ms smtp_p50_ms link_p50_ms link_p99_ms l
 syncs_per_mail connections_per_mail""".split()
 TALK = """devices level messages lost duplicates sealed_p50_ms sealed_p99_ms delivered_p50_ms delivered_marks caught_up
 verified""".split()
-FILE = "bytes alike told sent_ms fetched_ms gone".split()
+FILE = "bytes alike previewed told sent_ms fetched_ms gone".split()
 talk = demo.get("talk", {})
 file = demo.get("sayings", {}).get("file", {})
 missing = [name for name in FIELDS if name not in demo] + [f"talk.{name}" for name in TALK if name not in talk]
@@ -20,7 +20,7 @@ wrong = [f"{name} is {demo.get(name)!r}, want {want!r}" for name, want in
 wrong += [f"talk.{name} is {talk.get(name)!r}, want {want!r}" for name, want in
           (("devices", 3), ("level", 4), ("lost", 0), ("duplicates", 0), ("verified", True),
            ("delivered_marks", talk.get("messages"))) if talk.get(name) != want]
-wrong += [f"sayings.file.{name} is {file.get(name)!r}" for name in ("alike", "gone") if file.get(name) is not True]
+wrong += [f"sayings.file.{name} is {file.get(name)!r}" for name in ("alike", "previewed", "gone") if file.get(name) is not True]
 for name in FIELDS:
     print("figure", f"demo.{name}", demo.get(name))
 for name in TALK:

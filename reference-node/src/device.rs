@@ -46,7 +46,7 @@ mod say;
 mod tell;
 
 pub use dial::{Dialler, NodeAt, OwnDoor};
-pub use files::{FileFault, Files, attached};
+pub use files::{FileFault, Files, attached, save_preview};
 pub use lasting::Lasting;
 use line::{Came, Line};
 pub use mailing::Mailing;

@@ -530,7 +530,7 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "mimi.read": _mimi_read,
     "mimi.id": _mimi_id,
     "mimi.choose": _mimi_choose,
-    "mimi.kept": lambda given: {"kept": content.kept(content.read(given["bytes"]))},
+    "mimi.kept": lambda given: {"kept": content.kept(content.read(bytes.fromhex(given["bytes"])))},
     "report.make": _report_make,
     "attachment.seal": _attachment_seal,
     "attachment.read": lambda given: attachment.read(_external(given)),

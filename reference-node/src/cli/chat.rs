@@ -109,9 +109,14 @@ impl Chat {
                             Typed::Nothing => {}
                             Typed::Quit => until = Some(Instant::now() + LAST_WORDS),
                             Typed::Command(command) => device.commands.send(*command).await.map_err(|_| stopped())?,
-                            Typed::Send(path) => {
-                                let next = self.files.send(path).await;
+                            Typed::Send(path, preview) => {
+                                let next = self.files.send(path, preview).await;
                                 self.goes_on(device, next, out).await?;
+                            }
+                            Typed::Preview(seq, dir) => {
+                                for next in self.files.previews(seq, &dir).await {
+                                    self.goes_on(device, next, out).await?;
+                                }
                             }
                             Typed::Fetch(seq, dir) => {
                                 for next in self.files.fetch(seq, &dir) {
@@ -174,7 +179,7 @@ impl Chat {
             }
             // What others say is heard too, and shown with its author.
             Event::Said(said) => {
-                self.files.said(said);
+                self.files.brings(said.seq, &said.author.address, &said.content);
                 if said.author.address == self.peer {
                     self.talk = Some(said.conversation);
                 }
@@ -186,6 +191,7 @@ impl Chat {
             Event::Screen(screen) if self.talk == Some(screen.conversation) => {
                 for message in &screen.messages {
                     let Words::Are { content, .. } = &message.now else { continue };
+                    self.files.brings(message.seq, &message.author.address, content);
                     self.show(message.seq, message.id, content.fields().topic.clone());
                 }
             }
@@ -206,8 +212,9 @@ impl Chat {
         let command = match parse(line, &self.peer, self.talk) {
             Ok(Said::Nothing) => return Ok(Typed::Nothing),
             Ok(Said::Quit) => return Ok(Typed::Quit),
-            Ok(Said::Send(path)) => return Ok(Typed::Send(path)),
+            Ok(Said::Send { path, preview }) => return Ok(Typed::Send(path, preview)),
             Ok(Said::Fetch { seq, dir }) => return Ok(Typed::Fetch(seq, dir)),
+            Ok(Said::Preview { seq, dir }) => return Ok(Typed::Preview(seq, dir)),
             Ok(Said::Find(text)) => {
                 self.find(&text, out)?;
                 return Ok(Typed::Nothing);
@@ -303,8 +310,9 @@ enum Typed {
     Nothing,
     Quit,
     Command(Box<Command>),
-    Send(PathBuf),
+    Send(PathBuf, Option<PathBuf>),
     Fetch(u64, PathBuf),
+    Preview(u64, PathBuf),
 }
 
 /// A salt that nothing had before.

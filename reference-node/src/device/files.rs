@@ -14,9 +14,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use postline_core::content::Body as PartBody;
 use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
+use postline_core::content::preview::Preview;
 use postline_core::fault::Misuse;
 use postline_core::id::Hash;
 use postline_core::seal::Attachment;
@@ -69,12 +69,29 @@ struct Held {
     came: BTreeMap<Hash, Staged>,
 }
 
-/// The sealed files that a content names, whatever is to become of them.
-pub fn attached(content: &Content) -> impl Iterator<Item = &External> {
-    content.fields().body.walk().into_iter().filter_map(|part| match &part.body {
-        PartBody::External(external) => Some(&**external).filter(|external| external.url.as_file().is_some()),
-        PartBody::Nothing | PartBody::Single { .. } | PartBody::Multi(_) => None,
-    })
+/// The sealed files that a content names, whatever is to become of them, each with its preview where it has one.
+pub fn attached(content: &Content) -> impl Iterator<Item = (&External, Option<Preview<'_>>)> {
+    let kept = content.fields().body.kept_elsewhere();
+    kept.into_iter().filter(|(external, _)| external.url.as_file().is_some())
+}
+
+/// Writes a preview into `dir`, under a harmless name like that of its file, and says where it is.
+///
+/// # Errors
+/// [`FileFault::Io`] and [`FileFault::Named`]; nothing is left there then.
+pub fn save_preview(preview: &[u8], name: &SafeName, dir: &Path) -> Result<PathBuf, FileFault> {
+    let part = dir.join(format!(".{name}.part"));
+    let io = |why| FileFault::Io { path: part.clone(), why };
+    // What an attempt that was cut off has left.
+    _ = fs::remove_file(&part);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
+    let written = file.write_all(preview).and_then(|()| file.sync_all()).map_err(io);
+    let saved = written.and_then(|()| named(&part, name, dir));
+    if saved.is_err() {
+        // What stays is in the way of nothing.
+        _ = fs::remove_file(&part);
+    }
+    saved
 }
 
 impl Files {

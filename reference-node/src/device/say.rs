@@ -23,9 +23,21 @@ pub enum Said {
     /// Of the device.
     Command(Box<Command>),
     /// To send a file.
-    Send(PathBuf),
+    Send {
+        /// Which.
+        path: PathBuf,
+        /// The picture that is to show what it is.
+        preview: Option<PathBuf>,
+    },
     /// To fetch the files of a message.
     Fetch {
+        /// Its place.
+        seq: u64,
+        /// Where they go.
+        dir: PathBuf,
+    },
+    /// To write the previews of a message's files.
+    Preview {
         /// Its place.
         seq: u64,
         /// Where they go.
@@ -98,8 +110,10 @@ pub const HELP: &str = "\
 /snapshot [N]     all that is seen here, or from message N on, as one hash: the same on all devices that heard the same
 /verify           compare codes with the peer
 /same, /differ    the two codes are the same, or not
-/send PATH        a file, sealed
+/send PATH [--preview PICTURE]
+                  a file, sealed; with a small picture (PNG, JPEG, WebP) that shows at once what it is
 /fetch SEQ DIR    the files of a message, into a directory
+/preview SEQ DIR  the pictures that came along with them, which needs no fetching
 /read SEQ         everything up to there was read
 /tell-read yes|no [everywhere]
                   whether others hear what you read, here or where you chose nothing else
@@ -246,10 +260,13 @@ fn words(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sai
         ("snapshot", from) => snapshot(talk, from.parse().map_err(|_| Unsaid::Want("the number of a message"))?),
         ("help", "") => Ok(Said::Help),
         ("quit", "") => Ok(Said::Quit),
-        ("send", path) if !path.is_empty() => Ok(Said::Send(path.into())),
-        ("fetch", rest) => {
+        ("send", rest) => match rest.rsplit_once(" --preview ") {
+            Some((path, preview)) => send(path.trim(), Some(preview.trim())),
+            None => send(rest, None),
+        },
+        ("fetch" | "preview", rest) => {
             let (seq, dir) = rest.split_once(' ').ok_or(Unsaid::Want("a message's number and a directory"))?;
-            fetch(seq.parse().ok(), dir.trim())
+            files_of(name, seq.parse().ok(), dir.trim())
         }
         ("read", seq) => read(seq.parse().map_err(|_| Unsaid::Want("the number of a message"))?, talk),
         ("tell-read", "yes") => tell_read(true, false, talk),
@@ -300,9 +317,22 @@ fn simple(name: &str, peer: &Address) -> Option<Said> {
     }))
 }
 
-fn fetch(seq: Option<u64>, dir: &str) -> Result<Said, Unsaid> {
+/// An option is no file's name: whoever means one writes `./--so`.
+fn send(path: &str, preview: Option<&str>) -> Result<Said, Unsaid> {
+    let is_name = |name: &str| !name.is_empty() && !name.starts_with("--") && !name.ends_with(" --preview");
+    if !is_name(path) || !preview.is_none_or(is_name) {
+        return Err(Unsaid::Want("a file, and behind --preview a picture"));
+    }
+    Ok(Said::Send { path: path.into(), preview: preview.map(PathBuf::from) })
+}
+
+fn files_of(name: &str, seq: Option<u64>, dir: &str) -> Result<Said, Unsaid> {
     let seq = seq.ok_or(Unsaid::Want("the number of a message"))?;
-    if dir.is_empty() { Err(Unsaid::Want("a directory")) } else { Ok(Said::Fetch { seq, dir: dir.into() }) }
+    match (dir, name) {
+        ("", _) => Err(Unsaid::Want("a directory")),
+        (dir, "preview") => Ok(Said::Preview { seq, dir: dir.into() }),
+        (dir, _) => Ok(Said::Fetch { seq, dir: dir.into() }),
+    }
 }
 
 fn read(seq: u64, talk: Option<ConversationId>) -> Result<Said, Unsaid> {
@@ -341,8 +371,9 @@ enum Object {
     History { before: Option<u64>, count: Option<usize> },
     Snapshot { from: Option<u64> },
     Find { text: String },
-    Send { path: String },
+    Send { path: String, preview: Option<String> },
     Fetch { seq: u64, path: String },
+    Preview { seq: u64, path: String },
     Read { seq: u64 },
     TellRead { tell: bool, everywhere: Option<bool> },
     Presence { on: bool, all: Option<bool> },
@@ -395,8 +426,9 @@ fn object(line: &str, peer: &Address, talk: Option<ConversationId>) -> Result<Sa
         Object::History { before, count } => history(talk, before, count.unwrap_or(SCREEN))?,
         Object::Snapshot { from } => snapshot(talk, from.unwrap_or_default())?,
         Object::Find { text } => Said::Find(text),
-        Object::Send { path } => Said::Send(path.into()),
-        Object::Fetch { seq, path } => fetch(Some(seq), &path)?,
+        Object::Send { path, preview } => Said::Send { path: path.into(), preview: preview.map(PathBuf::from) },
+        Object::Fetch { seq, path } => files_of("fetch", Some(seq), &path)?,
+        Object::Preview { seq, path } => files_of("preview", Some(seq), &path)?,
         Object::Read { seq } => read(seq, talk)?,
         Object::TellRead { tell, everywhere } => tell_read(tell, everywhere.unwrap_or_default(), talk)?,
         Object::Presence { on: agrees, all } => {
@@ -502,6 +534,11 @@ mod tests {
             (format!("/revoke {key}"), format!(r#"{{"do":"revoke","device":"{key}"}}"#)),
             ("/quit".to_owned(), r#"{"do":"quit"}"#.to_owned()),
             ("/send a b.txt".to_owned(), r#"{"do":"send","path":"a b.txt"}"#.to_owned()),
+            (
+                "/send a b.pdf --preview a c.png".to_owned(),
+                r#"{"do":"send","path":"a b.pdf","preview":"a c.png"}"#.to_owned(),
+            ),
+            ("/preview 7 in to".to_owned(), r#"{"do":"preview","seq":7,"path":"in to"}"#.to_owned()),
             ("/fetch 7 in to".to_owned(), r#"{"do":"fetch","seq":7,"path":"in to"}"#.to_owned()),
             ("/presence on".to_owned(), r#"{"do":"presence","on":true}"#.to_owned()),
             ("/presence all off".to_owned(), r#"{"do":"presence","on":false,"all":true}"#.to_owned()),
@@ -556,6 +593,14 @@ mod tests {
             r#"{"do":"verify","seq":1}"#,
             "/add",
             "/send",
+            "/send --preview",
+            "/send --preview a.png",
+            "/send a.pdf --preview",
+            "/send a.pdf --preview --preview",
+            "/preview",
+            "/preview 7",
+            "/preview x in",
+            r#"{"do":"send","preview":"a.png"}"#,
             "/fetch",
             "/fetch 7",
             "/fetch x in",

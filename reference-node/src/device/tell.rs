@@ -10,6 +10,7 @@ use postline_core::client::io::{
 };
 use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
+use postline_core::content::preview::Preview;
 use postline_core::id::Address;
 use postline_core::limits;
 use postline_core::seal::Attachment;
@@ -206,6 +207,15 @@ fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The names of a message's files, and which of them `/preview` shows something of.
+fn shown_files(content: &Content) -> String {
+    let of = |(file, preview): (&External, Option<Preview<'_>>)| {
+        let preview = if preview.is_some() { ", with a preview" } else { "" };
+        format!(" [{}{preview}]", SafeName::from(&file.name))
+    };
+    attached(content).map(of).collect()
+}
+
 fn shown_words(content: &Content) -> String {
     text_of(content).unwrap_or_else(|| "(nothing that can be shown here)".into())
 }
@@ -226,7 +236,7 @@ fn of_shown(shown: &Shown) -> Value {
     json!({
         "seq": shown.seq, "id": shown.id.to_string(), "author": shown.author.address.to_string(), "own": shown.author.own,
         "at": shown.at.0, "now": now, "edit": no, "text": content.and_then(words), "content": content.and_then(binary),
-        "pinned": shown.pinned, "mentions": of_mentions(&shown.mentions),
+        "files": content.map(files).unwrap_or_default(), "pinned": shown.pinned, "mentions": of_mentions(&shown.mentions),
         "signs": shown.signs.iter().map(sign).collect::<Vec<_>>(), "thread": content.and_then(thread),
         "answers": content.and_then(|content| content.fields().in_reply_to).map(|version| version.to_string()),
         "expires": lasting::json(content.and_then(|content| content.fields().expires)),
@@ -280,9 +290,13 @@ fn of_said(said: &Said) -> Value {
 
 /// The sealed files that a content names, with what its author says of them.
 fn files(content: &Content) -> Vec<Value> {
-    let of = |external: &External| {
+    let of = |(external, preview): (&External, Option<Preview<'_>>)| {
         let length = Attachment::read(external).ok().map(|attachment| attachment.size());
-        json!({ "name": SafeName::from(&external.name).as_str(), "length": length, "media": external.media.as_str() })
+        let preview = preview.map(|of| json!({ "media": of.picture().media(), "length": of.bytes().len() }));
+        json!({
+            "name": SafeName::from(&external.name).as_str(), "length": length, "media": external.media.as_str(),
+            "preview": preview,
+        })
     };
     attached(content).map(of).collect()
 }
@@ -410,9 +424,7 @@ pub fn text(event: &Event) -> Option<String> {
             let answers = said.answers.and_then(|answers| answers.message);
             let answers = answers.map_or_else(String::new, |message| format!(" (answers {message})"));
             let late = if said.late { " (late)" } else { "" };
-            let files: String =
-                attached(&said.content).map(|file| format!(" [{}]", SafeName::from(&file.name))).collect();
-            let words = shown_words(&said.content);
+            let (words, files) = (shown_words(&said.content), shown_files(&said.content));
             let until = lasting::text(said.content.fields().expires);
             let mentions: String = said.mentions.iter().map(|who| format!(" (to {})", address(who))).collect();
             format!("{} {}{answers}{mentions}{late}> {words}{files}{until}", said.seq, address(&said.author.address))
@@ -420,8 +432,10 @@ pub fn text(event: &Event) -> Option<String> {
         Event::Screen(screen) => {
             let lines = screen.messages.iter().rev().map(|message| {
                 let words = match &message.now {
-                    Words::Are { no: 0, content } => shown_words(content),
-                    Words::Are { content, .. } => format!("{} (edited)", shown_words(content)),
+                    Words::Are { no: 0, content } => format!("{}{}", shown_words(content), shown_files(content)),
+                    Words::Are { content, .. } => {
+                        format!("{} (edited){}", shown_words(content), shown_files(content))
+                    }
                     Words::Retracted => "(taken back)".to_owned(),
                     Words::Removed { .. } => "(removed)".to_owned(),
                     Words::Expired => "(over)".to_owned(),
