@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use postline_core::client::io::Event;
-use postline_core::client::replay::{Heard, Input, Replay};
+use postline_core::client::replay::{Heard, Input, Replay, What};
 use postline_core::client::{Client, Command, Ours, Output};
 use postline_core::content::message::Fields;
 use postline_core::content::part::Part;
@@ -152,7 +152,7 @@ impl Talked {
             },
             _ => (Fields::new(salt, words()?), author, None),
         };
-        Ok(Heard { seq, author, at: NOW, content: Content::new(fields)?, about })
+        Ok(Heard { seq, author, at: NOW, what: What::Content { content: Content::new(fields)?, about } })
     }
 
     fn step(&mut self, input: Input) -> Result<(), Fault> {
@@ -188,5 +188,9 @@ impl Talked {
 }
 
 fn name(heard: &Heard) -> ContentId {
-    heard.content.id(&Uri::person(heard.author), &Uri::room(TALK))
+    match &heard.what {
+        What::Content { content, .. } => content.id(&Uri::person(heard.author), &Uri::room(TALK)),
+        // Nobody speaks of what is done here.
+        What::Control(_) => ContentId([0; 32]),
+    }
 }

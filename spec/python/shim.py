@@ -217,9 +217,12 @@ def _snapshot_make(given: Input) -> Ok:
     conversation = bytes.fromhex(given["conversation"])
     events = []
     for one in given["events"]:
-        about = int(one["about"]) if "about" in one else None
-        author, data = bytes.fromhex(one["author"]), bytes.fromhex(one["content"])
-        events.append(snapshot.event(conversation, int(one["seq"]), author, about, data))
+        seq, author = int(one["seq"]), bytes.fromhex(one["author"])
+        if "control" in one:
+            events.append(snapshot.done(seq, author, bytes.fromhex(one["control"])))
+        else:
+            about = int(one["about"]) if "about" in one else None
+            events.append(snapshot.event(conversation, seq, author, about, bytes.fromhex(one["content"])))
     need(len({event.seq for event in events}) == len(events), "two events at one place")
     first = int(given.get("from", 1))
     made = [snapshot.make(conversation, first, [events[index] for index in order]) for order in given["orders"]]

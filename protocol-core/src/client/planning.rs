@@ -99,7 +99,7 @@ impl Plan {
             Self::Message { .. } if !matches!(turn, Turn::Next) => Some(seq),
             Self::Change { target, .. } | Self::Signs { lead: Lead::To(target), .. } => Some(target.place),
             Self::Nothing | Self::Void | Self::Refused(_) => None,
-            // Pins are in no snapshot.
+            // What pins make something else of, they say themselves.
             Self::Message { .. } | Self::Pin { .. } | Self::Signs { .. } => None,
         }
     }

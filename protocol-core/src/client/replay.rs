@@ -10,15 +10,17 @@
 
 use super::said::{By, Kept};
 use super::talk::Talk;
-use super::{Client, Command, Ours, Output};
+use super::{Client, Command, Ours, Output, controls};
 use crate::content::uri::Uri;
 use crate::fault::{Misuse, RestoreError};
 use crate::id::{ConversationId, DeviceKey, Hash, Identity};
+use crate::machine::policy::Agreed;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
 use crate::wire::content::Content;
-use crate::wire::snapshot::{More, head, tail};
+use crate::wire::control::Control;
+use crate::wire::snapshot::{head, tail};
 
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +32,21 @@ pub struct Heard {
     /// When, as they say.
     pub at: Millis,
     /// What.
-    pub content: Content,
-    /// The place of what it is about, as they say ([R-13]).
-    pub about: Option<u64>,
+    pub what: What,
+}
+
+/// What somebody says in a conversation, or does to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// This is said.
+    Content {
+        /// What.
+        content: Content,
+        /// The place of what it is about, as its author says ([R-13]).
+        about: Option<u64>,
+    },
+    /// This is done, by somebody who may as far as a member may.
+    Control(Control),
 }
 
 /// What happens to it.
@@ -125,7 +139,7 @@ impl Replay {
                 messages += 1;
             }
         }
-        bytes.extend(tail(messages, &More::new()));
+        bytes.extend(tail(messages, &self.client.seen_of_all(self.conversation)));
         if wanted.is_empty() { Ok(bytes) } else { Err(wanted.into_iter().collect()) }
     }
 
@@ -138,16 +152,27 @@ impl Replay {
     }
 
     fn hear(&mut self, tick: &Tick, heard: Heard, out: &mut Outbox<Output>) {
-        let (id, Heard { seq, author, at, content, about }) = (self.conversation, heard);
+        let (id, Heard { seq, author, at, what }) = (self.conversation, heard);
         let Some(talk) = self.client.talks.get_mut(&id) else { return };
         talk.seq = talk.seq.max(seq);
         out.save(talk.record());
         if matches!(self.client.said.get(&(id, seq)), Some(Some(_))) {
             return;
         }
-        let name = content.id(&Uri::person(author), &Uri::room(id));
         let by = By { author: self.client.address().clone(), identity: author, dk: DeviceKey([0; 32]), hosted: false };
-        self.client.keep(id, seq, Kept::of(Some(by), name, at, content, about), out);
+        let kept = match what {
+            What::Content { content, about } => {
+                let name = content.id(&Uri::person(author), &Uri::room(id));
+                Kept::of(Some(by), name, at, content, about)
+            }
+            What::Control(control) => {
+                if let Some(agreed) = Agreed::by(&control, seq) {
+                    self.client.set_policy(id, agreed, out);
+                }
+                Kept::control(Some(by), controls::name(id, seq), at, control)
+            }
+        };
+        self.client.keep(id, seq, kept, out);
         self.client.apply_late(tick, id, seq);
         self.client.apply(tick, id, out);
     }

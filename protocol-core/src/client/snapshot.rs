@@ -23,7 +23,8 @@ use crate::limits;
 use crate::machine::reaction::Reactions;
 use crate::machine::revision::{Revisions, View};
 use crate::step::{Outbox, Tick};
-use crate::wire::snapshot::{Message, More, Snapshot, State};
+use crate::wire::control::{Policy, Target};
+use crate::wire::snapshot::{self, Message, More, Snapshot, State};
 
 /// A snapshot under way.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Client {
             return self.timers.by(What::Snapshot(id), tick.now);
         }
         let Some(Walk { from, .. }) = self.walks.remove(&id) else { return };
-        let (messages, hash) = snapshot.finish(&More::new());
+        let (messages, hash) = snapshot.finish(&self.seen_of_all(id));
         Self::tell(Event::Snapshot(Told { conversation: id, from, seq: last, messages, hash }), out);
     }
 
@@ -143,6 +144,16 @@ impl Client {
         for (who, sign) in self.reactions(id, place, wanted).into_iter().flat_map(Reactions::shown) {
             signs.entry(who).or_default().push(sign);
         }
-        Some(Message { place, id: kept.id, author, state, leads, signs, more: More::new() })
+        let mut more = More::new();
+        let there = matches!(state, State::Words { .. });
+        let pin = self.pin_of(id, Target { message: kept.id, place }, wanted).filter(|_| there);
+        more.extend(pin.map(|pin| snapshot::pinned(pin.seq, pin.by)));
+        Some(Message { place, id: kept.id, author, state, leads, signs, more })
+    }
+
+    /// What is seen of the conversation as a whole.
+    pub(super) fn seen_of_all(&self, id: ConversationId) -> More {
+        let policy = self.talks.get(&id).map_or_else(Policy::default, |talk| talk.agreed.policy);
+        snapshot::policy(policy).into_iter().collect()
     }
 }

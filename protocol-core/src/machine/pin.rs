@@ -23,7 +23,7 @@ use crate::limits;
 use crate::step::{Machine, Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use crate::wire::cbor::{Malformed, Writer};
+use crate::wire::cbor::Malformed;
 use crate::wire::control::Target;
 use crate::wire::record::{read, write};
 
@@ -107,10 +107,7 @@ impl Pins {
     /// The pinned messages, the one that was pinned first first.
     #[must_use]
     pub fn shown(&self) -> Vec<Pinned> {
-        // Nobody pins what comes after.
-        let stands = |(of, last): &(&Target, &Last)| last.pinned && last.there == There::Here && last.seq > of.place;
-        let stands = self.known.iter().filter(stands);
-        let mut shown: Vec<Pinned> = stands.map(|(of, last)| Pinned { of: *of, seq: last.seq, by: last.by }).collect();
+        let mut shown: Vec<Pinned> = self.standing().collect();
         shown.sort_by_key(|pin| (pin.seq, pin.of));
         shown.truncate(limits::PINS);
         shown
@@ -140,15 +137,12 @@ impl Pins {
         self.known.is_empty()
     }
 
-    /// The canonical bytes of what is shown, for the snapshot that all members have alike; `None` where nothing is.
-    #[must_use]
-    pub fn snapshot(&self) -> Option<Vec<u8>> {
-        let shown = self.shown();
-        let mut w = Writer::default();
-        w.list(shown.iter(), |w, pin| {
-            w.array(4).u64(pin.seq).bytes(&pin.by.0).bytes(&pin.of.message.0).u64(pin.of.place);
-        });
-        (!shown.is_empty()).then(|| w.into_bytes())
+    /// The messages that are pinned and here, whether or not there is room to show them, by whom and in which entry: so what is
+    /// so of a message doesn't hang on others ([R-17]).
+    pub fn standing(&self) -> impl Iterator<Item = Pinned> {
+        // Nobody pins what comes after.
+        let stands = |(of, last): &(&Target, &Last)| last.pinned && last.there == There::Here && last.seq > of.place;
+        self.known.iter().filter(stands).map(|(of, last)| Pinned { of: *of, seq: last.seq, by: last.by })
     }
 
     /// What is known with this too.

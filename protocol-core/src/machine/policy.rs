@@ -9,7 +9,7 @@
 //! Who may set it is the front door's to judge, and what follows of it is [`Marks`](crate::machine)' matter. It is kept with the
 //! conversation itself. Spec: `spec/16-control.md`.
 
-use crate::wire::control::Policy;
+use crate::wire::control::{Control, Policy};
 
 /// The policy that stands, and by which entry: 0 where nobody has set any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,13 @@ pub struct Agreed {
 }
 
 impl Agreed {
+    /// What a control of this place sets, where it is one that does. Said once more it may be, not before.
+    #[must_use]
+    pub fn by(control: &Control, seq: u64) -> Option<Self> {
+        let Control::Policy { policy, set } = control else { return None };
+        Some(Self { policy: *policy, seq: set.map_or(seq, |set| set.min(seq)) })
+    }
+
     /// What stands with this one said too.
     #[must_use]
     pub fn with(self, other: Self) -> Self {

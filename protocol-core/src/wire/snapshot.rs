@@ -9,6 +9,7 @@
 //!            / [1]                        taken back
 //!            / [2, person]                removed
 //!   tail     = [messages, {more}]
+//!   more     = pin: [the pin's place, who] of a message; policy: its number, of the conversation
 //!
 //!   hash     = SHA-256("postline/1 snapshot" ‖ 0 ‖ snapshot)
 //! ```
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use crate::id::{ContentId, ConversationId, Hash, Identity};
 use crate::store::Hashing;
 use crate::wire::cbor::Writer;
+use crate::wire::control::Policy;
 
 /// The form that this code writes.
 const VERSION: u64 = 1;
@@ -27,6 +29,22 @@ const LABEL: &[u8] = b"postline/1 snapshot\0";
 /// What later chapters say of a message, or of a conversation: by name, each an item of its own. What is as it would be
 /// without them is left out.
 pub type More = BTreeMap<&'static str, Vec<u8>>;
+
+/// That a message is pinned: in which entry, and by whom ([R-17]).
+#[must_use]
+pub fn pinned(seq: u64, by: Identity) -> (&'static str, Vec<u8>) {
+    let mut w = Writer::array_of(2);
+    w.u64(seq).bytes(&by.0);
+    ("pin", w.into_bytes())
+}
+
+/// How reading is told, where that isn't as if nobody had said anything ([R-17]).
+#[must_use]
+pub fn policy(policy: Policy) -> Option<(&'static str, Vec<u8>)> {
+    let mut w = Writer::default();
+    w.u64(policy as u64);
+    (policy != Policy::default()).then(|| ("policy", w.into_bytes()))
+}
 
 /// A message, as everybody sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,15 @@
 //! Many events in any order, doubled, with whatever happens to the device between them; and two devices of two histories.
 
-use postline_core::client::io::{Event, Now};
+use postline_core::client::io::{Event, Now, Policy};
 use postline_core::client::replay::Heard;
 use postline_core::id::Identity;
+use postline_core::limits;
 use postline_core::step::Machine;
 use proptest::prelude::*;
 
-use crate::kit::{ANN, BEN, CAT, Host, about, answer, at, edit, message, react, retract, withdraw};
+use crate::kit::{
+    ANN, BEN, CAT, Host, about, about_of, answer, at, edit, message, pin, policy, react, retract, withdraw,
+};
 
 const PEOPLE: [Identity; 3] = [ANN, BEN, CAT];
 
@@ -18,19 +21,25 @@ fn log(drawn: &[(u8, u8, prop::sample::Index)]) -> Vec<Heard> {
         let event = match log.get(if log.is_empty() { 0 } else { of.index(log.len()) }).cloned() {
             None => message(seq, who, "first"),
             // Mostly of what is theirs, so that it counts.
-            Some(of) => match what % 16 {
+            Some(of) => match what % 20 {
                 0..=3 => message(seq, who, &format!("text {seq}")),
                 4 | 5 => answer(seq, who, &of),
-                6 | 7 => edit(seq, of.author, &of, u32::from(what / 16) + 1),
+                6 | 7 => edit(seq, of.author, &of, u32::from(what / 20) + 1),
                 8 => edit(seq, who, &of, 1),
                 9 => retract(seq, of.author, &of),
-                10 | 11 => react(seq, who, &of, ["+", "-", "!"][usize::from(what / 16) % 3]),
-                12 => match log.iter().find(|target| Some(target.seq) == of.about).cloned() {
+                10 | 11 => react(seq, who, &of, ["+", "-", "!"][usize::from(what / 20) % 3]),
+                12 => match log.iter().find(|target| Some(target.seq) == about_of(&of)).cloned() {
                     Some(target) => withdraw(seq, of.author, &target, &of),
                     None => react(seq, who, &of, "+"),
                 },
                 13 => at(&of, seq),
-                14 => about(edit(seq, of.author, &of, 2), u64::from(what / 16)),
+                14 | 15 => pin(seq, who, &of, true),
+                16 => pin(seq, who, &of, false),
+                17 => {
+                    let policies = [Policy::Required, Policy::Optional, Policy::Forbidden];
+                    policy(seq, who, policies[usize::from(what / 20) % 3], (*what >= 200).then_some(of.seq))
+                }
+                18 => about(edit(seq, of.author, &of, 2), u64::from(what / 20)),
                 _ => about(react(seq, who, &of, "?"), u64::from(what / 4)),
             },
         };
@@ -89,6 +98,28 @@ proptest! {
         otherwise.restart();
         prop_assert_eq!(in_order.snapshot(), otherwise.snapshot());
     }
+}
+
+/// [R-17] [V-4]: whether there is room to show a pin hangs on others, and is in no snapshot; that it stands is, from whatever place.
+#[test]
+fn a_pin_without_room_is_in_the_snapshot_alike_for_who_joined_later() {
+    let many = limits::PINS as u64 + 8;
+    let mut log: Vec<Heard> = (1..=many).map(|seq| message(seq, ANN, &format!("text {seq}"))).collect();
+    let pins: Vec<Heard> = log.iter().map(|of| pin(many + of.seq, BEN, of, true)).collect();
+    log.extend(pins);
+    let late = message(2 * many + 1, ANN, "the last, pinned without room");
+    log.extend([late.clone(), pin(2 * many + 2, ANN, &late, true)]);
+    let (mut old, mut new) = (Host::new(), Host::new());
+    log.iter().for_each(|event| old.hear(event));
+    let joined = 2 * many as usize;
+    let before = old.snapshot_from(late.seq);
+    log[joined..].iter().for_each(|event| new.hear(event));
+    assert_eq!(new.snapshot_from(late.seq).hash, before.hash, "to the one it is shown as pinned, to the other not");
+    for host in [&mut old, &mut new] {
+        host.hear(&pin(2 * many + 3, BEN, &late, false));
+    }
+    assert_eq!(new.snapshot_from(late.seq).hash, old.snapshot_from(late.seq).hash);
+    assert_ne!(old.snapshot_from(late.seq).hash, before.hash, "the end of the pin is seen");
 }
 
 /// attack 58: what names a version at a place where there is none waits there, and has no device do anything; wherever else that

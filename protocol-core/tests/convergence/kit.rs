@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use postline_core::client::io::Snapshot;
-use postline_core::client::replay::{Heard, Input, Replay};
+use postline_core::client::replay::{Heard, Input, Replay, What};
 use postline_core::client::{Client, Command, Event, Ours, Output};
 use postline_core::content::message::{Fields, Topic};
 use postline_core::content::part::Part;
@@ -14,6 +14,7 @@ use postline_core::step::{Machine, Outbox, Tick};
 use postline_core::store::{Key, Record};
 use postline_core::time::Millis;
 use postline_core::wire::content::Content;
+use postline_core::wire::control::{Control, Policy, Target};
 
 pub(crate) const TALK: ConversationId = ConversationId([7; 32]);
 pub(crate) const ANN: Identity = Identity([1; 32]);
@@ -122,12 +123,17 @@ impl Host {
 
 /// What somebody says at a place, and of what.
 pub(crate) fn heard(seq: u64, author: Identity, fields: Fields, about: Option<u64>) -> Heard {
-    Heard { seq, author, at: Millis(NOW.0 + seq), content: Content::new(fields).unwrap(), about }
+    let content = Content::new(fields).unwrap();
+    Heard { seq, author, at: Millis(NOW.0 + seq), what: What::Content { content, about } }
 }
 
 /// What it is called.
 pub(crate) fn name(heard: &Heard) -> ContentId {
-    heard.content.id(&Uri::person(heard.author), &Uri::room(TALK))
+    match &heard.what {
+        What::Content { content, .. } => content.id(&Uri::person(heard.author), &Uri::room(TALK)),
+        // What is done has no name that others could know.
+        What::Control(_) => ContentId([1; 32]),
+    }
 }
 
 fn salt(seq: u64) -> [u8; 16] {
@@ -153,8 +159,13 @@ pub(crate) fn answer(seq: u64, author: Identity, to: &Heard) -> Heard {
 /// Other words for what lies elsewhere.
 pub(crate) fn edit(seq: u64, author: Identity, first: &Heard, no: u32) -> Heard {
     let words = Part::plain(&format!("edited at {seq}")).unwrap();
-    let Fields { topic, expires, in_reply_to, .. } = first.content.fields().clone();
-    let fields = Fields { topic, expires, in_reply_to, ..Fields::new(salt(seq), words) };
+    let fields = match &first.what {
+        What::Content { content, .. } => {
+            let Fields { topic, expires, in_reply_to, .. } = content.fields().clone();
+            Fields { topic, expires, in_reply_to, ..Fields::new(salt(seq), words) }
+        }
+        What::Control(_) => Fields::new(salt(seq), words),
+    };
     heard(seq, author, fields.edit(name(first), NonZeroU32::new(no).unwrap()), Some(first.seq))
 }
 
@@ -173,7 +184,35 @@ pub(crate) fn withdraw(seq: u64, author: Identity, at: &Heard, reaction: &Heard)
 
 /// The same, of another place.
 pub(crate) fn about(heard: Heard, place: u64) -> Heard {
-    Heard { about: Some(place), ..heard }
+    let what = match heard.what {
+        What::Content { content, .. } => What::Content { content, about: Some(place) },
+        What::Control(Control::Pin(of)) => What::Control(Control::Pin(Target { place, ..of })),
+        other @ What::Control(_) => other,
+    };
+    Heard { what, ..heard }
+}
+
+/// The place of what it is about.
+pub(crate) const fn about_of(heard: &Heard) -> Option<u64> {
+    match &heard.what {
+        What::Content { about, .. } => *about,
+        What::Control(_) => None,
+    }
+}
+
+fn done(seq: u64, author: Identity, control: Control) -> Heard {
+    Heard { seq, author, at: Millis(NOW.0 + seq), what: What::Control(control) }
+}
+
+/// A message is pinned, or no more.
+pub(crate) fn pin(seq: u64, author: Identity, of: &Heard, pinned: bool) -> Heard {
+    let of = Target { message: name(of), place: of.seq };
+    done(seq, author, if pinned { Control::Pin(of) } else { Control::Unpin(of) })
+}
+
+/// How reading is told from there on.
+pub(crate) fn policy(seq: u64, author: Identity, policy: Policy, set: Option<u64>) -> Heard {
+    done(seq, author, Control::Policy { policy, set })
 }
 
 /// The same, at another place.

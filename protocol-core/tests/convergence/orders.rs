@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postline_core::client::io::Policy;
 use postline_core::client::replay::Heard;
 use postline_core::content::message::Fields;
 use postline_core::content::message::Topic;
 use postline_core::content::part::Part;
 use postline_core::id::Hash;
 
-use crate::kit::{ANN, BEN, CAT, Disk, Host, about, answer, at, edit, heard, message, name, react, retract, withdraw};
+use crate::kit::{
+    ANN, BEN, CAT, Disk, Host, about, answer, at, edit, heard, message, name, pin, policy, react, retract, withdraw,
+};
 
 /// What three people may say: each thing at its place in the hub's log.
 fn alphabet() -> Vec<Heard> {
@@ -124,4 +127,30 @@ fn t_051_every_order_of_six_events_of_three_people_makes_one_snapshot() {
     let (steps, widest, distinct) = all_orders(&events, 6);
     println!("figure convergence.six {steps} steps, {widest} records at most, {distinct} snapshots");
     assert!(steps > 5_000 && widest > 10 && distinct > 60, "{steps} {widest} {distinct}");
+}
+
+/// [R-17] [V-3] [V-5] [V-8]: of what is done to a conversation, all sets of five beside what it is done to: pins and their ends, one of
+/// what lies behind it, one of what is no message, one of what is taken back; three policies, one of them said once more.
+#[test]
+fn every_order_of_five_pins_and_policies_makes_one_snapshot() {
+    let (first, later) = (message(1, ANN, "first"), message(9, BEN, "later"));
+    let words = edit(2, ANN, &first, 1);
+    let events = [
+        pin(3, BEN, &first, true),
+        pin(4, CAT, &first, false),
+        pin(6, ANN, &first, true),
+        pin(7, ANN, &words, true),
+        about(pin(8, ANN, &first, true), 9),
+        pin(10, CAT, &later, true),
+        retract(11, BEN, &later),
+        policy(5, ANN, Policy::Forbidden, None),
+        policy(12, BEN, Policy::Required, None),
+        policy(13, CAT, Policy::Forbidden, Some(5)),
+        first,
+        words,
+        later,
+    ];
+    let (steps, widest, distinct) = all_orders(&events, 5);
+    println!("figure convergence.controls {steps} steps, {widest} records at most, {distinct} snapshots");
+    assert!(steps > 10_000 && distinct > 40, "{steps} {widest} {distinct}");
 }

@@ -7,7 +7,7 @@ use postline_core::id::ConversationId;
 use postline_core::limits;
 use postline_core::step::Machine;
 
-use crate::kit::{ANN, BEN, Host, NOW, TALK, edit, message, react};
+use crate::kit::{ANN, BEN, Host, NOW, TALK, edit, message, pin, react};
 
 const ASK: Command = Command::Snapshot { conversation: TALK, from: 0 };
 
@@ -57,7 +57,7 @@ fn what_changes_meanwhile_is_in_the_snapshot_or_behind_it() {
         host.step(Input::Command(ASK));
         (0..stretches).for_each(|_| one_wake(&mut host));
         for event in
-            [edit(count + 1, ANN, &early, 1), react(count + 2, BEN, &early, "+"), message(count + 3, BEN, "new")]
+            [edit(count + 1, ANN, &early, 1), react(count + 2, BEN, &early, "+"), pin(count + 3, BEN, &early, true)]
         {
             // No wake between: as when an entry comes while the walk rests.
             host.step(Input::Heard(event.clone()));

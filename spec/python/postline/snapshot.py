@@ -1,14 +1,15 @@
-"""What people see of a conversation, of its events as a set ([R-1] to [R-15]): no event knows when it came.
+"""What people see of a conversation, of its events as a set ([R-1] to [R-17]): no event knows when it came.
 
     events ──by place──▶ first, edits, retract of each message ──▶ its state
                     └──▶ reactions, withdrawals by person       ──▶ its signs
-                    └──▶ what leads where                       ──▶ the bytes, the hash
+                    ├──▶ what leads where                       ──▶ the bytes, the hash
+                    └──▶ pins, policies by the last             ──▶ what more there is
 """
 
 import hashlib
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
-from . import cbor, content, saying
+from . import cbor, content, control, saying
 from .limits import LIMITS
 from .shape import need
 
@@ -37,6 +38,15 @@ class Event(NamedTuple):
         return tuple(self.fields.get(member) for member in ("topic", "expires", "in_reply_to"))
 
 
+class Done(NamedTuple):
+    """Something that was done to the conversation: where, by whom, and what."""
+
+    seq: int
+    author: bytes
+    data: bytes
+    act: dict[str, Any]
+
+
 # A message: where it lies, and its id.
 Target = tuple[int, bytes]
 
@@ -48,12 +58,22 @@ def event(conversation: bytes, seq: int, author: bytes, about: Optional[int], da
     return Event(seq, author, about, data, content.read(data), called)
 
 
-def make(conversation: bytes, first: int, events: list[Event]) -> dict[str, Any]:
+def done(seq: int, author: bytes, data: bytes) -> Done:
+    """A control, of what its seal and its place tell."""
+    need(seq > 0, "place 0")
+    return Done(seq, author, data, control.read(data))
+
+
+def make(conversation: bytes, first: int, events: list[Union[Event, Done]]) -> dict[str, Any]:
     """The hash, the number of messages, and the bytes where they are few."""
-    log = {one.seq: one for one in events}
-    need(len(log) == len({(one.seq, one.data) for one in events}), "two events at one place")
-    written = [_message(log, one, first) for one in (log[seq] for seq in sorted(log)) if _is_shown(one, first)]
-    data = cbor.write([1, conversation, first]) + b"".join(written) + cbor.write([len(written), {}])
+    need(len({one.seq for one in events}) == len({(one.seq, one.data) for one in events}), "two events at one place")
+    log = {one.seq: one for one in events if isinstance(one, Event)}
+    acts = {one.seq: one for one in events if isinstance(one, Done)}
+    pins = _pins(list(acts.values()))
+    written = [_message(log, one, first, pins) for one in (log[seq] for seq in sorted(log)) if _is_shown(one, first)]
+    policy = max([(min(one.seq, one.act.get("set", one.seq)), one.act["policy"]) for one in acts.values() if "policy" in one.act], default=(0, 1))[1]
+    tail = [len(written), {} if policy == 1 else {"policy": policy}]
+    data = cbor.write([1, conversation, first]) + b"".join(written) + cbor.write(tail)
     made: dict[str, Any] = {"hash": hashlib.sha256(_LABEL + data).digest(), "messages": len(written)}
     return made | {"snapshot": data} if len(data) <= _SMALL else made
 
@@ -62,7 +82,17 @@ def _is_shown(one: Event, first: int) -> bool:
     return one.kind == "message" and one.seq >= first
 
 
-def _message(log: dict[int, Event], one: Event, first: int) -> bytes:
+def _pins(acts: list[Done]) -> dict[Target, Done]:
+    """What was said last of the pin of each message; of those of which something was said last."""
+    last: dict[Target, Done] = {}
+    for one in sorted(acts, key=lambda one: one.seq):
+        if one.act["act"] in ("pin", "unpin"):
+            last[one.act["place"], one.act["message"]] = one
+    newest = sorted(last, key=lambda target: last[target].seq)[-LIMITS["PINS_KNOWN"] :]
+    return {target: last[target] for target in newest}
+
+
+def _message(log: dict[int, Event], one: Event, first: int, pins: dict[Target, Done]) -> bytes:
     versions = _versions(log, one)
     state: list[Any] = [1]
     leads: Optional[int] = None
@@ -71,7 +101,10 @@ def _message(log: dict[int, Event], one: Event, first: int) -> bytes:
         state = [0, named, versions[-1].data]
         leads = _answered(log, one, first)
     signs = [[person, shown] for person, shown in sorted(_signs(log, (one.seq, one.id)).items()) if shown]
-    return cbor.write([one.seq, one.id, one.author, state, leads, signs, {}])
+    pin = pins.get((one.seq, one.id))
+    pinned = pin is not None and pin.act["act"] == "pin" and pin.seq > one.seq and bool(versions)
+    more = {"pin": [pin.seq, pin.author]} if pin is not None and pinned else {}
+    return cbor.write([one.seq, one.id, one.author, state, leads, signs, more])
 
 
 def _versions(log: dict[int, Event], first: Event) -> list[Event]:

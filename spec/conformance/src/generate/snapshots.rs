@@ -8,7 +8,9 @@ use postline_core::content::uri::Uri;
 use postline_core::id::{ContentId, ConversationId, Identity};
 use postline_core::limits;
 use postline_core::store::sha256;
+use postline_core::wire::cbor::Writer;
 use postline_core::wire::content::Content;
+use postline_core::wire::control::{Control, Policy, Target};
 use serde_json::{Value, json};
 
 use super::Making;
@@ -25,8 +27,8 @@ pub(super) fn snapshots() -> Making {
         "snapshots",
         "What people see of a conversation, from its events in any order and however often, as bytes and as a hash.",
     );
-    if let Err(why) = words(&mut m).and_then(|()| signs(&mut m)).and_then(|()| leads(&mut m)).and_then(|()| bad(&mut m))
-    {
+    let made = words(&mut m).and_then(|()| signs(&mut m)).and_then(|()| leads(&mut m)).and_then(|()| bad(&mut m));
+    if let Err(why) = made.and_then(|()| controls(&mut m)) {
         m.wrong.push(format!("no content: {why}"));
     }
     m
@@ -271,6 +273,111 @@ fn leads(m: &mut Making) -> Made<()> {
         let shows = format!("from place {from} on");
         let made = m.good("snapshot.make", &["R-14", "R-15"], &shows, asked);
         same(m, &shows, &made);
+    }
+    Ok(())
+}
+
+/// Something that is done at a place.
+fn does(seq: u64, author: Identity, control: &Control) -> Value {
+    let mut w = Writer::default();
+    control.write(&mut w);
+    json!({ "seq": number(seq), "author": hex(author.0), "control": hex(w.into_bytes()) })
+}
+
+fn pins(seq: u64, author: Identity, of: &Event, pinned: bool) -> Value {
+    let of = Target { message: of.id(), place: of.seq };
+    does(seq, author, &if pinned { Control::Pin(of) } else { Control::Unpin(of) })
+}
+
+/// As [`alike`], of what is said and what is done, from a place on.
+fn done(m: &mut Making, shows: &str, from: u64, said: &[Event], done: &[Value]) {
+    let events: Vec<Value> = said.iter().map(Event::json).chain(done.iter().cloned()).collect();
+    let mut asked = json!({ "conversation": hex(TALK.0), "events": events, "orders": orders(events.len()) });
+    if let Some(members) = asked.as_object_mut().filter(|_| from > 1) {
+        members.insert("from".to_owned(), number(from));
+    }
+    let made = m.good("snapshot.make", &["R-17", "R-15"], shows, asked);
+    same(m, shows, &made);
+}
+
+fn controls(m: &mut Making) -> Made<()> {
+    let (first, second) = (says(1, ANN, "one")?, says(2, BEN, "two")?);
+    let words = edits(3, ANN, &first, 1, "one, edited")?;
+    let both = [first.clone(), second.clone()];
+    let policy = |seq, policy, set| does(seq, CAT, &Control::Policy { policy, set });
+    let removal = does(9, ANN, &Control::Remove(Target { message: second.id(), place: 2 }));
+    done(m, "a pin", 1, &both, &[pins(3, BEN, &first, true)]);
+    done(m, "a pin and its end", 1, &both, &[pins(3, BEN, &first, true), pins(4, ANN, &first, false)]);
+    done(m, "an end, and a pin behind it", 1, &both, &[pins(3, BEN, &first, false), pins(4, ANN, &first, true)]);
+    done(m, "pinned twice", 1, &both, &[pins(3, BEN, &first, true), pins(4, ANN, &first, true)]);
+    done(
+        m,
+        "two pins, one of an edited message",
+        1,
+        &[first.clone(), second.clone(), words.clone()],
+        &[pins(4, BEN, &second, true), pins(5, CAT, &first, true)],
+    );
+    done(
+        m,
+        "a pin of a version, of another place, of what comes later, of what is taken back",
+        1,
+        &[first.clone(), second.clone(), words.clone(), says(7, CAT, "later")?, retracts(8, BEN, &second)?],
+        &[
+            pins(4, BEN, &words, true),
+            pins(5, BEN, &first.at(2), true),
+            pins(6, BEN, &says(7, CAT, "later")?, true),
+            pins(9, BEN, &second, true),
+        ],
+    );
+    done(m, "a pin of what hasn't come", 1, std::slice::from_ref(&second), &[pins(3, BEN, &first, true)]);
+    done(m, "nobody may remove", 1, &both, std::slice::from_ref(&removal));
+    done(m, "forbidden", 1, &both, &[policy(3, Policy::Forbidden, None)]);
+    done(
+        m,
+        "required, said once more",
+        1,
+        &both,
+        &[
+            policy(5, Policy::Required, Some(3)),
+            policy(4, Policy::Forbidden, Some(9)),
+            policy(6, Policy::Optional, Some(2)),
+        ],
+    );
+    done(
+        m,
+        "optional again is as if nobody had said anything",
+        1,
+        &both,
+        &[policy(3, Policy::Forbidden, None), policy(4, Policy::Optional, None)],
+    );
+    done(
+        m,
+        "a policy, of a place with no message behind it",
+        7,
+        &both,
+        &[policy(3, Policy::Forbidden, None), pins(4, ANN, &first, true)],
+    );
+    // More than are shown, and more than are kept.
+    let many = limits::PINS_KNOWN as u64 + 3;
+    let said = (1..=many).map(|seq| says(seq, ANN, &seq.to_string())).collect::<Made<Vec<_>>>()?;
+    let pinned: Vec<Value> = (0..many).zip(&said).map(|(n, of)| pins(many + 1 + n, BEN, of, n % 5 > 0)).collect();
+    done(m, "more pins than are kept", 1, &said, &pinned);
+    done(m, "more pins than are kept, from the last three messages on", many - 2, &said, &pinned);
+    let bad = |control: &str| {
+        json!({ "conversation": hex(TALK.0), "orders": [[0]],
+        "events": [{ "seq": 3, "author": hex(BEN.0), "control": control }] })
+    };
+    let pin = format!("83005820{}01", "07".repeat(32));
+    for (shows, control) in [
+        ("a pin of place 0", format!("{}00", &pin[..pin.len() - 2])),
+        ("a pin of a short id", format!("8300581f{}01", "07".repeat(31))),
+        ("a pin and more", format!("{pin}00")),
+        ("half a pin", pin[..20].to_owned()),
+        ("a policy of later days", "830303f6".to_owned()),
+        ("a number in a longer form", "83031800f6".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        m.bad("snapshot.make", &["V-1", "R-17"], shows, Class::Malformed, bad(&control));
     }
     Ok(())
 }

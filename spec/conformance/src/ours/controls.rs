@@ -40,8 +40,8 @@ pub(super) fn join(input: Input<'_>) -> Answer {
             Control::Unpin(of) => (of, false),
             // In a conversation of two nobody may.
             Control::Remove(_) => continue,
-            Control::Policy { policy, set } => {
-                agreed = agreed.with(Agreed { policy, seq: set.map_or(seq, |set| set.min(seq)) });
+            set @ Control::Policy { .. } => {
+                agreed = Agreed::by(&set, seq).map_or(agreed, |set| agreed.with(set));
                 continue;
             }
         };
@@ -55,7 +55,7 @@ pub(super) fn join(input: Input<'_>) -> Answer {
     Ok(json!({ "pinned": pinned, "policy": agreed.policy as u64 }))
 }
 
-fn control(bytes: &[u8]) -> Result<Control, Not> {
+pub(super) fn control(bytes: &[u8]) -> Result<Control, Not> {
     Control::parse(bytes).map_err(|Malformed(_)| Class::Malformed.into())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postline_core::client::io::Event as Told;
-use postline_core::client::replay::{Heard, Input as Step, Replay};
+use postline_core::client::replay::{Heard, Input as Step, Replay, What};
 use postline_core::client::{Command, Ours, Output};
 use postline_core::content::uri::Uri;
 use postline_core::id::{Address, ConversationId, Hash, Identity};
@@ -56,9 +56,14 @@ fn event(conversation: ConversationId, value: &Value) -> Result<Heard, Not> {
     let input = Input(value);
     let about = input.maybe("about").map(|_| input.number("about")).transpose()?;
     let (seq, author) = (input.number("seq")?, Identity(input.fixed("author")?));
-    let content = Content::parse(&input.bytes("content")?)?;
-    content.fields().check_origin(&Uri::person(author), &Uri::room(conversation))?;
-    Ok(Heard { seq, author, at: Millis(0), content, about })
+    let what = if input.maybe("control").is_some() {
+        What::Control(super::controls::control(&input.bytes("control")?)?)
+    } else {
+        let content = Content::parse(&input.bytes("content")?)?;
+        content.fields().check_origin(&Uri::person(author), &Uri::room(conversation))?;
+        What::Content { content, about }
+    };
+    Ok(Heard { seq, author, at: Millis(0), what })
 }
 
 /// A conversation in memory, which is kept as a device keeps it.
