@@ -56,6 +56,8 @@ pub enum Canary {
     WordsOutlive,
     /// What somebody says that they have read takes the place of what they said before.
     ReceiptRegress,
+    /// What people read is told, and taken, as each chooses, whatever the conversation has agreed on.
+    PolicyIgnored,
     /// A member's node says `delivered` only while a device of the member's is connected.
     DeliveredWaitsForDevice,
     /// Whether somebody is here is told to whoever has a line with them, whether the other agrees or not.
@@ -66,7 +68,7 @@ pub enum Canary {
 
 impl Canary {
     /// Every one.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AckBeforePersist,
         Self::DedupOff,
         Self::FallbackWithoutId,
@@ -92,6 +94,7 @@ impl Canary {
         Self::AnyoneRemoves,
         Self::WordsOutlive,
         Self::ReceiptRegress,
+        Self::PolicyIgnored,
         Self::DeliveredWaitsForDevice,
         Self::ShownToWhoDoesNotAgree,
         Self::FileNotHashed,

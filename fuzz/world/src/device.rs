@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postline_core::client::io::Policy;
 use postline_core::client::{Client, Event, Input, Ours, Output};
 use postline_core::fault::Misuse;
 use postline_core::id::{Address, ContentId, ConversationId, DeviceKey, Identity, SessionId};
@@ -65,6 +66,8 @@ pub struct Device {
     pub(crate) said: BTreeMap<ConversationId, Position>,
     /// Conversations in which there was a time when nothing could be told.
     pub(crate) closed: BTreeSet<ConversationId>,
+    /// Conversations in which nobody was to tell anything when it was last looked at.
+    forbidden: BTreeSet<ConversationId>,
     batch: Outbox<Output>,
     /// Since when there is something in it.
     since: Option<Millis>,
@@ -101,6 +104,7 @@ impl Device {
             told: BTreeMap::new(),
             said: BTreeMap::new(),
             closed: BTreeSet::new(),
+            forbidden: BTreeSet::new(),
             batch: Outbox::new(),
             since: None,
             sealed: Vec::new(),
@@ -177,10 +181,11 @@ impl Device {
         }
     }
 
-    /// What was read is never less than it was: somebody, or a bug, has put an older reading in its place.
+    /// What was read is never less than it was: somebody, or a bug, has put an older reading in its place. And where nobody is
+    /// to tell anything, nothing more is known of the others.
     ///
     /// # Errors
-    /// I4 where it is.
+    /// I4 where it is less, I24 where something is known that nobody was to tell.
     pub(crate) fn note_marks(&mut self) -> Result<(), Broken> {
         let Some(client) = &self.client else { return Ok(()) };
         for talk in client.conversations() {
@@ -188,15 +193,26 @@ impl Device {
             let others = marks.others().map(|who| (Some(who), marks.reading_of(who)));
             for (who, read) in others.chain([(None, marks.read())]) {
                 let before = self.read.insert((talk.id, who), read).unwrap_or_default();
+                let was_forbidden = talk.policy == Policy::Forbidden && self.forbidden.contains(&talk.id);
+                if who.is_some() && was_forbidden && !read.without(&before).is_empty() {
+                    let what = format!("device {} knows {read:?} of {who:?} where nobody is to tell it", self.number);
+                    return Err(("I24", what));
+                }
                 if !before.without(&read).is_empty() {
                     let what =
                         format!("on device {} a reading of {who:?} falls from {before:?} to {read:?}", self.number);
                     return Err(("I4", what));
                 }
             }
-            if !marks.rules().open {
+            let is_forbidden = talk.policy == Policy::Forbidden;
+            if !marks.rules().open || is_forbidden {
                 self.closed.insert(talk.id);
             }
+            if is_forbidden {
+                self.forbidden.insert(talk.id)
+            } else {
+                self.forbidden.remove(&talk.id)
+            };
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ const FADES: u64 = 0x6661_6465_7300;
 const WHISPERS: u64 = 0x7768_6973_7065;
 /// The same, of what is pinned.
 const PINS: u64 = 0x7069_6e73;
+const POLICIES: u64 = 0x706f_6c69;
 /// The same, of who keeps to themselves what they read.
 const OWN: u64 = 0x006f_776e;
 /// How long after healing everything must have come to its end.
@@ -111,6 +112,8 @@ struct Phones {
     whispers: Option<Rng>,
     /// What is pinned, where anything is.
     pins: Option<Rng>,
+    /// What people agree on about reading, where they do.
+    policies: Option<Rng>,
     /// What is said and to be forgotten, where anything is.
     fades: Option<Rng>,
     /// Who keeps to themselves what they read on several devices, where any do.
@@ -125,6 +128,7 @@ impl Phones {
         let choices = Rng::new(seed.rotate_left(53) ^ CHOICES);
         let deals = Rng::new(seed.rotate_left(59) ^ DEALS);
         let pins = if devices::pins(seed) { Some(Rng::new(seed.rotate_left(47) ^ PINS)) } else { None };
+        let policies = if devices::agrees(seed) { Some(Rng::new(seed.rotate_left(47) ^ POLICIES)) } else { None };
         let whispers = if devices::whispers(seed) { Some(Rng::new(seed.rotate_left(53) ^ WHISPERS)) } else { None };
         let fades = if devices::fades(seed) { Some(Rng::new(seed.rotate_left(47) ^ FADES)) } else { None };
         let own = if devices::keeps(seed) { Some(Rng::new(seed.rotate_left(47) ^ OWN)) } else { None };
@@ -136,6 +140,7 @@ impl Phones {
             whispers,
             own,
             pins,
+            policies,
             files: None,
             fades,
         }
@@ -200,6 +205,9 @@ fn after_chaos(seed: u64, faults: &[(Fault, u64)], phones: Option<Phones>, reads
         }
         if let Some(pins) = &mut phones.pins {
             devices::plan_pins(&mut world, pins, lasts);
+        }
+        if let Some(policies) = &mut phones.policies {
+            devices::plan_policies(&mut world, policies, lasts);
         }
         if let Some(fades) = &mut phones.fades {
             devices::plan_fades(&mut world, fades, lasts);

@@ -85,6 +85,8 @@ canaries! {
     words_that_outlive_their_time_are_noticed: WordsOutlive is ["I7"], by run_with_devices;
     //
     a_reading_that_falls_is_noticed: ReceiptRegress is ["I4"], by run_with_devices;
+    // [V-7]
+    a_policy_that_is_ignored_is_noticed: PolicyIgnored is ["I4", "I24"], by run_with_devices;
     who_is_shown_to_who_does_not_agree_is_noticed: ShownToWhoDoesNotAgree is ["I24"], by run_with_devices;
     // [B-7] [B-11]
     a_file_that_was_not_hashed_is_noticed: FileNotHashed is ["I27"], in (Fault::CrashAfterCommit, 30), by run_with_files;

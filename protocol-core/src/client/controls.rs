@@ -191,6 +191,7 @@ impl Client {
         let talk = self.talks.get_mut(&id)?;
         let before = talk.agreed;
         talk.agreed = before.with(agreed);
+        talk.newcomers = false;
         out.save(talk.record());
         Some((before, talk.agreed))
     }
@@ -204,14 +205,30 @@ impl Client {
         }
     }
 
-    /// Whoever has just come knows no policy: the first of those who were there says it once more.
+    /// Whoever has just come knows no policy: the first of those who were there says it once more, and all keep in mind that
+    /// somebody must.
     pub(super) fn tell_newcomers(&mut self, tick: &Tick, id: ConversationId, came: &Applied, out: &mut Outbox<Output>) {
-        let Some(agreed) = self.talks.get(&id).map(|talk| talk.agreed).filter(|agreed| agreed.seq > 0) else { return };
+        let Some(talk) = self.talks.get_mut(&id).filter(|talk| talk.agreed.seq > 0 && !came.added.is_empty()) else {
+            return;
+        };
+        talk.newcomers = true;
+        out.save(talk.record());
         let new = |dk: DeviceKey| came.added.iter().any(|member| member.dk == dk);
         let members = self.groups.get(&id).and_then(Option::as_ref).map(crate::seal::mls::Group::members);
         let first = members.into_iter().flatten().map(|member| member.dk).filter(|dk| !new(*dk)).min();
-        if !came.added.is_empty() && first.is_some() && first == self.dk() {
-            let control = Control::Policy { policy: agreed.policy, set: Some(agreed.seq) };
+        if first.is_some() && first == self.dk() {
+            self.remind(tick, id, out);
+        }
+    }
+
+    /// Says the policy once more where somebody may know nothing of it, and it doesn't wait to be said already. Whose turn it
+    /// is may be gone for good: so each does, before what it says next ([V-9]).
+    pub(super) fn remind(&mut self, tick: &Tick, id: ConversationId, out: &mut Outbox<Output>) {
+        let talk = self.talks.get(&id).filter(|talk| talk.newcomers && talk.agreed.seq > 0);
+        let Some(Agreed { policy, seq }) = talk.map(|talk| talk.agreed) else { return };
+        let says = |draft: &Draft| draft.talk == id && matches!(control_of(draft), Some(Control::Policy { .. }));
+        if self.drafts.len() < limits::DRAFTS && !self.drafts.values().any(says) {
+            let control = Control::Policy { policy, set: Some(seq) };
             self.control(tick, id, Said::Control { control, again: None }, out);
         }
     }

@@ -73,7 +73,7 @@ impl Client {
         out: &mut Outbox<Output>,
     ) {
         if self.forbade_meanwhile(event.conversation, who, head) {
-            return;
+            return self.remind(tick, event.conversation, out);
         }
         self.mark(tick, event.conversation, mark::Input::Read { who, at: event.seq, read }, out);
         // What waits for it ends so long after it was told: never before it was said, whatever a clock says (attack 41).

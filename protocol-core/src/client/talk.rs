@@ -68,6 +68,8 @@ pub(super) struct Talk {
     pub(super) heard: u64,
     /// What the conversation has agreed on about telling what one has read.
     pub(super) agreed: Agreed,
+    /// Whether somebody came in since that was said last, and so may know nothing of it.
+    pub(super) newcomers: bool,
     /// What the person chose about it here; `None`: as everywhere.
     pub(super) tells: Option<bool>,
     /// When they chose that.
@@ -119,6 +121,7 @@ impl Talk {
             delivered: 0,
             heard: 0,
             agreed: Agreed::default(),
+            newcomers: false,
             tells: None,
             tells_at: Millis(0),
             untold: false,
@@ -181,7 +184,7 @@ impl Talk {
     }
 
     pub(super) fn record(&self) -> Record {
-        write(Key::Talk(self.id), 29, |w| {
+        write(Key::Talk(self.id), 30, |w| {
             w.address(&self.with).bytes(&self.t2.0).bool(self.ours).u64(self.seq);
             w.maybe(self.chain, |w, hash| w.bytes(&hash.0)).u64(self.epoch);
             w.maybe(self.joined, |w, seq| w.u64(seq));
@@ -199,7 +202,7 @@ impl Talk {
             w.u64(self.posted).u64(self.applied).u64(self.paged);
             w.list(self.late.iter(), |w, seq| _ = w.u64(*seq));
             w.list(self.adopted.iter(), |w, seq| _ = w.u64(*seq));
-            w.millis(self.tells_at).bool(self.untold).u64(self.agreed.seq);
+            w.millis(self.tells_at).bool(self.untold).u64(self.agreed.seq).bool(self.newcomers);
         })
     }
 
@@ -233,6 +236,7 @@ impl Talk {
             // Records of before memos say nothing of them.
             let (tells_at, untold) = if r.end().is_ok() { (Millis(0), false) } else { (r.millis()?, r.bool()?) };
             let agreed = Agreed { policy, seq: if r.end().is_ok() { 0 } else { r.u64()? } };
+            let newcomers = if r.end().is_ok() { false } else { r.bool()? };
             Ok(Self {
                 id,
                 with,
@@ -247,6 +251,7 @@ impl Talk {
                 delivered,
                 heard,
                 agreed,
+                newcomers,
                 tells,
                 tells_at,
                 untold,

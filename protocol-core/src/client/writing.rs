@@ -193,6 +193,9 @@ impl Client {
 
     /// Keeps it until the log has it.
     pub(super) fn draft(&mut self, tick: &Tick, inner: &Inner, talk: ConversationId, out: &mut Outbox<Output>) {
+        if matches!(inner.what, Said::Content { .. }) {
+            self.remind(tick, talk, out);
+        }
         let number = self.number(tick);
         let draft = Draft::new(talk, Kind::Message, inner.to_bytes());
         out.save(draft.record(number));

@@ -198,10 +198,15 @@ impl Marks {
         known || read.without(&self.told).first().is_some_and(|(first, _)| *first <= self.news.before)
     }
 
+    /// How reading is told here.
+    fn policy(&self) -> Policy {
+        if canary::is_on(Canary::PolicyIgnored) { Policy::Optional } else { self.rules.policy }
+    }
+
     /// Who is to hear what this person reads.
     #[must_use]
     pub fn audience(&self) -> Audience {
-        let tells = match self.rules.policy {
+        let tells = match self.policy() {
             Policy::Required => true,
             Policy::Optional => self.rules.choice,
             Policy::Forbidden => false,
@@ -246,7 +251,7 @@ impl Marks {
                 let (ours, got, max) = (*who == self.us, read.last(), at.saturating_sub(1));
                 if !ours {
                     member(who)?;
-                    if self.rules.policy == Policy::Forbidden {
+                    if self.policy() == Policy::Forbidden {
                         return Err(PeerFault::Event("a reading where none is told"));
                     }
                 }

@@ -190,6 +190,33 @@ fn a_newer_device_hears_of_pins_and_of_the_policy() {
     }
 }
 
+/// [V-9]: the device whose turn it is may never come back. Whoever says something next says the policy too, once.
+#[test]
+fn a_newer_device_hears_of_the_policy_though_the_one_that_should_tell_it_is_gone() {
+    let (mut world, tablet) = three();
+    world.command(1, Command::SetPolicy { conversation: theirs(), policy: Policy::Forbidden });
+    world.pass(5_000);
+    let first = [0, 1, tablet].into_iter().min_by_key(|n| world.dk(*n)).unwrap();
+    let old = if first == 0 { tablet } else { 0 };
+    world.reach(first, false);
+    let new = world.further_device(old);
+    world.pass(60_000);
+    let policy = |world: &World, n: usize| {
+        world.devices[n].client.conversations().find(|talk| talk.id == theirs()).map(|talk| talk.policy)
+    };
+    assert_eq!(policy(&world, new), Some(Policy::Optional), "nobody has told it yet");
+    world.restart(old);
+    world.reach(old, true);
+    let entries = |world: &World| entries(world, &ann()) + entries(world, &ben());
+    let before = entries(&world);
+    world.write(old, "one more thing");
+    world.pass(5_000);
+    assert_eq!((policy(&world, new), entries(&world) - before), (Some(Policy::Forbidden), 2), "told before the words");
+    world.write(old, "and another");
+    world.pass(5_000);
+    assert_eq!(entries(&world) - before, 3, "once is enough");
+}
+
 /// A control as a member may seal it, whatever their program would do.
 fn sealed(world: &World, control: Control) -> Vec<u8> {
     let mut inner = Writer::array_of(5);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postline_core::client::io::Policy;
 use postline_core::id::{Address, Pair};
 use postline_core::time::{HOUR, MINUTE, SECOND};
 
@@ -137,6 +138,27 @@ pub(super) fn plan_pins(world: &mut World, rng: &mut Rng, lasts: u64) {
         };
         let (at, nth) = (rng.below(lasts), rng.draw());
         world.plan_deed(at, Deed::Touch(who, nth, Touch::Deals(deal, rng.draw())));
+    }
+}
+
+/// Whether people of a seed's world agree on how reading is told: of an eighth of all, and of none that found a bug before.
+pub(super) const fn agrees(seed: u64) -> bool {
+    matches!(seed % 16, 7 | 10)
+}
+
+/// Draws who sets how reading is told, and who reads before and behind it: by itself, as above.
+pub(super) fn plan_policies(world: &mut World, rng: &mut Rng, lasts: u64) {
+    let people: Vec<Address> = world.devices.iter().map(|device| device.address.clone()).collect();
+    for _ in 0..2 + rng.below(6) {
+        let policies = [Policy::Forbidden, Policy::Forbidden, Policy::Required, Policy::Optional];
+        let (Some(who), Some(policy)) = (rng.pick(&people).cloned(), rng.pick(&policies).copied()) else { return };
+        let (at, nth) = (rng.below(lasts), rng.draw());
+        world.plan_deed(at, Deed::Touch(who, nth, Touch::Deals(Deal::Agrees(policy), rng.draw())));
+        for _ in 0..rng.below(4) {
+            let Some(reader) = rng.pick(&people).cloned() else { return };
+            let span = [lasts - at, MINUTE.min(lasts - at)].get(rng.index(2)).copied().unwrap_or(lasts - at);
+            world.plan_deed(at + rng.below(span + 1), Deed::Touch(reader, rng.draw(), Touch::Reads));
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postline_core::client::io::{Event, Saying, Screen, To, Words};
+use postline_core::client::io::{Event, Policy, Saying, Screen, To, Words};
 use postline_core::client::{Command, Input};
 use postline_core::content::message::{Expiry, Topic};
 use postline_core::content::part::{Body, Disposition, Part};
@@ -45,6 +45,8 @@ pub enum Deal {
     Unpins,
     /// Says that it is to be removed, which nobody may.
     Removes,
+    /// Sets how reading is told in its conversation.
+    Agrees(Policy),
 }
 
 /// A message as a device shows it: its body, or `None` where it is gone; and the signs at it.
@@ -115,6 +117,7 @@ impl World {
             Deal::Pins => Some(Command::Pin { conversation, message, pinned: true }),
             Deal::Unpins => Some(Command::Pin { conversation, message, pinned: false }),
             Deal::Removes => Some(Command::Remove { conversation, message }),
+            Deal::Agrees(policy) => Some(Command::SetPolicy { conversation, policy }),
             Deal::Edits | Deal::TakesBack | Deal::Signs | Deal::Unsigns | Deal::Answers => None,
         };
         if let Some(done) = done {
@@ -132,7 +135,7 @@ impl World {
             }
             Deal::Signs => Saying::React { message, sign },
             Deal::Unsigns => Saying::Withdraw { message, sign },
-            Deal::Pins | Deal::Unpins | Deal::Removes => return,
+            Deal::Pins | Deal::Unpins | Deal::Removes | Deal::Agrees(_) => return,
             Deal::Answers => {
                 Saying::Message { body: part, answers: Some(message), topic: Topic::default(), expires: None }
             }
