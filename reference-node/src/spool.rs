@@ -405,8 +405,14 @@ impl Incoming {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.hash.update(bytes);
-        self.held.extend_from_slice(bytes);
         self.len = len;
+        if let (Some((_, file)), true) = (&mut self.file, self.held.is_empty() && bytes.len() >= PIECE) {
+            // As long as what is written at once: it needn't lie anywhere else first.
+            file.write_all(bytes)?;
+            self.behind.wrote(file, len);
+            return Ok(());
+        }
+        self.held.extend_from_slice(bytes);
         if len > limits::INLINE_BODY_BYTES && self.held.len() >= PIECE {
             self.spill()?;
         }

@@ -12,7 +12,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 
 use postline_core::content::Body as PartBody;
 use postline_core::content::external::External;
@@ -27,6 +28,9 @@ use postline_core::wire::content::Content;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::spool::{Incoming, Spool, Staged};
+
+/// How many sealed chunks wait to be written.
+const SEALED: usize = 8;
 
 /// How many names are tried for a file.
 const NAMES: u32 = 1_000;
@@ -109,30 +113,31 @@ impl Files {
     /// [`FileFault`].
     pub fn seal(&self, path: &Path) -> Result<Attachment, FileFault> {
         let io = |why| FileFault::Io { path: path.to_owned(), why };
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let meta = file.metadata().map_err(io)?;
         if !meta.is_file() {
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "no file")));
         }
         let mut entropy = [0; 32];
         SystemRandom::new().fill(&mut entropy).map_err(|_| io(io::Error::other("no randomness")))?;
-        let (mut sealer, head) = Sealer::begin(&Tick { now: Millis(0), entropy }, meta.len())?;
+        let (sealer, head) = Sealer::begin(&Tick { now: Millis(0), entropy }, meta.len())?;
         let mut sealed = Incoming::new(&self.spool);
         sealed.write(&head).map_err(io)?;
-        let mut piece = Vec::new();
-        while let Some(want) = sealer.wants() {
-            piece.resize(want, 0);
-            file.read_exact(&mut piece).map_err(|why| {
-                let cut = why.kind() == io::ErrorKind::UnexpectedEof;
-                if cut { FileFault::Changed } else { io(why) }
-            })?;
-            sealer.chunk(&mut piece).map_err(changed)?;
-            sealed.write(&piece).map_err(io)?;
-        }
-        if file.read(&mut [0]).map_err(io)? != 0 {
-            return Err(FileFault::Changed);
-        }
-        let (attachment, staged) = (sealer.finish().map_err(changed)?, sealed.finish().map_err(io)?);
+        // One thread reads and seals, this one hashes and writes: neither waits for the other's work.
+        let sealer = thread::scope(|scope| {
+            let ((hand, chunks), (back, empty)) = (mpsc::sync_channel(SEALED), mpsc::channel());
+            let named = thread::Builder::new().name("sealer".to_owned());
+            let sealing = move || pieces(sealer, file, path, &hand, &empty);
+            let sealing = named.spawn_scoped(scope, sealing).map_err(io)?;
+            for chunk in chunks {
+                sealed.write(&chunk).map_err(io)?;
+                // Who seals has ended, and wants no room for more.
+                _ = back.send(chunk);
+            }
+            sealing.join().map_err(|_| io(io::Error::other("what seals has died")))?
+        })?;
+        let staged = sealed.finish().map_err(io)?;
+        let attachment = sealer.named(staged.blob).map_err(changed)?;
         self.held().leaving.insert(attachment.blob().sha256, staged);
         Ok(attachment)
     }
@@ -160,6 +165,34 @@ impl Files {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads and seals a file, piece by piece, and hands each on. Gives the sealer back at the end.
+fn pieces(
+    mut sealer: Sealer,
+    mut file: File,
+    path: &Path,
+    hand: &mpsc::SyncSender<Vec<u8>>,
+    empty: &mpsc::Receiver<Vec<u8>>,
+) -> Result<Sealer, FileFault> {
+    let io = |why| FileFault::Io { path: path.to_owned(), why };
+    while let Some(want) = sealer.wants() {
+        let mut piece = empty.try_recv().unwrap_or_default();
+        piece.resize(want, 0);
+        file.read_exact(&mut piece).map_err(|why| {
+            let cut = why.kind() == io::ErrorKind::UnexpectedEof;
+            if cut { FileFault::Changed } else { io(why) }
+        })?;
+        sealer.unhashed(&mut piece).map_err(changed)?;
+        if hand.send(piece).is_err() {
+            // Who writes has failed, and says why.
+            break;
+        }
+    }
+    if sealer.wants().is_none() && file.read(&mut [0]).map_err(io)? != 0 {
+        return Err(FileFault::Changed);
+    }
+    Ok(sealer)
 }
 
 /// A sealer wants another piece than the file has.
