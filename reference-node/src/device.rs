@@ -362,6 +362,7 @@ impl Device {
                     line.send(file, body, from);
                 }
             }
+            BytesOut::Pass(..) | BytesOut::Rest(_) => tracing::error!("a device passes no file on"),
         }
         Ok(())
     }

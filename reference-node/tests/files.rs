@@ -329,6 +329,42 @@ async fn a_file_goes_on_where_it_was_cut_on_each_of_its_ways() {
     assert_eq!(to_two.cuts(), 4, "each download was cut");
 }
 
+/// A file is fetched while its author is still leaving it, and each of its ways is cut meanwhile. [B-7] [B-8]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_passed_on_goes_on_where_it_was_cut_on_each_of_its_ways() {
+    let World { nodes, mut one, mut two, ways } = world().await;
+    let inn = nodes.dir().join("in");
+    std::fs::create_dir_all(&inn).unwrap();
+    let (ours, theirs) = (one.address.clone(), two.address.clone());
+    for (round, cut) in [None, Some(0_usize), Some(1), Some(2)].into_iter().enumerate() {
+        let (path, bytes) = written(nodes.dir(), &format!("{round}.bin"), 24 * 1024 * 1024 + round);
+        let attachment = one.seal(&path).await;
+        let file = attachment.blob();
+        let passed = ways[0].passed();
+        one.tell(Command::Keep { theirs: theirs.clone(), file }).await;
+        one.until(|event| match event {
+            Event::File { file: of, far: Far::Here(_) | Far::Done, .. } if *of == file => Some(()),
+            _ => None,
+        })
+        .await;
+        two.tell(Command::Fetch { whose: ours.clone(), file }).await;
+        two.until(|event| match event {
+            Event::File { file: of, far: Far::Here(1..), .. } if *of == file => Some(()),
+            _ => None,
+        })
+        .await;
+        if let Some(cut) = cut {
+            ways[cut].cut_after(100_003);
+        }
+        let (left, fetched) = tokio::join!(one.ends(file), two.ends(file));
+        assert_eq!((left.0, fetched.0), (Ok(()), Ok(())), "cut on {cut:?}");
+        let saved = two.save(&attachment, "x", &inn).await.unwrap();
+        assert!(std::fs::read(saved).unwrap() == bytes, "cut on {cut:?}: it is another file");
+        assert!(ways[0].passed() - passed < 36 * 1024 * 1024, "it began anew");
+    }
+    assert_eq!(ways.map(|way| way.cuts()), [1, 1, 1], "each way was cut");
+}
+
 /// The bodies of a length that a node keeps as files.
 fn kept(nodes: &Nodes, len: u64) -> Vec<PathBuf> {
     let mut dirs = vec![nodes.dir().to_owned()];
