@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   bare   file ─seal─▶ TLS on loopback ─▶ open ─▶ file, synced                    two threads
-//!   ours   file ─seal─▶ spool ─▶ node a ─▶ node b ─▶ spool ─hash, open─▶ file, synced  each by its own process or thread
+//!   ours   file ─seal─▶ spool ─▶ node a ─▶ node b ─▶ spool, opened as it comes ─hash─▶ file, synced  each by its own process or thread
 //! ```
 //!
 //! Bare keeps nothing on the way, and needn't: ours is durable where it was sealed, at the one node and at the other. The reader
@@ -178,9 +178,11 @@ pub fn carry(runtime: &Runtime, nodes: &Nodes, pair: &mut Pair, path: &Path) -> 
     let (author, reader) = (from.address.clone(), to.address.clone());
     runtime.block_on(async {
         let file = attachment.blob();
+        to.files().open(&attachment)?;
         let whole = from.begin_to_leave(&reader, file).await?;
         let left = async { if whole { Ok(()) } else { from.left(file).await } };
-        tokio::try_join!(left, to.fetch(&author, file))
+        tokio::try_join!(left, to.fetch(&author, file))?;
+        Ok::<_, Fault>(())
     })?;
     ours.carried = lap();
     let name = SafeName::from(&ClaimedName::parse("fetched")?);

@@ -72,6 +72,9 @@ impl Whose {
 /// How the names of partial files begin: mails and files take no room from each other.
 const FILES: &str = "file-";
 
+/// How the names of what is of no use after a crash begin.
+const PASSING: &str = "opened-";
+
 #[derive(Debug)]
 struct Root {
     blobs: PathBuf,
@@ -105,6 +108,12 @@ impl Spool {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         }
         sync_dir(dir)?;
+        for entry in fs::read_dir(&spool.root.partial)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(PASSING)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
         let last = numbers(&spool.root.blobs)?.last().copied();
         spool.root.next.store(last.map_or(0, |n| n.saturating_add(1)), Ordering::Relaxed);
         Ok(spool)
@@ -185,6 +194,12 @@ impl Spool {
                 made => return made.map(|file| (path, file)),
             }
         }
+    }
+
+    /// Where something lies that is of no use after a crash: called `name`, which begins by [`PASSING`]. What the process before
+    /// has left of such goes when the spool is next opened.
+    pub(crate) fn passing(&self, name: &str) -> PathBuf {
+        self.root.partial.join(format!("{PASSING}{name}"))
     }
 
     /// A body that comes in parts, for who passes it on: `news` is told whenever there may be more of it.
@@ -409,14 +424,14 @@ const BEHIND: u64 = 8 * 1024 * 1024;
 
 /// Has the disk write what was written so far, behind whoever writes on. It promises nothing: the last sync does.
 #[derive(Debug, Default)]
-struct Behind {
+pub(crate) struct Behind {
     /// Up to where.
     asked: u64,
     busy: Arc<AtomicBool>,
 }
 
 impl Behind {
-    fn wrote(&mut self, file: &File, len: u64) {
+    pub(crate) fn wrote(&mut self, file: &File, len: u64) {
         if len < self.asked + BEHIND || self.busy.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -728,6 +743,10 @@ fn partials(dir: &Path) -> io::Result<Vec<PartialFile>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let (Ok(name), Ok(meta)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
+        if name.starts_with(PASSING) {
+            // Whose it is drops it.
+            continue;
+        }
         found.push(PartialFile { modified: meta.modified()?, name, cost: cost(meta.len()) });
     }
     Ok(found)

@@ -275,12 +275,14 @@ async fn a_file_goes_to_whom_it_is_for_and_to_nobody_else() {
     assert_eq!(again, inn.join("_.._photo (2).jpg"));
     assert!(matches!(two.save(&heard, "x", &inn).await, Err(FileFault::Absent)), "it was taken");
 
-    // Under another key nothing is given out, and nothing is left behind.
-    assert_eq!(two.fetches(&ours, file).await, Ok(()));
+    // Under another key nothing is given out, and nothing is left behind, also where it was to be opened as it comes.
     let other = one.seal(&path).await;
     let mut wrong = said.clone();
     wrong.sealed = other.to_external(Media::default(), ClaimedName::default()).unwrap().sealed;
-    let fault = two.save(&Attachment::read(&wrong).unwrap(), "y", &inn).await.unwrap_err();
+    let wrong = Attachment::read(&wrong).unwrap();
+    two.handle.files.open(&wrong).unwrap();
+    assert_eq!(two.fetches(&ours, file).await, Ok(()));
+    let fault = two.save(&wrong, "y", &inn).await.unwrap_err();
     assert!(matches!(fault, FileFault::Attachment(AttachmentFault::Key)), "{fault}");
     assert_eq!(std::fs::read_dir(&inn).unwrap().count(), 2, "something is left of what didn't open");
 
@@ -347,6 +349,7 @@ async fn a_file_that_is_passed_on_goes_on_where_it_was_cut_on_each_of_its_ways()
             _ => None,
         })
         .await;
+        two.handle.files.open(&attachment).unwrap();
         two.tell(Command::Fetch { whose: ours.clone(), file }).await;
         two.until(|event| match event {
             Event::File { file: of, far: Far::Here(1..), .. } if *of == file => Some(()),
@@ -493,6 +496,7 @@ async fn a_large_file_takes_no_room_in_a_nodes_memory() {
     let began = std::time::Instant::now();
     assert_eq!(one.keeps(&theirs, file).await, Ok(()));
     let there = began.elapsed();
+    two.handle.files.open(&attachment).unwrap();
     assert_eq!(two.fetches(&ours, file).await, Ok(()));
     println!("figure files.upload_ms {}", there.as_millis());
     println!("figure files.device_to_device_ms {}", began.elapsed().as_millis());

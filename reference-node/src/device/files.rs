@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   path ──seal──▶ spool, Attachment ──Command::Keep──▶ node      Command::Fetch ──▶ spool ──save──▶ a new file in a directory
+//!                                                                      open ──▶ └─ opened as it comes ─┘
 //! ```
 //!
 //! A file is sealed and opened a chunk at a time, whatever its length. What is opened gets a name of its own only once it is
@@ -20,6 +21,7 @@ use postline_core::content::external::External;
 use postline_core::content::file_name::SafeName;
 use postline_core::fault::Misuse;
 use postline_core::id::Hash;
+use postline_core::limits;
 use postline_core::seal::Attachment;
 use postline_core::seal::attachment::{AttachmentFault, Opener, Sealer};
 use postline_core::step::Tick;
@@ -27,6 +29,7 @@ use postline_core::time::Millis;
 use postline_core::wire::content::Content;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::opening::Opening;
 use crate::spool::{Incoming, Spool, Staged};
 
 /// How many sealed chunks wait to be written.
@@ -71,6 +74,10 @@ pub struct Files {
 struct Held {
     leaving: BTreeMap<Hash, Staged>,
     came: BTreeMap<Hash, Staged>,
+    /// What is opened while it comes.
+    opening: BTreeMap<Hash, Opening>,
+    /// How many were.
+    opened: u64,
 }
 
 /// The sealed files that a content names, whatever is to become of them.
@@ -103,7 +110,12 @@ impl Files {
     /// Lets go of what is here of a file.
     pub(super) fn forget(&self, hash: Hash) {
         let mut held = self.held();
-        drop((held.leaving.remove(&hash), held.came.remove(&hash)));
+        drop((held.leaving.remove(&hash), held.came.remove(&hash), held.opening.remove(&hash)));
+    }
+
+    /// Opens no more of a file: it isn't coming.
+    pub(super) fn close(&self, hash: Hash) {
+        drop(self.held().opening.remove(&hash));
     }
 
     /// Seals a file, so that it can leave: [`Command::Keep`](postline_core::client::Command::Keep) with its
@@ -142,13 +154,46 @@ impl Files {
         Ok(attachment)
     }
 
+    /// Has what comes of a file opened while it comes: [`Command::Fetch`](postline_core::client::Command::Fetch) with its
+    /// [`blob`](Attachment::blob) is said next, and [`save`](Self::save) then waits for little. Where there is no room for
+    /// that, it is opened when it is saved.
+    ///
+    /// # Errors
+    /// [`FileFault::Io`].
+    pub fn open(&self, attachment: &Attachment) -> Result<(), FileFault> {
+        let (mut held, hash) = (self.held(), attachment.blob().sha256);
+        if held.opening.get(&hash).is_some_and(|opening| opening.is_of(attachment)) {
+            return Ok(());
+        }
+        held.opening.remove(&hash);
+        if held.opening.len() >= limits::FILE_TRANSFERS {
+            return Ok(());
+        }
+        held.opened += 1;
+        let part = self.spool.passing(&held.opened.to_string());
+        held.opening.insert(hash, Opening::begin(&self.spool, attachment, part)?);
+        Ok(())
+    }
+
     /// Opens what was fetched into `dir`, under a harmless name like `name`, and says where it is. Nothing is left there
     /// where it doesn't open, and it can be fetched again.
     ///
     /// # Errors
     /// [`FileFault`].
     pub fn save(&self, attachment: &Attachment, name: &SafeName, dir: &Path) -> Result<PathBuf, FileFault> {
-        let staged = self.held().came.remove(&attachment.blob().sha256).ok_or(FileFault::Absent)?;
+        let (staged, opening) = {
+            let (mut held, hash) = (self.held(), attachment.blob().sha256);
+            (held.came.remove(&hash).ok_or(FileFault::Absent)?, held.opening.remove(&hash))
+        };
+        if let Some(mut opening) = opening.filter(|opening| opening.is_of(attachment)) {
+            let io = |why| FileFault::Io { path: dir.to_owned(), why };
+            let saved = opening.finish(staged.body().map_err(io)?).and_then(|part| named(part, name, dir));
+            match saved {
+                Ok(saved) => return Ok(saved),
+                // It is on another disk, or there was no room: it is opened where it is to be.
+                Err(why) => tracing::debug!(%why, "a file that was opened as it came is opened again"),
+            }
+        }
         let part = dir.join(format!(".{}.part", attachment.blob().sha256));
         let io = |why| FileFault::Io { path: part.clone(), why };
         // What an attempt that was cut off has left.
@@ -238,8 +283,12 @@ fn named(part: &Path, name: &SafeName, dir: &Path) -> Result<PathBuf, FileFault>
             Err(why) => return Err(io(why)),
             Ok(_) => {
                 // Renaming replaces that empty file and nothing else.
-                fs::rename(part, &path).map_err(io)?;
-                return Ok(path);
+                let renamed = fs::rename(part, &path).map_err(io);
+                if renamed.is_err() {
+                    // It is empty, and of our own making.
+                    _ = fs::remove_file(&path);
+                }
+                return renamed.map(|()| path);
             }
         }
     }
