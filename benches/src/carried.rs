@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   bare   file ─seal─▶ TLS on loopback ─▶ open ─▶ file, synced                    two threads
-//!   ours   file ─seal─▶ spool ─▶ node a ─▶ node b ─▶ spool ─hash, open─▶ file, synced  each by its own process or thread
+//!   ours   file ─seal─▶ spool ─▶ node a ─▶ node b ─▶ spool, opened as it comes ─hash─▶ file, synced  each by its own process or thread
 //! ```
 //!
-//! Bare keeps nothing on the way, and needn't: ours is durable where it was sealed, at the one node and at the other.
+//! Bare keeps nothing on the way, and needn't: ours is durable where it was sealed, at the one node and at the other. The reader
+//! asks for it once its author has begun to leave it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -37,10 +38,8 @@ const NONCE: [u8; 12] = [0x5b; 12];
 pub struct Ours {
     /// Sealed, into the device's spool.
     pub sealed: Duration,
-    /// At its node, durable.
-    pub left: Duration,
-    /// At the other's node and at their device.
-    pub fetched: Duration,
+    /// At its node, durable; at the other's node, and at their device.
+    pub carried: Duration,
     /// Opened, synced, under its name.
     pub saved: Duration,
     /// By how much the most that each node ever had in memory rose, in bytes.
@@ -53,7 +52,7 @@ impl Ours {
     /// All of it.
     #[must_use]
     pub fn whole(&self) -> Duration {
-        self.sealed + self.left + self.fetched + self.saved
+        self.sealed + self.carried + self.saved
     }
 }
 
@@ -177,10 +176,15 @@ pub fn carry(runtime: &Runtime, nodes: &Nodes, pair: &mut Pair, path: &Path) -> 
     let attachment = from.files().seal(path)?;
     ours.sealed = lap();
     let (author, reader) = (from.address.clone(), to.address.clone());
-    runtime.block_on(from.leave(&reader, attachment.blob()))?;
-    ours.left = lap();
-    runtime.block_on(to.fetch(&author, attachment.blob()))?;
-    ours.fetched = lap();
+    runtime.block_on(async {
+        let file = attachment.blob();
+        to.files().open(&attachment)?;
+        let whole = from.begin_to_leave(&reader, file).await?;
+        let left = async { if whole { Ok(()) } else { from.left(file).await } };
+        tokio::try_join!(left, to.fetch(&author, file))?;
+        Ok::<_, Fault>(())
+    })?;
+    ours.carried = lap();
     let name = SafeName::from(&ClaimedName::parse("fetched")?);
     let saved: PathBuf = to.files().save(&attachment, &name, nodes.dir())?;
     ours.saved = lap();

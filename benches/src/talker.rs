@@ -138,6 +138,29 @@ impl Talker {
         self.through(file).await
     }
 
+    /// Begins to leave a sealed file for somebody: its node takes it, and from now on passes it on. Whether that is all.
+    ///
+    /// # Errors
+    /// Where the node doesn't take it.
+    pub async fn begin_to_leave(&mut self, theirs: &Address, file: BlobRef) -> Result<bool, Fault> {
+        self.tell(Command::Keep { theirs: theirs.clone(), file }).await?;
+        let begun = |event: &Event| match event {
+            Event::File { file: of, far: Far::Here(_), .. } if *of == file => Some(Ok(false)),
+            Event::File { file: of, far: Far::Done, .. } if *of == file => Some(Ok(true)),
+            Event::File { file: of, far: Far::Failed(why), .. } if *of == file => Some(Err(*why)),
+            _ => None,
+        };
+        self.until("file", begun).await?.map_err(|why| format!("the file failed: {why:?}").into())
+    }
+
+    /// Waits until its node has all of a file, durably.
+    ///
+    /// # Errors
+    /// Where the node doesn't take it.
+    pub async fn left(&mut self, file: BlobRef) -> Result<(), Fault> {
+        self.through(file).await
+    }
+
     /// Fetches a file that somebody left.
     ///
     /// # Errors

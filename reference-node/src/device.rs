@@ -42,6 +42,7 @@ pub mod files;
 mod lasting;
 mod line;
 mod mailing;
+mod opening;
 mod say;
 mod tell;
 
@@ -362,6 +363,7 @@ impl Device {
                     line.send(file, body, from);
                 }
             }
+            BytesOut::Pass(..) | BytesOut::Rest(_) => tracing::error!("a device passes no file on"),
         }
         Ok(())
     }
@@ -508,6 +510,9 @@ impl Device {
                     self.bytes(what)?;
                 }
                 Output::Event(event) => {
+                    if let Event::File { file, leaves: false, far: Far::Failed(_) } = &event {
+                        self.files.close(file.sha256);
+                    }
                     // Nobody may want to hear any more.
                     let _ended = self.events.send(event).await;
                 }

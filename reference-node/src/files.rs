@@ -4,6 +4,7 @@
 //! ```text
 //!   Take ─▶ Coming::take ─▶ a partial body, resumed ─▶ Have ── piece, piece … ──▶ finish: hashed, synced ─▶ Whole, Spoiled
 //!   Send ─▶ Going ─▶ a piece of each in its turn, behind all frames ─▶ Sent
+//!   Pass ─▶   └─ of what still comes: as far as it is here ─▶ woken by more of it; Rest ─▶ from where it is kept
 //! ```
 //!
 //! Who may leave or have which file is the machine's. A connection that ends leaves what came of a file to the next one.
@@ -21,7 +22,7 @@ use postline_core::wire::frame::Frame;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::spool::{Body, Partial, Spool, Staged};
+use crate::spool::{Body, Partial, Spool, Staged, Upcoming};
 
 /// How long, and how often, a file that an older connection is just letting go is waited for.
 const BUSY_TRIES: u32 = 40;
@@ -119,9 +120,16 @@ async fn open(spool: &Spool, file: BlobRef) -> io::Result<Partial> {
 /// The files that go over one connection.
 #[derive(Default)]
 pub(crate) struct Going {
-    queue: VecDeque<(BlobRef, Body, u64)>,
+    queue: VecDeque<(BlobRef, Bytes, u64)>,
     /// Where a piece is read into.
     piece: Vec<u8>,
+}
+
+/// Where the bytes of a file are that is sent.
+enum Bytes {
+    Here(Body),
+    /// Not all of it is here yet.
+    Comes(Upcoming),
 }
 
 /// A file that is to be sent, and can't be.
@@ -133,8 +141,24 @@ pub(crate) fn unsent(file: BlobRef, error: &io::Error) -> BytesIn {
 impl Going {
     /// Sends a file from there on; one that is under way goes on from there.
     pub(crate) fn send(&mut self, file: BlobRef, body: Body, from: u64) {
+        self.put(file, Bytes::Here(body), from);
+    }
+
+    /// Sends what is here of a file from there on, and the rest as it comes.
+    pub(crate) fn pass(&mut self, file: BlobRef, upcoming: Upcoming, from: u64) {
+        self.put(file, Bytes::Comes(upcoming), from);
+    }
+
+    /// What is passed on is here, whole.
+    pub(crate) fn rest(&mut self, file: BlobRef, body: Body) {
+        if let Some((_, bytes, _)) = self.queue.iter_mut().find(|(of, ..)| *of == file) {
+            *bytes = Bytes::Here(body);
+        }
+    }
+
+    fn put(&mut self, file: BlobRef, bytes: Bytes, from: u64) {
         self.leave(file.sha256);
-        self.queue.push_back((file, body, from));
+        self.queue.push_back((file, bytes, from));
     }
 
     /// Sends no more of a file.
@@ -147,29 +171,40 @@ impl Going {
         self.queue.is_empty()
     }
 
-    /// Appends the next piece of the file whose turn it is. Says where that was the last one, or the disk fails: then
-    /// everything else goes on.
+    /// Appends the next piece of the file whose turn it is; nothing, where no more is here of any. Says where that was the
+    /// last one, or the disk fails: then everything else goes on.
     pub(crate) fn next(&mut self, bytes: &mut Vec<u8>) -> Option<BytesIn> {
-        let (file, body, offset) = self.queue.pop_front()?;
-        let next = match self.piece(file, &body, offset, bytes) {
-            Ok(next) => next,
-            Err(error) => return Some(unsent(file, &error)),
-        };
-        if next >= file.len {
-            return Some(BytesIn::Sent(file.sha256));
+        for _ in 0..self.queue.len() {
+            let (file, mut body, offset) = self.queue.pop_front()?;
+            let next = match self.piece(file, &mut body, offset, bytes) {
+                Ok(next) => next,
+                Err(error) => return Some(unsent(file, &error)),
+            };
+            if next >= file.len {
+                return Some(BytesIn::Sent(file.sha256));
+            }
+            self.queue.push_back((file, body, next));
+            if next > offset {
+                break;
+            }
         }
-        self.queue.push_back((file, body, next));
         None
     }
 
     /// Appends a piece, and says where the next one begins.
-    fn piece(&mut self, file: BlobRef, body: &Body, offset: u64, bytes: &mut Vec<u8>) -> io::Result<u64> {
+    fn piece(&mut self, file: BlobRef, body: &mut Bytes, offset: u64, bytes: &mut Vec<u8>) -> io::Result<u64> {
         self.piece.resize(FILE_PIECE_BYTES, 0);
-        let got = body.read_at(offset, &mut self.piece)?;
-        if got == 0 {
-            // It is shorter than it was.
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let got = match body {
+            Bytes::Here(body) => match body.read_at(offset, &mut self.piece)? {
+                // It is shorter than it was.
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                got => got,
+            },
+            Bytes::Comes(upcoming) => match upcoming.read_at(offset, &mut self.piece)? {
+                0 => return Ok(offset),
+                got => got,
+            },
+        };
         let frame = Frame::File(File::Piece { hash: file.sha256, offset, len: got as u32 });
         encode(&frame, self.piece.get(..got), bytes).map_err(io::Error::other)?;
         Ok(offset + got as u64)
@@ -250,6 +285,60 @@ mod tests {
         assert!(Partial::open(&spool, BlobRef { len: limits::MAIL_BYTES, ..large }).is_ok());
         assert!(Partial::open(&spool, BlobRef { len: limits::MAIL_BYTES + 1, ..large }).is_err());
         drop(open);
+    }
+
+    /// What is passed on waits where no more is here, and goes on over the next connection, wherever the one before was cut.
+    /// [B-7] [B-8]
+    #[tokio::test]
+    async fn what_is_passed_on_is_the_same_wherever_it_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let (ann, news) = (spool.of_files("ann"), Arc::new(tokio::sync::Notify::new()));
+        for cut in 0..=700_usize {
+            let mut bytes = bytes(700);
+            bytes[0] = (cut % 251) as u8;
+            bytes[1] = (cut / 251) as u8;
+            let (file, mut going, mut said) = (named(&bytes), Going::default(), Vec::new());
+            // Asked for before anything of it is here, and again from the middle on.
+            going.pass(file, ann.upcoming(file, &news), 0);
+            assert_eq!(going.next(&mut said), None);
+            for to in [cut, 700] {
+                let coming = Coming::default();
+                let (BytesIn::Have(_, here), None) = coming.take(&ann, file).await else { panic!("it is open") };
+                let ended = coming.piece(file.sha256, here, &bytes[here as usize..to]).unwrap();
+                assert!(to > here as usize || cut == 0 || here == 700, "{cut}: it goes on where it was");
+                let sent = going.next(&mut said);
+                assert_eq!(sent.is_some(), to == 700, "{cut}: all of it, and no more");
+                drop(ended);
+                if to == 700 {
+                    break;
+                }
+            }
+            assert!(read(&said) == bytes, "cut at {cut}: other bytes");
+            assert!(going.is_empty());
+            ann.forget(file);
+        }
+        // Nobody hears of what nobody passes on any more; the bytes of one that is whole are where they are kept.
+        let file = named(&bytes(300));
+        let (mut going, mut said) = (Going::default(), Vec::new());
+        going.pass(file, ann.upcoming(file, &news), 100);
+        going.rest(file, Body::Bytes(bytes(300).into()));
+        assert_eq!(going.next(&mut said), Some(BytesIn::Sent(file.sha256)));
+        assert!(read(&said) == bytes(300)[100..]);
+    }
+
+    /// The bytes of the pieces that were said, one behind the other.
+    fn read(said: &[u8]) -> Vec<u8> {
+        let mut frames = postline_codec::stream::FrameReader::new();
+        frames.proven();
+        let (mut at, mut bytes) = (0, Vec::new());
+        while at < said.len() {
+            at += frames.push(&said[at..]);
+            while let Some(incoming) = frames.next().unwrap() {
+                bytes.extend(incoming.bytes.unwrap());
+            }
+        }
+        bytes
     }
 
     /// [B-7]

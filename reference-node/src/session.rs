@@ -197,7 +197,14 @@ impl Sessions {
     }
 
     /// Does something about a file, on a session of this device.
-    fn file(&self, session: SessionId, dk: DeviceKey, what: BytesOut, moving: &mut Moving) -> io::Result<()> {
+    fn file(
+        &self,
+        session: SessionId,
+        dk: DeviceKey,
+        what: BytesOut,
+        news: &Go,
+        moving: &mut Moving,
+    ) -> io::Result<()> {
         let Some((spool, bodies)) = &self.0.files else { return Ok(()) };
         match what {
             BytesOut::Take(file) => {
@@ -227,6 +234,14 @@ impl Sessions {
                     let (sessions, failed) = (self.clone(), files::unsent(file, &error));
                     tokio::spawn(async move { sessions.tell(session, SessionIn::Bytes(failed)).await });
                 }
+            },
+            BytesOut::Pass(file, from, giver) => {
+                moving.going.pass(file, spool.of_files(&giver.to_string()).upcoming(file, news), from);
+            }
+            BytesOut::Rest(file) => match bodies.file(file) {
+                Ok(body) => moving.going.rest(file, body),
+                // What came of it can be read as before.
+                Err(error) => tracing::warn!(%error, hash = %file.sha256, "a file that came can't be opened"),
             },
         }
         Ok(())
@@ -290,7 +305,7 @@ async fn converse<C: Carrier>(
                     (state.login.take(), std::mem::take(&mut state.files))
                 };
                 for (dk, what) in files {
-                    sessions.file(session, dk, what, &mut moving)?;
+                    sessions.file(session, dk, what, &open.news, &mut moving)?;
                 }
                 // Behind all frames, a piece of a file at a time.
                 if !writing.is_under_way() && !moving.going.is_empty() {

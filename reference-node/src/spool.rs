@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime};
 use postline_core::id::{BlobRef, Hash, NodeKey};
 use postline_core::limits;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 /// The directory of bodies. Clones share it; one process opens it once (the store does).
 #[derive(Clone, Debug)]
@@ -71,14 +72,29 @@ impl Whose {
 /// How the names of partial files begin: mails and files take no room from each other.
 const FILES: &str = "file-";
 
+/// How the names of what is of no use after a crash begin.
+const PASSING: &str = "opened-";
+
 #[derive(Debug)]
 struct Root {
     blobs: PathBuf,
     partial: PathBuf,
     /// The number of the next file.
     next: AtomicU64,
-    /// The partial bodies that someone writes to, and how long each will be.
-    open: Mutex<BTreeMap<String, u64>>,
+    /// The partial bodies that someone writes to.
+    open: Mutex<BTreeMap<String, Open>>,
+    /// Who is to hear that more is here of which.
+    passed_on: Mutex<BTreeMap<String, Vec<Arc<Notify>>>>,
+}
+
+/// A partial body that someone writes to.
+#[derive(Clone, Debug)]
+struct Open {
+    /// How long it will be.
+    len: u64,
+    file: Arc<File>,
+    /// How much of it is here.
+    far: Arc<AtomicU64>,
 }
 
 impl Spool {
@@ -92,6 +108,12 @@ impl Spool {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         }
         sync_dir(dir)?;
+        for entry in fs::read_dir(&spool.root.partial)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(PASSING)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
         let last = numbers(&spool.root.blobs)?.last().copied();
         spool.root.next.store(last.map_or(0, |n| n.saturating_add(1)), Ordering::Relaxed);
         Ok(spool)
@@ -104,6 +126,7 @@ impl Spool {
             partial: dir.join("partial"),
             next: AtomicU64::new(0),
             open: Mutex::new(BTreeMap::new()),
+            passed_on: Mutex::new(BTreeMap::new()),
         };
         Self { root: Arc::new(root), whose: Whose::Nobodys, durable: true }
     }
@@ -173,8 +196,77 @@ impl Spool {
         }
     }
 
-    fn open_partials(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.root.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where something lies that is of no use after a crash: called `name`, which begins by [`PASSING`]. What the process before
+    /// has left of such goes when the spool is next opened.
+    pub(crate) fn passing(&self, name: &str) -> PathBuf {
+        self.root.partial.join(format!("{PASSING}{name}"))
+    }
+
+    /// A body that comes in parts, for who passes it on: `news` is told whenever there may be more of it.
+    pub(crate) fn upcoming(&self, blob: BlobRef, news: &Arc<Notify>) -> Upcoming {
+        let name = self.whose.name(blob);
+        self.root.passed_on().entry(name.clone()).or_default().push(Arc::clone(news));
+        Upcoming { root: Arc::clone(&self.root), name, news: Arc::clone(news), seen: None }
+    }
+
+    fn open_partials(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
+        self.root.open()
+    }
+}
+
+impl Root {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn passed_on(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<Notify>>>> {
+        self.passed_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, name: &str) {
+        self.passed_on().get(name).into_iter().flatten().for_each(|news| news.notify_one());
+    }
+}
+
+/// A body that comes in parts, over as many connections as it takes, and is read meanwhile: nobody has hashed it yet.
+#[derive(Debug)]
+pub(crate) struct Upcoming {
+    root: Arc<Root>,
+    name: String,
+    news: Arc<Notify>,
+    /// It, as it was last seen: what came of it can be read when nobody writes to it any more.
+    seen: Option<Open>,
+}
+
+impl Upcoming {
+    /// Reads bytes from `offset` on into `buffer`, as many as are here; 0 where there are none yet.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(open) = self.root.open().get(&self.name) {
+            self.seen = Some(open.clone());
+        }
+        let Some(seen) = &self.seen else { return Ok(0) };
+        let here = seen.far.load(Ordering::Acquire).saturating_sub(offset);
+        let most = usize::try_from(here).unwrap_or(usize::MAX).min(buffer.len());
+        match buffer.get_mut(..most) {
+            Some(room) if most > 0 => seen.file.read_at(room, offset),
+            Some(_) | None => Ok(0),
+        }
+    }
+}
+
+impl Drop for Upcoming {
+    fn drop(&mut self) {
+        let mut passed_on = self.root.passed_on();
+        let Some(others) = passed_on.get_mut(&self.name) else { return };
+        if let Some(at) = others.iter().position(|news| Arc::ptr_eq(news, &self.news)) {
+            others.swap_remove(at);
+        }
+        if others.is_empty() {
+            passed_on.remove(&self.name);
+        }
     }
 }
 
@@ -332,14 +424,14 @@ const BEHIND: u64 = 8 * 1024 * 1024;
 
 /// Has the disk write what was written so far, behind whoever writes on. It promises nothing: the last sync does.
 #[derive(Debug, Default)]
-struct Behind {
+pub(crate) struct Behind {
     /// Up to where.
     asked: u64,
     busy: Arc<AtomicBool>,
 }
 
 impl Behind {
-    fn wrote(&mut self, file: &File, len: u64) {
+    pub(crate) fn wrote(&mut self, file: &File, len: u64) {
         if len < self.asked + BEHIND || self.busy.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -405,8 +497,14 @@ impl Incoming {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.hash.update(bytes);
-        self.held.extend_from_slice(bytes);
         self.len = len;
+        if let (Some((_, file)), true) = (&mut self.file, self.held.is_empty() && bytes.len() >= PIECE) {
+            // As long as what is written at once: it needn't lie anywhere else first.
+            file.write_all(bytes)?;
+            self.behind.wrote(file, len);
+            return Ok(());
+        }
+        self.held.extend_from_slice(bytes);
         if len > limits::INLINE_BODY_BYTES && self.held.len() >= PIECE {
             self.spill()?;
         }
@@ -454,9 +552,11 @@ pub struct Partial {
     spool: Spool,
     blob: BlobRef,
     name: String,
-    file: File,
+    file: Arc<File>,
     hash: Sha256,
     have: u64,
+    /// The same, for who passes it on.
+    far: Arc<AtomicU64>,
     resumed: u64,
     behind: Behind,
     /// Whether a record is to hold it.
@@ -496,7 +596,8 @@ impl Partial {
         }
         make_room(&spool.root.partial, &open, &name, blob.len, room)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        open.insert(name.clone(), blob.len);
+        let (file, far) = (Arc::new(file), Arc::new(AtomicU64::new(0)));
+        open.insert(name.clone(), Open { len: blob.len, file: Arc::clone(&file), far: Arc::clone(&far) });
         drop(open);
         let mut partial = Self {
             spool: spool.clone(),
@@ -505,6 +606,7 @@ impl Partial {
             file,
             hash: Sha256::new(),
             have: 0,
+            far,
             resumed: 0,
             behind: Behind::default(),
             durable: spool.durable,
@@ -524,6 +626,7 @@ impl Partial {
             Ok(())
         })?;
         (self.have, self.resumed, self.behind.asked) = (len, len, len);
+        self.tell();
         Ok(())
     }
 
@@ -547,10 +650,17 @@ impl Partial {
         self.file.write_all_at(bytes, offset)?;
         self.hash.update(bytes);
         self.have = end;
+        self.tell();
         if self.durable {
             self.behind.wrote(&self.file, end);
         }
         Ok(())
+    }
+
+    /// Tells who passes it on how much is here.
+    fn tell(&self) {
+        self.far.store(self.have, Ordering::Release);
+        self.spool.root.tell(&self.name);
     }
 
     /// Ends the body: its hash checked, and synced where it is a file that is to last.
@@ -633,6 +743,10 @@ fn partials(dir: &Path) -> io::Result<Vec<PartialFile>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let (Ok(name), Ok(meta)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
+        if name.starts_with(PASSING) {
+            // Whose it is drops it.
+            continue;
+        }
         found.push(PartialFile { modified: meta.modified()?, name, cost: cost(meta.len()) });
     }
     Ok(found)
@@ -643,11 +757,11 @@ fn cost(len: u64) -> u64 {
 }
 
 /// Removes the oldest partial bodies that nobody writes to, until one of `len` bytes called `name` has room.
-fn make_room(dir: &Path, open: &BTreeMap<String, u64>, name: &str, len: u64, room: u64) -> io::Result<()> {
+fn make_room(dir: &Path, open: &BTreeMap<String, Open>, name: &str, len: u64, room: u64) -> io::Result<()> {
     let alike = |other: &str| other.starts_with(FILES) == name.starts_with(FILES);
     let mut others = partials(dir)?;
     others.retain(|file| alike(&file.name) && file.name != name && !open.contains_key(&file.name));
-    let written = open.iter().filter(|(other, _)| alike(other)).map(|(_, len)| cost(*len));
+    let written = open.iter().filter(|(other, _)| alike(other)).map(|(_, open)| cost(open.len));
     let mut total: u64 = others.iter().map(|file| file.cost).chain(written).sum();
     others.sort_by_key(|file| file.modified);
     for file in others {

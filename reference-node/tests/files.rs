@@ -275,12 +275,14 @@ async fn a_file_goes_to_whom_it_is_for_and_to_nobody_else() {
     assert_eq!(again, inn.join("_.._photo (2).jpg"));
     assert!(matches!(two.save(&heard, "x", &inn).await, Err(FileFault::Absent)), "it was taken");
 
-    // Under another key nothing is given out, and nothing is left behind.
-    assert_eq!(two.fetches(&ours, file).await, Ok(()));
+    // Under another key nothing is given out, and nothing is left behind, also where it was to be opened as it comes.
     let other = one.seal(&path).await;
     let mut wrong = said.clone();
     wrong.sealed = other.to_external(Media::default(), ClaimedName::default()).unwrap().sealed;
-    let fault = two.save(&Attachment::read(&wrong).unwrap(), "y", &inn).await.unwrap_err();
+    let wrong = Attachment::read(&wrong).unwrap();
+    two.handle.files.open(&wrong).unwrap();
+    assert_eq!(two.fetches(&ours, file).await, Ok(()));
+    let fault = two.save(&wrong, "y", &inn).await.unwrap_err();
     assert!(matches!(fault, FileFault::Attachment(AttachmentFault::Key)), "{fault}");
     assert_eq!(std::fs::read_dir(&inn).unwrap().count(), 2, "something is left of what didn't open");
 
@@ -327,6 +329,43 @@ async fn a_file_goes_on_where_it_was_cut_on_each_of_its_ways() {
     }
     assert_eq!(from_one.cuts(), 4, "each upload was cut");
     assert_eq!(to_two.cuts(), 4, "each download was cut");
+}
+
+/// A file is fetched while its author is still leaving it, and each of its ways is cut meanwhile. [B-7] [B-8]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_passed_on_goes_on_where_it_was_cut_on_each_of_its_ways() {
+    let World { nodes, mut one, mut two, ways } = world().await;
+    let inn = nodes.dir().join("in");
+    std::fs::create_dir_all(&inn).unwrap();
+    let (ours, theirs) = (one.address.clone(), two.address.clone());
+    for (round, cut) in [None, Some(0_usize), Some(1), Some(2)].into_iter().enumerate() {
+        let (path, bytes) = written(nodes.dir(), &format!("{round}.bin"), 24 * 1024 * 1024 + round);
+        let attachment = one.seal(&path).await;
+        let file = attachment.blob();
+        let passed = ways[0].passed();
+        one.tell(Command::Keep { theirs: theirs.clone(), file }).await;
+        one.until(|event| match event {
+            Event::File { file: of, far: Far::Here(_) | Far::Done, .. } if *of == file => Some(()),
+            _ => None,
+        })
+        .await;
+        two.handle.files.open(&attachment).unwrap();
+        two.tell(Command::Fetch { whose: ours.clone(), file }).await;
+        two.until(|event| match event {
+            Event::File { file: of, far: Far::Here(1..), .. } if *of == file => Some(()),
+            _ => None,
+        })
+        .await;
+        if let Some(cut) = cut {
+            ways[cut].cut_after(100_003);
+        }
+        let (left, fetched) = tokio::join!(one.ends(file), two.ends(file));
+        assert_eq!((left.0, fetched.0), (Ok(()), Ok(())), "cut on {cut:?}");
+        let saved = two.save(&attachment, "x", &inn).await.unwrap();
+        assert!(std::fs::read(saved).unwrap() == bytes, "cut on {cut:?}: it is another file");
+        assert!(ways[0].passed() - passed < 36 * 1024 * 1024, "it began anew");
+    }
+    assert_eq!(ways.map(|way| way.cuts()), [1, 1, 1], "each way was cut");
 }
 
 /// The bodies of a length that a node keeps as files.
@@ -457,6 +496,7 @@ async fn a_large_file_takes_no_room_in_a_nodes_memory() {
     let began = std::time::Instant::now();
     assert_eq!(one.keeps(&theirs, file).await, Ok(()));
     let there = began.elapsed();
+    two.handle.files.open(&attachment).unwrap();
     assert_eq!(two.fetches(&ours, file).await, Ok(()));
     println!("figure files.upload_ms {}", there.as_millis());
     println!("figure files.device_to_device_ms {}", began.elapsed().as_millis());

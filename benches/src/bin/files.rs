@@ -76,10 +76,9 @@ fn measure(
         println!("figure files.bare_mib_per_s {:.0}", speed(bare));
         println!("figure files.ours_mib_per_s {:.0}", speed(ours.whole()));
         println!(
-            "figure files.parts_ms {} {} {} {}",
+            "figure files.parts_ms {} {} {}",
             ours.sealed.as_millis(),
-            ours.left.as_millis(),
-            ours.fetched.as_millis(),
+            ours.carried.as_millis(),
             ours.saved.as_millis()
         );
         println!("figure files.share_of_bare {share:.2}");

@@ -260,12 +260,21 @@ impl Sealer {
     /// [`Misuse::OutOfPlace`] for one that isn't as long as [`wants`](Self::wants) says: the file has changed since it was
     /// begun. Then it must be begun anew.
     pub fn chunk(&mut self, piece: &mut Vec<u8>) -> Result<(), Misuse> {
+        self.unhashed(piece)?;
+        self.hash.update(&*piece);
+        Ok(())
+    }
+
+    /// The same for who hashes the sealed bytes elsewhere, the first of them too, and ends by [`named`](Self::named).
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn unhashed(&mut self, piece: &mut Vec<u8>) -> Result<(), Misuse> {
         if self.wants() != Some(piece.len()) {
             return Err(Misuse::OutOfPlace("the next piece of a file, whole"));
         }
         let sealed = self.cipher.encrypt_in_place(&self.shape.nonce(self.next), FORM, piece);
         sealed.map_err(|_| Misuse::OutOfPlace("a piece that can be sealed"))?;
-        self.hash.update(&*piece);
         self.next += 1;
         Ok(())
     }
@@ -274,11 +283,20 @@ impl Sealer {
     ///
     /// # Errors
     /// [`Misuse::OutOfPlace`] where pieces are missing.
-    pub fn finish(self) -> Result<Attachment, Misuse> {
-        if self.wants().is_some() {
+    pub fn finish(mut self) -> Result<Attachment, Misuse> {
+        let hash = core::mem::take(&mut self.hash);
+        let blob = BlobRef { sha256: Hash(hash.finalize().into()), len: self.shape.len() };
+        self.named(blob)
+    }
+
+    /// Ends a file whose sealed bytes were hashed elsewhere: this is what they are.
+    ///
+    /// # Errors
+    /// [`Misuse::OutOfPlace`] where pieces are missing, or the bytes are not so many.
+    pub fn named(self, blob: BlobRef) -> Result<Attachment, Misuse> {
+        if self.wants().is_some() || blob.len != self.shape.len() {
             return Err(Misuse::OutOfPlace("a file, whole"));
         }
-        let blob = BlobRef { sha256: Hash(self.hash.finalize().into()), len: self.shape.len() };
         Ok(Attachment { blob, key: self.key, nonce: self.nonce, shape: self.shape })
     }
 }

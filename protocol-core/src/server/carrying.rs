@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   Take ─▶ host ─▶ Have ─▶ Kept, or Fetch: from there on ── Piece … ──▶ Whole ─▶ shelf, and on to who waits
-//!                                          └─ nothing for FILE_WAIT_MS ─▶ given up
+//!                                          │                                     └─ Rest, to whom it was passed on
+//!                                          └─ nothing for FILE_WAIT_MS ─▶ given up, and to whom it was passed on too
 //! ```
 
+use std::collections::BTreeSet;
+
 use super::Server;
-use super::files::{At, Way, is_bounded};
+use super::files::{At, Passing, Way, is_bounded};
 use super::io::{Event, Output, Peer, SessionOut};
 use super::timers::Who;
 use crate::fault::{Code, PeerFault};
@@ -16,7 +19,7 @@ use crate::machine::link;
 use crate::machine::session::node as session;
 use crate::machine::trust::Trust;
 use crate::step::{Outbox, Tick};
-use crate::wire::file::{BytesIn, BytesOut, Coming, File};
+use crate::wire::file::{BytesIn, BytesOut, Coming, File, Giver};
 use crate::wire::frame::Frame;
 
 // Nodes
@@ -36,7 +39,7 @@ impl Server {
             File::Kept { hash, far: Err(code) } => {
                 if let Some(way) = self.files.coming.remove(&(at, hash)) {
                     self.bytes(tick, at, BytesOut::Leave(way.coming.file), out);
-                    self.fetched_in_vain(&way, code, out);
+                    self.fetched_in_vain(tick, &way, code, out);
                 }
             }
             File::Forget { whose, theirs, file } => self.forget_from_node(tick, nk, whose, theirs, file, out),
@@ -61,11 +64,10 @@ impl Server {
         if from >= file.len {
             return Err(PeerFault::TooBig { what: "offset", got: from, max: file.len });
         }
-        let shelf = self.files.shelves.get(&pair.ours).filter(|_| self.line_with(pair) == Some(nk));
-        if !shelf.is_some_and(|shelf| shelf.has_for(tick.now, file, &pair.theirs)) {
+        if self.line_with(pair) != Some(nk) {
             return Err(PeerFault::NoFile);
         }
-        self.send(tick, At::Node(nk), file, from, out)
+        self.send_or_pass(tick, At::Node(nk), pair.clone(), file, from, out)
     }
 
     /// What the host says of bytes on a connection between nodes.
@@ -88,16 +90,23 @@ impl Server {
     /// A link is down: what came over it goes on over the next one.
     pub(super) fn link_files_down(&mut self, nk: NodeKey) {
         let at = At::Node(nk);
-        self.files.going.retain(|(to, _)| *to != at);
+        self.files.going.retain(|(to, _), _| *to != at);
         for (_, way) in self.files.coming.iter_mut().filter(|((from, _), _)| *from == at) {
             way.coming = Coming::new(way.coming.file);
         }
     }
 
-    pub(super) fn fetched_in_vain(&self, way: &Way, code: Code, out: &mut Outbox<Output>) {
-        for session in way.waiting.keys() {
-            let (hash, at) = (way.coming.file.sha256, At::Session(*session));
-            self.tell_device(at, File::Kept { hash, far: Err(code) }, out);
+    /// Nothing comes of a file: who waits for it hears so, and whoever it was passed on to.
+    pub(super) fn fetched_in_vain(&mut self, tick: &Tick, way: &Way, code: Code, out: &mut Outbox<Output>) {
+        let file = way.coming.file;
+        let waiting = way.waiting.keys().map(|session| At::Session(*session));
+        let passed = self.passed_on(way);
+        for at in &passed {
+            self.files.going.remove(&(*at, file.sha256));
+            self.bytes(tick, *at, BytesOut::Leave(file), out);
+        }
+        for at in waiting.chain(passed).collect::<BTreeSet<_>>() {
+            self.say_file(tick, at, File::Kept { hash: file.sha256, far: Err(code) }, out);
         }
     }
 }
@@ -123,17 +132,71 @@ impl Server {
         from: u64,
         out: &mut Outbox<Output>,
     ) -> Result<(), PeerFault> {
+        self.may_send(at, file)?;
+        self.files.going.insert((at, file.sha256), None);
+        self.bytes(tick, at, BytesOut::Send(file, from), out);
+        Ok(())
+    }
+
+    fn may_send(&self, at: At, file: BlobRef) -> Result<(), PeerFault> {
         let max = match at {
             At::Session(_) => limits::FILE_TRANSFERS,
             At::Node(_) => limits::FILE_FETCHES,
         };
-        let got = self.files.going.iter().filter(|(to, _)| *to == at).count();
-        if got >= max && !self.files.going.contains(&(at, file.sha256)) {
-            return Err(PeerFault::Quota { what: "files under way", got: got as u64, max: max as u64 });
+        let got = self.files.going.keys().filter(|(to, _)| *to == at).count();
+        let full = PeerFault::Quota { what: "files under way", got: got as u64, max: max as u64 };
+        if got >= max && !self.files.going.contains_key(&(at, file.sha256)) { Err(full) } else { Ok(()) }
+    }
+
+    /// Sends what one of ours has left for somebody, or passes on what a device of theirs is just leaving for them ([B-8]).
+    pub(super) fn send_or_pass(
+        &mut self,
+        tick: &Tick,
+        at: At,
+        pair: Pair,
+        file: BlobRef,
+        from: u64,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        let shelf = self.files.shelves.get(&pair.ours);
+        if shelf.is_some_and(|shelf| shelf.has_for(tick.now, file, &pair.theirs)) {
+            return self.send(tick, at, file, from, out);
         }
-        self.files.going.insert((at, file.sha256));
-        self.bytes(tick, at, BytesOut::Send(file, from), out);
+        let leaves = |(from, way): (&(At, Hash), &Way)| match from.0 {
+            At::Session(session) if way.coming.file == file && way.pair == pair => self.online_at(session),
+            At::Session(_) | At::Node(_) => None,
+        };
+        let giver = self.files.coming.iter().find_map(leaves).map(|who| Giver::Device(who.dk));
+        self.pass(tick, at, giver.ok_or(PeerFault::NoFile)?, pair, file, from, out)?;
+        self.set_files_timer();
         Ok(())
+    }
+
+    /// Passes on a file that is coming, unless too many are on their way there.
+    #[expect(clippy::too_many_arguments, reason = "what goes where, and from whom and for whom it comes")]
+    pub(super) fn pass(
+        &mut self,
+        tick: &Tick,
+        at: At,
+        giver: Giver,
+        pair: Pair,
+        file: BlobRef,
+        from: u64,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), PeerFault> {
+        self.may_send(at, file)?;
+        let passing = Passing { file, pair, until: tick.now.plus(limits::FILE_WAIT_MS) };
+        self.files.going.insert((at, file.sha256), Some(passing));
+        self.bytes(tick, at, BytesOut::Pass(file, from, giver), out);
+        Ok(())
+    }
+
+    /// Where what comes on this way is passed on to.
+    fn passed_on(&self, way: &Way) -> Vec<At> {
+        let hash = way.coming.file.sha256;
+        let going = self.files.going.iter().filter(|((_, of), _)| *of == hash);
+        let fed = going.filter(|(_, passing)| passing.as_ref().is_some_and(|passing| way.feeds(passing)));
+        fed.map(|((at, _), _)| *at).collect()
     }
 
     /// A piece came. Of a file that isn't awaited it is passed over: it may have been on its way when that was given up.
@@ -183,14 +246,14 @@ impl Server {
                 self.say_file(tick, at, say, out);
             }
             BytesIn::Whole(file) => self.whole(tick, at, file, out),
-            BytesIn::Spoiled(BlobRef { sha256: hash, .. }) => self.come_to_nothing(at, hash, Code::Spoiled, out),
+            BytesIn::Spoiled(BlobRef { sha256: hash, .. }) => self.come_to_nothing(tick, at, hash, Code::Spoiled, out),
             BytesIn::Failed(hash) => {
-                if self.files.going.remove(&(at, hash)) {
+                if self.files.going.remove(&(at, hash)).is_some() {
                     self.say_file(tick, at, File::Kept { hash, far: Err(Code::Spoiled) }, out);
                 }
-                self.come_to_nothing(at, hash, Code::Busy, out);
+                self.come_to_nothing(tick, at, hash, Code::Busy, out);
             }
-            BytesIn::Sent(hash) => _ = self.files.going.remove(&(at, hash)),
+            BytesIn::Sent(hash) => self.sent(at, hash),
         }
         self.set_files_timer();
     }
@@ -212,7 +275,7 @@ impl Server {
                 if left {
                     self.tell_device(at, File::Kept { hash: file.sha256, far: Err(code) }, out);
                 }
-                return self.fetched_in_vain(&way, code, out);
+                return self.fetched_in_vain(tick, &way, code, out);
             }
         };
         records.into_iter().for_each(|record| out.save(record));
@@ -220,7 +283,12 @@ impl Server {
         if left {
             self.tell_device(at, File::Kept { hash: file.sha256, far: Ok(file.len) }, out);
         }
-        for (session, from) in way.waiting {
+        let passed = self.passed_on(&way);
+        for at in &passed {
+            self.files.going.insert((*at, file.sha256), None);
+            self.bytes(tick, *at, BytesOut::Rest(file), out);
+        }
+        for (session, from) in way.waiting.into_iter().filter(|(to, _)| !passed.contains(&At::Session(*to))) {
             if let Err(why) = self.send(tick, At::Session(session), file, from, out) {
                 let far = Err(why.code());
                 self.tell_device(At::Session(session), File::Kept { hash: file.sha256, far }, out);
@@ -228,18 +296,26 @@ impl Server {
         }
     }
 
-    pub(super) fn come_to_nothing(&mut self, at: At, hash: Hash, code: Code, out: &mut Outbox<Output>) {
+    /// All of a file has left: who had it passed on doesn't wait for it any more.
+    fn sent(&mut self, at: At, hash: Hash) {
+        let passing = self.files.going.remove(&(at, hash)).flatten();
+        if let (Some(passing), At::Session(session)) = (passing, at) {
+            let fed = self.files.coming.values_mut().filter(|way| way.feeds(&passing));
+            fed.for_each(|way| _ = way.waiting.remove(&session));
+        }
+    }
+
+    pub(super) fn come_to_nothing(&mut self, tick: &Tick, at: At, hash: Hash, code: Code, out: &mut Outbox<Output>) {
         let Some(way) = self.files.coming.remove(&(at, hash)) else { return };
         match at {
             At::Session(_) => self.tell_device(at, File::Kept { hash, far: Err(code) }, out),
-            At::Node(nk) => {
-                if code == Code::Spoiled {
-                    let why = PeerFault::Spoiled;
-                    out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
-                }
-                self.fetched_in_vain(&way, code, out);
+            At::Node(nk) if code == Code::Spoiled => {
+                let why = PeerFault::Spoiled;
+                out.emit(Output::Event(Event::Refused { peer: Peer::Node(nk), why }));
             }
+            At::Node(_) => {}
         }
+        self.fetched_in_vain(tick, &way, code, out);
     }
 
     /// Gives up what nothing has come of for too long.
@@ -248,13 +324,33 @@ impl Server {
         let late: Vec<_> = late.map(|((at, hash), way)| (*at, *hash, way.coming.file)).collect();
         for (at, hash, file) in late.into_iter().take(limits::WAKE_BATCH) {
             self.bytes(tick, at, BytesOut::Leave(file), out);
-            self.come_to_nothing(at, hash, Code::Timeout, out);
+            self.come_to_nothing(tick, at, hash, Code::Timeout, out);
         }
+        self.passes_due(tick, out);
         self.set_files_timer();
     }
 
+    /// Gives up what was passed on, and whose author doesn't come back to leave the rest.
+    fn passes_due(&mut self, tick: &Tick, out: &mut Outbox<Output>) {
+        let late = self.files.going.iter().filter_map(|((at, _), passing)| Some((*at, passing.as_ref()?)));
+        let late = late.filter(|(_, passing)| passing.until <= tick.now).take(limits::WAKE_BATCH);
+        let late: Vec<(At, Passing)> = late.map(|(at, passing)| (at, passing.clone())).collect();
+        for (at, passing) in late {
+            let hash = passing.file.sha256;
+            let feeds = self.files.coming.values().find(|way| way.feeds(&passing) && way.until > tick.now);
+            if let Some(until) = feeds.map(|way| way.until) {
+                self.files.going.insert((at, hash), Some(Passing { until, ..passing }));
+                continue;
+            }
+            self.files.going.remove(&(at, hash));
+            self.bytes(tick, at, BytesOut::Leave(passing.file), out);
+            self.say_file(tick, at, File::Kept { hash, far: Err(Code::Timeout) }, out);
+        }
+    }
+
     pub(super) fn set_files_timer(&mut self) {
-        let due = self.files.coming.values().map(|way| way.until).min();
+        let passing = self.files.going.values().flatten().map(|passing| passing.until);
+        let due = self.files.coming.values().map(|way| way.until).chain(passing).min();
         self.timers.set(Who::Files, due);
     }
 

@@ -4,16 +4,20 @@
 //!   device ──Keep──▶ a line with them? room? ──Take──▶ host ──Have──▶ Kept: from there on ──Piece…──▶ Whole ──▶ shelf, Kept: all
 //!   device ──Fetch─▶ on the shelf? ──▶ Send
 //!                 └─ their node is here ──▶ left for the asker? ──▶ Send
-//!                 └─ elsewhere ──Take──▶ host ──Have──▶ Fetch ──link──▶ Piece… ──▶ Whole ──▶ shelf ──▶ Send to who waits
+//!                 └─ elsewhere ──Take, Pass to who waits──▶ host ──Have──▶ Fetch ──link──▶ Piece… ──▶ Whole ──▶ shelf, Rest
 //!   node ────Fetch─▶ a line, whose node it is? left for the asker? ──▶ Send
+//!                                              └─ being left ──▶ Pass
 //! ```
+//!
+//! What is still coming is passed on as it comes, to whom it would be sent once it is here. Who gets it finds out by itself
+//! whether it is what it is called.
 //!
 //! A node can't see in what is said which files it names: so it fetches one when a device asks. Whoever isn't to have a file
 //! hears what they would hear of one that never was ([B-8], attack 106). The bytes are the host's, and never pass through here.
 //!
 //! A crash forgets what is on its way; what came of it stays with the host, and goes on from there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Server;
 use super::forgetting::Forgets;
@@ -30,7 +34,7 @@ use crate::machine::trust::Trust;
 use crate::step::{Outbox, Tick};
 use crate::store::{Key, Record};
 use crate::time::Millis;
-use crate::wire::file::{BytesIn, BytesOut, Coming, File};
+use crate::wire::file::{BytesIn, BytesOut, Coming, File, Giver};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +51,8 @@ pub(super) struct Files {
     pub(super) shelves: BTreeMap<Address, Shelf>,
     /// What comes, by where it comes from.
     pub(super) coming: BTreeMap<(At, Hash), Way>,
-    /// What is being sent.
-    pub(super) going: BTreeSet<(At, Hash)>,
+    /// What is being sent; of what is passed on as it comes, as what.
+    pub(super) going: BTreeMap<(At, Hash), Option<Passing>>,
     /// What other nodes are to let go.
     pub(super) forgets: Forgets,
 }
@@ -63,6 +67,23 @@ pub(super) struct Way {
     pub(super) waiting: BTreeMap<SessionId, u64>,
     /// When it is given up, unless something comes of it.
     pub(super) until: Millis,
+}
+
+/// A file that is passed on as it comes.
+#[derive(Clone, Debug)]
+pub(super) struct Passing {
+    pub(super) file: BlobRef,
+    /// Whose it will be here, and with whom: as of the way on which it comes.
+    pub(super) pair: Pair,
+    /// When it is looked at whether it still comes.
+    pub(super) until: Millis,
+}
+
+impl Way {
+    /// Whether this is what is passed on there.
+    pub(super) fn feeds(&self, passing: &Passing) -> bool {
+        self.coming.file == passing.file && self.pair == passing.pair
+    }
 }
 
 // Records
@@ -241,10 +262,7 @@ impl Server {
             return self.send(tick, at, file, from, out);
         }
         match self.line_with(&pair).ok_or(PeerFault::NoFile)? {
-            HERE => {
-                let left = here(&pair.theirs).is_some_and(|shelf| shelf.has_for(tick.now, file, &pair.ours));
-                if left { self.send(tick, at, file, from, out) } else { Err(PeerFault::NoFile) }
-            }
+            HERE => self.send_or_pass(tick, at, Pair { ours: pair.theirs, theirs: pair.ours }, file, from, out),
             nk => self.fetch_from(tick, nk, session, pair, file, from, out),
         }
     }
@@ -275,12 +293,14 @@ impl Server {
                 return Err(PeerFault::Quota { what: "files of one name", got: 2, max: 1 });
             }
             way.waiting.insert(session, from);
+            self.pass_from(tick, nk, session, pair, file, from, out);
             return Ok(());
         }
         self.files.shelves.get(&pair.ours).ok_or(PeerFault::NoFile)?.put(tick.now, &pair.theirs, file, false)?;
         self.has_room(at, limits::FILE_FETCHES)?;
         let until = tick.now.plus(limits::FILE_WAIT_MS);
-        let way = Way { coming: Coming::new(file), pair, waiting: BTreeMap::from([(session, from)]), until };
+        let (waiting, whose) = (BTreeMap::from([(session, from)]), pair.clone());
+        let way = Way { coming: Coming::new(file), pair, waiting, until };
         self.files.coming.insert((at, file.sha256), way);
         self.set_files_timer();
         if self.links.get(&nk).is_some_and(link::Link::is_up) {
@@ -288,15 +308,38 @@ impl Server {
         } else {
             self.want_link(tick, nk, out);
         }
+        self.pass_from(tick, nk, session, whose, file, from, out);
         Ok(())
     }
 
+    /// Passes what comes from a node on to a device that waits for it. Where too much goes there already it waits on, and
+    /// hears what becomes of it once it is here.
+    #[expect(clippy::too_many_arguments, reason = "all of a question for a file, and whom it was put to")]
+    fn pass_from(
+        &mut self,
+        tick: &Tick,
+        nk: NodeKey,
+        session: SessionId,
+        pair: Pair,
+        file: BlobRef,
+        from: u64,
+        out: &mut Outbox<Output>,
+    ) {
+        let _waits = self.pass(tick, At::Session(session), Giver::Node(nk), pair, file, from, out);
+        self.set_files_timer();
+    }
+
     /// A session is over: nothing comes of it, and nobody waits there. What is being fetched is fetched all the same: the
-    /// device comes back for it.
+    /// device comes back for it. So is what it was leaving, and is passed on.
     pub(super) fn session_files_gone(&mut self, session: SessionId) {
         let at = At::Session(session);
+        for (_, way) in self.files.coming.iter().filter(|((from, _), _)| *from == at) {
+            let fed = self.files.going.values_mut().flatten().filter(|passing| way.feeds(passing));
+            // As long as if it still came: its author may come back, and leave the rest.
+            fed.for_each(|passing| passing.until = passing.until.max(way.until));
+        }
         self.files.coming.retain(|(from, _), _| *from != at);
-        self.files.going.retain(|(to, _)| *to != at);
+        self.files.going.retain(|(to, _), _| *to != at);
         self.files.coming.values_mut().for_each(|way| _ = way.waiting.remove(&session));
         self.set_files_timer();
     }

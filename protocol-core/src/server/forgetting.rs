@@ -216,12 +216,13 @@ impl Server {
             self.files.coming.iter().filter(|((at, _), way)| is_it(at, way)).map(|((at, _), _)| *at).collect();
         for at in coming {
             self.bytes(tick, at, BytesOut::Forget(file), out);
-            self.come_to_nothing(at, file.sha256, Code::NoFile, out);
+            self.come_to_nothing(tick, at, file.sha256, Code::NoFile, out);
         }
+        self.forget_part(tick, pair, file, left, out);
         self.set_files_timer();
         // What goes to who may not have it any more.
         let going: Vec<At> =
-            self.files.going.iter().filter(|(_, hash)| *hash == file.sha256).map(|(at, _)| *at).collect();
+            self.files.going.keys().filter(|(_, hash)| *hash == file.sha256).map(|(at, _)| *at).collect();
         for at in going {
             if self.may_still_have(tick.now, at, pair, file, left) {
                 continue;
@@ -229,6 +230,15 @@ impl Server {
             self.files.going.remove(&(at, file.sha256));
             self.bytes(tick, at, BytesOut::Leave(file), out);
             self.say_file(tick, at, File::Kept { hash: file.sha256, far: Err(Code::NoFile) }, out);
+        }
+    }
+
+    /// Has the host drop what came of a fetched file before a crash, and nobody has wanted since.
+    fn forget_part(&mut self, tick: &Tick, pair: &Pair, file: BlobRef, left: bool, out: &mut Outbox<Output>) {
+        let Some(nk) = self.line_with(pair).filter(|nk| *nk != HERE && !left) else { return };
+        let comes = self.files.coming.contains_key(&(At::Node(nk), file.sha256));
+        if !comes && self.links.get(&nk).is_some_and(link::Link::is_up) {
+            self.bytes(tick, At::Node(nk), BytesOut::Forget(file), out);
         }
     }
 

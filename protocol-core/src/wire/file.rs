@@ -11,7 +11,7 @@
 //! here: a host keeps them, and says by [`BytesIn`] what became of them. Spec: `spec/15-attachments.md`.
 
 use crate::fault::Code;
-use crate::id::{Address, BlobRef, Hash};
+use crate::id::{Address, BlobRef, DeviceKey, Hash, NodeKey};
 
 /// Something about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +101,29 @@ pub enum BytesOut {
     Forget(BlobRef),
     /// Send it in pieces from there on, behind all frames, and say [`BytesIn::Sent`].
     Send(BlobRef, u64),
+    /// The same of one that is still coming from another: what is here of it, and the rest as it comes, over however many
+    /// connections.
+    Pass(BlobRef, u64, Giver),
+    /// What is passed on came whole, and a record holds it: what hasn't left yet leaves from there.
+    Rest(BlobRef),
+}
+
+/// From whom a file comes in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Giver {
+    /// From a device of ours.
+    Device(DeviceKey),
+    /// From another node.
+    Node(NodeKey),
+}
+
+impl core::fmt::Display for Giver {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Device(dk) => dk.fmt(f),
+            Self::Node(nk) => nk.fmt(f),
+        }
+    }
 }
 
 /// A file that comes in pieces, one behind the other.

@@ -4,7 +4,7 @@ use postline_core::fault::Code;
 use postline_core::id::{Address, BlobRef, Hash, LinkId, Pair};
 use postline_core::limits;
 use postline_core::server::{Command, LinkIn};
-use postline_core::wire::file::{BytesIn, BytesOut, File};
+use postline_core::wire::file::{BytesIn, BytesOut, File, Giver};
 use postline_core::wire::frame::Frame;
 use postline_world::world::World;
 
@@ -100,15 +100,130 @@ fn a_file_is_fetched_from_its_authors_node_and_is_then_at_ones_own() {
     phones.pass(&mut world, 50);
     assert_eq!(world.bytes.last(), Some(&(0, BytesOut::Send(FILE, 7))), "the author's sends the rest");
     // A second device of the person's waits with the first.
-    says(&mut world, &mut phones, 2, File::Fetch { asker: two(), whose: one(), file: FILE, from: 50 });
+    let question = File::Fetch { asker: two(), whose: one(), file: FILE, from: 50 };
+    let (_, done) = says(&mut world, &mut phones, 2, question);
+    let giver = Giver::Node(world.nodes[0].nk());
+    assert_eq!(done, [BytesOut::Pass(FILE, 50, giver)], "each from where it wants it, as it comes");
     world.tell_link(1, there, LinkIn::Bytes(BytesIn::Whole(FILE)));
     phones.pass(&mut world, 50);
-    assert_eq!(heard(&mut phones, 1).1, [BytesOut::Send(FILE, 0)]);
-    assert_eq!(heard(&mut phones, 2).1, [BytesOut::Send(FILE, 50)], "each from where it wants it");
+    assert_eq!(heard(&mut phones, 1).1, [BytesOut::Rest(FILE)]);
+    assert_eq!(heard(&mut phones, 2).1, [BytesOut::Rest(FILE)]);
     world.bytes.clear();
     tells(&mut world, &mut phones, 1, BytesIn::Sent(FILE.sha256));
     let (_, done) = says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
     assert_eq!((done, world.bytes.len()), (vec![BytesOut::Send(FILE, 0)], 0), "nobody is asked again");
+    whole(&world);
+}
+
+/// One is leaving a file, and a part of it is at their node.
+fn leaving(world: &mut World, phones: &mut Phones, theirs: Address) -> Giver {
+    says(world, phones, 0, keep(theirs, FILE));
+    tells(world, phones, 0, BytesIn::Have(FILE.sha256, 0));
+    says(world, phones, 0, File::Piece { hash: FILE.sha256, offset: 0, len: 49_152 });
+    Giver::Device(phones.all[0].dk())
+}
+
+/// What is being left goes on as it comes: to the other's node, and from there to their device. Who left it hears that it is
+/// kept once it is whole, and durable, and not before. [B-7] [B-8]
+#[test]
+fn a_file_is_passed_on_while_its_author_is_still_leaving_it() {
+    let (mut world, mut phones, _) = connected();
+    let giver = leaving(&mut world, &mut phones, two());
+    let (_, done) = says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    assert_eq!(done, [BytesOut::Pass(FILE, 0, Giver::Node(world.nodes[0].nk()))]);
+    let there = link(&world, 1);
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+    phones.pass(&mut world, 50);
+    assert_eq!(world.bytes.last(), Some(&(0, BytesOut::Pass(FILE, 0, giver))));
+    assert_eq!(heard(&mut phones, 0).0, [], "nothing is kept yet");
+    // It has all left, to both, before either node has it on its disk.
+    let here = link(&world, 0);
+    world.tell_link(0, here, LinkIn::Bytes(BytesIn::Sent(FILE.sha256)));
+    tells(&mut world, &mut phones, 1, BytesIn::Sent(FILE.sha256));
+    world.bytes.clear();
+    let (said, _) = tells(&mut world, &mut phones, 0, BytesIn::Whole(FILE));
+    assert_eq!(said, [kept(FILE, Ok(FILE.len))]);
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Whole(FILE)));
+    phones.pass(&mut world, 50);
+    assert_eq!((heard(&mut phones, 1), world.bytes.len()), ((vec![], vec![]), 0), "it goes to nobody twice");
+    let (_, done) = says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    assert_eq!(done, [BytesOut::Send(FILE, 0)], "and is at both");
+    whole(&world);
+}
+
+/// What is being left for another is no more anybody's than what was left for them. [B-8] (attacks 12, 106)
+#[test]
+fn t_106_who_isnt_to_have_what_is_being_left_hears_of_no_file() {
+    let (mut world, mut phones, _) = connected();
+    let giver = leaving(&mut world, &mut phones, two());
+    let stranger = Address::parse("three@b.example").unwrap();
+    let longer = BlobRef { len: FILE.len + 1, ..FILE };
+    for question in [
+        fetch(stranger.clone(), one(), FILE),
+        fetch(two(), stranger, FILE),
+        fetch(two(), one(), longer),
+        fetch(one(), two(), FILE),
+    ] {
+        assert_eq!(asked(&mut world, &mut phones, question.clone()), [], "{question:?}");
+    }
+    assert_eq!(
+        asked(&mut world, &mut phones, fetch(two(), one(), FILE)),
+        [BytesOut::Pass(FILE, 0, giver)],
+        "the control"
+    );
+    // Once it is blocked it is none; what is let go ends on its way.
+    let (said, _) = says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+    assert_eq!(said, [kept(FILE, Err(Code::NoFile)), forgotten(one(), two(), FILE, Ok(()))]);
+    assert!(world.bytes.contains(&(0, BytesOut::Leave(FILE))), "{:?}", world.bytes);
+    leaving(&mut world, &mut phones, two());
+    world.command(0, Command::Block(Pair { ours: one(), theirs: two() }));
+    phones.pass(&mut world, 50);
+    if world.connections().any(|link| world.end_of(link, 0).is_some()) {
+        assert_eq!(asked(&mut world, &mut phones, fetch(two(), one(), FILE)), []);
+    }
+    whole(&world);
+}
+
+/// What was passed on and turns out to be something else ends as that, there too; what its author leaves no more of is given
+/// up. [B-7] [B-10]
+#[test]
+fn what_is_passed_on_ends_as_what_comes_of_it() {
+    for (bytes, code) in [(BytesIn::Spoiled(FILE), Code::Spoiled), (BytesIn::Failed(FILE.sha256), Code::Busy)] {
+        let (mut world, mut phones, _) = connected();
+        leaving(&mut world, &mut phones, two());
+        says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+        let there = link(&world, 1);
+        world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+        phones.pass(&mut world, 50);
+        tells(&mut world, &mut phones, 0, bytes);
+        assert!(world.bytes.contains(&(0, BytesOut::Leave(FILE))), "{:?}", world.bytes);
+        assert_eq!(heard(&mut phones, 1), (vec![kept(FILE, Err(code))], vec![BytesOut::Leave(FILE)]));
+        assert_eq!(
+            says(&mut world, &mut phones, 1, fetch(two(), one(), FILE)).1,
+            vec![BytesOut::Pass(FILE, 0, Giver::Node(world.nodes[0].nk()))]
+        );
+        whole(&world);
+    }
+    // Its author goes, and comes back in time: what was passed on waits, and goes on.
+    let (mut world, mut phones, _) = connected();
+    leaving(&mut world, &mut phones, two());
+    assert_eq!(asked(&mut world, &mut phones, fetch(two(), one(), FILE)).len(), 1);
+    phones.all[0].online = false;
+    phones.pass(&mut world, limits::FILE_WAIT_MS / 2);
+    world.bytes.clear();
+    phones.all[0].online = true;
+    phones.pass(&mut world, 50);
+    says(&mut world, &mut phones, 0, keep(two(), FILE));
+    tells(&mut world, &mut phones, 0, BytesIn::Have(FILE.sha256, 49_152));
+    tells(&mut world, &mut phones, 0, BytesIn::Whole(FILE));
+    assert_eq!(world.bytes, [(0, BytesOut::Rest(FILE))]);
+    // And not in time.
+    let (mut world, mut phones, _) = connected();
+    leaving(&mut world, &mut phones, two());
+    assert_eq!(asked(&mut world, &mut phones, fetch(two(), one(), FILE)).len(), 1);
+    phones.all[0].online = false;
+    phones.pass(&mut world, 2 * limits::FILE_WAIT_MS);
+    assert_eq!(world.bytes.last(), Some(&(0, BytesOut::Leave(FILE))));
     whole(&world);
 }
 
@@ -212,7 +327,7 @@ fn fetched(world: &mut World, phones: &mut Phones) {
     world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
     world.tell_link(1, there, LinkIn::Bytes(BytesIn::Whole(FILE)));
     phones.pass(world, 50);
-    assert_eq!(heard(phones, 1).1, [BytesOut::Send(FILE, 0)]);
+    assert_eq!(heard(phones, 1).1, [BytesOut::Rest(FILE)]);
     tells(world, phones, 1, BytesIn::Sent(FILE.sha256));
 }
 
@@ -245,6 +360,25 @@ fn t_055_what_its_author_lets_go_is_at_neither_node() {
         phones.pass(&mut world, 1_000);
         whole(&world);
     }
+}
+
+/// A node that crashed while it fetched a file lets go of what had come of it, when it hears so: no machine knows of that any
+/// more. [B-12] (attack 55)
+#[test]
+fn t_055_what_a_crash_has_left_of_a_file_that_is_let_go_goes_too() {
+    let (mut world, mut phones, _) = connected();
+    left(&mut world, &mut phones, 0, two(), FILE);
+    says(&mut world, &mut phones, 1, fetch(two(), one(), FILE));
+    let there = link(&world, 1);
+    world.tell_link(1, there, LinkIn::Bytes(BytesIn::Have(FILE.sha256, 0)));
+    phones.pass(&mut world, 50);
+    world.crash(1);
+    phones.pass(&mut world, 300_000);
+    world.bytes.clear();
+    says(&mut world, &mut phones, 0, forget(one(), two(), FILE));
+    phones.pass(&mut world, 300_000);
+    assert!(world.bytes.contains(&(1, BytesOut::Forget(FILE))), "{:?}", world.bytes);
+    whole(&world);
 }
 
 /// Nobody takes a file from others but who left it, and a reader only their own copy. [B-12] (attacks 12, 106)

@@ -48,6 +48,8 @@ pub(super) struct Connection<H> {
     bodies: Mutex<Bodies>,
     /// Files that come over it.
     coming: Coming,
+    /// There is more of a file that is passed on here.
+    news: Arc<Notify>,
 }
 
 /// Bodies that come in pieces.
@@ -69,7 +71,8 @@ impl<H: LinkHost> Connection<H> {
         dialled: Option<NodeKey>,
     ) -> Arc<Self> {
         let nk = dialled.map_or_else(OnceLock::new, OnceLock::from);
-        Arc::new(Self { link, host, ready, timing, go, at, nk, bodies: Mutex::default(), coming: Coming::default() })
+        let (bodies, coming, news) = (Mutex::default(), Coming::default(), Arc::default());
+        Arc::new(Self { link, host, ready, timing, go, at, nk, bodies, coming, news })
     }
 
     /// Reads until the other end closes, or says something that is no frame.
@@ -176,11 +179,17 @@ impl<H: LinkHost> Connection<H> {
         unwritten: &AtomicUsize,
     ) -> io::Result<()> {
         let (mut bytes, mut bodies, mut closes) = (Vec::new(), VecDeque::new(), false);
-        let (mut waiting, mut going) = (VecDeque::new(), Going::default());
+        let (mut waiting, mut going, mut idle) = (VecDeque::new(), Going::default(), true);
         while !closes {
-            if waiting.is_empty() && bodies.is_empty() && going.is_empty() {
-                let Some(batch) = queue.recv().await else { return Ok(()) };
-                waiting.extend(batch);
+            if idle && waiting.is_empty() && bodies.is_empty() {
+                tokio::select! {
+                    batch = queue.recv() => match batch {
+                        Some(batch) => waiting.extend(batch),
+                        None => return Ok(()),
+                    },
+                    // More is here of a file that is passed on.
+                    () = self.news.notified() => {}
+                }
             }
             while !closes && bytes.len() < FRAME_BYTES {
                 if waiting.is_empty() {
@@ -197,8 +206,12 @@ impl<H: LinkHost> Connection<H> {
                 }
             }
             let sent = if closes { None } else { going.next(&mut bytes) };
+            idle = bytes.is_empty() && sent.is_none();
             if let Some(sent) = sent {
                 self.tell(LinkIn::Bytes(sent), None).await?;
+            }
+            if bytes.is_empty() {
+                continue;
             }
             let write = async {
                 socket.write_all(&bytes).await?;
@@ -259,6 +272,15 @@ impl<H: LinkHost> Connection<H> {
                     let failed = files::unsent(file, &error);
                     tokio::spawn(Arc::clone(self).came(async move { (failed, None) }));
                 }
+            },
+            LinkOut::Bytes(BytesOut::Pass(file, from, giver)) => {
+                let spool = self.host.spool().of_files(&giver.to_string());
+                going.pass(file, spool.upcoming(file, &self.news), from);
+            }
+            LinkOut::Bytes(BytesOut::Rest(file)) => match self.host.file(file) {
+                Ok(body) => going.rest(file, body),
+                // What came of it can be read as before.
+                Err(error) => tracing::warn!(%error, hash = %file.sha256, "a file that came can't be opened"),
             },
             LinkOut::Close => return Ok(true),
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Sends ──seal──▶ the device's disk, Keep ──Piece…──▶ node ──Piece…──▶ node ──Piece…──▶ device ──open──▶ as it was sent?
-//!                     what came in part outlives sessions, links and crashes; a crash may tear it
+//!                     what came in part outlives sessions, links and crashes; a crash may tear it; a node passes on what it has
 //! ```
 //!
 //! Nobody says here what there is to fetch: those whom it is for know it, and at times somebody whom it isn't for. Drawn
@@ -54,6 +54,9 @@ enum Who {
 /// Who keeps bytes, and of those that a node has in part, from whom.
 type Spot = (Who, String);
 
+/// A file that is sent, from where on, and from whom it still comes.
+type Leaves = (BlobRef, u64, Option<String>);
+
 /// A file that somebody sent.
 #[derive(Debug)]
 struct Sent {
@@ -74,7 +77,8 @@ pub(crate) struct Files {
     coming: BTreeMap<(Wire, usize, Hash), (BlobRef, Spot)>,
     /// The same of a device, over whatever session.
     taking: BTreeMap<(usize, Hash), BlobRef>,
-    going: BTreeMap<(Wire, usize, Hash), (BlobRef, u64)>,
+    /// What is sent, from where on; of what is still coming, from whom.
+    going: BTreeMap<(Wire, usize, Hash), Leaves>,
     partial: BTreeMap<(Spot, Hash), Vec<u8>>,
     came: BTreeMap<(usize, Hash), Vec<u8>>,
     /// What people want on a device, and how often they tried.
@@ -140,9 +144,13 @@ impl World {
         let Event::File { file, leaves, far } = event else { return Ok(()) };
         let hash = file.sha256;
         match (leaves, far) {
-            (true, Far::Done) => {
+            // Some are told of a file before it is whole at its author's node.
+            (true, Far::Done | Far::Here(_)) => {
                 let rng = &mut self.files.rng;
                 let Some(sent) = self.files.sent.get(&hash) else { return Ok(()) };
+                if *far != Far::Done && !rng.chance(300) {
+                    return Ok(());
+                }
                 for (other, device) in self.devices.iter().enumerate() {
                     let theirs = device.address == sent.theirs || rng.chance(200);
                     let delay = [SECOND, MINUTE, 20 * MINUTE].get(rng.index(3)).copied().unwrap_or(SECOND);
@@ -231,6 +239,7 @@ impl World {
                     self.begins_to_send(Wire::Session(id), 0, file, from);
                 }
             }
+            BytesOut::Pass(..) | BytesOut::Rest(_) => self.breaks(("I27", format!("device {index} passes files on"))),
         }
     }
 
@@ -258,6 +267,15 @@ impl World {
                 }
             }
             BytesOut::Send(file, from) => self.begins_to_send(wire, end, file, from),
+            BytesOut::Pass(file, from, giver) => {
+                self.files.going.insert((wire, end, file.sha256), (file, from, Some(giver.to_string())));
+                self.at(PIECE_MS, Happening::OfFile(wire, end, file.sha256));
+            }
+            BytesOut::Rest(file) => {
+                if let Some((_, _, giver)) = self.files.going.get_mut(&(wire, end, file.sha256)) {
+                    *giver = None;
+                }
+            }
         }
     }
 
@@ -274,7 +292,7 @@ impl World {
         if self.file_body(wire, end, file).is_none() {
             return self.breaks(("I1", format!("the bytes of {} are gone", file.sha256)));
         }
-        self.files.going.insert((wire, end, file.sha256), (file, from));
+        self.files.going.insert((wire, end, file.sha256), (file, from, None));
         self.at(PIECE_MS, Happening::OfFile(wire, end, file.sha256));
     }
 
@@ -295,13 +313,26 @@ impl World {
         }
     }
 
+    /// What is here of a file that comes from somebody.
+    fn part(&self, who: Who, giver: &str, file: BlobRef) -> Option<&[u8]> {
+        Some(self.files.partial.get(&((who, giver.to_owned()), file.sha256))?.as_slice())
+    }
+
     /// The next piece of a file goes.
     pub(super) fn of_file(&mut self, wire: Wire, end: usize, hash: Hash) {
-        let Some((file, offset)) = self.files.going.get(&(wire, end, hash)).copied() else { return };
+        let Some((file, offset, giver)) = self.files.going.get(&(wire, end, hash)).cloned() else { return };
         let size = 1 + self.files.rng.index(PIECE);
         let open = self.is_wire_open(wire, end);
-        let rest = self.file_body(wire, end, file).zip(usize::try_from(offset).ok()).filter(|_| open);
+        let body = match &giver {
+            Some(giver) => self.who_is_at(wire, end).and_then(|who| self.part(who, giver, file)),
+            None => self.file_body(wire, end, file),
+        };
+        let rest = body.zip(usize::try_from(offset).ok()).filter(|_| open);
         let rest = rest.and_then(|(body, at)| body.get(at..)).filter(|rest| !rest.is_empty());
+        if rest.is_none() && giver.is_some() && open {
+            // More may come.
+            return self.at(SECOND, Happening::OfFile(wire, end, hash));
+        }
         let Some(piece) = rest.map(|rest| rest.get(..size).unwrap_or(rest).to_vec()) else {
             // The connection is over, or the file was let go of.
             self.files.going.remove(&(wire, end, hash));
@@ -316,7 +347,7 @@ impl World {
             Wire::Link(link) => self.send(link, end, Piece::OfFile(hash, offset, piece)),
         }
         if next < file.len {
-            self.files.going.insert((wire, end, hash), (file, next));
+            self.files.going.insert((wire, end, hash), (file, next, giver));
             return self.at(PIECE_MS, Happening::OfFile(wire, end, hash));
         }
         self.files.going.remove(&(wire, end, hash));

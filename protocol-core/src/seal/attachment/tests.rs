@@ -43,6 +43,27 @@ fn opened(attachment: &Attachment, bytes: &[u8]) -> Result<Vec<u8>, AttachmentFa
     Ok(file)
 }
 
+/// Who hashes the sealed bytes elsewhere gets the same file, and none that lacks a piece or has another length. [B-1] [B-3]
+#[test]
+fn a_file_that_is_hashed_elsewhere_is_the_same_file() {
+    let file = file(limits::ATTACHMENT_CHUNK_BYTES + 1);
+    let Done { attachment, bytes } = sealed(7, &file);
+    let begin = || Sealer::begin(&tick(7), file.len() as u64).unwrap();
+    let ((mut sealer, head), mut said) = (begin(), Vec::new());
+    said.extend(head);
+    for piece in file.chunks(limits::ATTACHMENT_CHUNK_BYTES) {
+        let mut piece = piece.to_vec();
+        sealer.unhashed(&mut piece).unwrap();
+        said.extend(piece);
+    }
+    assert_eq!(said, bytes);
+    assert_eq!(sealer.named(attachment.blob()), Ok(attachment.clone()));
+    assert!(begin().0.named(attachment.blob()).is_err(), "its pieces are missing");
+    let (mut sealer, _) = Sealer::begin(&tick(7), 0).unwrap();
+    sealer.unhashed(&mut Vec::new()).unwrap();
+    assert!(sealer.named(attachment.blob()).is_err(), "it isn't so long");
+}
+
 /// [B-1] [B-3]
 #[test]
 fn files_of_all_lengths_around_a_piece_come_back_and_no_two_are_as_long() {

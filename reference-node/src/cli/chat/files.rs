@@ -114,6 +114,9 @@ impl Sending {
         };
         let each = files.iter().map(|(attachment, name)| {
             let file = attachment.blob();
+            if let Err(why) = self.files.open(attachment) {
+                tracing::warn!(%why, "a file is opened once it is here, and not before");
+            }
             self.wanted.insert(file.sha256, (attachment.clone(), name.clone(), dir.to_owned()));
             Next::Do(Command::Fetch { whose: whose.clone(), file })
         });
