@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -257,6 +257,21 @@ impl Upcoming {
     }
 }
 
+impl Upcoming {
+    /// Which file it was last read from: another one has other bytes, whatever it is called.
+    pub(crate) fn inode(&self) -> io::Result<Option<Inode>> {
+        self.seen.as_ref().map(|seen| inode(&seen.file)).transpose()
+    }
+}
+
+/// A file as the system knows it: its device, and its number there.
+pub(crate) type Inode = (u64, u64);
+
+fn inode(file: &File) -> io::Result<Inode> {
+    let meta = file.metadata()?;
+    Ok((meta.dev(), meta.ino()))
+}
+
 impl Drop for Upcoming {
     fn drop(&mut self) {
         let mut passed_on = self.root.passed_on();
@@ -359,6 +374,14 @@ impl Body {
                 bytes.get(start..).unwrap_or_default().read(buffer)
             }
             Self::File(file, _) => file.read_at(buffer, offset),
+        }
+    }
+
+    /// Which file it is in, where it is in one.
+    pub(crate) fn inode(&self) -> io::Result<Option<Inode>> {
+        match self {
+            Self::Bytes(_) => Ok(None),
+            Self::File(file, _) => inode(file).map(Some),
         }
     }
 

@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 use super::files::FileFault;
-use crate::spool::{Behind, Body, Spool, Upcoming};
+use crate::spool::{Behind, Body, Inode, Spool, Upcoming};
 
 /// A file that is being opened. Dropped, nothing stays of it.
 pub(super) struct Opening {
@@ -51,7 +51,8 @@ impl Opening {
         let mut opening =
             Self { attachment: attachment.clone(), part: part.clone(), shared: Arc::clone(&shared), thread: None };
         let asleep = Builder::new_current_thread().build().map_err(io)?;
-        let sealed = Sealed { upcoming: spool.upcoming(attachment.blob(), &shared.news), shared, asleep };
+        let upcoming = spool.upcoming(attachment.blob(), &shared.news);
+        let sealed = Sealed { upcoming, shared, from: None, asleep };
         let (attachment, path) = (attachment.clone(), part.clone());
         let open = move || open(&attachment, sealed, file, &path);
         opening.thread = Some(thread::Builder::new().name("opener".to_owned()).spawn(open).map_err(io)?);
@@ -98,6 +99,8 @@ impl Shared {
 struct Sealed {
     upcoming: Upcoming,
     shared: Arc<Shared>,
+    /// From which file something was read before all was here: that one must become the whole.
+    from: Option<Inode>,
     /// What this thread waits with.
     asleep: Runtime,
 }
@@ -113,9 +116,18 @@ impl Sealed {
             let room = buffer.get_mut(got..).unwrap_or_default();
             let at = offset + got as u64;
             let (more, whole) = match &*self.shared.whole() {
+                // What was read of another file was hashed by nobody: its author may have said two things under one key.
+                Some(body) if self.from.is_some() && self.from != body.inode()? => return Err(other_file()),
                 Some(body) => (body.read_at(at, room)?, true),
                 None => (self.upcoming.read_at(at, room)?, false),
             };
+            if more > 0 && !whole {
+                let now = self.upcoming.inode()?;
+                if self.from.is_some() && self.from != now {
+                    return Err(other_file());
+                }
+                self.from = now;
+            }
             match more {
                 0 if whole => return Err(io::ErrorKind::UnexpectedEof.into()),
                 0 => self.asleep.block_on(self.shared.news.notified()),
@@ -124,6 +136,10 @@ impl Sealed {
         }
         Ok(())
     }
+}
+
+fn other_file() -> io::Error {
+    io::Error::other("what came is another file than the one that was begun")
 }
 
 fn open(attachment: &Attachment, mut sealed: Sealed, mut file: File, path: &Path) -> Result<File, FileFault> {
@@ -191,6 +207,31 @@ mod tests {
             drop(opening);
             assert!(!part.exists(), "cut at {cut}: what nobody saves stays nowhere");
         }
+    }
+
+    /// What was begun, dropped, and came anew is another file: what was opened of the first is given to nobody, even if each
+    /// chunk opens. An author can seal two things under one key. [B-11]
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a bound on how long is waited for a thread")]
+    fn what_was_opened_of_a_file_that_came_to_nothing_is_part_of_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap().of_files("own").for_now();
+        let plain: Vec<u8> = (0..limits()).map(|at| (at % 251) as u8).collect();
+        let ((bytes, attachment), (lie, _)) = (sealed(&plain, 7), sealed(&vec![9; plain.len()], 7));
+        let mut opening = Opening::begin(&spool, &attachment, dir.path().join("part")).unwrap();
+        let mut partial = Partial::open(&spool, attachment.blob()).unwrap();
+        partial.write_at_end(0, &lie[..70_000]).unwrap();
+        let began = std::time::Instant::now();
+        while fs::metadata(dir.path().join("part")).unwrap().len() == 0 {
+            assert!(began.elapsed().as_secs() < 60, "the first chunk opens");
+            thread::yield_now();
+        }
+        partial.discard();
+        let mut partial = Partial::open(&spool, attachment.blob()).unwrap();
+        assert_eq!(partial.have(), 0);
+        partial.write_at_end(0, &bytes).unwrap();
+        let staged = partial.finish().unwrap().unwrap();
+        assert!(opening.finish(staged.body().unwrap()).is_err(), "half of it is a lie");
     }
 
     /// Under another key nothing opens; what was changed neither, even where it comes to be told so late. [B-2] [B-11]
