@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from postline import address, attachment, codes, content, control, dial, field, frame, limits, log, mark, offer, people, saying
+from postline import address, attachment, codes, content, control, dial, field, frame, limits, log, mark, memo, offer, people, saying
 from postline import seal, sealed, session, signed, snapshot, transcript
 from postline.refusal import Refused
 from postline.shape import need
@@ -207,6 +207,10 @@ def _frame_make(given: Input) -> Ok:
 def _position_read(given: Input) -> Ok:
     upto, beyond = mark.read(_values(given)["bytes"])
     return {"upto": upto, "beyond": sorted(beyond)}
+
+
+def _memo_open(given: Input) -> Ok:
+    return memo.open_box(*(bytes.fromhex(given[name]) for name in ("seed", "identity", "bytes")))
 
 
 def _position_join(given: Input) -> Ok:
@@ -496,6 +500,8 @@ OPS: dict[str, Callable[[Input], Ok]] = {
     "frame.make": _frame_make,
     "position.read": _position_read,
     "position.join": _position_join,
+    "memo.read": lambda given: memo.read(bytes.fromhex(given["bytes"])),
+    "memo.open": _memo_open,
     "snapshot.make": _snapshot_make,
     "control.read": lambda given: control.read(_values(given)["bytes"]),
     "control.join": _control_join,

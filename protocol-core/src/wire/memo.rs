@@ -10,6 +10,8 @@
 //! A join: of two positions what either has, of two choices the later; so it doesn't matter which memo comes when, and how
 //! often. Whoever reads it sees the drawer; the rest is in the box (`seal::memo`). Spec: `spec/13-marks.md`.
 
+use std::collections::BTreeSet;
+
 use crate::id::ConversationId;
 use crate::limits;
 use crate::time::Millis;
@@ -163,8 +165,12 @@ impl Memo {
             let (conversation, read) = (ConversationId(r.fixed()?), Position::read(&mut r)?);
             Ok(OfTalk { conversation, read, choice: r.maybe(Choice::read)? })
         };
-        let talks = (0..items / ITEMS).map(|_| one()).collect::<Result<_, _>>()?;
+        let talks = (0..items / ITEMS).map(|_| one()).collect::<Result<Vec<_>, _>>()?;
         r.end()?;
+        let different: BTreeSet<ConversationId> = talks.iter().map(|of| of.conversation).collect();
+        if different.len() < talks.len() {
+            return Err(Malformed("a conversation once"));
+        }
         let memo = Self { asks, general, talks };
         if memo.to_bytes() == bytes { Ok(memo) } else { Err(Malformed("a memo in its one form")) }
     }
@@ -213,6 +219,9 @@ mod tests {
             }
             assert!(Memo::parse(&[&bytes[..], &[0]].concat()).is_err());
         }
+        let mut twice = memo(2);
+        twice.talks[1].conversation = twice.talks[0].conversation;
+        assert_eq!(Memo::parse(&twice.to_bytes()), Err(Malformed("a conversation once")));
         let mut later = Writer::array_of(2);
         later.u64(2).str("of another day");
         assert_eq!(Memo::parse(&later.into_bytes()), Ok(Memo::default()));

@@ -10,6 +10,7 @@ mod frames;
 mod groups;
 mod logs;
 mod marks;
+mod memos;
 mod mint;
 mod names;
 mod people;
@@ -48,6 +49,7 @@ pub fn families() -> Result<Vec<Family>, String> {
         signed::ids(),
         logs::logs(),
         marks::marks(),
+        memos::memos(),
         signed::offers(),
         people::people(),
         sealed::sealed(),

@@ -8,6 +8,7 @@ mod frames;
 mod groups;
 mod logs;
 mod marks;
+mod memos;
 mod names;
 mod people;
 mod sealed;
@@ -130,6 +131,8 @@ fn judge(op: &str, input: Input<'_>) -> Said {
         "heads.verify" => logs::verify_heads(input),
         "change.make" => logs::make_change(input),
         "change.read" => logs::read_change(input),
+        "memo.read" => memos::read(input),
+        "memo.open" => memos::open(input),
         "position.read" => marks::read(input),
         "position.join" => marks::join(input),
         "snapshot.make" => snapshots::make(input),

@@ -117,7 +117,7 @@ def read_phrase(text: str) -> bytes:
     return bits
 
 
-def _open(salt: bytes, secret: bytes, label: str, aad: bytes, box: bytes) -> bytes:
+def open_box(salt: bytes, secret: bytes, label: str, aad: bytes, box: bytes) -> bytes:
     """Opens a box ([I-21])."""
     prk = primitive.extract(salt, secret)
     info = b"postline/1 " + label.encode("ascii") + b"\0"
@@ -158,7 +158,7 @@ def open_backup(data: bytes, phrase: str) -> Value:
     need(kib >= 8 and passes >= 1 and len(octets(box, 0, U32)) >= 48, "a backup that asks for nothing")
     secret = primitive.argon2id(bits, salt, kib, passes)
     aad = b"\x85" + b"".join(cbor.write(item) for item in (version, salt, kib, passes))
-    plain = _open(salt, secret, "backup", aad, box)
+    plain = open_box(salt, secret, "backup", aad, box)
     version, identity, whose, made, ak, following, archive, pins = array(cbor.read(plain), 8, 8)
     need(number(version) == 1, "a version that isn't 1")
     return {
@@ -192,7 +192,7 @@ def open_join(code: str, secret: bytes, request: bytes, until: int, now: int, an
     shared = primitive.x25519(secret, share)
     need(shared != bytes(32), "a share that makes zeros")
     aad = b"\x84" + b"".join(cbor.write(item) for item in (version, dk, share)) + hashlib.sha256(request).digest()
-    plain = _open(read_phrase(code), shared, "join", aad, box)
+    plain = open_box(read_phrase(code), shared, "join", aad, box)
     version, identity, ak, archive, pins = array(cbor.read(plain), 5, 5)
     need(number(version) == 1, "a version that isn't 1")
     said = {"identity": digest(identity), "ak": digest(ak), "archive": digest(archive)}
